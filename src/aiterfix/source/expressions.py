@@ -23,7 +23,7 @@ _PURE_FUNCTIONS = """
     abs arange broadcast_to cdiv expand_dims full max maximum min minimum num_programs program_id reshape zeros
 """
 _LAYOUTS = "AMDMFMALayout AMDWMMALayout BlockedLayout DotOperandLayout SliceLayout SwizzledSharedLayout"
-_PURE = frozenset(f"{_PURE_FUNCTIONS} {_LAYOUTS} constexpr".split())  # noqa: SIM905 - readable as words
+_PURE = frozenset(f"{_PURE_FUNCTIONS} {_LAYOUTS} constexpr".split())
 _SCALAR_CALLS = frozenset({"program_id", "num_programs", "constexpr"})
 _ELEMENTWISE_CALLS = frozenset({"abs", "cdiv", "max", "maximum", "min", "minimum"})
 # Compiler hints that return their first argument unchanged.

@@ -1,0 +1,99 @@
+"""Whose ``aiter`` a package folder is, told by what is in it.
+
+PyPI has an unrelated distribution ``aiter`` (asynchronous iterators) with the same import name, and early sources of
+AMD's called themselves ``aiter`` too, so no name decides. Every tagged release of AMD's has ``ops/triton`` and
+``jit``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from aiterfix.installation.metadata import read_bytes
+from aiterfix.installation.view import View, exists, is_folder
+
+_MOST_FILES = 400  # the unrelated distribution has about 25 files
+_GPU_WORDS = (b"triton", b"gluon", b"mqa_logits")
+
+
+class Nature(Enum):
+    """What a folder called ``aiter`` turns out to be."""
+
+    AMD = "amd"
+    UNRELATED = "unrelated"
+    REMNANT = "remnant"
+    DOUBTFUL = "doubtful"
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """A judgement on a package folder and its reason."""
+
+    nature: Nature
+    reason: str
+
+
+def recognise(package: Path, view: View) -> Recognised:
+    """Judge a folder called ``aiter`` by its contents."""
+    try:
+        names = set(os.listdir(package))  # noqa: PTH208 - names only
+    except OSError as error:
+        return Recognised(Nature.DOUBTFUL, f"cannot be listed: {error.strerror or error}")
+    if "ops" in names:
+        ops = view.settle(package / "ops")
+        if is_folder(view.settle(ops / "triton")) or ("jit" in names and is_folder(ops)):
+            if "__init__.py" in names or _any_python(ops):
+                return Recognised(Nature.AMD, "has ops/triton" if is_folder(ops / "triton") else "has ops and jit")
+            return Recognised(Nature.REMNANT, "left-over folders of AMD's aiter without any Python source")
+        if not exists(ops):
+            return Recognised(Nature.DOUBTFUL, "its ops folder is a link that leads nowhere")
+    return _by_contents(package, "__init__.py" in names)
+
+
+def _any_python(folder: Path) -> bool:
+    return any(name.endswith(".py") for _, name in _files(folder))
+
+
+def _by_contents(package: Path, importable: bool) -> Recognised:
+    sources = compiled = 0
+    for count, (folder, name) in enumerate(_files(package)):
+        if count >= _MOST_FILES:
+            return Recognised(Nature.DOUBTFUL, f"no ops/triton, and more than {_MOST_FILES} files to tell what it is")
+        if name.endswith(".py"):
+            sources += 1
+            path = Path(folder, name)
+            data = read_bytes(path)
+            if data is None:
+                return Recognised(Nature.DOUBTFUL, f"no ops/triton, and {path} cannot be read")
+            word = next((word for word in _GPU_WORDS if word in data), None)
+            if word is not None:
+                return Recognised(
+                    Nature.DOUBTFUL, f"no ops/triton as AMD's aiter has, but {path} mentions {word.decode()}"
+                )
+        elif name.endswith((".so", ".pyc")) and os.path.basename(folder) != "__pycache__":  # noqa: PTH119
+            compiled += 1
+    if sources:
+        return Recognised(Nature.UNRELATED, "another project's package: no ops/triton, and no source mentions Triton")
+    if compiled and importable:
+        return Recognised(Nature.DOUBTFUL, "holds compiled modules only, no Python source")
+    return Recognised(Nature.REMNANT, "a left-over folder without any Python source")
+
+
+def _files(folder: Path) -> Iterator[tuple[str, str]]:
+    """Folder and name of every file below, links to folders not followed; what cannot be listed counts as a file."""
+    pending = [os.fspath(folder)]
+    while pending:
+        here = pending.pop()
+        try:
+            with os.scandir(here) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(entry.path)
+                    else:
+                        yield here, entry.name
+        except OSError:
+            yield here, "unreadable.py"

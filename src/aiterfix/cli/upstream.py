@@ -1,0 +1,100 @@
+"""``aiterfix upstream``: scan, status, export."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from aiterfix.cli import output
+from aiterfix.errors import EnvironmentProblem, ExitCode, UsageError
+from aiterfix.fixes import Fix, load_fixes
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=type(parser))
+    _scan_arguments(actions.add_parser("scan", help="which tags of a clone have which fix, by source"))
+    _status_arguments(actions.add_parser("status", help="what the pull requests' states mean"))
+    _export_arguments(actions.add_parser("export", help="a branch with one commit that holds the semantic patch"))
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Run the action."""
+    return {"scan": _scan, "status": _status, "export": _export}[options.action](options)
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--fixes", type=Path, action="append", metavar="DIR", default=[], help="also use the fix files of this folder"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+
+
+def _fixes(options: argparse.Namespace) -> tuple[Fix, ...]:
+    return load_fixes(extra=options.fixes)
+
+
+def _scan_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--repo", type=Path, default=Path(), metavar="DIR", help="the clone (default: this folder)")
+    parser.add_argument(
+        "--refs", nargs="+", default=[], metavar="REF", help="tags, shell patterns over tags, or any revisions"
+    )
+    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
+    parser.add_argument(
+        "--require-fixed", action="store_true", help="exit 1 unless every reference is guarded or not affected"
+    )
+    parser.add_argument(
+        "--write-history", type=Path, metavar="FILE", help="also write the facts that `compat` answers from"
+    )
+    _common(parser)
+
+
+def _scan(options: argparse.Namespace) -> int:
+    from aiterfix.upstream.gitrepo import Clone
+    from aiterfix.upstream.report import scan_facts, scan_markdown, scan_text
+    from aiterfix.upstream.scan import scan
+
+    if options.json and options.markdown:
+        raise UsageError("--json and --markdown cannot both be printed", remedy="Give one of them.")
+    if options.write_history and options.refs:
+        raise UsageError("--write-history is about every tag", remedy="Leave --refs out.")
+    result = scan(Clone(options.repo), _fixes(options), options.refs, output.note)
+    if options.write_history:
+        from aiterfix.history.store import dump_history, make_history
+
+        if result.shallow or result.partial:
+            raise EnvironmentProblem(
+                "the history is not written from a shallow or partial clone",
+                remedy="Fetch the rest: `git fetch --unshallow --tags`, or clone without --filter.",
+            )
+        try:
+            options.write_history.write_text(dump_history(make_history(result.refs)), encoding="utf-8", newline="\n")
+        except OSError as error:
+            raise EnvironmentProblem(f"{options.write_history} cannot be written", why=str(error.strerror)) from error
+        output.note(f"wrote {options.write_history}")
+    if options.json:
+        output.write_json("upstream scan", scan_facts(result))
+    else:
+        output.write(scan_markdown(result) if options.markdown else scan_text(result))
+    verdicts = {r.verdict for r in result.refs}
+    if any(v.value == "unknown" for v in verdicts):
+        return ExitCode.NOT_UNDERSTOOD
+    if options.require_fixed and not all(v.safe for v in verdicts):
+        return ExitCode.ACTION
+    return ExitCode.OK
+
+
+def _status_arguments(parser: argparse.ArgumentParser) -> None:
+    _common(parser)
+
+
+def _export_arguments(parser: argparse.ArgumentParser) -> None:
+    _common(parser)
+
+
+def _status(options: argparse.Namespace) -> int:
+    raise NotImplementedError
+
+
+def _export(options: argparse.Namespace) -> int:
+    raise NotImplementedError

@@ -85,15 +85,50 @@ def _scan(options: argparse.Namespace) -> int:
 
 
 def _status_arguments(parser: argparse.ArgumentParser) -> None:
-    _common(parser)
-
-
-def _export_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--repo", type=Path, metavar="DIR", help="a clone to judge by source, besides the facts shipped")
+    parser.add_argument("--refs", nargs="+", default=[], metavar="REF", help="revisions of it (default: HEAD)")
+    parser.add_argument("--release", action="append", default=[], metavar="VERSION", help="a release to judge")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--path", type=Path, metavar="DIR", help="an installation to judge")
+    where.add_argument("--python", type=Path, metavar="EXE", help="the installation of this interpreter")
+    parser.add_argument("--offline", action="store_true", help="ask nobody: the last known states, with their date")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="where answers are kept (default: the user's cache)")
     _common(parser)
 
 
 def _status(options: argparse.Namespace) -> int:
-    raise NotImplementedError
+    from aiterfix.upstream.cache import Cache, default_folder
+    from aiterfix.upstream.explain import explain
+    from aiterfix.upstream.github import GitHub
+    from aiterfix.upstream.gitrepo import Clone
+    from aiterfix.upstream.status import status
+    from aiterfix.upstream.statusreport import status_facts, status_text
+    from aiterfix.upstream.subjects import released, released_subjects, subjects_of_clone, subjects_of_installation
+
+    if options.refs and options.repo is None:
+        raise UsageError("--refs needs --repo", remedy="Say which clone has them.")
+    fixes = _fixes(options)
+    clone = Clone(options.repo) if options.repo is not None else None
+    github = GitHub(Cache(options.cache if options.cache is not None else default_folder()))
+    subjects = [
+        *released_subjects(options.release),
+        *(subjects_of_clone(clone, fixes, options.refs or ["HEAD"]) if clone is not None else ()),
+        *(subjects_of_installation(options, fixes) if options.path or options.python else ()),
+    ]
+    result = status(fixes, github, offline=options.offline, clone=clone, progress=output.note)
+    refs = released(clone, fixes)
+    explanations = [explain(f, result, refs, subjects) for f in fixes if f.upstream or subjects]
+    if options.json:
+        output.write_json("upstream status", status_facts(result, explanations, fixes))
+    else:
+        output.write(status_text(result, explanations))
+    for error in result.trouble:
+        output.note(f"aiterfix: {error}")
+    return ExitCode.ENVIRONMENT if result.trouble else ExitCode.OK
+
+
+def _export_arguments(parser: argparse.ArgumentParser) -> None:
+    _common(parser)
 
 
 def _export(options: argparse.Namespace) -> int:

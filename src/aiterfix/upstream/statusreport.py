@@ -1,0 +1,90 @@
+"""The status as JSON and as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from aiterfix.fixes import Fix
+from aiterfix.upstream.explain import Explanation
+from aiterfix.upstream.status import Origin, PullReport, StatusResult
+
+_ORIGINS = {
+    Origin.GITHUB: "GitHub, {}",
+    Origin.CACHE: "last known: GitHub, {}",
+    Origin.PACKAGE: "last known: recorded with this version of aiterfix, {}",
+    Origin.NOWHERE: "not known",
+}
+
+
+def status_facts(
+    result: StatusResult, explanations: Sequence[Explanation], fixes: Sequence[Fix]
+) -> dict[str, Any]:
+    """For ``--json``."""
+    return {
+        "pull_requests": [_pull_facts(r, fixes) for r in result.reports],
+        "fixes": [
+            {"id": e.fix, "summary": e.summary, "warnings": list(e.warnings), "subjects": list(e.subjects)}
+            for e in explanations
+        ],
+        "trouble": [
+            {"code": t.code, "what": t.what, "why": t.why, "remedy": t.remedy, "exit_code": int(t.exit_code)}
+            for t in result.trouble
+        ],
+        "notes": list(result.notes),
+    }
+
+
+def _pull_facts(report: PullReport, fixes: Sequence[Fix]) -> dict[str, Any]:
+    pull, head = report.pull, report.head_source
+    return {
+        "repository": report.request.repository,
+        "number": report.request.number,
+        "role": report.request.role,
+        "state": pull.state.value if pull else None,
+        "title": pull.title if pull else "",
+        "head": pull.head if pull else "",
+        "merge": pull.merge if pull else "",
+        "changed": pull.changed if pull else "",
+        "origin": report.origin.value,
+        "as_of": report.as_of,
+        "carried_by": list(report.carried_by),
+        "head_source": None
+        if head is None
+        else [
+            {
+                "fix": f.id,
+                "state": head.state(f.id).value,
+                "stores": head.counts(f.id).total,
+                "bounded": head.counts(f.id).bounded,
+            }
+            for f in fixes
+        ],
+    }
+
+
+def status_text(result: StatusResult, explanations: Sequence[Explanation]) -> str:
+    """For people. Everything from outside has been made printable before it gets here."""
+    lines = []
+    for report in result.reports:
+        pull = report.pull
+        state = pull.state.value if pull else "state not known"
+        name = f"{report.request.repository}#{report.request.number}"
+        lines.append(f"{name}: {state} ({_ORIGINS[report.origin].format(report.as_of)})")
+        lines.append(f"  {report.request.role}")
+        if pull is not None and pull.title:
+            lines.append(f"  title: {pull.title}")
+        if pull is not None and pull.head:
+            merge = f", merged as {pull.merge[:12]}" if pull.merge else ""
+            lines.append(f"  head {pull.head[:12]}{merge}{f', {pull.changed[:10]}' if pull.changed else ''}")
+        if report.head_source is not None:
+            for e in explanations:
+                counts = report.head_source.counts(e.fix)
+                if counts.total:
+                    lines.append(f"  its head by source: {e.fix}: {counts.bounded} of {counts.total} stores bounded")
+    for e in explanations:
+        lines += ["", e.fix]
+        lines += [f"  {line}" for line in (e.summary, *e.warnings) if line]
+        lines += [f"  {line}" for line in e.subjects]
+    lines += ["", *result.notes] if result.notes else []
+    return "\n".join(lines) + "\n"

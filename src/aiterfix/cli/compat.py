@@ -87,7 +87,9 @@ def compat_text(answer: Compat) -> str:
             lines.append(f"The release it is named after, {answer.closest.ref}, is {answer.closest.verdict.value}.")
     else:
         lines = [_heading(shown, answer.release), *_fix_lines(answer.release)]
-    lines.append(f"Facts from the source of every tag up to {answer.newest[:10]}; `aiterfix check` reads what is there.")
+    lines.append(
+        f"Facts from the source of every tag up to {answer.newest[:10]}; `aiterfix check` reads what is there."
+    )
     return "\n".join(lines) + "\n"
 
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aiterfix.cli import output
+from aiterfix.cli.target import discover
 from aiterfix.errors import EnvironmentProblem, ExitCode, UsageError
 from aiterfix.fixes import Fix, load_fixes
+
+if TYPE_CHECKING:
+    from aiterfix.upstream.gitrepo import Clone
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,7 +90,9 @@ def _scan(options: argparse.Namespace) -> int:
 
 
 def _status_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--repo", type=Path, metavar="DIR", help="a clone to judge by source, besides the facts shipped")
+    parser.add_argument(
+        "--repo", type=Path, metavar="DIR", help="a clone to judge by source, besides the facts shipped"
+    )
     parser.add_argument("--refs", nargs="+", default=[], metavar="REF", help="revisions of it (default: HEAD)")
     parser.add_argument("--release", action="append", default=[], metavar="VERSION", help="a release to judge")
     where = parser.add_mutually_exclusive_group()
@@ -113,7 +120,7 @@ def _status(options: argparse.Namespace) -> int:
     subjects = [
         *released_subjects(options.release),
         *(subjects_of_clone(clone, fixes, options.refs or ["HEAD"]) if clone is not None else ()),
-        *(subjects_of_installation(options, fixes) if options.path or options.python else ()),
+        *(subjects_of_installation(discover(options), fixes) if options.path or options.python else ()),
     ]
     result = status(fixes, github, offline=options.offline, clone=clone, progress=output.note)
     refs = released(clone, fixes)
@@ -128,8 +135,96 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _export_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--repo", type=Path, default=Path(), metavar="DIR", help="the clone (default: this folder)")
+    parser.add_argument("--ref", default="HEAD", metavar="REF", help="what the patch stands on (default: HEAD)")
+    parser.add_argument("--branch", metavar="NAME", help="name of the new branch (default: made from the base)")
+    parser.add_argument("--kernel", default="all", metavar="PATH", help="only the fix of this code path (default: all)")
+    parser.add_argument(
+        "--evidence",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="output of `aiterfix validate --json` on the file before or after; may be repeated",
+    )
+    parser.add_argument("--format-patch", type=Path, metavar="FILE", help="also write the commit as a mail for git am")
+    parser.add_argument("--pull-request", type=Path, metavar="FILE", help="also write the pull request's text")
+    parser.add_argument("--no-test", action="store_true", help="leave the regression test out")
+    parser.add_argument("--force", action="store_true", help="replace a branch of that name, and files named here")
     _common(parser)
 
 
 def _export(options: argparse.Namespace) -> int:
-    raise NotImplementedError
+    from aiterfix.upstream.export import export
+    from aiterfix.upstream.gitrepo import Clone
+
+    fixes = _fixes(options)
+    if options.kernel != "all":
+        fixes = tuple(f for f in fixes if f.path == options.kernel)
+        if not fixes:
+            raise UsageError(f"no fix has the code path {options.kernel!r}", remedy="Try gluon, stage1 or all.")
+    clone = Clone(options.repo)
+    targets = [t for t in (options.format_patch, options.pull_request) if t is not None]
+    for target in targets:
+        _refuse_target(clone, target, options.force)
+    made = export(
+        clone,
+        options.ref,
+        fixes,
+        branch=options.branch,
+        evidence=options.evidence,
+        with_test=not options.no_test,
+        force=options.force,
+    )
+    for target, data in ((options.format_patch, made.patch), (options.pull_request, made.proposal.body.encode())):
+        if target is not None:
+            try:
+                target.write_bytes(data)
+            except OSError as error:
+                raise EnvironmentProblem(
+                    f"{target} cannot be written, but the branch {made.branch} was made", why=str(error.strerror)
+                ) from error
+    if options.json:
+        output.write_json(
+            "upstream export",
+            {
+                "branch": made.branch,
+                "commit": made.commit,
+                "base": made.base,
+                "replaced": made.replaced,
+                "files": [
+                    {
+                        "path": f.path,
+                        "sha256_before": f.rewrite.before.sha256,
+                        "sha256_after": f.rewrite.after.sha256,
+                        "bounded": len(f.rewrite.edited),
+                        "stores": len(f.rewrite.after.sites),
+                    }
+                    for f in made.files
+                ],
+                "test": made.test_path,
+                "subject": made.proposal.subject,
+                "message": made.proposal.message,
+                "pull_request": made.proposal.body,
+                "format_patch": str(options.format_patch) if options.format_patch else None,
+            },
+        )
+    else:
+        output.write(made.proposal.body)
+        output.note(f"branch {made.branch}: commit {made.commit[:12]} on {made.base[:12]}")
+        for f in made.files:
+            output.note(f"  {f.path}: bounded {len(f.rewrite.edited)} of {len(f.rewrite.after.sites)} stores")
+        output.note("Nothing was sent, and nothing is checked out: look at it with `git show`, push it when you like.")
+    return ExitCode.OK
+
+
+def _refuse_target(clone: Clone, target: Path, force: bool) -> None:
+    """Refuse to write into the clone, or over a file."""
+    place = target.absolute().parent.resolve()
+    for home in (clone.work_tree, clone.git_dir, clone.common_dir):
+        if home is not None and place.is_relative_to(home.resolve()):
+            raise UsageError(f"{target} lies in the clone, which is left as it is", remedy="Name a file outside it.")
+    if not place.is_dir():
+        raise UsageError(f"the folder of {target} does not exist", remedy="Make it first.")
+    if target.exists() and not force:
+        raise UsageError(f"{target} exists", remedy="Name another file, or replace it with --force.")

@@ -33,9 +33,7 @@ def known_digest(sha256: str, history: History | None = None) -> tuple[str, ...]
     return tuple(r.ref for r in facts.refs if any(f.sha256 == sha256 for f in r.shipped))
 
 
-def cross_check(
-    version: str | None, digests: Iterable[str], history: History | None = None
-) -> tuple[DigestNote, ...]:
+def cross_check(version: str | None, digests: Iterable[str], history: History | None = None) -> tuple[DigestNote, ...]:
     """Compare kernel files with what the version is known to hold.
 
     Args:

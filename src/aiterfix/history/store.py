@@ -63,12 +63,9 @@ def _history(data: dict[str, Any]) -> History:
     refs = []
     for entry in data["refs"]:
         files = tuple(
-            FileRecord(path, digest, True, kernels[digest], problems[digest])
-            for path, digest in entry["files"].items()
+            FileRecord(path, digest, True, kernels[digest], problems[digest]) for path, digest in entry["files"].items()
         )
-        refs.append(
-            RefRecord(entry["ref"], entry["date"], entry["commit"], files, tuple(entry.get("doubts", ())))
-        )
+        refs.append(RefRecord(entry["ref"], entry["date"], entry["commit"], files, tuple(entry.get("doubts", ()))))
     return History(data["repository"], data["newest"], tuple(refs))
 
 

@@ -43,9 +43,7 @@ class Explanation:
     subjects: tuple[str, ...]
 
 
-def explain(
-    fix: Fix, result: StatusResult, refs: Sequence[RefRecord], subjects: Sequence[Subject] = ()
-) -> Explanation:
+def explain(fix: Fix, result: StatusResult, refs: Sequence[RefRecord], subjects: Sequence[Subject] = ()) -> Explanation:
     """Put the states of a fix's pull requests beside the source of releases.
 
     Args:
@@ -100,8 +98,7 @@ def _first(stone: Milestone | None) -> RefRecord | None:
 
 def _same_goal(fix: Fix, request: PullRequest, number: int) -> bool:
     return any(
-        p.number == number and p.repository == request.repository and p.removes == request.removes
-        for p in fix.upstream
+        p.number == number and p.repository == request.repository and p.removes == request.removes for p in fix.upstream
     )
 
 
@@ -131,10 +128,7 @@ def _warnings(report: PullReport, fix: Fix, stones: dict[frozenset[Guard], Miles
     found = []
     if not request.removes:
         if pull.state is not PullState.OPEN:
-            found.append(
-                f"{name} changes no kernel: whatever its state, no release of aiter is safer "
-                "for it."
-            )
+            found.append(f"{name} changes no kernel: whatever its state, no release of aiter is safer for it.")
         return found
     if pull.state is PullState.CLOSED and first is not None:
         found.append(f"{name} says closed, not merged, but every release from {first.ref} on has its change by source.")
@@ -156,7 +150,9 @@ def _warnings(report: PullReport, fix: Fix, stones: dict[frozenset[Guard], Miles
         counts = report.head_source.counts(fix.id)
         state = report.head_source.state(fix.id)
         if state is FixState.PARTLY and pull.state is PullState.OPEN:
-            found.append(f"{name} as it stands leaves {counts.total - counts.bounded} of {counts.total} stores unbounded.")
+            found.append(
+                f"{name} as it stands leaves {counts.total - counts.bounded} of {counts.total} stores unbounded."
+            )
     return found
 
 

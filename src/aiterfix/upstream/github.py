@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 DEFAULT_API = "https://api.github.com"
 API_VARIABLE = "AITERFIX_GITHUB_API"
-TOKEN_VARIABLE = "GITHUB_TOKEN"  # noqa: S105 - a name, not a token
+TOKEN_VARIABLE = "GITHUB_TOKEN"
 
 _MOST_BYTES = 8 << 20  # a pull request has some 30 kB, a comparison of two branches up to a few MB
 _MOST_REDIRECTS = 3
@@ -211,7 +211,7 @@ class GitHub:
         trouble = ""
         for attempt in range(_ATTEMPTS):
             if attempt:
-                self._sleep(self._limits.pause * 2 ** (attempt - 1) * random.uniform(1.0, 1.5))  # noqa: S311
+                self._sleep(self._limits.pause * 2 ** (attempt - 1) * random.uniform(1.0, 1.5))
             outcome = self._attempt(url, etag)
             if isinstance(outcome, str):
                 trouble = outcome

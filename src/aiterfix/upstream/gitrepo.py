@@ -118,7 +118,7 @@ class Clone:
     def _command(self, arguments: Iterable[str]) -> list[str]:
         return ["git", f"--git-dir={self.git_dir}", "--no-pager", *_CONFIG, *arguments]
 
-    def bytes(
+    def output(
         self,
         *arguments: str,
         status: tuple[int, ...] = (0,),
@@ -147,11 +147,9 @@ class Clone:
         assert isinstance(out, bytes)
         return out
 
-    def text(
-        self, *arguments: str, status: tuple[int, ...] = (0,), environment: dict[str, str] | None = None
-    ) -> str:
-        """`bytes`, decoded; what is not UTF-8 shows as an escape."""
-        return self.bytes(*arguments, status=status, environment=environment).decode("utf-8", "backslashreplace")
+    def text(self, *arguments: str, status: tuple[int, ...] = (0,), environment: dict[str, str] | None = None) -> str:
+        """`output`, decoded; what is not UTF-8 shows as an escape."""
+        return self.output(*arguments, status=status, environment=environment).decode("utf-8", "backslashreplace")
 
     def feed(self, data: bytes, *arguments: str, environment: dict[str, str] | None = None) -> str:
         """What a git command prints, given something to read.
@@ -220,7 +218,7 @@ class Clone:
         local = None
         if self.partial:
             # Asking git for a missing object makes it fetch; older versions cannot be told not to.
-            out = self.bytes("cat-file", "--batch-all-objects", "--batch-check=%(objectname)", "--unordered")
+            out = self.output("cat-file", "--batch-all-objects", "--batch-check=%(objectname)", "--unordered")
             local = frozenset(out.decode("ascii").split())
         process: Any = self._git.execute(
             self._command(["cat-file", "--batch"]),

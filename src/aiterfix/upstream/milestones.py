@@ -134,9 +134,7 @@ def milestone(goal: Goal, refs: Sequence[RefRecord]) -> Milestone:
     behind: list[RefRecord] = []
     if first_any is not None and first_by_date is not None:
         lost = [r for v, r, reached in judged if not reached and v > first_any[0]]
-        behind = [
-            r for v, r, reached in by_date if not reached and v < first_any[0] and r.when > first_by_date.when
-        ]
+        behind = [r for v, r, reached in by_date if not reached and v < first_any[0] and r.when > first_by_date.when]
     newest = judged[-1][1] if judged else None
     return Milestone(
         goal,

@@ -110,9 +110,7 @@ def _references(clone: Clone, revisions: Sequence[str]) -> tuple[list[Tag], list
     return list(wanted.values()), []
 
 
-def _judge_blobs(
-    objects: Objects, blobs: Iterable[str], fixes: Sequence[Fix]
-) -> tuple[dict[str, Judged], set[str]]:
+def _judge_blobs(objects: Objects, blobs: Iterable[str], fixes: Sequence[Fix]) -> tuple[dict[str, Judged], set[str]]:
     words = [w.encode() for w in shortest(needles(fixes))]
     judged: dict[str, Judged] = {}
     missing: set[str] = set()
@@ -152,9 +150,13 @@ def _record(tag: Tag, forest: Forest, judged: dict[str, Judged], missing: set[st
     found, doubts = forest.files(tag.commit, judged.keys() | missing)
     absent = [f for f in found if f.oid in missing and in_package(f.path)]
     if absent:
-        doubts.append(f"{len(absent)} Python files of the package are not in this clone, {_shown(absent[0].path)} first")
+        doubts.append(
+            f"{len(absent)} Python files of the package are not in this clone, {_shown(absent[0].path)} first"
+        )
     files = tuple(
-        FileRecord(_shown(f.path), judged[f.oid].sha256, in_package(f.path), judged[f.oid].kernels, judged[f.oid].problems)
+        FileRecord(
+            _shown(f.path), judged[f.oid].sha256, in_package(f.path), judged[f.oid].kernels, judged[f.oid].problems
+        )
         for f in found
         if f.oid in judged
     )

@@ -123,7 +123,11 @@ def status(
     heads = _heads(clone, fixes, [p.head for _, p, _, _ in found if p is not None and p.head])
     reports = tuple(
         PullReport(
-            request, pull, origin, as_of, _carriers(request, pull, found, asker, shipped, clone),
+            request,
+            pull,
+            origin,
+            as_of,
+            _carriers(request, pull, found, asker, shipped, clone),
             heads.get(pull.head) if pull is not None else None,
         )
         for request, pull, origin, as_of in found

@@ -17,9 +17,7 @@ _ORIGINS = {
 }
 
 
-def status_facts(
-    result: StatusResult, explanations: Sequence[Explanation], fixes: Sequence[Fix]
-) -> dict[str, Any]:
+def status_facts(result: StatusResult, explanations: Sequence[Explanation], fixes: Sequence[Fix]) -> dict[str, Any]:
     """For ``--json``."""
     return {
         "pull_requests": [_pull_facts(r, fixes) for r in result.reports],

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 
-from aiterfix.errors import NotUnderstoodError
+from aiterfix.assessment import assess
+from aiterfix.errors import EnvironmentProblem, NotUnderstoodError
 from aiterfix.fixes import Fix
 from aiterfix.history import compat, load_history
 from aiterfix.history.record import FileRecord, RefRecord
+from aiterfix.installation import Discovery
 from aiterfix.upstream.explain import Subject
 from aiterfix.upstream.gitrepo import Clone
 from aiterfix.upstream.scan import judge, scan
@@ -45,13 +46,18 @@ def subjects_of_clone(clone: Clone, fixes: Sequence[Fix], revisions: Sequence[st
     return [Subject(r.ref, r) for r in scan(clone, fixes, revisions).refs]
 
 
-def subjects_of_installation(options: argparse.Namespace, fixes: Sequence[Fix]) -> list[Subject]:
-    """What is installed where ``--path`` or ``--python`` says, judged by its source."""
-    from aiterfix.assessment import assess
-    from aiterfix.cli.target import discover, require_found
+def subjects_of_installation(discovery: Discovery, fixes: Sequence[Fix]) -> list[Subject]:
+    """What is installed, judged by its source.
 
-    discovery = discover(options)
-    require_found(discovery, discovery.installations)
+    Raises:
+        EnvironmentProblem: nothing is.
+    """
+    if not discovery.installations:
+        raise EnvironmentProblem(
+            "no aiter was found there",
+            why="; ".join(f"{d.path}: {d.reason}" for d in discovery.doubts),
+            remedy="Name the installation with --path DIR or --python EXE.",
+        )
     found = []
     for installation in discovery.installations:
         assessment = assess(installation, fixes)
@@ -61,7 +67,9 @@ def subjects_of_installation(options: argparse.Namespace, fixes: Sequence[Fix]) 
             if judged is not None:
                 files.append(FileRecord(file.relative, judged.sha256, True, judged.kernels, judged.problems))
         doubts = [f"{d.path}: {d.reason}" for d in (*assessment.doubts, *discovery.doubts)]
-        doubts += [f"{f.id}: prebuilt code objects run instead of the source" for f, p in assessment.prebuilt if p.enabled]
+        doubts += [
+            f"{f.id}: prebuilt code objects run instead of the source" for f, p in assessment.prebuilt if p.enabled
+        ]
         version = installation.version or ""
         record = RefRecord(version, "1970-01-01", installation.commit or "", tuple(files), tuple(doubts))
         found.append(Subject(f"{installation.package} {version}".rstrip(), record))

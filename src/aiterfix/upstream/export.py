@@ -24,7 +24,7 @@ from aiterfix.upstream.regression import regression_test
 from aiterfix.upstream.scan import judge, shortest
 from aiterfix.upstream.trees import Forest, in_package
 
-_TEST_NAME = "test_pa_mqa_logits_store_bounds"
+_TEST_NAME = "test_pa_mqa_logits_column_bounds"
 _TEST_FOLDERS = ("op_tests/triton_tests/attention", "op_tests/triton_tests", "op_tests", "tests")
 _IDENT = re.compile(r"(?P<name>.*) <(?P<email>[^<>]*)> \d+ [+-]\d{4}")
 _ABSENT = "0" * 40

@@ -311,14 +311,19 @@ class Search:
 
     def _installation(self, item: _Candidate, *, shadowed: bool) -> Installation | None:
         judged = recognise(item.path, self._view)
-        listing = item.listing if item.listing is not None else list_folder(item.path.parent, self._view)
+        listing, pointer, found_by = item.listing, item.pointer, item.found_by
+        if listing is None or item.path.parent != listing.path:
+            if listing is not None:
+                pointer = pointer or listing
+                found_by += f", through the link {listing.path / 'aiter'}"
+            listing = list_folder(item.path.parent, self._view)
         mine = [metadata for metadata in listing.metadata if owns_package(metadata, item.path.name)]
         if judged.nature is not Nature.AMD:
             claimed = judged.nature is not Nature.REMNANT and any(metadata.amd for metadata in mine)
             reason = judged.reason + ("; the metadata beside it says amd-aiter" if claimed else "")
             self._skip(item.path, reason, doubt=claimed or judged.nature is Nature.DOUBTFUL)
             return None
-        return describe(item.path, listing, item.pointer, self._view, found_by=item.found_by, shadowed=shadowed)
+        return describe(item.path, listing, pointer, self._view, found_by=found_by, shadowed=shadowed)
 
     def _report_loose_metadata(self, installations: Sequence[Installation]) -> None:
         """Metadata of amd-aiter with no package to it: something is laid out in a way not foreseen."""

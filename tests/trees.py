@@ -105,7 +105,7 @@ def wheel_install(site: Path, *, version: str = "0.1.20", **more: Mapping[str, o
 
 
 def checkout(root: Path, *, git: str | None = None, version: str | None = None) -> Path:
-    """A source tree. ``git``: None, ``branch``, ``packed``, ``detached`` or ``worktree``. Returns the package folder."""
+    """A source tree; returns the package folder. ``git``: ``branch``, ``packed``, ``detached`` or ``worktree``."""
     package = amd_package(root, version=version)
     write(root / "setup.py", "from setuptools import setup\nsetup(name='amd-aiter', packages=['aiter'])\n")
     folder = root / ".git"
@@ -116,7 +116,7 @@ def checkout(root: Path, *, git: str | None = None, version: str | None = None) 
         write(folder / "HEAD", "ref: refs/heads/main\n")
         write(
             folder / "packed-refs",
-            f"# pack-refs with: peeled fully-peeled sorted\n{'f' * 40} refs/heads/main2\n{COMMIT} refs/heads/main\n^{'e' * 40}\n",
+            f"# pack-refs with: peeled\n{'f' * 40} refs/heads/main2\n{COMMIT} refs/heads/main\n^{'e' * 40}\n",
         )
     elif git == "detached":
         write(folder / "HEAD", COMMIT + "\n")
@@ -130,7 +130,7 @@ def checkout(root: Path, *, git: str | None = None, version: str | None = None) 
 
 
 def finder_source(mapping: Mapping[str, str], namespaces: Mapping[str, Sequence[str]] | None = None) -> str:
-    """A working editable finder with the tables of setuptools'. Reading it must be enough: running it leaves a trace."""
+    """A working editable finder with the tables that setuptools' have."""
     return f"""\
 import sys
 from importlib.util import spec_from_file_location

@@ -49,7 +49,7 @@ def test_odd_path_entries(path: list[str], tmp_path: Path, monkeypatch: pytest.M
     package = wheel_install(tmp_path)
     monkeypatch.chdir(tmp_path)
     odd: list[object] = ["", "", "\0", tmp_path, b"x", None, "/no/such/place", "__editable__.x.finder.__path_hook__"]
-    path += odd  # type: ignore[arg-type]
+    path += odd
     assert [item.package for item in find_running().installations] == [package]
 
 

@@ -6,9 +6,9 @@ import ast
 import os
 import sys
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 from aiterfix.errors import EnvironmentProblem, UsageError
 from aiterfix.installation.listing import list_folder
@@ -45,8 +45,7 @@ sys.stdout.write("\\n{_MARK}" + ascii(answer) + "\\n")
 """
 
 
-@dataclass(frozen=True)
-class _Answer:
+class _Answer(NamedTuple):
     path: tuple[str, ...]
     folders: tuple[str, ...]
     modules: frozenset[str]

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import NamedTuple
 
 from aiterfix.installation.metadata import read_bytes
 from aiterfix.installation.view import View, exists, is_folder
@@ -30,8 +30,7 @@ class Nature(Enum):
     DOUBTFUL = "doubtful"
 
 
-@dataclass(frozen=True)
-class Recognised:
+class Recognised(NamedTuple):
     """A judgement on a package folder and its reason."""
 
     nature: Nature

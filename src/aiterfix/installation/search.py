@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
+from typing import NamedTuple
 
 from aiterfix.installation.editable import (
     MENTIONS_AITER,
@@ -45,8 +46,7 @@ class _Form(Enum):
     FINDER = 4
 
 
-@dataclass(frozen=True)
-class _Candidate:
+class _Candidate(NamedTuple):
     """Something that could answer ``import aiter``."""
 
     path: Path
@@ -57,14 +57,12 @@ class _Candidate:
     """The site folder whose ``.pth``, egg-link or finder leads here."""
 
 
-@dataclass(frozen=True)
-class _Pointer:
+class _Pointer(NamedTuple):
     site: Listing
     text: str
 
 
-@dataclass(frozen=True)
-class PathEntry:
+class PathEntry(NamedTuple):
     """One folder (or archive) of an import path and, for people, where it comes from."""
 
     path: Path

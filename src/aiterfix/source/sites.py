@@ -279,7 +279,7 @@ def _judge(
 
     if not strided:
         problem("no-row", "no term of the address contains a declared stride, so rows cannot be told from columns")
-    elif not column.mentions:
+    elif column.constant is not None:
         problem("no-column", "the address has no column term")
     entangled = {walk.output, walk.bound, *walk.strides} & column.mentions
     if entangled:

@@ -13,7 +13,7 @@ import pytest
 from tests.trees import amd_package, checkout, editable_finder, real_venv, unrelated_package, wheel_install, write
 
 from aiterfix.errors import EnvironmentProblem, ExitCode, UsageError
-from aiterfix.installation import find_python, find_running
+from aiterfix.installation import find_path, find_python, find_running
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_odd_path_entries(path: list[str], tmp_path: Path, monkeypatch: pytest.M
     package = wheel_install(tmp_path)
     monkeypatch.chdir(tmp_path)
     odd: list[object] = ["", "", "\0", tmp_path, b"x", None, "/no/such/place", "__editable__.x.finder.__path_hook__"]
-    path += odd
+    path += odd  # type: ignore[arg-type]
     assert [item.package for item in find_running().installations] == [package]
 
 
@@ -66,6 +66,33 @@ def test_finder_counts_once_it_is_loaded(path: list[str], tmp_path: Path, monkey
     )
     monkeypatch.setitem(sys.modules, finder.stem, ModuleType(finder.stem))
     assert [item.package for item in find_running().installations] == [package]
+
+
+def test_loaded_finder_counts_wherever_it_stands(
+    path: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # sitecustomize may have called site.addsitedir for a folder that `site` itself does not name.
+    package = checkout(tmp_path / "clone")
+    finder = editable_finder(tmp_path / "plain", package)
+    path.append(str(tmp_path / "plain"))
+    monkeypatch.setattr(site_module, "getsitepackages", lambda: [str(tmp_path / "other")])
+    monkeypatch.setitem(sys.modules, finder.stem, ModuleType(finder.stem))
+    found = find_running()
+    assert [(item.package, item.version) for item in found.installations] == [(package, "0.1.20")]
+    assert found.doubts == ()
+
+
+def test_current_folder_that_is_gone(path: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = wheel_install(tmp_path / "site")
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    path += ["", "relative", str(tmp_path / "site")]
+    assert [item.package for item in find_running().installations] == [package]
+    with pytest.raises(UsageError):
+        find_path(Path("x"))
+    with pytest.raises(UsageError):
+        find_python(Path("x"))
 
 
 @pytest.mark.parametrize("on_path", [True, False])
@@ -88,7 +115,7 @@ def test_stand_ins_for_the_module_are_ignored(
 ) -> None:
     package = wheel_install(tmp_path)
     path.append(str(tmp_path))
-    monkeypatch.setitem(sys.modules, "aiter", stand_in)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "aiter", stand_in)
     assert [item.package for item in find_running().installations] == [package]
 
 

@@ -13,7 +13,7 @@ from aiterfix.installation.recognise import Nature, recognise
 from aiterfix.installation.search import PathEntry, Search, describe, merge
 from aiterfix.installation.survey import survey
 from aiterfix.installation.target import Discovery, Skipped
-from aiterfix.installation.view import View, image_root_above, is_file, is_folder, looks_like_root
+from aiterfix.installation.view import View, absolute, image_root_above, is_file, is_folder, looks_like_root
 
 _SITE_NAMES = ("site-packages", "dist-packages")
 _LIBRARY = re.compile(r"(?:python|pypy)3(?:\.\d+t?)?")
@@ -29,10 +29,11 @@ def find_path(path: Path) -> Discovery:
     Raises:
         UsageError: nothing is there.
     """
-    path = path.absolute()
+    given = path
+    path = absolute(given) or given
     if not os.path.lexists(path):
         raise UsageError(
-            f"{path} does not exist", remedy="give a site-packages, a prefix, a checkout or the package folder"
+            f"{given} does not exist", remedy="give a site-packages, a prefix, a checkout or the package folder"
         )
     view = View(image_root_above(path))
     if not is_folder(view.settle(path)):

@@ -109,11 +109,10 @@ class Search:
             if listing is None:
                 continue
             listings.append((entry, listing))
-            if self._is_site(listing):
-                for extra in self._path_lines(listing):
-                    added = self._list(extra) if self._expand else None
-                    if added is not None:
-                        listings.append((extra, added))
+            for extra in self._path_lines(listing):
+                added = self._list(extra) if self._expand else None
+                if added is not None:
+                    listings.append((extra, added))
         for entry, listing in listings:
             self._collect(entry, listing)
         installations = self._judge()
@@ -124,8 +123,6 @@ class Search:
         self._skipped.append(Skipped(path, reason, doubt))
 
     def _is_site(self, listing: Listing) -> bool:
-        if not (listing.path_files or listing.egg_links):
-            return False
         return self._site_folders is None or os.path.realpath(listing.path) in self._site_folders
 
     def _list(self, entry: PathEntry) -> Listing | None:
@@ -172,6 +169,11 @@ class Search:
     # .pth files, egg-links, finders
 
     def _path_lines(self, site: Listing) -> list[PathEntry]:
+        if not (site.path_files or site.egg_links):
+            return []
+        if not self._is_site(site):
+            self._loaded_finders(site)
+            return []
         found: list[PathEntry] = []
         for file in site.path_files:
             data = read_bytes(file)
@@ -198,6 +200,13 @@ class Search:
                 # easy-install.pth is what puts the folder on the path; the link alone only names it.
                 self._points(site, target, file.name)
         return found
+
+    def _loaded_finders(self, folder: Listing) -> None:
+        """``site`` does not read the ``.pth`` files here, but something else has, if a finder is loaded."""
+        for file in folder.path_files:
+            parsed = parse_pth(read_bytes(file) or b"")
+            loaded = tuple(module for module in parsed.modules if module in (self._active or ()))
+            self._code_lines(folder, file, PathFile(modules=loaded))
 
     def _target(self, site: Path, line: str) -> Path:
         return self._view.enter(line) if line.startswith("/") else self._view.settle(site / line)

@@ -137,7 +137,8 @@ def _is_path_entry(path: Path) -> bool:
     if listing.folder is not None:
         # A folder `aiter` that holds a checkout is not the package: what is below must be surveyed.
         return listing.regular or is_folder(listing.folder / "ops") or not is_folder(listing.folder / "aiter")
-    return bool(listing.metadata or listing.path_files or listing.egg_links or listing.broken_link)
+    # .pth files alone say nothing: trained weights have the same suffix.
+    return bool(listing.metadata or listing.egg_links or listing.broken_link)
 
 
 def _package(path: Path, view: View) -> Discovery:
@@ -173,13 +174,20 @@ def _everywhere(path: Path, view: View) -> Discovery:
         base = {} if home is None else prefix_folders_by_version(home, view)
         groups.append(folders + base.get(folders[0].parent.name, []))
     discoveries = [_environment(group, view, f"site folder below {path}") for group in groups]
-    # An environment that points to a tree says more about it than the tree alone: environments come first.
-    discoveries += [
-        _environment([tree], view, "a source tree that no site folder points to") for tree in found.source_trees
-    ]
-    whole = merge(discoveries)
-    return Discovery(
-        whole.installations,
-        tuple(dict.fromkeys((*whole.skipped, *found.skipped))),
-        tuple(dict.fromkeys((*whole.searched, path))),
-    )
+    if list_folder(path, view).path_files:
+        discoveries.append(_environment([path], view, f"--path {path}"))
+    # An environment that points to a tree says more about it than the tree alone does.
+    known = {os.path.realpath(item.package) for discovery in discoveries for item in discovery.installations}
+    for tree in found.source_trees:
+        if os.path.realpath(view.settle(tree / "aiter")) not in known:
+            discoveries.append(_environment([tree], view, "a source tree that no site folder points to"))
+    discoveries += [_everywhere(image, View(image)) for image in found.images]
+    discoveries.append(Discovery((), (*found.skipped, *_inside_a_package(path)), (path,)))
+    return merge(discoveries)
+
+
+def _inside_a_package(path: Path) -> tuple[Skipped, ...]:
+    for folder in path.parents:
+        if folder.name == "aiter" and is_folder(folder / "ops"):
+            return (Skipped(path, f"lies inside the package {folder}: name that instead", True),)
+    return ()

@@ -18,6 +18,7 @@ from aiterfix.installation.editable import (
     MENTIONS_AITER,
     PathFile,
     Redirections,
+    named_aiter,
     parse_finder,
     parse_pth,
     parse_start,
@@ -186,7 +187,7 @@ class Search:
                 self._points(site, target, f"path line of {file.name}")
                 if exists(target):
                     found.append(PathEntry(target, f"{file.name}, path line {number}"))
-                elif MENTIONS_AITER.search(line.encode("utf-8", "replace")) or b"aiter" in file.name.encode():
+                elif MENTIONS_AITER.search(line.encode("utf-8", "replace")) or named_aiter(file.name):
                     self._skip(file, f"leads to {target}, which is not there (a mount that is missing?)", doubt=True)
             self._code_lines(site, file, parsed)
         for file in site.egg_links:
@@ -224,7 +225,7 @@ class Search:
             source = site.path / f"{top}.py"
             data = read_bytes(source)
             if data is None:
-                if MENTIONS_AITER.search(top.replace("_", "-").encode()) and not is_folder(site.path / top):
+                if named_aiter(top) and not is_folder(site.path / top):
                     self._skip(file, f"starts {top}, which is not there", doubt=True)
                     understood = True
                 continue
@@ -234,7 +235,7 @@ class Search:
                 if redirections.concerns("aiter"):
                     self._redirected(site, source, top, redirections)
             elif (b"meta_path" in data or b"editable" in data or "editable" in top) and (
-                MENTIONS_AITER.search(data) or MENTIONS_AITER.search(top.replace("_", "-").encode())
+                MENTIONS_AITER.search(data) or named_aiter(top)
             ):
                 understood = True
                 self._skip(source, "an import finder of a kind that is not understood; it mentions aiter", doubt=True)
@@ -339,9 +340,13 @@ class Search:
         for listing, metadata in self._loose_metadata:
             if metadata.path in used:
                 continue
+            folder = read_origin(metadata).folder
+            stated = f"; it was installed from {folder}" if folder is not None else ""
             if metadata.amd and os.path.realpath(listing.path) not in explained:
                 self._skip(
-                    metadata.path, "metadata of amd-aiter, but no package was found that belongs to it", doubt=True
+                    metadata.path,
+                    "metadata of amd-aiter, but no package was found that belongs to it" + stated,
+                    doubt=True,
                 )
             elif metadata.dist_info and os.path.realpath(listing.path) in explained:
                 self._skip(

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import os
 import site as site_module
+import subprocess
 import sys
 import time
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-from tests.trees import amd_package, checkout, editable_finder, real_venv, unrelated_package, wheel_install, write
+from tests.trees import (
+    GLUON_KERNEL,
+    amd_package,
+    checkout,
+    editable_finder,
+    real_venv,
+    unrelated_package,
+    wheel_install,
+    write,
+)
 
 from aiterfix.errors import EnvironmentProblem, ExitCode, UsageError
 from aiterfix.installation import find_path, find_python, find_running
@@ -195,3 +205,22 @@ def test_what_is_no_interpreter_is_a_usage_error(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "nothing", plain):
         with pytest.raises(UsageError):
             find_python(path)
+
+
+def test_search_of_the_running_interpreter_stays_light(tmp_path: Path) -> None:
+    """Start-up cost is in the imports: what the search does itself takes a few milliseconds."""
+    package = amd_package(tmp_path)
+    heavy = ("torch", "triton", "numpy", "aiter", "json", "email", "csv", "zipfile", "subprocess", "importlib.metadata")
+    code = (
+        "import sys; before = set(sys.modules)\n"
+        "from aiterfix.installation import find_kernel_files, find_running\n"
+        "first = find_running().installations[0]\n"
+        f"assert find_kernel_files(first.package, [{GLUON_KERNEL!r}]).files\n"
+        f"print(first.package, sorted((set(sys.modules) - before) & set({heavy!r})))\n"
+    )
+    source = Path(find_running.__code__.co_filename).parents[2]
+    path = os.pathsep.join([str(source), str(tmp_path)])
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": path}
+    )
+    assert done.stdout == f"{package} []\n"

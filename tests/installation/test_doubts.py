@@ -231,6 +231,12 @@ def test_doubtful(site: Path, layout: Callable[[Path], None]) -> None:
     assert all(item.reason and item.path.is_absolute() for item in found.skipped)
 
 
+@pytest.mark.parametrize("layout", [_claimed_by_metadata, _unforeseen_layout])
+def test_doubtful_package_named_directly(site: Path, layout: Callable[[Path], None]) -> None:
+    layout(site)
+    assert find_path(site / "aiter").doubts == find_path(site).doubts
+
+
 @pytest.mark.parametrize("layout", CERTAIN)
 def test_certainly_not_ours(site: Path, layout: Callable[[Path], None]) -> None:
     layout(site)

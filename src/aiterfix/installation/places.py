@@ -10,7 +10,7 @@ from aiterfix.errors import UsageError
 from aiterfix.installation.listing import list_folder
 from aiterfix.installation.metadata import read_bytes
 from aiterfix.installation.recognise import Nature, recognise
-from aiterfix.installation.search import PathEntry, Search, describe, merge
+from aiterfix.installation.search import PathEntry, Search, describe, merge, not_amd
 from aiterfix.installation.survey import survey
 from aiterfix.installation.target import Discovery, Skipped
 from aiterfix.installation.view import View, absolute, image_root_above, is_file, is_folder, looks_like_root
@@ -143,10 +143,9 @@ def _is_path_entry(path: Path) -> bool:
 
 def _package(path: Path, view: View) -> Discovery:
     judged = recognise(path, view)
-    if judged.nature is not Nature.AMD:
-        doubt = judged.nature is Nature.DOUBTFUL
-        return Discovery((), (Skipped(path, judged.reason, doubt),), (path,))
     listing = list_folder(path.parent, view)
+    if judged.nature is not Nature.AMD:
+        return Discovery((), (not_amd(path, judged, listing),), (path,))
     found = describe(path, listing, None, view, found_by=f"--path {path}", shadowed=False)
     return Discovery((found,), (), (path.parent,))
 

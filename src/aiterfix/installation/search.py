@@ -33,7 +33,7 @@ from aiterfix.installation.metadata import (
     read_bytes,
     read_origin,
 )
-from aiterfix.installation.recognise import Nature, recognise
+from aiterfix.installation.recognise import Nature, Recognised, recognise
 from aiterfix.installation.target import Discovery, Installation, Kind, Skipped
 from aiterfix.installation.view import View, exists, is_file, is_folder
 
@@ -325,11 +325,8 @@ class Search:
                 pointer = pointer or listing
                 found_by += f", through the link {listing.path / 'aiter'}"
             listing = list_folder(item.path.parent, self._view)
-        mine = [metadata for metadata in listing.metadata if owns_package(metadata, item.path.name)]
         if judged.nature is not Nature.AMD:
-            claimed = judged.nature is not Nature.REMNANT and any(metadata.amd for metadata in mine)
-            reason = judged.reason + ("; the metadata beside it says amd-aiter" if claimed else "")
-            self._skip(item.path, reason, doubt=claimed or judged.nature is Nature.DOUBTFUL)
+            self._skipped.append(not_amd(item.path, judged, listing))
             return None
         return describe(item.path, listing, pointer, self._view, found_by=found_by, shadowed=shadowed)
 
@@ -354,6 +351,15 @@ class Search:
                     "further metadata beside the package: left over, or of the unrelated aiter",
                     doubt=False,
                 )
+
+
+def not_amd(package: Path, judged: Recognised, listing: Listing) -> Skipped:
+    """A folder whose contents are not AMD's; metadata of AMD's that owns it makes that a doubt."""
+    claimed = judged.nature is not Nature.REMNANT and any(
+        metadata.amd and owns_package(metadata, package.name) for metadata in listing.metadata
+    )
+    reason = judged.reason + ("; the metadata beside it says amd-aiter" if claimed else "")
+    return Skipped(package, reason, claimed or judged.nature is Nature.DOUBTFUL)
 
 
 def describe(

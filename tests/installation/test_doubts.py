@@ -234,7 +234,8 @@ def test_doubtful(site: Path, layout: Callable[[Path], None]) -> None:
 @pytest.mark.parametrize("layout", [_claimed_by_metadata, _unforeseen_layout])
 def test_doubtful_package_named_directly(site: Path, layout: Callable[[Path], None]) -> None:
     layout(site)
-    assert find_path(site / "aiter").doubts == find_path(site).doubts
+    (doubt,) = find_path(site / "aiter").doubts
+    assert doubt in find_path(site).doubts
 
 
 @pytest.mark.parametrize("layout", CERTAIN)

@@ -11,8 +11,10 @@ from types import ModuleType
 from typing import NamedTuple
 
 from aiterfix.errors import EnvironmentProblem, UsageError
+from aiterfix.installation.describe import describe
 from aiterfix.installation.listing import list_folder
-from aiterfix.installation.search import PathEntry, Search, describe
+from aiterfix.installation.pointers import PathEntry
+from aiterfix.installation.search import Search
 from aiterfix.installation.target import Discovery
 from aiterfix.installation.view import View, absolute, is_file, is_folder
 

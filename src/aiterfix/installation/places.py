@@ -7,10 +7,12 @@ import re
 from pathlib import Path
 
 from aiterfix.errors import UsageError
+from aiterfix.installation.describe import describe, not_amd
 from aiterfix.installation.listing import list_folder
 from aiterfix.installation.metadata import read_bytes
+from aiterfix.installation.pointers import PathEntry
 from aiterfix.installation.recognise import Nature, recognise
-from aiterfix.installation.search import PathEntry, Search, describe, merge, not_amd
+from aiterfix.installation.search import Search, merge
 from aiterfix.installation.survey import survey
 from aiterfix.installation.target import Discovery, Skipped
 from aiterfix.installation.view import View, absolute, image_root_above, is_file, is_folder, looks_like_root

@@ -175,8 +175,8 @@ def test_interpreter_that_does_not_answer(tmp_path: Path, text: str) -> None:
 
 def test_interpreter_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
     started = time.monotonic()
-    with pytest.raises(EnvironmentProblem, match=r"within 0\.3 s"):
-        find_python(script(tmp_path, f"sleep 50 & echo $! > {tmp_path}/child; wait"), timeout=0.3)
+    with pytest.raises(EnvironmentProblem, match=r"within 2 s"):
+        find_python(script(tmp_path, f"sleep 50 & echo $! > {tmp_path}/child; wait"), timeout=2)
     assert time.monotonic() - started < 20
     child = int((tmp_path / "child").read_text())
     deadline = time.monotonic() + 10
@@ -221,6 +221,10 @@ def test_search_of_the_running_interpreter_stays_light(tmp_path: Path) -> None:
     source = Path(find_running.__code__.co_filename).parents[2]
     path = os.pathsep.join([str(source), str(tmp_path)])
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": path}
+        [sys.executable, "-S", "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": path},
     )
     assert done.stdout == f"{package} []\n"

@@ -20,7 +20,7 @@ def environment() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "AITER", "VIRTUAL_ENV"))}
 
 
-def call(*words: str | Path, status: int | None = 0, cwd: Path | None = None) -> str:
+def call(*words: object, status: int | None = 0, cwd: Path | None = None) -> str:
     done = subprocess.run([*map(str, words)], capture_output=True, text=True, env=environment(), cwd=cwd, check=False)
     assert status is None or done.returncode == status, done.stdout + done.stderr
     return done.stdout if status is not None else f"{done.returncode}\n{done.stderr}"
@@ -59,7 +59,7 @@ def test_real_wheel_end_to_end(fresh: Path, tmp_path: Path) -> None:
     (site,) = fresh.glob("lib/python*/site-packages")
     relative = "aiter/ops/triton/_triton_kernels/pa_mqa_logits.py"
     info = "amd_aiter-0.1.7.post2.dev18.dist-info"
-    before = {n: d for n, d in contents(site / info).items()} | {relative: (site / relative).read_bytes()}
+    before = contents(site / info) | {relative: (site / relative).read_bytes()}
 
     text = call(aiterfix, "check", status=1, cwd=tmp_path)
     assert "amd-aiter 0.1.7.post2.dev18" in text

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -324,7 +323,6 @@ def test_ctrl_c_is_quiet(sample: Path) -> None:
     code += f"raise SystemExit(m(['check', '--path', {str(sample)!r}]))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (130, "aiterfix: interrupted\n")
-    assert signal.SIGINT == 2
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to drop privileges")

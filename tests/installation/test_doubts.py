@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from aiterfix.installation import find_path
 from tests.trees import (
     amd_package,
     checkout,
@@ -20,8 +22,6 @@ from tests.trees import (
     wheel_install,
     write,
 )
-
-from aiterfix.installation import find_path
 
 
 def _dangling_path_line(site: Path) -> None:

@@ -11,6 +11,9 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from aiterfix.errors import EnvironmentProblem, ExitCode, UsageError
+from aiterfix.installation import find_path, find_python, find_running
 from tests.trees import (
     GLUON_KERNEL,
     amd_package,
@@ -21,9 +24,6 @@ from tests.trees import (
     wheel_install,
     write,
 )
-
-from aiterfix.errors import EnvironmentProblem, ExitCode, UsageError
-from aiterfix.installation import find_path, find_python, find_running
 
 
 @pytest.fixture

@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+
+from aiterfix.errors import UsageError
+from aiterfix.installation import Kind, find_path, survey
+from aiterfix.installation.survey import survey as walk
+from aiterfix.installation.view import View
 from tests.trees import (
     COMMIT,
     amd_package,
@@ -18,11 +23,6 @@ from tests.trees import (
     wheel_install,
     write,
 )
-
-from aiterfix.errors import UsageError
-from aiterfix.installation import Kind, find_path, survey
-from aiterfix.installation.survey import survey as walk
-from aiterfix.installation.view import View
 
 
 def test_site_packages_prefix_and_package_name_the_same_wheel(tmp_path: Path) -> None:

@@ -143,9 +143,11 @@ def overall(discovery: Discovery, assessments: Sequence[Assessment]) -> Verdict:
     Installations that another one shadows do not run, so they do not decide. A search that could not
     look everywhere leaves a doubt, whatever else it found.
     """
-    if discovery.doubts:
+    deciding = [a.verdict for a in assessments if not a.installation.shadowed]
+    if discovery.doubts or (assessments and not deciding):
+        # Where everything is shadowed, import takes something that is not AMD's aiter, or not whole.
         return Verdict.UNKNOWN
-    return worst((a.verdict for a in assessments if not a.installation.shadowed), empty=Verdict.NOT_INSTALLED)
+    return worst(deciding, empty=Verdict.NOT_INSTALLED)
 
 
 _EXIT = {

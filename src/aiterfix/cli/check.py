@@ -6,7 +6,7 @@ import argparse
 
 from aiterfix.assessment import AUTO, exit_code, overall
 from aiterfix.cli import output
-from aiterfix.cli.target import add_kernel, add_target, assess_all
+from aiterfix.cli.target import add_kernel, add_target, assess_all, repeat_target
 from aiterfix.errors import UsageError
 
 
@@ -34,5 +34,5 @@ def execute(options: argparse.Namespace) -> int:
     else:
         from aiterfix.report.text import check_text
 
-        output.write(check_text(discovery, assessments, verdict, options.kernel))
+        output.write(check_text(discovery, assessments, verdict, options.kernel, repeat_target(options)))
     return exit_code(verdict)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+from collections.abc import Sized
 from pathlib import Path
 
 from aiterfix.assessment import ALL, AUTO, Assessment, assess
-from aiterfix.errors import UsageError
+from aiterfix.errors import EnvironmentProblem, NotUnderstoodError, UsageError
 from aiterfix.fixes import Fix, load_fixes
 from aiterfix.installation import Discovery, find_path, find_python, find_running
 
@@ -64,3 +66,36 @@ def assess_all(options: argparse.Namespace) -> tuple[Discovery, list[Assessment]
     fixes = fixes_of(options)
     found = discover(options)
     return found, [assess(i, fixes, options.kernel) for i in found.installations]
+
+
+def require_found(discovery: Discovery, found: Sized) -> None:
+    """Refuse to go on with nothing.
+
+    Raises:
+        NotUnderstoodError: something that may be aiter could not be read.
+        EnvironmentProblem: there is none.
+    """
+    if found:
+        return
+    searched = "searched: " + ", ".join(str(p) for p in discovery.searched)
+    if discovery.doubts:
+        first = discovery.doubts[0]
+        raise NotUnderstoodError(
+            f"no aiter could be read: {first.path}: {first.reason}",
+            why=searched,
+            remedy="Name the package folder with --path DIR.",
+        )
+    raise EnvironmentProblem(
+        "no aiter is installed here",
+        why=searched,
+        remedy="Name the installation with --path DIR or --python EXE.",
+    )
+
+
+def repeat_target(options: argparse.Namespace) -> str:
+    """How the command line named the installation, for advice that repeats it."""
+    if options.path is not None:
+        return f" --path {shlex.quote(str(options.path))}"
+    if options.python is not None:
+        return f" --python {shlex.quote(str(options.python))}"
+    return ""

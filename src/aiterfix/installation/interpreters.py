@@ -6,17 +6,20 @@ import ast
 import os
 import sys
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 from aiterfix.errors import EnvironmentProblem, UsageError
+from aiterfix.installation.describe import describe
 from aiterfix.installation.listing import list_folder
-from aiterfix.installation.search import PathEntry, Search, describe
+from aiterfix.installation.pointers import PathEntry
+from aiterfix.installation.search import Search
 from aiterfix.installation.target import Discovery
-from aiterfix.installation.view import View, is_file, is_folder
+from aiterfix.installation.view import View, absolute, is_file, is_folder
 
 _MARK = "aiterfix-answer:"
+_LONGEST_WHY = 300  # characters
 _TIMEOUT = 60.0  # seconds; interpreters on network file systems take several
 
 # Runs in the other interpreter. It is started without -I: that would hide PYTHONPATH and the user's own
@@ -44,8 +47,7 @@ sys.stdout.write("\\n{_MARK}" + ascii(answer) + "\\n")
 """
 
 
-@dataclass(frozen=True)
-class _Answer:
+class _Answer(NamedTuple):
     path: tuple[str, ...]
     folders: tuple[str, ...]
     modules: frozenset[str]
@@ -85,7 +87,8 @@ def _search(path: Sequence[str], folders: Collection[str], modules: Collection[s
         active=frozenset(modules),
         site_folders=[Path(folder) for folder in folders] or None,
     )
-    return search.run(PathEntry(Path(entry or os.curdir).absolute(), origin) for entry in path if "\0" not in entry)
+    places = (absolute(Path(entry or os.curdir)) for entry in path if "\0" not in entry)
+    return search.run(PathEntry(place, origin) for place in places if place is not None)
 
 
 def _site_folders(site: ModuleType | None) -> list[str]:
@@ -134,13 +137,14 @@ def _ask(python: Path, timeout: float) -> _Answer:
         raise UsageError(
             f"{python} is a folder, not an interpreter", remedy=f"give --path {python}, or the python inside it"
         )
-    if not is_file(python) or not os.access(python, os.X_OK):
+    executable = absolute(python)
+    if executable is None or not is_file(python) or not os.access(python, os.X_OK):
         raise UsageError(f"{python} is not an executable file", remedy="give the path of a Python interpreter")
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}  # asking must not write into the inspected tree
     import signal
     import subprocess  # 4 ms that the running interpreter's own search need not pay
 
-    command = [os.fspath(python.absolute()), "-c", _QUESTION]
+    command = [os.fspath(executable), "-c", _QUESTION]
     try:
         process = subprocess.Popen(
             command,
@@ -167,11 +171,11 @@ def _ask(python: Path, timeout: float) -> _Answer:
 
 
 def _read_answer(python: Path, status: int, output: bytes, errors: bytes) -> _Answer:
-    last = errors.decode("utf-8", "replace").strip().splitlines()[-1:]
+    said = " ".join(errors.decode("utf-8", "replace").split())[-_LONGEST_WHY:]
     _, mark, text = output.decode("utf-8", "replace").rpartition(_MARK)
     try:
         if status != 0 or not mark:
-            raise ValueError(f"exit status {status}" + (f": {last[0]}" if last else ""))
+            raise ValueError(f"exit status {status}" + (f": {said}" if said else ""))
         answer = ast.literal_eval(text.splitlines()[0])
         return _Answer(tuple(answer["path"]), tuple(answer["folders"]), frozenset(answer["modules"]))
     except (ValueError, SyntaxError, KeyError, TypeError, IndexError) as error:

@@ -391,7 +391,8 @@ class Evaluator:
         spread_values = [self.evaluate(k.value) for k in e.keywords if k.arg is None]
         pointer = POINTER_PARAMETER[kind]
         if spread:
-            if pointer not in values or any(map(self._carries, [*values.values(), *spread_values])):
+            starred = any(isinstance(a, ast.Starred) for a in e.args)
+            if starred or pointer not in values or any(map(self._carries, [*values.values(), *spread_values])):
                 self.problem("store-arguments", "a store takes * or ** arguments, so its mask is not visible", e)
             return result
         if len(e.args) > len(STORE_PARAMETERS[kind]) and kind == "buffer_store":

@@ -13,6 +13,7 @@ from aiterfix.source.evaluate import walk_kernel
 from aiterfix.source.expressions import POINTER_PARAMETER, KernelWalk, Problem, StoreCall
 from aiterfix.source.guards import classify, column_of
 from aiterfix.source.names import bound_names, function_parameters
+from aiterfix.source.values import Value
 from aiterfix.verdict import Guard, Verdict, worst
 
 
@@ -278,15 +279,16 @@ def _judge(
 
     if not strided:
         problem("no-row", "no term of the address contains a declared stride, so rows cannot be told from columns")
-    elif not column.mentions:
+    elif column.constant is not None:
         problem("no-column", "the address has no column term")
     entangled = {walk.output, walk.bound, *walk.strides} & column.mentions
     if entangled:
         names = ", ".join(sorted(a.payload for a in entangled))
         problem("entangled", f"the column expression contains {names}")
     guard, strange = classify(store.mask, column, walk.bound)
+    mask = store.arguments.get("mask") if store.mask is not None else None
     findings = tuple(
-        Finding("other-expression", f"a mask term compares another expression than the column with {spec.bound}: {t}")
+        Finding("other-expression", f"`{_spelling(t, mask, walk)}` bounds another expression than the column")
         for t in strange
     )
     expression: ast.expr | None = None
@@ -295,7 +297,6 @@ def _judge(
         expression = column_expression(store, walk)
     except NotExpressible as reason:
         obstacle = str(reason)
-    mask = store.arguments.get("mask") if store.mask is not None else None
     fallback = store.arguments.get("offsets") or store.arguments[POINTER_PARAMETER[store.kind]]
     site = StoreSite(
         fix=fix.id,
@@ -312,3 +313,10 @@ def _judge(
         obstacle=obstacle,
     )
     return site, SiteSyntax(store.node, store.arguments.get("mask"), expression), problems
+
+
+def _spelling(term: Value, mask: ast.expr | None, walk: KernelWalk) -> str:
+    """How the mask writes one of its terms; the mask itself where the term is behind a local name."""
+    assert mask is not None
+    matches = (n for n in ast.walk(mask) if isinstance(n, ast.expr) and walk.values.get(n) == term)
+    return ast.unparse(next(matches, mask))

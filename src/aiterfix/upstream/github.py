@@ -256,6 +256,9 @@ class GitHub:
         with self._requests.Session() as session:
             # With an `auth` of our own, requests looks for none in ~/.netrc.
             session.auth = self._authorise
+            # Redirects are ours to judge. Left alone, requests looks at them even when told not to follow: it parses
+            # the address and reads the whole body, whatever its length.
+            session.get_redirect_target = lambda _: None
             # Proxies and certificate bundles come from the environment; loopback needs neither.
             session.trust_env = url.startswith("https:")
             with session.get(

@@ -141,7 +141,7 @@ def load_last_known(path: Path = LAST_KNOWN) -> LastKnown:
         pulls = {(p["repository"], p["number"]): read_pull(p["facts"]) for p in data["pull_requests"]}
         contained = frozenset((c["repository"], c["number"], c["in"]) for c in data["contained"])
         return LastKnown(data["as_of"], data["source"], pulls, contained)
-    except (OSError, ValueError, KeyError, TypeError, BadAnswerError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, BadAnswerError) as error:
         raise NotUnderstoodError(f"{path} is damaged: {error}", remedy="Reinstall aiterfix.") from error
 
 

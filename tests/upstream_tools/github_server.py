@@ -93,7 +93,7 @@ class FakeGitHub:
                 else:
                     request.json({"message": "Not Found"}, 404)
 
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+            def log_message(self, format: str, *args: Any) -> None:
                 pass
 
         class Server(ThreadingHTTPServer):

@@ -5,7 +5,7 @@ from __future__ import annotations
 GLUON = "_gluon_deepgemm_fp8_paged_mqa_logits"
 STAGE1 = "_deepgemm_fp8_paged_mqa_logits_stage1"
 
-HEAD = '''\
+HEAD = """\
 from triton.experimental import gluon
 from triton.experimental.gluon import language as gl
 
@@ -14,29 +14,29 @@ from triton.experimental.gluon import language as gl
 def {name}(OutLogits_buffer, stride_out_batch, max_model_len, start, Chunk: gl.constexpr, layout: gl.constexpr):
     row = gl.program_id(0)
     value = gl.full([Chunk], 1.0, gl.float32, layout)
-'''
-NONE = '''\
+"""
+NONE = """\
     gl.amd.cdna3.buffer_store(
         value, ptr=OutLogits_buffer, offsets=row * stride_out_batch + start + gl.arange(0, Chunk, layout=layout)
     )
-'''
-LOWER = '''\
+"""
+LOWER = """\
     gl.amd.cdna3.buffer_store(
         value,
         ptr=OutLogits_buffer,
         offsets=row * stride_out_batch + (start + Chunk + gl.arange(0, Chunk, layout=layout)),
         mask=start + Chunk + gl.arange(0, Chunk, layout=layout) >= 0,
     )
-'''
-UPPER = '''\
+"""
+UPPER = """\
     gl.amd.cdna3.buffer_store(
         value,
         ptr=OutLogits_buffer,
         offsets=row * stride_out_batch + start + gl.arange(0, Chunk, layout=layout),
         mask=start + gl.arange(0, Chunk, layout=layout) < max_model_len,
     )
-'''
-BOTH = '''\
+"""
+BOTH = """\
     column = start + 2 * Chunk + gl.arange(0, Chunk, layout=layout)
     gl.amd.cdna3.buffer_store(
         value,
@@ -44,17 +44,17 @@ BOTH = '''\
         offsets=column,
         mask=(column >= 0) & (column < max_model_len),
     )
-'''
+"""
 # The bound is on another expression than the column: it bounds nothing.
-OTHER = '''\
+OTHER = """\
     gl.amd.cdna3.buffer_store(
         value,
         ptr=OutLogits_buffer,
         offsets=row * stride_out_batch + start + Chunk + gl.arange(0, Chunk, layout=layout),
         mask=start + gl.arange(0, Chunk, layout=layout) < max_model_len,
     )
-'''
-PLAIN = f'''\
+"""
+PLAIN = f"""\
 import triton
 import triton.language as tl
 
@@ -70,7 +70,7 @@ def {STAGE1}(
         Out_buffer + head * stride_out_heads + row * stride_out_batch + start + tl.arange(0, Chunk),
         value,
     )
-'''
+"""
 
 
 def gluon(*stores: str, name: str = GLUON) -> str:

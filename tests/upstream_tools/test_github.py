@@ -139,9 +139,7 @@ def test_a_token_that_is_none_is_refused_unseen(tmp_path: Path, token: str) -> N
     assert token not in str(error.value)
 
 
-def test_netrc_is_not_read(
-    server: FakeGitHub, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_netrc_is_not_read(server: FakeGitHub, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login someone password hidden\n")
     monkeypatch.setenv("NETRC", str(netrc))
@@ -379,9 +377,10 @@ def test_an_untrusted_certificate_is_never_accepted(
     import subprocess
 
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    names = ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    extra = [*names, "-keyout", str(key), "-out", str(certificate)]
     done = subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-        + ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)],
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", *extra],
         capture_output=True,
         check=False,
     )

@@ -240,7 +240,23 @@ def _commit(clone: Clone, base: str, contents: dict[str, tuple[str, bytes]], mes
 def _mail(clone: Clone, commit: str) -> bytes:
     """The commit as ``git am`` takes it; drivers and signatures of the user's configuration left out."""
     return clone.output(
-        "-c", "diff.noprefix=false", "-c", "diff.mnemonicPrefix=false", "format-patch", "-1", "--stdout",
-        "--no-ext-diff", "--no-textconv", "--no-signature", "--full-index", "--no-attach", "--no-thread",
-        "--no-cover-letter", "--subject-prefix=PATCH", commit,
-    )  # fmt: skip
+        "-c",
+        "diff.noprefix=false",
+        "-c",
+        "diff.mnemonicPrefix=false",
+        "format-patch",
+        "-1",
+        "--stdout",
+        "--no-ext-diff",
+        "--no-textconv",
+        "--no-color",
+        "--unified=3",
+        "--inter-hunk-context=0",
+        "--no-signature",
+        "--full-index",
+        "--no-attach",
+        "--no-thread",
+        "--no-cover-letter",
+        "--subject-prefix=PATCH",
+        commit,
+    )

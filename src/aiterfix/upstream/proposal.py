@@ -53,7 +53,8 @@ def propose(
     stem = files[0].path.rsplit("/", 1)[-1].removesuffix(".py") if len(files) == 1 else "paged MQA logits"
     bounds = sorted({s.bound for f in files for s in f.rewrite.edited})
     bound = bounds[0] if len(bounds) == 1 else "the row's length"
-    subject = f"[Bug] {stem}: bound every output store by {bound}"
+    # No prefix in brackets: `git am` takes those off.
+    subject = f"{stem}: bound every output store by {bound}"
     count = sum(len(f.rewrite.edited) for f in files)
     plural = "store does" if count == 1 else "stores do"
     what = (

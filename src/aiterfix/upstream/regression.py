@@ -14,8 +14,9 @@ _TEMPLATE = '''\
 # SPDX-License-Identifier: MIT
 """Every store to the logits of these kernels must bound its column from above.
 
-Columns are handled in whole stages and blocks. A store whose mask has no upper bound on the column that it writes
-reaches into the next row. This test reads the source, so it needs neither a GPU nor Triton.
+Columns are handled in whole stages and blocks. A store whose mask has no upper bound on
+the column that it writes reaches into the next row. This test reads the source, so it
+needs neither a GPU nor Triton.
 """
 
 import ast
@@ -39,15 +40,21 @@ STORES = {{
 
 
 class Kernel:
-    """One kernel's syntax, with local names that are assigned exactly once replaced by their values."""
+    """One kernel's syntax; names assigned exactly once stand for their values."""
 
     def __init__(self, path, name):
         tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
-        found = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name == name]
+        found = [
+            n
+            for n in ast.walk(tree)
+            if isinstance(n, ast.FunctionDef) and n.name == name
+        ]
         assert len(found) == 1, f"{{path}} defines {{name}} {{len(found)}} times"
         self.function = found[0]
         bound = Counter(
-            n.id for n in ast.walk(self.function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+            n.id
+            for n in ast.walk(self.function)
+            if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
         )
         self.values = {{
             n.targets[0].id: n.value
@@ -64,7 +71,10 @@ class Kernel:
         return node
 
     def terms(self, node, strides=(), sign=1):
-        """A sum as {{term: coefficient}}; the constant stands under None, terms with a stride are left out."""
+        """A sum as {{term: coefficient}}, without terms that contain a stride.
+
+        The constant stands under None.
+        """
         node = self.resolve(node)
         if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Sub)):
             total = Counter(self.terms(node.left, strides, sign))
@@ -87,7 +97,9 @@ class Kernel:
     def stores(self, output):
         """Calls that store to the output: (call, address, mask)."""
         for call in ast.walk(self.function):
-            if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute):
+            if not isinstance(call, ast.Call) or not isinstance(
+                call.func, ast.Attribute
+            ):
                 continue
             if call.func.attr not in STORES:
                 continue
@@ -95,7 +107,9 @@ class Kernel:
             given.update((k.arg, k.value) for k in call.keywords)
             pointer = given.get("ptr", given.get("pointer"))
             address = [n for n in (pointer, given.get("offsets")) if n is not None]
-            if any(ast.dump(ast.Name(output, ast.Load())) in self.terms(n) for n in address):
+            if any(
+                ast.dump(ast.Name(output, ast.Load())) in self.terms(n) for n in address
+            ):
                 yield call, address, given.get("mask")
 
 
@@ -107,7 +121,11 @@ def bounds(kernel, comparison, column, bound):
     """Whether a comparison says that the column is smaller than the bound."""
     if not isinstance(comparison, ast.Compare) or len(comparison.ops) != 1:
         return False
-    operator, small, large = comparison.ops[0], comparison.left, comparison.comparators[0]
+    operator, small, large = (
+        comparison.ops[0],
+        comparison.left,
+        comparison.comparators[0],
+    )
     if isinstance(operator, (ast.Gt, ast.GtE)):
         small, large = large, small
     elif not isinstance(operator, (ast.Lt, ast.LtE)):
@@ -120,11 +138,15 @@ def bounds(kernel, comparison, column, bound):
     return not nonzero(slack) and constant <= 0
 
 
-@pytest.mark.parametrize("path, name, output, strides, bound", KERNELS, ids=[k[1] for k in KERNELS])
+@pytest.mark.parametrize(
+    "path, name, output, strides, bound", KERNELS, ids=[k[1] for k in KERNELS]
+)
 def test_every_store_is_bounded(path, name, output, strides, bound):
     kernel = Kernel(path, name)
     stores = list(kernel.stores(output))
-    assert stores, f"{{name}} has no store to {{output}}: this test looks at the wrong thing"
+    assert stores, (
+        f"{{name}} has no store to {{output}}: this test looks at the wrong thing"
+    )
     unbounded = []
     for call, address, mask in stores:
         column = Counter()
@@ -132,9 +154,13 @@ def test_every_store_is_bounded(path, name, output, strides, bound):
             column.update(kernel.terms(part, strides))
         column[ast.dump(ast.Name(output, ast.Load()))] -= 1
         column = Counter(nonzero(column))
-        if mask is None or not any(bounds(kernel, c, column, bound) for c in kernel.conjuncts(mask)):
+        if mask is None or not any(
+            bounds(kernel, c, column, bound) for c in kernel.conjuncts(mask)
+        ):
             unbounded.append(call.lineno)
-    assert not unbounded, f"{{path}}: {{name}}: stores without {{bound}} as upper bound on lines {{unbounded}}"
+    assert not unbounded, (
+        f"{{path}}: {{name}}: stores without {{bound}} as upper bound on lines {{unbounded}}"
+    )
 '''
 
 
@@ -146,8 +172,10 @@ def regression_test(kernels: Sequence[tuple[str, KernelSpec]], test_path: str) -
         test_path: where the test will stand in the tree.
     """
     rows = "\n".join(
-        f"    ({_quoted(path)}, {_quoted(k.name)}, {_quoted(k.output)}, "
-        f"({', '.join(map(_quoted, k.strides))},), {_quoted(k.bound)}),"
+        "    (\n"
+        + "".join(f"        {_quoted(word)},\n" for word in (path, k.name, k.output))
+        + f"        ({', '.join(map(_quoted, k.strides))}{',' if len(k.strides) == 1 else ''}),\n"
+        + f"        {_quoted(k.bound)},\n    ),"
         for path, k in kernels
     )
     return _TEMPLATE.format(depth=test_path.count("/"), rows=rows)

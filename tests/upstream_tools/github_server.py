@@ -21,7 +21,7 @@ class Request:
     headers: dict[str, str]
     handler: BaseHTTPRequestHandler
 
-    def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
+    def answer(self, status: int, body: bytes = b"", /, **headers: str) -> None:
         """A whole answer; header names with underscores for hyphens."""
         self.handler.send_response(status)
         for name, value in headers.items():

@@ -123,7 +123,7 @@ def test_the_token_is_sent_and_shown_nowhere(
     assert server.requests[0].headers["authorization"] == f"Bearer {TOKEN}"
     shown = [repr(client), str(client), caplog.text, "".join(capfd.readouterr())]
     for status in (401, 403, 404, 500, 302):
-        server.override = lambda request, status=status: request.answer(status, b"{}")  # type: ignore[misc]
+        server.override = lambda request, status=status: request.answer(status, b"{}")
         with pytest.raises(GitHubError) as error:
             client.pull()
         shown.append(str(error.value))
@@ -222,7 +222,7 @@ def test_what_more_asking_does_not_change_is_asked_once(server: FakeGitHub, clie
 
 def test_kinds_of_refusal(server: FakeGitHub, client: Client) -> None:
     for status, kind in ((401, RefusedError), (403, RefusedError), (404, NotFoundError), (410, NotFoundError)):
-        server.override = lambda request, status=status: request.json({}, status)  # type: ignore[misc]
+        server.override = lambda request, status=status: request.json({}, status)
         with pytest.raises(kind):
             client.pull()
 
@@ -242,7 +242,7 @@ def test_a_used_up_rate_limit_says_when_to_come_back(server: FakeGitHub, client:
 
 def test_a_secondary_limit_says_how_long(server: FakeGitHub, client: Client) -> None:
     for status in (403, 429):
-        server.override = lambda request, status=status: request.json({}, status, Retry_After="60")  # type: ignore[misc]
+        server.override = lambda request, status=status: request.json({}, status, Retry_After="60")
         with pytest.raises(RateLimitedError) as error:
             client.pull()
         assert 50 < error.value.until.timestamp() - time.time() < 70
@@ -281,7 +281,7 @@ def test_another_server_gets_neither_token_nor_request(server: FakeGitHub, tmp_p
             "file:///etc/passwd",
             "http://[bad",
         ):
-            server.override = lambda request, place=place: request.answer(302, Location=place)  # type: ignore[misc]
+            server.override = lambda request, place=place: request.answer(302, Location=place)
             with pytest.raises(BadAnswerError, match="another server"):
                 Client(server, tmp_path, token=TOKEN).pull()
         assert other.requests == []
@@ -297,7 +297,10 @@ def test_redirects_in_circles_end(server: FakeGitHub, client: Client) -> None:
 
 
 def test_a_silent_server(server: FakeGitHub, client: Client) -> None:
-    server.override = lambda request: server.release.wait(10) and None  # type: ignore[func-returns-value]
+    def silent(request: Request) -> None:
+        server.release.wait(10)
+
+    server.override = silent
     start = time.monotonic()
     with pytest.raises(UnreachableError) as error:
         client.pull()
@@ -441,6 +444,24 @@ def test_a_compressed_bomb_is_cut_off(server: FakeGitHub, client: Client) -> Non
         client.pull()
 
 
+CHANGES: tuple[dict[str, object], ...] = (
+    {"merged": "false"},
+    {"merged": 0},
+    {"merged": None},
+    {"state": "merged"},
+    {"state": ["open"]},
+    {"state": "open", "merged": True, "merge_commit_sha": "a" * 40},
+    {"head": None},
+    {"head": []},
+    {"head": {"sha": 5}},
+    {"head": {"sha": "--upload-pack=x"}},
+    {"head": {"sha": "A" * 40}},
+    {"head": {"sha": "a" * 41}},
+    {"state": "closed", "merged": True, "merge_commit_sha": None},
+    {"state": "closed", "merged": True, "merge_commit_sha": "../../x"},
+    {"state": "closed", "closed_at": "yesterday\x1b[2J"},
+    {"state": "closed", "closed_at": 5},
+)
 HOSTILE = [
     b"",
     b"\xff\xfe",
@@ -452,27 +473,7 @@ HOSTILE = [
     b'"text"',
     b"{}",
     b'{"state": "open", "merged": false, "head": {"sha": ' + b"9" * 5000 + b"}}",
-    *(
-        json.dumps(pull(7, **changes)).encode()
-        for changes in (
-            {"merged": "false"},
-            {"merged": 0},
-            {"merged": None},
-            {"state": "merged"},
-            {"state": ["open"]},
-            {"state": "open", "merged": True, "merge_commit_sha": "a" * 40},
-            {"head": None},
-            {"head": []},
-            {"head": {"sha": 5}},
-            {"head": {"sha": "--upload-pack=x"}},
-            {"head": {"sha": "A" * 40}},
-            {"head": {"sha": "a" * 41}},
-            {"state": "closed", "merged": True, "merge_commit_sha": None},
-            {"state": "closed", "merged": True, "merge_commit_sha": "../../x"},
-            {"state": "closed", "closed_at": "yesterday\x1b[2J"},
-            {"state": "closed", "closed_at": 5},
-        )
-    ),
+    *(json.dumps(pull(7, **changes)).encode() for changes in CHANGES),
 ]
 
 
@@ -505,10 +506,11 @@ def test_odd_etags_are_not_sent_back(server: FakeGitHub, client: Client, etag: s
 
 def test_comparisons(server: FakeGitHub, client: Client) -> None:
     for status, contained in (("behind", True), ("identical", True), ("ahead", False), ("diverged", False)):
-        server.override = lambda request, status=status: request.json({"status": status, "commits": []})  # type: ignore[misc]
+        server.override = lambda request, status=status: request.json({"status": status, "commits": []})
         assert client.fetch(f"/c/{status}", pick_comparison).facts == {"contained": contained}
-    for bad in ({}, {"status": 5}, {"status": "maybe"}, []):
-        server.override = lambda request, bad=bad: request.json(bad)  # type: ignore[misc]
+    answers: tuple[object, ...] = ({}, {"status": 5}, {"status": "maybe"}, [])
+    for bad in answers:
+        server.override = lambda request, bad=bad: request.json(bad)
         with pytest.raises(BadAnswerError):
             client.fetch("/c/bad", pick_comparison)
 
@@ -519,23 +521,21 @@ def test_the_cache_survives_damage(server: FakeGitHub, client: Client, tmp_path:
     (entry,) = (tmp_path / "cache").glob("*.json")
     whole = entry.read_bytes()
     body = json.loads(whole)
+    changes: tuple[dict[str, object], ...] = (
+        {"url": "https://elsewhere"},
+        {"etag": 5},
+        {"facts": []},
+        {"facts": {"state": {}}},
+        {"checked_at": "now"},
+        {"checked_at": True},
+        {"checked_at": 1e300},
+    )
     damaged = [
         b"",
         whole[:50],
         b"[" * 100_000,
         b" " * (1 << 20),
-        *(
-            json.dumps({**body, **change}).encode()
-            for change in (
-                {"url": "https://elsewhere"},
-                {"etag": 5},
-                {"facts": []},
-                {"facts": {"state": {}}},
-                {"checked_at": "now"},
-                {"checked_at": True},
-                {"checked_at": 1e300},
-            )
-        ),
+        *(json.dumps({**body, **change}).encode() for change in changes),
     ]
     for data in damaged:
         entry.write_bytes(data)

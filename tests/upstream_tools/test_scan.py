@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from aiterfix.errors import UsageError
-from aiterfix.fixes import load_fixes
+from aiterfix.fixes import Fix, load_fixes
 from aiterfix.history.record import FixState, GuardCounts
-from aiterfix.source.sites import needles
+from aiterfix.source.sites import SourceAnalysis, analyse, needles
 from aiterfix.upstream.gitrepo import Clone, CloneError
 from aiterfix.upstream.scan import ScanResult, scan, shortest
 from aiterfix.verdict import Verdict
@@ -111,8 +112,12 @@ def test_each_distinct_file_is_analysed_once(repository: Repository, monkeypatch
     import aiterfix.upstream.scan as module
 
     seen: list[bytes] = []
-    real = module.analyse
-    monkeypatch.setattr(module, "analyse", lambda text, fixes: seen.append(text) or real(text, fixes))  # type: ignore[func-returns-value]
+
+    def watched(text: bytes, fixes: Sequence[Fix]) -> SourceAnalysis:
+        seen.append(text)
+        return analyse(text, fixes)
+
+    monkeypatch.setattr(module, "analyse", watched)
     for number in range(6):
         repository.commit({PATH: UNPATCHED if number < 3 else FIXED, f"aiter/{number}.py": "x = 1\n"}, f"v{number}")
     result = run(repository.path)

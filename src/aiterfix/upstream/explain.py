@@ -115,7 +115,7 @@ def _remaining(fix: Fix, refs: Sequence[RefRecord]) -> str:
     left = counts.total - counts.bounded
     if left == 0:
         return f"none of the {counts.total} stores of {newest.ref} is left unbounded"
-    return f"{left} of {counts.total} stores remain unbounded in {newest.ref}"
+    return f"{left} of {counts.total} stores {'remains' if left == 1 else 'remain'} unbounded in {newest.ref}"
 
 
 def _warnings(report: PullReport, fix: Fix, stones: dict[frozenset[Guard], Milestone]) -> list[str]:
@@ -140,9 +140,10 @@ def _warnings(report: PullReport, fix: Fix, stones: dict[frozenset[Guard], Miles
     if first is not None and frozenset(request.removes) != EVERY_STORE and pull.state is not PullState.OPEN:
         newest = stone.newest if stone is not None else None
         left = newest.counts(fix.id).total - newest.counts(fix.id).bounded if newest is not None else 0
-        if left:
+        if left and newest is not None:
             found.append(
-                f"Having {name} is not being safe: {left} stores of {newest.ref if newest else ''} have no upper bound."
+                f"Having {name} is not being safe: {left} of {newest.counts(fix.id).total} stores of {newest.ref} "
+                "have no upper bound."
             )
     if pull.state is PullState.OPEN and first is not None:
         found.append(f"{name} is still open, but {first.ref} has its change by source: it came another way.")

@@ -115,8 +115,17 @@ class Clone:
             **(extra or {}),
         }
 
+    def _execute(self, command: list[str], **options: Any) -> Any:
+        try:
+            return self._git.execute(command, **options)
+        except self._errors as error:
+            raise CloneError(
+                "git cannot be run", why=_message(str(error)), remedy="Install git, or put it on PATH."
+            ) from error
+
     def _command(self, arguments: Iterable[str]) -> list[str]:
-        return ["git", f"--git-dir={self.git_dir}", "--no-pager", *_CONFIG, *arguments]
+        program = self._git.GIT_PYTHON_GIT_EXECUTABLE or "git"
+        return [program, f"--git-dir={self.git_dir}", "--no-pager", *_CONFIG, *arguments]
 
     def output(
         self,
@@ -134,7 +143,7 @@ class Clone:
         Raises:
             CloneError: another exit code.
         """
-        code, out, err = self._git.execute(
+        code, out, err = self._execute(
             self._command(arguments),
             with_extended_output=True,
             with_exceptions=False,
@@ -157,7 +166,7 @@ class Clone:
         Raises:
             CloneError: it failed.
         """
-        process: Any = self._git.execute(
+        process: Any = self._execute(
             self._command(arguments),
             istream=subprocess.PIPE,
             as_process=True,
@@ -202,7 +211,7 @@ class Clone:
         Raises:
             CloneError: one is not.
         """
-        found = self._git.execute(
+        found = self._execute(
             self._command(["merge-base", "--is-ancestor", commit, of]),
             with_extended_output=True,
             with_exceptions=False,
@@ -220,7 +229,7 @@ class Clone:
             # Asking git for a missing object makes it fetch; older versions cannot be told not to.
             out = self.output("cat-file", "--batch-all-objects", "--batch-check=%(objectname)", "--unordered")
             local = frozenset(out.decode("ascii").split())
-        process: Any = self._git.execute(
+        process: Any = self._execute(
             self._command(["cat-file", "--batch"]),
             istream=subprocess.PIPE,
             as_process=True,

@@ -161,7 +161,8 @@ def _goal_lines(goal: Goal, m: Milestone) -> list[str]:
     if m.newest is None:
         return [title + "no release that can be judged has these kernels"]
     if m.first_any is None:
-        return [title + f"no release; {m.newest.ref} has {m.newest_remaining} stores in the way"]
+        stores = "1 store" if m.newest_remaining == 1 else f"{m.newest_remaining} stores"
+        return [title + f"no release; {m.newest.ref} has {stores} in the way"]
     first = m.first if m.first is not None else m.first_any
     text = f"first in {_dated(first)}"
     if m.first_any is not first:

@@ -291,6 +291,7 @@ def run_generated(
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(repository.git("show", f"{revision}:{path}") + "\n")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "PYTHONPATH"))}
+    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     done = subprocess.run(
         [
             sys.executable,
@@ -299,8 +300,6 @@ def run_generated(
             "-q",
             "-p",
             "no:cacheprovider",
-            "-p",
-            "no:xdist",
             "--rootdir",
             str(folder),
             test,

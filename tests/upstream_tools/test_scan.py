@@ -229,6 +229,23 @@ def test_objects_that_are_gone_are_doubts(repository: Repository) -> None:
         assert states(run(repository.path)) == {"v1": state}
 
 
+def test_damaged_objects_neither_hang_nor_pass(repository: Repository) -> None:
+    """Git complains about each on stderr: thousands of complaints must not fill the pipe."""
+    files: dict[str, str | bytes | None] = {f"aiter/m{i}.py": f"x = {i}\n" for i in range(1500)}
+    repository.commit({**files, PATH: FIXED}, "v1")
+    for line in repository.git("ls-tree", "-r", "v1").splitlines():
+        oid = line.split()[2]
+        place = repository.path / ".git" / "objects" / oid[:2] / oid[2:]
+        place.chmod(0o600)
+        place.write_bytes(b"damaged")
+    try:
+        result = run(repository.path)
+    except CloneError as error:
+        assert "cat-file" in str(error)
+    else:
+        assert states(result) == {"v1": FixState.UNKNOWN}
+
+
 def test_a_missing_folder_is_a_doubt(repository: Repository) -> None:
     repository.commit({PATH: FIXED}, "v1")
     oid = repository.git("rev-parse", "v1:aiter/ops")
@@ -309,7 +326,7 @@ def test_the_words_searched_for_miss_nothing() -> None:
 
 
 def test_many_files_pass_through_the_window(repository: Repository) -> None:
-    files: dict[str, str | bytes | None] = {f"aiter/m{i}.py": f"OutLogits_buffer = {i}\n" * 400 for i in range(700)}
+    files: dict[str, str | bytes | None] = {f"aiter/m{i}.py": f"x = {i}\n" * 4000 for i in range(700)}
     repository.commit({**files, PATH: FIXED}, "v1")
     result = run(repository.path)
     assert result.sources == 701

@@ -126,9 +126,9 @@ def _status(options: argparse.Namespace) -> int:
     refs = released(clone, fixes)
     explanations = [explain(f, result, refs, subjects) for f in fixes if f.upstream or subjects]
     if options.json:
-        output.write_json("upstream status", status_facts(result, explanations, fixes))
+        output.write_json("upstream status", status_facts(result, explanations, fixes, refs))
     else:
-        output.write(status_text(result, explanations))
+        output.write(status_text(result, explanations, refs))
     for error in result.trouble:
         output.note(f"aiterfix: {error}")
     return ExitCode.ENVIRONMENT if result.trouble else ExitCode.OK

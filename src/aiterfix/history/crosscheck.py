@@ -58,7 +58,9 @@ def cross_check(version: str | None, digests: Iterable[str], history: History | 
             )
             notes.append(DigestNote(digest, "unknown-digest", (), message))
         elif release is not None and release.ref not in releases:
-            span = releases[0] if len(releases) == 1 else f"{releases[0]} to {releases[-1]}"
+            # Tags below a folder (archive/…) are no releases: they are named only where there is nothing else.
+            named = [r for r in releases if "/" not in r] or list(releases)
+            span = named[0] if len(named) == 1 else f"{named[0]} to {named[-1]}"
             message = f"sha256 {digest[:12]} belongs to {span}, not to {release.ref} as the version says"
             notes.append(DigestNote(digest, "other-version", releases, message))
     return tuple(notes)

@@ -6,7 +6,9 @@ the environment by a hook cannot redirect it, and runs with hooks, prompts and e
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -235,12 +237,18 @@ class Clone:
             as_process=True,
             env=self._environment(),
         )
+        # Git complains on stderr about every damaged object; a full pipe would stop it, and us.
+        drain = threading.Thread(target=process.proc.stderr.read, daemon=True)
+        drain.start()
         try:
             yield Objects(process.proc, local)
         finally:
-            for stream in (process.proc.stdin, process.proc.stdout, process.proc.stderr):
-                stream.close()
+            with contextlib.suppress(BrokenPipeError):
+                process.proc.stdin.close()
+            process.proc.stdout.close()
             process.proc.wait()
+            drain.join()
+            process.proc.stderr.close()
 
 
 class Objects:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from aiterfix.fixes import Fix
+from aiterfix.history.record import RefRecord
 from aiterfix.upstream.explain import Explanation
 from aiterfix.upstream.status import Origin, PullReport, StatusResult
 
@@ -17,9 +18,12 @@ _ORIGINS = {
 }
 
 
-def status_facts(result: StatusResult, explanations: Sequence[Explanation], fixes: Sequence[Fix]) -> dict[str, Any]:
-    """For ``--json``."""
+def status_facts(
+    result: StatusResult, explanations: Sequence[Explanation], fixes: Sequence[Fix], refs: Sequence[RefRecord]
+) -> dict[str, Any]:
+    """For ``--json``. ``refs`` are the judged tags that the explanations rest on."""
     return {
+        "releases_up_to": max(refs, key=lambda r: r.when).date if refs else "",
         "pull_requests": [_pull_facts(r, fixes) for r in result.reports],
         "fixes": [
             {"id": e.fix, "summary": e.summary, "warnings": list(e.warnings), "subjects": list(e.subjects)}
@@ -61,7 +65,7 @@ def _pull_facts(report: PullReport, fixes: Sequence[Fix]) -> dict[str, Any]:
     }
 
 
-def status_text(result: StatusResult, explanations: Sequence[Explanation]) -> str:
+def status_text(result: StatusResult, explanations: Sequence[Explanation], refs: Sequence[RefRecord]) -> str:
     """For people. Everything from outside has been made printable before it gets here."""
     lines = []
     for report in result.reports:
@@ -84,5 +88,7 @@ def status_text(result: StatusResult, explanations: Sequence[Explanation]) -> st
         lines += ["", e.fix]
         lines += [f"  {line}" for line in (e.summary, *e.warnings) if line]
         lines += [f"  {line}" for line in e.subjects]
-    lines += ["", *result.notes] if result.notes else []
+    newest = max(refs, key=lambda r: r.when, default=None)
+    lines += ["", f"Releases by the source of every tag up to {newest.date[:10]}."] if newest is not None else []
+    lines += result.notes
     return "\n".join(lines) + "\n"

@@ -50,6 +50,10 @@ class Tree:
     def path(self, name: str) -> Path:
         return self.root / "aiter" / name
 
+    def row(self, name: str) -> str:
+        """The row that RECORD must have for this file."""
+        return row(self.root, name)
+
     def change(self, name: str, new: bytes) -> FileChange:
         return FileChange(self.path(name), self.path(name).read_bytes(), new)
 

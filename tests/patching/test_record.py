@@ -119,8 +119,8 @@ def written(draw: st.DrawFn) -> tuple[bytes, list[list[str]]]:
     for row in rows:
         text = io.StringIO()
         # The writer quotes the characters of its own line ending only.
-        quoting = csv.QUOTE_ALL if draw(st.booleans()) else csv.QUOTE_MINIMAL
-        csv.writer(text, lineterminator="\r\n", quoting=quoting).writerow(row)
+        writer = csv.writer(text, quoting=csv.QUOTE_ALL) if draw(st.booleans()) else csv.writer(text)
+        writer.writerow(row)
         out += text.getvalue().removesuffix("\r\n").encode() + draw(st.sampled_from([b"\n", b"\r\n"]))
     if draw(st.booleans()):
         out = out.removesuffix(b"\n").removesuffix(b"\r")

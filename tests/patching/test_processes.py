@@ -62,7 +62,9 @@ def environment() -> dict[str, str]:
 
 
 def run(tree: Tree, act: str, before: str = "", after: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(tree, act, **options), capture_output=True, text=True, env=environment(), check=False)
+    return subprocess.run(
+        command(tree, act, before, after), capture_output=True, text=True, env=environment(), check=False
+    )
 
 
 KILL = """

@@ -35,7 +35,9 @@ def take_turns(commands: Mapping[str, Command], rounds: int) -> dict[str, list[f
         RuntimeError: a command ended with another status than it should.
     """
     times: dict[str, list[float]] = {name: [] for name in commands}
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("AITER")}
+    # Installers compile what they install: the warm-up round does it here.
+    drop = ("AITER", "PYTHONDONTWRITEBYTECODE")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(drop)}
     for round_ in range(rounds + 1):
         for name, command in commands.items():
             if command.before is not None:

@@ -16,7 +16,7 @@ from aiterfix.installation import (
     find_kernel_files,
     find_prebuilt,
 )
-from aiterfix.source.sites import SourceAnalysis, analyse, needles
+from aiterfix.source.sites import SourceAnalysis, analyse, may_define, needles
 from aiterfix.verdict import Verdict, worst
 
 AUTO = "auto"
@@ -102,8 +102,9 @@ def assess(installation: Installation, fixes: Sequence[Fix], kernel: str = ALL) 
         except OSError as error:
             doubts.append(Skipped(path, f"cannot be read: {error.strerror}", True))
             continue
+        if not may_define(text, fixes):
+            continue
         analysis = analyse(text, fixes)
-        # Most files that mention a kernel only call it.
         if analysis.kernels or analysis.problems:
             relative = path.relative_to(installation.root).as_posix()
             files.append(KernelFile(path, relative, text, analysis))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aiterfix.source.sites import SourceAnalysis, analyse
+from aiterfix.source.sites import SourceAnalysis, analyse, may_define
 from aiterfix.verdict import Guard, Verdict
 from tests.kernels import FIX, SIGNATURE, module
 
@@ -247,3 +247,50 @@ def test_sites_of_sample_package_are_as_commented() -> None:
 
     text = (_SOURCE / "aiter/ops/triton/gluon/pa_mqa_logits.py").read_bytes()
     assert [s.guard.value for s in analyse(text, load_fixes()).sites] == ["lower", "both", "none", "lower"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b"def kernel(x): pass", True),
+        (b"def \\\n kernel(x): pass", True),
+        (b"kernel = triton.jit(other)", True),
+        (b"kernel: Any = other", True),
+        (b"(kernel) = other", True),
+        (b"if (kernel := other): pass", True),
+        (b"with x as kernel: pass", True),
+        (b"# writes to Out", True),
+        (b"from m import kernel\nkernel[grid](x)", False),
+        (b"assert kernel == other", False),
+        (b"my_kernel = kernels", False),
+    ],
+)
+def test_prefilter_lets_every_definition_through(text: bytes, expected: bool) -> None:
+    assert may_define(text, [FIX]) is expected
+
+
+def test_kernel_bound_to_something_else_than_a_function_is_unknown() -> None:
+    for text in (b"kernel = triton.jit(other)\n", b"if x:\n    kernel = other\n", b"for kernel in x:\n    pass\n"):
+        assert analyse(text, [FIX]).verdict is Verdict.UNKNOWN
+    for text in (b"from m import kernel\n", b"try:\n    from m import kernel\nexcept ImportError:\n    pass\n"):
+        assert analyse(text, [FIX]).verdict is Verdict.NOT_AFFECTED
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        "if {}:\n    pass",
+        "for i in [{}]:\n    pass",
+        "while {}:\n    pass",
+        "x = {}",
+        "x = [{}, 1]",
+        "x += {}",
+        "assert {}",
+        "return {}",
+        "helper({})",
+        "x: int = {}",
+    ],
+)
+def test_no_store_hides_in_an_expression(hidden: str) -> None:
+    analysis = judged(f"{ROW}x = 0\n" + hidden.format("tl.store(Out + row * stride_row + col, 1.0)"))
+    assert analysis.verdict in (Verdict.VULNERABLE, Verdict.UNKNOWN)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,16 @@ def test_what_shipped_is_current(result: ScanResult) -> None:
     fresh = make_history(result.refs)
     shipped = load_history()
     assert {r.ref for r in fresh.refs} == {r.ref for r in shipped.refs}
-    assert dump_history(fresh) == dump_history(shipped)
+    if sys.version_info >= (3, 12):
+        assert dump_history(fresh) == dump_history(shipped)
+    # Some branches use the f-strings of Python 3.12: an older one cannot judge them, so they are not compared.
+    readable = [r for r in fresh.refs if not any(p.startswith("syntax ") for f in r.files for p in f.problems)]
+    assert len(readable) > 170
+    assert readable == [r for r in shipped.refs if r.ref in {s.ref for s in readable}]
+
+
+def test_what_shipped_was_made_by_a_python_that_can_read_it_all() -> None:
+    assert [r.ref for r in load_history().refs for f in r.files if any("syntax" in p for p in f.problems)] == []
 
 
 def test_every_release_is_judged(result: ScanResult) -> None:

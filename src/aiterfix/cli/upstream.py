@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,6 +72,13 @@ def _scan(options: argparse.Namespace) -> int:
             raise EnvironmentProblem(
                 "the history is not written from a shallow or partial clone",
                 remedy="Fetch the rest: `git fetch --unshallow --tags`, or clone without --filter.",
+            )
+        unread = [r.ref for r in result.refs for f in r.shipped if any(p.startswith("syntax ") for p in f.problems)]
+        if unread and sys.version_info < (3, 12):
+            raise EnvironmentProblem(
+                f"the history is not written: {unread[0]} has a file that this Python cannot parse",
+                why="Some sources use the f-strings of Python 3.12 (PEP 701).",
+                remedy="Run the same command with Python 3.12 or later.",
             )
         try:
             options.write_history.write_text(dump_history(make_history(result.refs)), encoding="utf-8", newline="\n")

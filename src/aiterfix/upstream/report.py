@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -143,7 +144,11 @@ def _summary(result: ScanResult) -> list[str]:
         lines += [_old_line(o) for o in old_kernels(f.id, result.refs)]
         lines.append("")
     lines += [f"{r.ref}: unknown: {d}" for r in result.refs for d in r.doubts]
-    lines += [f"{r.ref}: unknown: {f.path}: {p}" for r in result.refs for f in r.shipped for p in f.problems]
+    unread = [(r.ref, f.path, p) for r in result.refs for f in r.shipped for p in f.problems]
+    lines += [f"{ref}: unknown: {path}: {problem}" for ref, path, problem in unread]
+    if any(problem.startswith("syntax ") for _, _, problem in unread):
+        mine = ".".join(map(str, sys.version_info[:2]))
+        lines.append(f"Syntax is that of Python {mine}, which runs this: a newer one may understand more.")
     if result.shallow:
         lines.append("This clone is shallow: what is first here may not be first upstream.")
     if result.partial:

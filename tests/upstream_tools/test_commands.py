@@ -177,6 +177,9 @@ def test_status_online(run: Run, server: FakeGitHub, releases: Repository, tmp_p
     body = run.json("upstream-status", *words)
     assert [p["state"] for p in body["pull_requests"][:3]] == ["closed without merge", "merged", "open"]
     assert {p["origin"] for p in body["pull_requests"]} == {"github"}
+    subjects = {s["name"]: s for f in body["fixes"] if f["id"] == "pa-mqa-logits-store-bounds" for s in f["subjects"]}
+    contained = {"ROCm/aiter#2866": True, "ROCm/aiter#3005": True, "ROCm/aiter#4580": False}
+    assert subjects["HEAD"]["contains"] == subjects["v0.1.13"]["contains"] == contained
     assert any("if-none-match" in r.headers for r in server.requests)
 
 

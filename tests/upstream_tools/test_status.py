@@ -152,11 +152,19 @@ def test_subjects_are_judged_by_source(server: FakeGitHub, tmp_path: Path) -> No
         Subject("odd", unknown),
         Subject("none", other),
     ]
-    assert explain(FIX, result, LIKE_UPSTREAM, subjects).subjects == (
+    answers = explain(FIX, result, LIKE_UPSTREAM, subjects).subjects
+    assert [tuple(has for _, has in a.contains) for a in answers] == [
+        (False, False, False),
+        (True, True, False),
+        (True, True, True),
+        (None, None, None),
+        (None, None, None),
+    ]
+    assert tuple(a.text for a in answers) == (
         "old: 0 of 18 stores bounded; lacks that of #2866, #3005, #4580",
         "mine: 10 of 18 stores bounded; has the change of #2866, #3005; lacks that of #4580",
         "new: 18 of 18 stores bounded; has the change of #2866, #3005, #4580",
-        "odd: not understood, so treat it as unsafe",
+        "odd: not understood, so treat it as unsafe (half of it is missing)",
         "none: has none of these kernels",
     )
 

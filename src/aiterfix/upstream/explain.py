@@ -27,6 +27,27 @@ class Subject:
 
 
 @dataclass(frozen=True)
+class SubjectAnswer:
+    """What source says of one tree and one fix.
+
+    Attributes:
+        name: of the tree.
+        state: how far it has the fix.
+        stores: how many stores there are.
+        bounded: how many are bounded.
+        contains: whether the change of each pull request is in it; None where that cannot be told.
+        text: one line for people.
+    """
+
+    name: str
+    state: FixState
+    stores: int
+    bounded: int
+    contains: tuple[tuple[PullRequest, bool | None], ...]
+    text: str
+
+
+@dataclass(frozen=True)
 class Explanation:
     """What to know about one fix.
 
@@ -34,13 +55,13 @@ class Explanation:
         fix: its id.
         summary: one line: every pull request's state and what is left.
         warnings: what a person would misread.
-        subjects: a line for each tree asked about.
+        subjects: an answer for each tree asked about.
     """
 
     fix: str
     summary: str
     warnings: tuple[str, ...]
-    subjects: tuple[str, ...]
+    subjects: tuple[SubjectAnswer, ...]
 
 
 def explain(fix: Fix, result: StatusResult, refs: Sequence[RefRecord], subjects: Sequence[Subject] = ()) -> Explanation:
@@ -157,22 +178,22 @@ def _warnings(report: PullReport, fix: Fix, stones: dict[frozenset[Guard], Miles
     return found
 
 
-def _subject(fix: Fix, subject: Subject) -> str:
+def _subject(fix: Fix, subject: Subject) -> SubjectAnswer:
     record = subject.record
-    state = record.state(fix.id)
+    state, counts = record.state(fix.id), record.counts(fix.id)
+    contains = tuple((p, change_contained(p, fix, record)) for p in fix.upstream if p.removes)
     if state is FixState.NOT_AFFECTED:
-        return f"{subject.name}: has none of these kernels"
-    if state is FixState.UNKNOWN:
-        return f"{subject.name}: not understood, so treat it as unsafe"
-    counts = record.counts(fix.id)
-    having = [p for p in fix.upstream if change_contained(p, fix, record)]
-    lacking = [p for p in fix.upstream if change_contained(p, fix, record) is False]
-    text = f"{subject.name}: {counts.bounded} of {counts.total} stores bounded"
-    if having:
-        text += f"; has the change of {_numbers(having)}"
-    if lacking:
-        text += f"; lacks that of {_numbers(lacking)}"
-    return text
+        text = "has none of these kernels"
+    elif state is FixState.UNKNOWN:
+        reasons = [*record.doubts, *(f"{f.path}: {p}" for f in record.shipped for p in f.problems)]
+        text = f"not understood, so treat it as unsafe{f' ({reasons[0]})' if reasons else ''}"
+    else:
+        having = [p for p, has in contains if has]
+        lacking = [p for p, has in contains if has is False]
+        text = f"{counts.bounded} of {counts.total} stores bounded"
+        text += f"; has the change of {_numbers(having)}" if having else ""
+        text += f"; lacks that of {_numbers(lacking)}" if lacking else ""
+    return SubjectAnswer(subject.name, state, counts.total, counts.bounded, contains, f"{subject.name}: {text}")
 
 
 def _numbers(pulls: Sequence[PullRequest]) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiterfix.fixes import Fix
 from aiterfix.history.record import RefRecord
-from aiterfix.upstream.explain import Explanation
+from aiterfix.upstream.explain import Explanation, SubjectAnswer
 from aiterfix.upstream.status import Origin, PullReport, StatusResult
 
 _ORIGINS = {
@@ -26,7 +26,12 @@ def status_facts(
         "releases_up_to": max(refs, key=lambda r: r.when).date if refs else "",
         "pull_requests": [_pull_facts(r, fixes) for r in result.reports],
         "fixes": [
-            {"id": e.fix, "summary": e.summary, "warnings": list(e.warnings), "subjects": list(e.subjects)}
+            {
+                "id": e.fix,
+                "summary": e.summary,
+                "warnings": list(e.warnings),
+                "subjects": [_subject_facts(s) for s in e.subjects],
+            }
             for e in explanations
         ],
         "trouble": [
@@ -65,6 +70,16 @@ def _pull_facts(report: PullReport, fixes: Sequence[Fix]) -> dict[str, Any]:
     }
 
 
+def _subject_facts(subject: SubjectAnswer) -> dict[str, Any]:
+    return {
+        "name": subject.name,
+        "state": subject.state.value,
+        "stores": subject.stores,
+        "bounded": subject.bounded,
+        "contains": {f"{p.repository}#{p.number}": has for p, has in subject.contains},
+    }
+
+
 def status_text(result: StatusResult, explanations: Sequence[Explanation], refs: Sequence[RefRecord]) -> str:
     """For people. Everything from outside has been made printable before it gets here."""
     lines = []
@@ -87,7 +102,7 @@ def status_text(result: StatusResult, explanations: Sequence[Explanation], refs:
     for e in explanations:
         lines += ["", e.fix]
         lines += [f"  {line}" for line in (e.summary, *e.warnings) if line]
-        lines += [f"  {line}" for line in e.subjects]
+        lines += [f"  {s.text}" for s in e.subjects]
     newest = max(refs, key=lambda r: r.when, default=None)
     lines += ["", f"Releases by the source of every tag up to {newest.date[:10]}."] if newest is not None else []
     lines += result.notes

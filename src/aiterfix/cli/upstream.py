@@ -19,9 +19,13 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=type(parser))
-    _scan_arguments(actions.add_parser("scan", help="which tags of a clone have which fix, by source"))
-    _status_arguments(actions.add_parser("status", help="what the pull requests' states mean"))
-    _export_arguments(actions.add_parser("export", help="a branch with one commit that holds the semantic patch"))
+    _scan_arguments(
+        actions.add_parser("scan", allow_abbrev=False, help="which tags of a clone have which fix, by source")
+    )
+    _status_arguments(actions.add_parser("status", allow_abbrev=False, help="what the pull requests' states mean"))
+    _export_arguments(
+        actions.add_parser("export", allow_abbrev=False, help="a branch with one commit that holds the semantic patch")
+    )
 
 
 def execute(options: argparse.Namespace) -> int:

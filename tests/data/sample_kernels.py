@@ -2,9 +2,11 @@
 
 They compute the function that the package is about, with the names and parameters by which it finds kernels, as
 plainly as possible: a program walks its share of a row in steps of 128 columns. ``BOUND_STORES`` is the fault switch:
-when false, a store covers whole blocks and nothing keeps it inside the row. Needs Triton 3.6 or later (three-dimensional
-MFMA shapes). Tests read this file as text; it is compiled by the package and never imported.
+when false, a store covers whole blocks and nothing keeps it inside the row. Needs Triton 3.6 or later (MFMA shapes of
+three numbers). Tests read this file as text; it is compiled by the package and never imported.
 """
+# ruff: noqa: I001, N803
+# mypy: ignore-errors
 
 import triton.language as tl
 from triton.experimental import gluon

@@ -85,7 +85,12 @@ def _answer(request: dict[str, Any], stand_in_error: type[BaseException]) -> dic
             if isinstance(seen, stand_in_error):
                 return {"ok": False, "kind": "stand-in", "message": str(seen), "traceback": traceback.format_exc()}
             seen = seen.__cause__ or seen.__context__
-        return {"ok": False, "kind": "compiler", "message": "\n".join(chain), "traceback": traceback.format_exc()}
+        return {
+            "ok": False,
+            "kind": "compiler",
+            "message": "\n".join(reversed(chain)),
+            "traceback": traceback.format_exc(),
+        }
 
 
 def main() -> None:

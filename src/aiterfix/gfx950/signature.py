@@ -261,9 +261,12 @@ def _narrow_output(signature: ast.Dict, tables: list[ast.Dict]) -> bool | None:
     return None
 
 
-def row_added_to_pointer(function: ast.FunctionDef) -> bool:
-    """Whether stores take their row from the pointer (in 64 bit, since aiter #4244) and not from the offsets."""
-    for call in ast.walk(function):
+def row_added_to_pointer(tree: ast.Module) -> bool:
+    """Whether stores take their row from the pointer (in 64 bit, since aiter #4244) and not from the offsets.
+
+    Asked of the whole file: a release changed all its kernels at once, and a store may stand in a helper.
+    """
+    for call in ast.walk(tree):
         if not isinstance(call, ast.Call):
             continue
         for keyword in call.keywords:
@@ -294,7 +297,8 @@ def make_request(
         UsageError: a configuration that the kernel has no layout for.
     """
     check_config(kernel, config)
-    function = _function(parse(source, filename), kernel.function, filename)
+    tree = parse(source, filename)
+    function = _function(tree, kernel.function, filename)
     parameters = [argument.arg for argument in (*function.args.posonlyargs, *function.args.args)]
     stated = dict(wrapper.types) if wrapper else {}
     unknown = [name for name in parameters if name not in ARGUMENT_TYPES and name not in CONSTANTS]
@@ -308,7 +312,7 @@ def make_request(
     if missing:
         raise NotUnderstoodError(f"{filename}: {kernel.function} lacks the parameters {', '.join(missing)}")
 
-    stride, narrow = _output_facts(function, config, wrapper)
+    stride, narrow = _output_facts(tree, config, wrapper)
     values: dict[str, int | str] = {
         "ChunkQ": config.heads,
         "ChunkK": config.chunk_k,
@@ -357,7 +361,7 @@ def make_request(
 
 
 def _output_facts(
-    function: ast.FunctionDef, config: KernelConfig, wrapper: WrapperFacts | None
+    tree: ast.Module, config: KernelConfig, wrapper: WrapperFacts | None
 ) -> tuple[Literal["i32", "i64"], bool]:
     """Type of the row stride, and whether the output pointer is declared to span less than 2 GiB."""
     if config.out_stride != "auto":
@@ -365,4 +369,4 @@ def _output_facts(
     if wrapper is not None:
         narrow = wrapper.narrow_output
         return wrapper.out_stride, wrapper.out_stride == "i32" if narrow is None else narrow
-    return ("i64", False) if row_added_to_pointer(function) else ("i32", True)
+    return ("i64", False) if row_added_to_pointer(tree) else ("i32", True)

@@ -3,9 +3,10 @@
 ``logits[row, col] = sum_h(relu(q[row, h] . k[col]) * k_scale[col] * weight[row, h])`` for the columns that the row may
 see; ``-inf`` for later columns below the context length; columns from there on are not part of the result.
 
-The bound is the textbook one for float32 sums in any order: ``n * u * sum|terms|`` with ``n`` the number of additions
-and multiplications on a logit's path. It is what makes "right" independent of the order a kernel adds in, and still
-two orders of magnitude below what one wrong key does.
+The bound is the textbook one for float32 sums in any order: ``n * u * sum|terms|`` with ``n`` the roundings on a term's
+path. It makes "right" independent of the order that a kernel adds in. Where inputs are such that every dot product is
+exact in float32 (all but the ``wide`` ones: fp8 values of few binades), dot products add nothing to it, and it lies
+far below what one wrong key does.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from aiterfix.validation.fp8 import decode_e4m3fn
+from aiterfix.validation.fp8 import NAN, decode_e4m3fn
 from aiterfix.validation.problem import Problem
 
 UNIT_ROUNDOFF = 2.0**-24
@@ -38,9 +39,24 @@ class Expected:
     contexts: npt.NDArray[np.int64]
 
 
-def roundings(heads: int, hidden: int) -> int:
-    """Roundings on the path of one logit: products are exact, then sums over elements and heads, and two scalings."""
-    return hidden + heads + 4
+def rounding_factors(problem: Problem) -> tuple[float, float]:
+    """Factors of the bound: of the sum of scaled head scores, and of the same sum with ``sum|q||k|`` for dot products.
+
+    The second is 0 where dot products are exact: all partial sums are multiples of one unit and below 2**24 of it.
+    """
+    heads, hidden = problem.q.shape[2:]
+    largest_q, unit_q = _span(problem.q)
+    largest_k, unit_k = _span(problem.keys)
+    exact = hidden * largest_q * largest_k <= 2.0**24 * unit_q * unit_k
+    return (heads + 4) * UNIT_ROUNDOFF, 0.0 if exact else hidden * UNIT_ROUNDOFF
+
+
+def _span(bits: npt.NDArray[np.uint8]) -> tuple[float, float]:
+    """Largest magnitude among finite values, and the unit that all of them are multiples of."""
+    present = np.unique(bits & 0x7F)
+    present = present[present != NAN]
+    exponents = np.maximum(present.astype(int) >> 3, 1)
+    return float(decode_e4m3fn(present).max(initial=0.0)), float(2.0 ** (int(exponents.min(initial=15)) - 10))
 
 
 def reference(problem: Problem) -> Expected:
@@ -54,7 +70,7 @@ def reference(problem: Problem) -> Expected:
     logits = np.full((problem.rows, problem.max_model_len), -np.inf, np.float32)
     bound = np.zeros((problem.rows, problem.max_model_len), np.float32)
     visible = problem.visible_counts()
-    factor = np.float32(roundings(heads, hidden) * UNIT_ROUNDOFF)
+    of_scores, of_dots = rounding_factors(problem)
     columns = np.arange(problem.max_model_len)
     for sequence, length in enumerate(problem.context_lengths.tolist()):
         if length == 0:
@@ -64,13 +80,15 @@ def reference(problem: Problem) -> Expected:
         key, scale = keys[token], scales[token]
         query = queries[sequence].reshape(next_n * heads, hidden)
         dots = np.maximum(query @ key.T, 0.0).reshape(next_n, heads, length)
-        sizes = (np.abs(query) @ np.abs(key).T).reshape(next_n, heads, length)
-        weight = weights[sequence]
-        value = np.einsum("nhc,nh->nc", dots, weight, optimize=True) * scale
-        largest = np.einsum("nhc,nh->nc", sizes, np.abs(weight), optimize=True) * np.abs(scale)
+        weight = weights[sequence][:, None, :]
+        value = (weight @ dots)[:, 0, :] * scale
+        error = (np.abs(weight) @ dots)[:, 0, :] * np.abs(scale) * np.float32(of_scores)
+        if of_dots:
+            sizes = (np.abs(query) @ np.abs(key).T).reshape(next_n, heads, length)
+            error += (np.abs(weight) @ sizes)[:, 0, :] * np.abs(scale) * np.float32(of_dots)
         for position in range(next_n):
             row = sequence * next_n + position
             count = int(visible[row])
             logits[row, :count] = value[position, :count]
-            bound[row, :count] = largest[position, :count] * factor
+            bound[row, :count] = error[position, :count]
     return Expected(logits, bound, visible, problem.row_contexts())

@@ -9,7 +9,7 @@ import numpy as np
 from aiterfix.errors import EnvironmentProblem
 from aiterfix.validation.fp8 import e4m3fn_values
 from aiterfix.validation.problem import Problem
-from aiterfix.validation.reference import UNIT_ROUNDOFF, Expected, roundings
+from aiterfix.validation.reference import Expected, rounding_factors
 
 
 def reference_torch(problem: Problem, device: str = "cpu") -> Expected:
@@ -41,7 +41,7 @@ def reference_torch(problem: Problem, device: str = "cpu") -> Expected:
     logits = torch.full((problem.rows, width), -torch.inf, device=device)
     bound = torch.zeros((problem.rows, width), device=device)
     visible = problem.visible_counts()
-    factor = roundings(heads, hidden) * UNIT_ROUNDOFF
+    of_scores, of_dots = rounding_factors(problem)
     for sequence, length in enumerate(problem.context_lengths.tolist()):
         if length == 0:
             continue
@@ -50,13 +50,15 @@ def reference_torch(problem: Problem, device: str = "cpu") -> Expected:
         key, scale = keys[token], scales[token]
         query = queries[sequence].reshape(next_n * heads, hidden)
         dots = torch.relu(query @ key.T).reshape(next_n, heads, length)
-        sizes = (query.abs() @ key.abs().T).reshape(next_n, heads, length)
-        weight = weights[sequence].unsqueeze(-1)
-        value = (dots * weight).sum(1) * scale
-        largest = (sizes * weight.abs()).sum(1) * scale.abs()
+        weight = weights[sequence].unsqueeze(1)
+        value = (weight @ dots)[:, 0, :] * scale
+        error = (weight.abs() @ dots)[:, 0, :] * scale.abs() * of_scores
+        if of_dots:
+            sizes = (query.abs() @ key.abs().T).reshape(next_n, heads, length)
+            error += (weight.abs() @ sizes)[:, 0, :] * scale.abs() * of_dots
         for position in range(next_n):
             row = sequence * next_n + position
             count = int(visible[row])
             logits[row, :count] = value[position, :count]
-            bound[row, :count] = largest[position, :count] * factor
+            bound[row, :count] = error[position, :count]
     return Expected(logits.cpu().numpy(), bound.cpu().numpy(), visible, problem.row_contexts())

@@ -32,6 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "a reference, and report what was written outside its row or allocation.",
     )
     parser.add_argument("--source", type=Path, metavar="FILE", help="this kernel file, instead of an installation's")
+    parser.add_argument("--hsaco", type=Path, metavar="FILE", help="this prebuilt code object, with its .json beside it")
     parser.add_argument("--path", type=Path, help="the installation at this path")
     parser.add_argument("--python", help="the installation, and the Triton, of this interpreter")
     parser.add_argument("--patched", action="store_true", help="the text that `aiterfix apply` would write")
@@ -60,6 +61,8 @@ def execute(args: argparse.Namespace) -> int:
     Raises:
         AiterfixError: see :func:`aiterfix.validation.validate`.
     """
+    if args.hsaco is not None:
+        return _prebuilt(args)
     if args.source is None:
         raise EnvironmentProblem(
             "no kernel file to validate", remedy="name one with --source, or an installation with --path or --python"
@@ -95,6 +98,26 @@ def validate_text(text: bytes, filename: str, args: argparse.Namespace, wrapper:
         progress=_Terminal() if sys.stderr.isatty() else None,
         wrapper=read_wrapper(wrapper, f"wrapper of {filename}") if wrapper is not None else None,
         python=args.python,
+    )
+    _print(report, as_json=args.json)
+    return int(exit_code(report))
+
+
+def _prebuilt(args: argparse.Namespace) -> int:
+    from aiterfix.gfx950.signature import KernelConfig
+    from aiterfix.validation.prebuilt import validate_prebuilt
+
+    config = None
+    if args.heads or args.kv_block_size:
+        size = (args.kv_block_size or [64])[0]
+        config = KernelConfig(heads=(args.heads or [64])[0], kv_block_size=size, aligned_cache=size > 1)
+    report = validate_prebuilt(
+        args.hsaco,
+        config=config,
+        suite=args.suite,
+        scenario=args.scenario,
+        strict=args.strict,
+        progress=_Terminal() if sys.stderr.isatty() else None,
     )
     _print(report, as_json=args.json)
     return int(exit_code(report))

@@ -20,12 +20,12 @@ def reference_torch(problem: Problem, device: str = "cpu") -> Expected:
     """
     try:
         import torch
-    except ImportError as error:
+    except ImportError as missing:
         raise EnvironmentProblem(
             "torch is not installed: the reference cannot run on a GPU",
-            why=str(error),
+            why=str(missing),
             remedy="install the torch that belongs to this machine's GPU, or use the emulator",
-        ) from error
+        ) from missing
 
     def moved(array: np.ndarray[Any, Any]) -> Any:
         return torch.from_numpy(np.ascontiguousarray(array)).to(device)

@@ -90,8 +90,8 @@ def validate(
         raise UsageError(f"unknown device {device!r}", remedy="use 'emulator'")
     started = time.perf_counter()
     chosen = _choose_kernels(source, filename, kernels)
-    todo = _choose_scenarios(chosen, configs, suite, scenario)
-    runner = executor if executor is not None else _emulator()
+    todo = choose_scenarios(chosen, configs, suite, scenario)
+    runner = executor if executor is not None else default_executor()
     own = compiler if compiler is not None else Compiler(python=python)
     try:
         triton = own.triton
@@ -99,6 +99,39 @@ def validate(
     finally:
         if compiler is None:
             own.close()
+    results, failed = run_scenarios(todo, compiled, runner, progress)
+    report = Report(
+        path=filename,
+        source_sha256=hashlib.sha256(source).hexdigest(),
+        device=runner.device,
+        triton=triton,
+        suite=suite if scenario is None else "scenario",
+        strict=strict,
+        code_objects=tuple(facts.values()),
+        scenarios=results,
+        not_run=(*not_run, *failed.values()),
+        seconds=time.perf_counter() - started,
+    )
+    if certify and scenario is None:
+        for made in certify_report(report, {key: item for key, item in facts.items() if key not in failed}):
+            certificates.store(made)
+    return report
+
+
+def run_scenarios(
+    todo: Iterable[Scenario],
+    compiled: dict[tuple[Kernel, KernelConfig], CompiledKernel],
+    executor: Executor,
+    progress: Callable[[Progress], None] | None = None,
+) -> tuple[tuple[ScenarioResult, ...], dict[tuple[Kernel, KernelConfig], NotRun]]:
+    """Run and judge every scenario that a code object is there for.
+
+    Returns:
+        results in order, and the kernels that were given up because something in them is not understood.
+
+    Raises:
+        NotUnderstoodError: there is only one code object, and it is not understood.
+    """
     ready = [item for item in todo if (item.kernel, item.config) in compiled]
     results: list[ScenarioResult] = []
     failed: dict[tuple[Kernel, KernelConfig], NotRun] = {}
@@ -109,30 +142,15 @@ def validate(
         if progress:
             progress(Progress(len(results), len(ready), item.name))
         try:
-            results.append(run_scenario(item, compiled[key], runner))
+            results.append(run_scenario(item, compiled[key], executor))
         except NotUnderstoodError as error:
-            if len({(i.kernel, i.config) for i in ready}) == 1:
+            if len(compiled) == 1:
                 raise
             failed[key] = NotRun(item.kernel.value, item.config.name, f"{item.name}: {error.what}", error.why, False)
             continue
         if progress:
             progress(Progress(len(results), len(ready), item.name, results[-1]))
-    report = Report(
-        path=filename,
-        source_sha256=hashlib.sha256(source).hexdigest(),
-        device=runner.device,
-        triton=triton,
-        suite=suite if scenario is None else "scenario",
-        strict=strict,
-        code_objects=tuple(facts.values()),
-        scenarios=tuple(results),
-        not_run=(*not_run, *failed.values()),
-        seconds=time.perf_counter() - started,
-    )
-    if certify and scenario is None:
-        for made in certify_report(report, {key: item for key, item in facts.items() if key not in failed}):
-            certificates.store(made)
-    return report
+    return tuple(results), failed
 
 
 def run_scenario(scenario: Scenario, kernel: CompiledKernel, executor: Executor) -> ScenarioResult:
@@ -210,9 +228,10 @@ def _kernel(name: Kernel | str) -> Kernel:
         ) from None
 
 
-def _choose_scenarios(
+def choose_scenarios(
     kernels: tuple[Kernel, ...], configs: Sequence[KernelConfig] | None, suite: Suite, pattern: str | None
 ) -> tuple[Scenario, ...]:
+    """The scenarios of a suite for these kernels, or those of any suite that a name or pattern picks."""
     if configs is not None:
         for config in configs:
             fitting = [kernel for kernel in kernels if suits(kernel, config)]
@@ -258,7 +277,8 @@ def _compile_all(
     return compiled, facts, tuple(not_run)
 
 
-def _emulator() -> Executor:
+def default_executor() -> Executor:
+    """The emulator; loaded when it is needed."""
     from aiterfix.validation.emulate import EmulatorExecutor
 
     return EmulatorExecutor()

@@ -1,0 +1,135 @@
+"""The register state of waves that stand at the same pc, one array row a register.
+
+Layout: a vector register is a contiguous ``(waves, 64)`` array, so that one array operation executes an instruction
+for every wave. Scalar registers are kept as pairs, ``(64 pairs, waves, 2)``: a 64-bit operand is then a contiguous
+row of the ``uint64`` view and a 32-bit one a strided row, and neither needs putting together.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from aiterfix.gfx950.batch import Batch
+
+LANES = 64
+_EXEC_PAIR = 63
+_ALL = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+
+
+class Waves:
+    """Waves at one pc.
+
+    Attributes:
+        batch: what they share: memory, LDS, scratch, the recorder.
+        ids: ``(n,)`` wave numbers within the batch; wave ``w`` belongs to workgroup ``w // waves_per_workgroup``.
+        vector: ``(registers, n, 64)`` uint32; ``vector_i32`` and ``vector_f32`` are views.
+        pairs: ``(64, n, 2)`` uint32 scalar registers; ``pairs64`` is the ``(64, n)`` uint64 view.
+        scalar: 128 rows ``(n,)`` by operand code.
+        scc: ``(n,)`` bool.
+        lanes: None while every lane of every wave is on, else ``(n, 64)`` uint32, all ones where the lane is on.
+        block: number of the basic block to execute next.
+        steps: instructions executed by each wave so far (the most of any, after merging).
+        written: ``(n, registers)`` bool, the registers ever written, by ``Program`` register number.
+    """
+
+    __slots__ = (
+        "batch", "block", "conversions", "count", "ids", "lanes", "pairs", "pairs64", "pc", "scalar", "scc", "steps",
+        "vector", "vector_f32", "vector_i32", "written", "written_by_all",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        batch: Batch,
+        ids: NDArray[np.int64],
+        vector: NDArray[np.uint32],
+        pairs: NDArray[np.uint32],
+        scc: NDArray[np.bool_],
+        written: NDArray[np.bool_],
+        block: int,
+        steps: int,
+    ) -> None:
+        self.batch = batch
+        self.ids = ids
+        self.count = len(ids)
+        self.vector = vector
+        self.vector_i32 = vector.view(np.int32)
+        self.vector_f32 = vector.view(np.float32)
+        self.pairs = pairs
+        self.pairs64: NDArray[np.uint64] = pairs.view(np.uint64)[:, :, 0]
+        self.scalar = [pairs[code >> 1, :, code & 1] for code in range(128)]
+        self.scc = scc
+        self.written = written
+        self.written_by_all = written.all(axis=0)
+        self.block = block
+        self.steps = steps
+        self.pc = 0
+        self.conversions: dict[Any, Any] = {}
+        self.lanes: NDArray[np.uint32] | None = None
+        self.exec_changed()
+
+    def exec_changed(self) -> None:
+        """Bring ``lanes`` up to date after a write to EXEC."""
+        row = self.pairs64[_EXEC_PAIR]
+        self.lanes = None if (row == _ALL).all() else masks_from_bits(row)
+
+    def active(self) -> NDArray[np.bool_] | None:
+        """``(n, 64)`` bool, None while all lanes are on."""
+        return None if self.lanes is None else self.lanes.astype(bool)
+
+    def select(self, rows: NDArray[np.bool_]) -> Waves:
+        """A copy of the waves where ``rows`` is true."""
+        group = Waves(
+            self.batch,
+            self.ids[rows],
+            np.ascontiguousarray(self.vector[:, rows]),
+            np.ascontiguousarray(self.pairs[:, rows]),
+            self.scc[rows],
+            self.written[rows],
+            self.block,
+            self.steps,
+        )
+        group.pc = self.pc
+        return group
+
+
+def merge(groups: Sequence[Waves]) -> Waves:
+    """Put waves that met at one block back together, in order of their numbers."""
+    ids = np.concatenate([group.ids for group in groups])
+    order = np.argsort(ids, kind="stable")
+    merged = Waves(
+        groups[0].batch,
+        ids[order],
+        np.ascontiguousarray(np.concatenate([group.vector for group in groups], axis=1)[:, order]),
+        np.ascontiguousarray(np.concatenate([group.pairs for group in groups], axis=1)[:, order]),
+        np.concatenate([group.scc for group in groups])[order],
+        np.concatenate([group.written for group in groups])[order],
+        groups[0].block,
+        max(group.steps for group in groups),
+    )
+    merged.pc = groups[0].pc
+    return merged
+
+
+def bools_from_bits(row: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """``(n,)`` lane masks to ``(n, 64)`` bool."""
+    bits = np.unpackbits(np.ascontiguousarray(row).view(np.uint8), bitorder="little")
+    return bits.view(np.bool_).reshape(len(row), LANES)
+
+
+def masks_from_bits(row: NDArray[np.uint64]) -> NDArray[np.uint32]:
+    """``(n,)`` lane masks to ``(n, 64)`` uint32, all ones where the bit is set."""
+    bits = np.unpackbits(np.ascontiguousarray(row).view(np.uint8), bitorder="little")
+    wide: NDArray[np.uint32] = np.negative(bits.astype(np.int32)).view(np.uint32)
+    return wide.reshape(len(row), LANES)
+
+
+def bits_from_bools(lanes: NDArray[np.bool_]) -> NDArray[np.uint64]:
+    """``(n, 64)`` bool to ``(n,)`` lane masks."""
+    return np.packbits(np.ascontiguousarray(lanes).reshape(-1), bitorder="little").view(np.uint64)

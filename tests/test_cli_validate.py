@@ -39,7 +39,13 @@ def validate(*arguments: str) -> int:
 
 def narrow(*more: str) -> Sequence[str]:
     """One launch, so that a test takes a second."""
-    return ("--kernel", "preshuffle", "--scenario", "preshuffle/h64-b64/full/*-n2-len1000-*".replace("*-n2", "n2"), *more)
+    return (
+        "--kernel",
+        "preshuffle",
+        "--scenario",
+        "preshuffle/h64-b64/full/*-n2-len1000-*".replace("*-n2", "n2"),
+        *more,
+    )
 
 
 def test_the_kernels_offered_are_the_kernels_known() -> None:

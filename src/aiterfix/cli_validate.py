@@ -32,7 +32,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "a reference, and report what was written outside its row or allocation.",
     )
     parser.add_argument("--source", type=Path, metavar="FILE", help="this kernel file, instead of an installation's")
-    parser.add_argument("--hsaco", type=Path, metavar="FILE", help="this prebuilt code object, with its .json beside it")
+    parser.add_argument(
+        "--hsaco", type=Path, metavar="FILE", help="this prebuilt code object, with its .json beside it"
+    )
     parser.add_argument("--path", type=Path, help="the installation at this path")
     parser.add_argument("--python", help="the installation, and the Triton, of this interpreter")
     parser.add_argument("--patched", action="store_true", help="the text that `aiterfix apply` would write")

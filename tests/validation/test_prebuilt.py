@@ -33,7 +33,7 @@ def test_arguments_are_told_by_their_sizes(kernel: Kernel, stride: str, own: int
 
 def test_other_arguments_are_not_understood() -> None:
     sizes, _ = stated(SOURCE, Kernel.PRESHUFFLE, "i32")
-    for wrong in (sizes[1:], [*sizes, (8, True)], [(8, False), *sizes[1:]], sizes[:-3]):
+    for wrong in (sizes[1:], [*sizes, (8, True)], [(8, False), *sizes[1:]], sizes[:-4]):
         with pytest.raises(NotUnderstoodError, match="not understood"):
             signature_of(Kernel.PRESHUFFLE, wrong, "f")
 

@@ -70,7 +70,9 @@ class DeviceMemory:
     def __iter__(self) -> Any:
         return iter(self._allocations)
 
-    def allocate(self, name: str, array: NDArray[Any], *, element_size: int | None = None, align: int = 256) -> Allocation:
+    def allocate(
+        self, name: str, array: NDArray[Any], *, element_size: int | None = None, align: int = 256
+    ) -> Allocation:
         """Copy an array into device memory.
 
         Args:

@@ -136,7 +136,9 @@ def _bind_carry(binder: Binder, total: Callable[..., Array], carry_in: bool) -> 
         binder.refuse("a carry in SDWA form")
 
     def execute(g: Waves) -> None:
-        bits: Any = 0 if carry is None else np.broadcast_to(bools_from_bits(np.broadcast_to(carry(g), g.count)), (g.count, 64))
+        bits: Any = (
+            0 if carry is None else np.broadcast_to(bools_from_bits(np.broadcast_to(carry(g), g.count)), (g.count, 64))
+        )
         sum_ = total(first(g).astype(np.int64), second(g).astype(np.int64), bits)
         sum_ = np.broadcast_to(sum_, (g.count, 64))
         write_vector(g, row, sum_.astype(np.uint32))
@@ -187,5 +189,3 @@ def _bind_select(binder: Binder) -> Bound:
         write_vector(g, row, zero ^ ((zero ^ one) & lanes))
 
     return binder.bound(execute)
-
-

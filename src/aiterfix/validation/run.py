@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from aiterfix import __version__
@@ -28,6 +28,7 @@ from aiterfix.validation.problem import make_problem
 from aiterfix.validation.reference import reference
 from aiterfix.validation.report import CodeObjectFacts, NotRun, Report, ScenarioResult
 from aiterfix.validation.scenarios import Scenario, Suite, scenarios, select, suits
+from aiterfix.validation.source_lines import SourceLines
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def validate(
     finally:
         if compiler is None:
             own.close()
-    results, failed = run_scenarios(todo, compiled, runner, progress)
+    results, failed = run_scenarios(todo, compiled, runner, progress, SourceLines.of(source, filename))
     report = Report(
         path=filename,
         source_sha256=hashlib.sha256(source).hexdigest(),
@@ -123,6 +124,7 @@ def run_scenarios(
     compiled: dict[tuple[Kernel, KernelConfig], CompiledKernel],
     executor: Executor,
     progress: Callable[[Progress], None] | None = None,
+    lines: SourceLines | None = None,
 ) -> tuple[tuple[ScenarioResult, ...], dict[tuple[Kernel, KernelConfig], NotRun]]:
     """Run and judge every scenario that a code object is there for.
 
@@ -142,7 +144,7 @@ def run_scenarios(
         if progress:
             progress(Progress(len(results), len(ready), item.name))
         try:
-            results.append(run_scenario(item, compiled[key], executor))
+            results.append(run_scenario(item, compiled[key], executor, lines))
         except NotUnderstoodError as error:
             if len(compiled) == 1:
                 raise
@@ -153,8 +155,10 @@ def run_scenarios(
     return tuple(results), failed
 
 
-def run_scenario(scenario: Scenario, kernel: CompiledKernel, executor: Executor) -> ScenarioResult:
-    """Make a scenario's inputs, run it, judge it."""
+def run_scenario(
+    scenario: Scenario, kernel: CompiledKernel, executor: Executor, lines: SourceLines | None = None
+) -> ScenarioResult:
+    """Make a scenario's inputs, run it, judge it; ``lines`` makes reports name statements."""
     problem = make_problem(
         context_lengths=scenario.context_lengths,
         next_n=scenario.next_n,
@@ -167,6 +171,9 @@ def run_scenario(scenario: Scenario, kernel: CompiledKernel, executor: Executor)
         wide=scenario.wide,
     )
     execution = executor.execute(kernel, scenario, problem)
+    if lines is not None:
+        located = tuple(replace(access, source=lines.locate(access.source)) for access in execution.outside)
+        execution = replace(execution, outside=located)
     return judge(scenario, reference(problem), execution)
 
 

@@ -155,7 +155,12 @@ def scatter(data: NDArray[np.uint8], index: NDArray[np.int64], values: NDArray[n
         values: ``(n, dwords)``.
     """
     dwords = values.shape[1]
-    if not int(np.bitwise_or.reduce(index, axis=None) if index.size else 0) & 3:
+    alignment = int(np.bitwise_or.reduce(index, axis=None)) if index.size else 0
+    if dwords == 4 and not alignment & 15:
+        wide: Any = np.ascontiguousarray(values).view(np.complex128)
+        data.view(np.complex128)[index >> 4] = wide[:, 0]
+        return
+    if not alignment & 3:
         cells = data.view(np.uint32)
         for k in range(dwords):
             cells[(index >> 2) + k] = values[:, k]

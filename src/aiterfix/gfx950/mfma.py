@@ -120,7 +120,7 @@ def bind(binder: Binder) -> Bound:
     def execute(g: Waves) -> None:
         product = temporary("matrix product", (g.count, size, size), np.float32)
         np.matmul(a(g), b(g).swapaxes(1, 2), out=product)
-        # (waves, row, column) to registers: rows split as 8 * (r // 4) + 4 * (l // N) + r % 4 (N = 32), or 4 * (l // N) + r.
+        # (waves, row, column) to registers, by the split of the row that the module's docstring gives.
         split = product.reshape(g.count, results // 4, 64 // size, 4, size).transpose(1, 3, 0, 2, 4)
         out = g.vector_f32[target : target + results].reshape(results // 4, 4, g.count, 64 // size, size)
         if addend is not None:

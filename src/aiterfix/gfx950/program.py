@@ -145,7 +145,10 @@ class Program:
         if self._matrix_rows is None:
             self._matrix_rows = _matrix_operand_rows(self.instructions, self.code)
         keys = {
-            key for number in item.writes if number >= VECTOR_BASE for key in self._matrix_rows.get(number - VECTOR_BASE, ())
+            key
+            for number in item.writes
+            if number >= VECTOR_BASE
+            for key in self._matrix_rows.get(number - VECTOR_BASE, ())
         }
         if not keys:
             return item.execute

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 NAME = "scratch memory"
 _OFF = 0x7F
 NAMES = frozenset(
-    {n for n in names("scratch") if "_d16" not in n and n.rsplit("_", 1)[1] in LOADS or n.endswith(("byte", "short"))}
+    {n for n in names("scratch") if ("_d16" not in n and n.rsplit("_", 1)[1] in LOADS) or n.endswith(("byte", "short"))}
 )
 
 
@@ -72,7 +72,9 @@ def bind(binder: Binder) -> Bound:
                 values: Any = gather(batch.scratch, index, size // 4)
             else:
                 values = batch.scratch.take(index[..., np.newaxis] + np.arange(size), mode="clip").astype(np.uint32)
-                values = (values << (8 * np.arange(size, dtype=np.uint32))).sum(axis=2, dtype=np.uint32)[..., np.newaxis]
+                values = (values << (8 * np.arange(size, dtype=np.uint32))).sum(axis=2, dtype=np.uint32)[
+                    ..., np.newaxis
+                ]
             write(g, values if chosen.all() else np.where(chosen[..., np.newaxis], values, np.uint32(0)))
             return
         flat, data = place[chosen], read(g)[chosen]

@@ -216,9 +216,7 @@ def _wide(compute: Callable[..., Any], fetches: list[Fetch], kind: Kind, row: in
     return execute
 
 
-def _narrow(
-    compute: Callable[..., Any], fetches: list[Fetch], kind: Kind, row: int, high: bool, keep: bool
-) -> Execute:
+def _narrow(compute: Callable[..., Any], fetches: list[Fetch], kind: Kind, row: int, high: bool, keep: bool) -> Execute:
     dtype = kind.dtype
 
     def execute(g: Waves) -> None:

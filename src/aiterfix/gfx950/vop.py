@@ -249,7 +249,9 @@ INTEGER: dict[str, VectorOperation] = {
     "v_bfe_i32": operation(_bfe, "I32 <- U32 U32 U32"),
     "v_bfi_b32": operation(lambda a, b, c, out: np.bitwise_or(a & b, ~a & c, out=out), "U32 <- U32 U32 U32"),
     "v_bfm_b32": operation(
-        lambda a, b, out: np.left_shift((np.uint32(1) << (a & np.uint32(31))) - np.uint32(1), b & np.uint32(31), out=out),
+        lambda a, b, out: np.left_shift(
+            (np.uint32(1) << (a & np.uint32(31))) - np.uint32(1), b & np.uint32(31), out=out
+        ),
         "U32 <- U32 U32",
     ),
     "v_bcnt_u32_b32": operation(lambda a, b, out: np.add(_count_ones(a), b, out=out), "U32 <- U32 U32"),

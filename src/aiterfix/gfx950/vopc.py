@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 NAME = "vector compare and select"
 
-_RELATIONS: dict[str, Callable[[Array, Array], Array]] = {
+_Relations = dict[str, Callable[[Array, Array], Array]]
+_RELATIONS: _Relations = {
     "f": lambda a, b: np.zeros(np.broadcast_shapes(a.shape, b.shape), np.bool_),
     "lt": np.less,
     "eq": np.equal,
@@ -25,7 +26,7 @@ _RELATIONS: dict[str, Callable[[Array, Array], Array]] = {
     "gt": np.greater,
     "ge": np.greater_equal,
 }
-_INTEGER_RELATIONS = {
+_INTEGER_RELATIONS: _Relations = {
     **_RELATIONS,
     "ne": np.not_equal,
     "t": lambda a, b: np.ones(np.broadcast_shapes(a.shape, b.shape), np.bool_),
@@ -36,7 +37,7 @@ def _ordered(a: Array, b: Array) -> Array:
     return ~(np.isnan(a) | np.isnan(b))
 
 
-_FLOAT_RELATIONS = {
+_FLOAT_RELATIONS: _Relations = {
     **_RELATIONS,
     "lg": lambda a, b: (a < b) | (a > b),
     "o": _ordered,
@@ -136,7 +137,9 @@ def _bind_carry(binder: Binder, total: Callable[..., Array], carry_in: bool) -> 
         binder.refuse("a carry in SDWA form")
 
     def execute(g: Waves) -> None:
-        bits: Any = 0 if carry is None else np.broadcast_to(bools_from_bits(np.broadcast_to(carry(g), g.count)), (g.count, 64))
+        bits: Any = (
+            0 if carry is None else np.broadcast_to(bools_from_bits(np.broadcast_to(carry(g), g.count)), (g.count, 64))
+        )
         sum_ = total(first(g).astype(np.int64), second(g).astype(np.int64), bits)
         sum_ = np.broadcast_to(sum_, (g.count, 64))
         write_vector(g, row, sum_.astype(np.uint32))
@@ -158,11 +161,9 @@ def _bind_multiply_add(binder: Binder, kind: Kind) -> Bound:
         product = np.multiply(first(g), second(g), dtype=wide)
         addend = third(g)
         result = np.broadcast_to(product + addend, (g.count, 64))
-        if signed:
-            # Bit 64 of the 65-bit sum: its sign. It differs from bit 63 where the addition overflowed.
-            carry = (result < 0) ^ (((product ^ result) & (addend ^ result)) < 0)
-        else:
-            carry = result < addend
+        # Signed: bit 64 of the sum is its sign, which differs from bit 63 where the addition overflowed.
+        overflow = ((product ^ result) & (addend ^ result)) < 0 if signed else False
+        carry = (result < 0) ^ overflow if signed else result < addend
         write_vector64(g, row, result)
         write_mask(g, carry)
 
@@ -187,5 +188,3 @@ def _bind_select(binder: Binder) -> Bound:
         write_vector(g, row, zero ^ ((zero ^ one) & lanes))
 
     return binder.bound(execute)
-
-

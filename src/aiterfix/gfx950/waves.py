@@ -69,7 +69,7 @@ class Waves:
         self.scalar = [pairs[code >> 1, :, code & 1] for code in range(128)]
         self.scc = scc
         self.written = written
-        self.written_by_all = written.all(axis=0)
+        self.written_by_all: NDArray[np.bool_] = np.asarray(written.all(axis=0))
         self.block = block
         self.steps = steps
         self.conversions: dict[Any, Any] = {}

@@ -45,7 +45,8 @@ def load(
     unit = min(size, 4)
     for k in range(dwords):
         for owner, chosen in _owners(g, instruction, Access.LOAD, addresses + 4 * k, active, unit, base):
-            result[(*chosen, k)] = _read(owner, addresses[chosen] + 4 * k - owner.address, unit)[:, 0]
+            place = (*chosen, k)
+            result[place] = _read(owner, addresses[chosen] + 4 * k - owner.address, unit)[:, 0]
     return result
 
 
@@ -75,13 +76,14 @@ def store(
     unit = min(size, 4)
     for k in range(max(size // 4, 1)):
         for owner, chosen in _owners(g, instruction, Access.STORE, addresses + 4 * k, active, unit, base):
-            _write(owner, addresses[chosen] + 4 * k - owner.address, values[(*chosen, slice(k, k + 1))], unit)
+            place = (*chosen, slice(k, k + 1))
+            _write(owner, addresses[chosen] + 4 * k - owner.address, values[place], unit)
 
 
 def _read(allocation: Allocation, index: Any, size: int) -> NDArray[np.uint32]:
     if size >= 4:
         return gather(allocation.data, index, size // 4)
-    result = allocation.data.take(index, mode="clip").astype(np.uint32)
+    result: NDArray[np.uint32] = allocation.data.take(index, mode="clip").astype(np.uint32)
     if size == 2:
         result |= allocation.data.take(index + 1, mode="clip").astype(np.uint32) << np.uint32(8)
     return result[..., np.newaxis]

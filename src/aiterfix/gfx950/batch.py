@@ -21,7 +21,7 @@ class Batch:
     Attributes:
         first_workgroup: linear id of the first; the batch holds a run of consecutive ids.
         lds: LDS of all workgroups end to end, ``lds_bytes`` each.
-        lds_written: one bool a byte of it; None once every byte has been written.
+        lds_written: 1 for every byte of it that was written; None once every byte has been written.
         scratch: private memory, ``scratch_bytes`` a lane, lanes end to end.
     """
 
@@ -43,7 +43,7 @@ class Batch:
         self.lds_bytes = lds_bytes
         self.scratch_bytes = scratch_bytes
         self.lds: NDArray[np.uint8] = _aligned_bytes(workgroups * lds_bytes)
-        self.lds_written: NDArray[np.bool_] | None = np.zeros(workgroups * lds_bytes, np.bool_)
+        self.lds_written: NDArray[np.uint8] | None = _aligned_bytes(workgroups * lds_bytes)
         self.scratch: NDArray[np.uint8] = _aligned_bytes(workgroups * waves_per_workgroup * 64 * scratch_bytes)
 
     def workgroup_of(self, wave_ids: NDArray[np.int64]) -> NDArray[np.int64]:

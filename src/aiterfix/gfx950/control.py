@@ -1,4 +1,7 @@
-"""Program control: branches, barriers, waits (ISA manual, chapter 4). Branches end a basic block; ``machine`` runs them."""
+"""Program control: branches, barriers, waits (ISA manual, chapter 4).
+
+Branches and barriers end a basic block; ``machine`` carries them out.
+"""
 
 from __future__ import annotations
 

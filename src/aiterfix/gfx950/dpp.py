@@ -29,7 +29,7 @@ def source_lanes(control: int) -> Any:
     if 0x101 <= control <= 0x10F:
         return np.where(_IN_ROW + by < 16, _LANE + by, -1)
     if 0x111 <= control <= 0x11F:
-        return np.where(_IN_ROW >= by, _LANE - by, -1)
+        return np.where(by <= _IN_ROW, _LANE - by, -1)
     if 0x121 <= control <= 0x12F:
         return _ROW * 16 + (_IN_ROW - by) % 16
     if 0x150 <= control <= 0x15F:

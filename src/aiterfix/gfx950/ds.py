@@ -22,6 +22,8 @@ READS = {"b32": (4, 0), "b64": (8, 0), "b96": (12, 0), "b128": (16, 0),
 WRITES = {"b8": 1, "b16": 2, "b32": 4, "b64": 8, "b96": 12, "b128": 16}
 PAIRS = {"2_b32": (4, 4), "2_b64": (8, 8), "2st64_b32": (4, 256), "2st64_b64": (8, 512)}
 """Suffix of two-address forms to bytes of an element and the unit of the two offsets."""
+_WRITTEN = np.uint32(0x0101_0101)
+"""Four bytes of ``Batch.lds_written``, all set."""
 PERMUTES = frozenset({"ds_bpermute_b32", "ds_permute_b32", "ds_swizzle_b32"})
 NAMES = frozenset(
     {f"ds_read_{s}" for s in READS}
@@ -112,7 +114,11 @@ def _read(g: Waves, instruction: Instruction, address: Any, size: int) -> Any:
         return np.zeros((*address.shape, dwords), np.uint32)
     index, chosen = _inside(g, instruction, address, size)
     if batch.lds_written is not None:
-        fresh = chosen & ~batch.lds_written.take(index[..., np.newaxis] + np.arange(size), mode="clip").all(axis=2)
+        if size >= 4:
+            known = (gather(batch.lds_written, index, dwords) == _WRITTEN).all(axis=2)
+        else:
+            known = (batch.lds_written.take(index[..., np.newaxis] + np.arange(size), mode="clip") != 0).all(axis=2)
+        fresh = chosen & ~known
         if fresh.any():
             batch.recorder.finding(
                 FindingKind.LDS_NEVER_WRITTEN,
@@ -142,8 +148,11 @@ def _write(g: Waves, instruction: Instruction, address: Any, values: Any, size: 
             batch.lds[flat + k] = (data[:, 0] >> np.uint32(8 * k)).astype(np.uint8)
     written = batch.lds_written
     if written is not None:
-        written[flat[:, np.newaxis] + np.arange(size)] = True
-        if written.all():
+        if size >= 4:
+            scatter(written, flat, np.broadcast_to(_WRITTEN, data.shape))
+        else:
+            written[flat[:, np.newaxis] + np.arange(size)] = 1
+        if written[: batch.workgroups * batch.lds_bytes].all():
             batch.lds_written = None
 
 

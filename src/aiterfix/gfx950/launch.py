@@ -134,7 +134,7 @@ def run(
         with ThreadPoolExecutor(threads) as pool:
             machines = list(pool.map(run_batch, starts))
     seconds = perf_counter() - started
-    program.report_missing_waits(recorder, sum(machine.counts for machine in machines))
+    program.report_missing_waits(recorder, np.sum([machine.counts for machine in machines], axis=0))
     return _result(program, recorder, machines, seconds)
 
 
@@ -272,7 +272,7 @@ def _result(program: Program, recorder: Recorder, machines: list[Machine], secon
         for table, key in ((groups, group), (opcodes, instruction.mnemonic)):
             before = table.get(key, (0, 0.0))
             table[key] = (before[0] + count, before[1] + spent)
-    order = {key: value for key, value in sorted(groups.items(), key=lambda item: (-item[1][1], -item[1][0]))}
+    order = dict(sorted(groups.items(), key=lambda item: (-item[1][1], -item[1][0])))
     return RunResult(
         violations=recorder.violations(),
         findings=recorder.findings(),

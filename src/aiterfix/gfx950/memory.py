@@ -135,18 +135,21 @@ def gather(data: NDArray[np.uint8], index: NDArray[np.int64], dwords: int) -> ND
     """
     alignment = int(np.bitwise_or.reduce(index, axis=None)) if index.size else 0
     if dwords == 4 and not alignment & 15:
-        wide: Any = data.view(np.complex128).take(index >> 4, mode="clip")
-        return wide.view(np.uint32).reshape(*index.shape, 4)
+        return _as_dwords(data.view(np.complex128).take(index >> 4, mode="clip"))
     if dwords == 2 and not alignment & 7:
-        wide = data.view(np.uint64).take(index >> 3, mode="clip")
-        return wide.view(np.uint32).reshape(*index.shape, 2)
+        return _as_dwords(data.view(np.uint64).take(index >> 3, mode="clip"))
     if not alignment & 3:
         cells = data.view(np.uint32)
         if dwords == 1:
             return cells.take(index >> 2, mode="clip")[..., np.newaxis]
         return cells.take((index >> 2)[..., np.newaxis] + np.arange(dwords), mode="clip")
-    spread = data.take(index[..., np.newaxis] + np.arange(4 * dwords), mode="clip")
-    return spread.view(np.uint32).reshape(*index.shape, dwords)
+    return data.take(index[..., np.newaxis] + np.arange(4 * dwords), mode="clip").view(np.uint32)
+
+
+def _as_dwords(wide: NDArray[Any]) -> NDArray[np.uint32]:
+    """Wide elements as one more axis of dwords."""
+    dwords: NDArray[np.uint32] = wide[..., np.newaxis].view(np.uint32)
+    return dwords
 
 
 def scatter(data: NDArray[np.uint8], index: NDArray[np.int64], values: NDArray[np.uint32]) -> None:
@@ -157,7 +160,12 @@ def scatter(data: NDArray[np.uint8], index: NDArray[np.int64], values: NDArray[n
         values: ``(n, dwords)``.
     """
     dwords = values.shape[1]
-    if not int(np.bitwise_or.reduce(index, axis=None) if index.size else 0) & 3:
+    alignment = int(np.bitwise_or.reduce(index, axis=None)) if index.size else 0
+    if dwords == 4 and not alignment & 15:
+        wide: Any = np.ascontiguousarray(values).view(np.complex128)
+        data.view(np.complex128)[index >> 4] = wide[:, 0]
+        return
+    if not alignment & 3:
         cells = data.view(np.uint32)
         for k in range(dwords):
             cells[(index >> 2) + k] = values[:, k]

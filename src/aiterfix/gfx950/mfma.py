@@ -23,7 +23,8 @@ import numpy as np
 
 from aiterfix.gfx950.instruction import AGPR, VGPR
 from aiterfix.gfx950.numerics import fp8_pair_table
-from aiterfix.gfx950.operands import Binder, Bound, constant_bits, Kind
+from aiterfix.gfx950.operands import Binder, Bound, Kind, constant_bits
+from aiterfix.gfx950.workspace import temporary
 
 if TYPE_CHECKING:
     from aiterfix.gfx950.waves import Waves
@@ -117,8 +118,9 @@ def bind(binder: Binder) -> Bound:
     size = op.size
 
     def execute(g: Waves) -> None:
-        product = np.matmul(a(g), b(g).swapaxes(1, 2))
-        # (waves, row, column) to registers: rows split as 8 * (r // 4) + 4 * (l // N) + r % 4 (N = 32), or 4 * (l // N) + r.
+        product = temporary("matrix product", (g.count, size, size), np.float32)
+        np.matmul(a(g), b(g).swapaxes(1, 2), out=product)
+        # (waves, row, column) to registers, by the split of the row that the module's docstring gives.
         split = product.reshape(g.count, results // 4, 64 // size, 4, size).transpose(1, 3, 0, 2, 4)
         out = g.vector_f32[target : target + results].reshape(results // 4, 4, g.count, 64 // size, size)
         if addend is not None:
@@ -141,23 +143,32 @@ def _operand(binder: Binder, field: str, op: MatrixOperation, fmt: str, accumula
     key = (row, count, fmt, op.size)
 
     def fetch(g: Waves) -> Any:
-        converted = g.conversions.get(key)
-        if converted is None:
-            converted = g.conversions[key] = _converted(g, row, count, fmt, op.size)
-        return converted
+        kept = g.conversions.get(key)
+        if kept is None:
+            kept = g.conversions[key] = np.empty((g.count, op.size, op.depth), np.float32)
+        elif key not in g.stale:
+            return kept
+        g.stale.discard(key)
+        _convert(g, row, count, fmt, kept)
+        return kept
 
     return fetch
 
 
-def _converted(g: Waves, row: int, count: int, fmt: str, size: int) -> Any:
+def _convert(g: Waves, row: int, count: int, fmt: str, out: Any) -> None:
     """An operand as ``(waves, size, K)`` singles; k in any order, the same one for every format of one width."""
+    _, size, depth = out.shape
     # (register, wave, k group, row) to (wave, row, k group, register): moved as whole registers.
     raw = g.vector[row : row + count].reshape(count, g.count, 64 // size, size)
-    packed = np.ascontiguousarray(raw.transpose(1, 3, 2, 0)).reshape(g.count, size, -1)
+    packed = temporary("matrix operand", (g.count, size, 64 // size, count), np.uint32)
+    packed[...] = raw.transpose(1, 3, 2, 0)
     if fmt in ("fp8", "bf8"):
         table = fp8_pair_table("e4m3fn" if fmt == "fp8" else "e5m2")
-        return table.take(packed.view(np.uint16), mode="clip").view(np.float32)
-    halves = packed.view(np.uint16)
+        pairs = packed.view(np.uint16).reshape(g.count, size, depth // 2)
+        table.take(pairs, mode="clip", out=out.view(np.complex64))
+        return
+    halves = packed.view(np.uint16).reshape(g.count, size, depth)
     if fmt == "f16":
-        return halves.view(np.float16).astype(np.float32)
-    return (halves.astype(np.uint32) << np.uint32(16)).view(np.float32)
+        out[...] = halves.view(np.float16)
+    else:
+        np.left_shift(halves, np.uint32(16), out=out.view(np.uint32), dtype=np.uint32)

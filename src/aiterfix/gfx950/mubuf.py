@@ -74,7 +74,7 @@ def bind(binder: Binder) -> Bound:
                 store(g, instruction, addresses, active, read(g), size, anchor)
             return
         dwords, unit = max(size // 4, 1), min(size, 4)
-        values = None if is_load else read(g)
+        values: Any = None if is_load else read(g)
         inside = [offsets + 4 * k < limit[:, np.newaxis] for k in range(dwords)]
         whole = dwords == 1 or bool((inside[0] == inside[-1]).all())
         steps = [(0, inside[0], size)] if whole else [(k, inside[k], unit) for k in range(dwords)]

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aiterfix.gfx950.workspace import temporary
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -23,12 +25,19 @@ def fma_f32(a: Array, b: Array, c: Array, out: NDArray[np.float32]) -> None:
     double lies exactly between two singles (its low 29 bits are 1 followed by zeros) or where the single is denormal;
     there the sum is rounded to odd first, which makes the second rounding right.
     """
-    product = np.multiply(a, b, dtype=np.float64)
-    total = np.add(product, c)
-    low = total.view(np.uint64) & _BELOW_SINGLE
-    if (low == _TIE).any() or np.abs(total).min() < _SMALLEST_NORMAL:
+    shape = out.shape
+    product = np.multiply(a, b, out=temporary("fma product", shape, np.float64), dtype=np.float64)
+    total = np.add(product, c, out=temporary("fma total", shape, np.float64))
+    spare = temporary("fma spare", shape, np.uint64)
+    np.bitwise_and(total.view(np.uint64), _BELOW_SINGLE, out=spare)
+    rare = np.equal(spare, _TIE, out=temporary("fma tie", shape, np.bool_)).any()
+    if not rare:
+        size = np.abs(total, out=spare.view(np.float64))
+        # A sum of 0 is exact, and common (ReLU).
+        rare = size.min() < _SMALLEST_NORMAL and ((size < _SMALLEST_NORMAL) & (size != 0)).any()
+    if rare:
         _round_to_odd(total, product, np.asarray(c, np.float64))
-    out[...] = total
+    np.copyto(out, total, casting="same_kind")
 
 
 def _round_to_odd(total: NDArray[np.float64], product: Array, addend: Array) -> None:

@@ -156,8 +156,7 @@ class Program:
 
         def execute_and_drop(g: Waves) -> None:
             execute(g)
-            for key in dropped:
-                g.conversions.pop(key, None)
+            g.stale.update(dropped)
 
         return execute_and_drop
 

@@ -76,9 +76,8 @@ class Recorder:
         """
         with self._lock:
             meant = None if base is None else self._memory.containing(base, base)
-            if meant is not None:
-                owners = [meant] * len(addresses)
-            else:
+            owners: list[Allocation | None] = [meant] * len(addresses)
+            if meant is None:
                 owners = [self._memory.nearest(address) for address in addresses.tolist()]
             for owner in {id(o): o for o in owners}.values():
                 chosen = np.fromiter((o is owner for o in owners), np.bool_, len(owners))

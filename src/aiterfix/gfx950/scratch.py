@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 NAME = "scratch memory"
 _OFF = 0x7F
 NAMES = frozenset(
-    {n for n in names("scratch") if "_d16" not in n and n.rsplit("_", 1)[1] in LOADS or n.endswith(("byte", "short"))}
+    {n for n in names("scratch") if ("_d16" not in n and n.rsplit("_", 1)[1] in LOADS) or n.endswith(("byte", "short"))}
 )
 
 

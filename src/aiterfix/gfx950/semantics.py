@@ -25,20 +25,20 @@ from aiterfix.gfx950.operands import Binder, Bound
 Bind = Callable[[Binder], Bound]
 
 _TABLE: dict[str, tuple[str, Bind]] = {
-    **{name: (control.NAME, control.bind) for name in control.NAMES},
-    **{name: (sop.NAME, sop.bind) for name in (*sop.OPERATIONS, *sop.IMMEDIATE_OPERATIONS, *sop.SAVE_EXEC)},
-    **{name: (smem.NAME, smem.bind) for name in smem.NAMES},
-    **{name: (vop.NAME_INTEGER, vop.bind) for name in vop.INTEGER},
-    **{name: (vop.NAME_FLOAT, vop.bind) for name in vop.FLOAT},
-    **{name: (vop.NAME_INTEGER, vop.bind_bitop3) for name in vop.BITOP3},
-    **{name: (vopc.NAME, vopc.bind) for name in vopc.NAMES},
-    **{name: (crosslane.NAME, crosslane.bind) for name in crosslane.NAMES},
-    **{name: (vop3p.NAME, vop3p.bind) for name in vop3p.NAMES},
-    **{name: (mfma.NAME, mfma.bind) for name in mfma.NAMES},
-    **{name: (ds.NAME, ds.bind) for name in ds.NAMES},
-    **{name: (mubuf.NAME, mubuf.bind) for name in mubuf.NAMES},
-    **{name: (global_memory.NAME, global_memory.bind) for name in global_memory.NAMES},
-    **{name: (scratch.NAME, scratch.bind) for name in scratch.NAMES},
+    **dict.fromkeys(control.NAMES, (control.NAME, control.bind)),
+    **dict.fromkeys((*sop.OPERATIONS, *sop.IMMEDIATE_OPERATIONS, *sop.SAVE_EXEC), (sop.NAME, sop.bind)),
+    **dict.fromkeys(smem.NAMES, (smem.NAME, smem.bind)),
+    **dict.fromkeys(vop.INTEGER, (vop.NAME_INTEGER, vop.bind)),
+    **dict.fromkeys(vop.FLOAT, (vop.NAME_FLOAT, vop.bind)),
+    **dict.fromkeys(vop.BITOP3, (vop.NAME_INTEGER, vop.bind_bitop3)),
+    **dict.fromkeys(vopc.NAMES, (vopc.NAME, vopc.bind)),
+    **dict.fromkeys(crosslane.NAMES, (crosslane.NAME, crosslane.bind)),
+    **dict.fromkeys(vop3p.NAMES, (vop3p.NAME, vop3p.bind)),
+    **dict.fromkeys(mfma.NAMES, (mfma.NAME, mfma.bind)),
+    **dict.fromkeys(ds.NAMES, (ds.NAME, ds.bind)),
+    **dict.fromkeys(mubuf.NAMES, (mubuf.NAME, mubuf.bind)),
+    **dict.fromkeys(global_memory.NAMES, (global_memory.NAME, global_memory.bind)),
+    **dict.fromkeys(scratch.NAMES, (scratch.NAME, scratch.bind)),
 }
 """Mnemonic to group and binding function."""
 

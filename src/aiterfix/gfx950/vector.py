@@ -21,6 +21,7 @@ from aiterfix.gfx950.operands import (
     write_vector,
     write_vector64,
 )
+from aiterfix.gfx950.workspace import temporary
 
 if TYPE_CHECKING:
     from aiterfix.gfx950.waves import Waves
@@ -168,7 +169,7 @@ def _plain(compute: Callable[..., Any], fetches: list[Fetch], kind: Kind, row: i
     view = {Kind.U32: "vector", Kind.I32: "vector_i32", Kind.F32: "vector_f32"}[kind]
 
     def partial(g: Waves, *values: Array) -> None:
-        out = np.empty((g.count, 64), dtype)
+        out = temporary("vector result", (g.count, 64), dtype)
         compute(*values, out=out)
         write_vector(g, row, out.view(np.uint32))
 
@@ -208,7 +209,7 @@ def _wide(compute: Callable[..., Any], fetches: list[Fetch], kind: Kind, row: in
     dtype = kind.dtype
 
     def execute(g: Waves) -> None:
-        out = np.empty((g.count, 64), dtype)
+        out = temporary("vector result", (g.count, 64), dtype)
         compute(*[fetch(g) for fetch in fetches], out=out)
         write_vector64(g, row, out)
 
@@ -219,7 +220,7 @@ def _narrow(compute: Callable[..., Any], fetches: list[Fetch], kind: Kind, row: 
     dtype = kind.dtype
 
     def execute(g: Waves) -> None:
-        out = np.empty((g.count, 64), dtype)
+        out = temporary("vector result", (g.count, 64), dtype)
         compute(*[fetch(g) for fetch in fetches], out=out)
         wide = out.view(np.uint16).astype(np.uint32)
         if high:

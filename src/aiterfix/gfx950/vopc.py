@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 NAME = "vector compare and select"
 
-_RELATIONS: dict[str, Callable[[Array, Array], Array]] = {
+_Relations = dict[str, Callable[[Array, Array], Array]]
+_RELATIONS: _Relations = {
     "f": lambda a, b: np.zeros(np.broadcast_shapes(a.shape, b.shape), np.bool_),
     "lt": np.less,
     "eq": np.equal,
@@ -25,7 +26,7 @@ _RELATIONS: dict[str, Callable[[Array, Array], Array]] = {
     "gt": np.greater,
     "ge": np.greater_equal,
 }
-_INTEGER_RELATIONS = {
+_INTEGER_RELATIONS: _Relations = {
     **_RELATIONS,
     "ne": np.not_equal,
     "t": lambda a, b: np.ones(np.broadcast_shapes(a.shape, b.shape), np.bool_),
@@ -36,7 +37,7 @@ def _ordered(a: Array, b: Array) -> Array:
     return ~(np.isnan(a) | np.isnan(b))
 
 
-_FLOAT_RELATIONS = {
+_FLOAT_RELATIONS: _Relations = {
     **_RELATIONS,
     "lg": lambda a, b: (a < b) | (a > b),
     "o": _ordered,
@@ -160,11 +161,9 @@ def _bind_multiply_add(binder: Binder, kind: Kind) -> Bound:
         product = np.multiply(first(g), second(g), dtype=wide)
         addend = third(g)
         result = np.broadcast_to(product + addend, (g.count, 64))
-        if signed:
-            # Bit 64 of the 65-bit sum: its sign. It differs from bit 63 where the addition overflowed.
-            carry = (result < 0) ^ (((product ^ result) & (addend ^ result)) < 0)
-        else:
-            carry = result < addend
+        # Signed: bit 64 of the sum is its sign, which differs from bit 63 where the addition overflowed.
+        overflow = ((product ^ result) & (addend ^ result)) < 0 if signed else False
+        carry = (result < 0) ^ overflow if signed else result < addend
         write_vector64(g, row, result)
         write_mask(g, carry)
 

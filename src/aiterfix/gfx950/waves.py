@@ -36,11 +36,14 @@ class Waves:
         lanes: None while every lane of every wave is on, else ``(n, 64)`` uint32, all ones where the lane is on.
         block: number of the basic block to execute next.
         steps: instructions executed by each wave so far (the most of any, after merging).
-        written: ``(n, registers)`` bool, the registers ever written, by ``Program`` register number.
+        written: ``(n, registers)`` bool, the registers ever written, by ``Program`` register number;
+            ``written_by_all`` is true where every wave has.
+        conversions: matrix operands converted to single precision, by ``mfma.conversion_keys``; those in ``stale``
+            are out of date and kept for their memory.
     """
 
     __slots__ = (
-        "batch", "block", "conversions", "count", "ids", "lanes", "pairs", "pairs64", "pc", "scalar", "scc", "steps",
+        "batch", "block", "conversions", "count", "ids", "lanes", "pairs", "pairs64", "scalar", "scc", "stale", "steps",
         "vector", "vector_f32", "vector_i32", "written", "written_by_all",
     )  # fmt: skip
 
@@ -66,11 +69,11 @@ class Waves:
         self.scalar = [pairs[code >> 1, :, code & 1] for code in range(128)]
         self.scc = scc
         self.written = written
-        self.written_by_all = written.all(axis=0)
+        self.written_by_all: NDArray[np.bool_] = np.asarray(written.all(axis=0))
         self.block = block
         self.steps = steps
-        self.pc = 0
         self.conversions: dict[Any, Any] = {}
+        self.stale: set[Any] = set()
         self.lanes: NDArray[np.uint32] | None = None
         self.exec_changed()
 
@@ -85,7 +88,7 @@ class Waves:
 
     def select(self, rows: NDArray[np.bool_]) -> Waves:
         """A copy of the waves where ``rows`` is true."""
-        group = Waves(
+        return Waves(
             self.batch,
             self.ids[rows],
             np.ascontiguousarray(self.vector[:, rows]),
@@ -95,15 +98,13 @@ class Waves:
             self.block,
             self.steps,
         )
-        group.pc = self.pc
-        return group
 
 
 def merge(groups: Sequence[Waves]) -> Waves:
     """Put waves that met at one block back together, in order of their numbers."""
     ids = np.concatenate([group.ids for group in groups])
     order = np.argsort(ids, kind="stable")
-    merged = Waves(
+    return Waves(
         groups[0].batch,
         ids[order],
         np.ascontiguousarray(np.concatenate([group.vector for group in groups], axis=1)[:, order]),
@@ -113,8 +114,6 @@ def merge(groups: Sequence[Waves]) -> Waves:
         groups[0].block,
         max(group.steps for group in groups),
     )
-    merged.pc = groups[0].pc
-    return merged
 
 
 def bools_from_bits(row: NDArray[np.uint64]) -> NDArray[np.bool_]:

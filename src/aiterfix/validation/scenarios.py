@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Literal
 
@@ -224,22 +224,37 @@ def _quick(kernel: Kernel, config: KernelConfig) -> Iterator[Scenario]:
 
 def _full(kernel: Kernel, config: KernelConfig) -> Iterator[Scenario]:
     yield from _quick(kernel, config)
+    yield from _short(kernel, config)
+    if replace(config, out_stride="auto") not in default_configs(kernel, "quick"):
+        return
     for next_n in (1, 2, 4):
-        for width, splits in ((1024, 3), (1024, 1), (1000, 3), (777, 1), (777, 3), (77, 3)):
+        for width, splits in ((1024, 3), (777, 1), (777, 3)):
             lengths = edge_lengths(config, next_n, width, dense=width == 777)
             yield _scenario(kernel, config, "edges", lengths, next_n=next_n, max_model_len=width, splits=splits)
         for width in (1024, 1000, 300):
             yield _scenario(kernel, config, "full", (width,) * 3, next_n=next_n, max_model_len=width, gap=0)
-        for splits in (1, 2, 4, 5, 20):
-            lengths = (1, 255, 300, 513, 900, 1100)
-            yield _scenario(kernel, config, "splits", lengths, next_n=next_n, max_model_len=1111, splits=splits)
+        for splits in (2, 4, 5):
+            yield _scenario(kernel, config, "splits", _UNEVEN, next_n=next_n, max_model_len=1111, splits=splits)
+        yield _scenario(kernel, config, "wide", (515, 256, 130), next_n=next_n, max_model_len=600, gap=0, wide=True)
+    yield _scenario(kernel, config, "long", (5000, 4097, 3), next_n=2, max_model_len=5001, splits=4)
+    if replace(config, out_stride="auto") == KernelConfig() and kernel is Kernel.PRESHUFFLE:
+        yield every_length(kernel, config)
+
+
+_UNEVEN = (1, 255, 300, 513, 900, 1100)
+
+
+def _short(kernel: Kernel, config: KernelConfig) -> Iterator[Scenario]:
+    """What every configuration of the full set runs beyond the quick set."""
+    for next_n in (1, 2, 4):
+        for width, splits in ((1024, 1), (1000, 3), (77, 3)):
+            lengths = edge_lengths(config, next_n, width, dense=False)
+            yield _scenario(kernel, config, "edges", lengths, next_n=next_n, max_model_len=width, splits=splits)
+        for splits in (1, 20):
+            yield _scenario(kernel, config, "splits", _UNEVEN, next_n=next_n, max_model_len=1111, splits=splits)
         lengths = (300, 0, 517, 0, 1, 40, 0)
         yield _scenario(kernel, config, "empty", lengths, next_n=next_n, max_model_len=520)
-        yield _scenario(kernel, config, "wide", (515, 256, 130), next_n=next_n, max_model_len=600, gap=0, wide=True)
     yield _scenario(kernel, config, "long", (5000, 4097, 3), next_n=2, max_model_len=5001, splits=1)
-    yield _scenario(kernel, config, "long", (5000, 4097, 3), next_n=2, max_model_len=5001, splits=4)
-    if config == KernelConfig() and kernel is Kernel.PRESHUFFLE:
-        yield every_length(kernel, config)
 
 
 def every_length(kernel: Kernel, config: KernelConfig, longest: int = 2048) -> Scenario:

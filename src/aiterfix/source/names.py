@@ -1,0 +1,134 @@
+"""Which names a piece of syntax has: parameters, names used, names bound."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+
+def function_parameters(function: ast.FunctionDef) -> list[str]:
+    """Names of all parameters, `*args` and `**kwargs` included, in order."""
+    a = function.args
+    names = [p.arg for p in (*a.posonlyargs, *a.args)]
+    names += [a.vararg.arg] if a.vararg else []
+    names += [p.arg for p in a.kwonlyargs]
+    names += [a.kwarg.arg] if a.kwarg else []
+    return names
+
+
+def names_in(node: ast.AST) -> set[str]:
+    """Every name that occurs in an expression."""
+    # The common node types by hand: `ast.walk` visits contexts and operators too, at five times the cost.
+    found: set[str] = set()
+    stack: list[ast.AST] = [node]
+    while stack:
+        n = stack.pop()
+        kind = type(n)
+        if kind is ast.Name:
+            found.add(n.id)  # type: ignore[attr-defined]
+        elif kind is ast.BinOp:
+            stack += (n.left, n.right)  # type: ignore[attr-defined]
+        elif kind is ast.Attribute:
+            stack.append(n.value)  # type: ignore[attr-defined]
+        elif kind is ast.Call:
+            stack.append(n.func)  # type: ignore[attr-defined]
+            stack += n.args  # type: ignore[attr-defined]
+            stack += [k.value for k in n.keywords]  # type: ignore[attr-defined]
+        elif kind is not ast.Constant:
+            stack += ast.iter_child_nodes(n)
+    return found
+
+
+def bound_names(node: ast.AST, *, walrus: bool = True) -> Iterator[str]:
+    """Every name that executing ``node`` may bind, nested functions' own locals excluded.
+
+    Args:
+        node: a statement, target or expression.
+        walrus: False where the text has no assignment expression anywhere, so that expressions that
+            are evaluated need no search.
+    """
+    stack: list[ast.AST] = [node]
+    while stack:
+        n = stack.pop()
+        if isinstance(n, ast.Name):
+            if isinstance(n.ctx, (ast.Store, ast.Del)):
+                yield n.id
+            continue
+        if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield n.name
+            continue
+        if not walrus and isinstance(n, ast.stmt):
+            if isinstance(n, ast.Assign):
+                stack += n.targets
+                continue
+            if isinstance(n, (ast.AugAssign, ast.AnnAssign)):
+                stack.append(n.target)
+                continue
+            if isinstance(n, ast.For):
+                stack += (n.target, *n.body, *n.orelse)
+                continue
+            if isinstance(n, (ast.If, ast.While)):
+                stack += (*n.body, *n.orelse)
+                continue
+            if isinstance(n, (ast.Expr, ast.Return, ast.Assert)):
+                continue
+        if isinstance(n, (ast.Import, ast.ImportFrom)):
+            for alias in n.names:
+                yield (alias.asname or alias.name).split(".")[0]
+        elif (isinstance(n, ast.ExceptHandler) and n.name) or (isinstance(n, (ast.MatchAs, ast.MatchStar)) and n.name):
+            yield n.name
+        elif isinstance(n, ast.MatchMapping) and n.rest:
+            yield n.rest
+        elif isinstance(n, (ast.Global, ast.Nonlocal)):
+            yield from n.names
+        stack.extend(ast.iter_child_nodes(n))
+
+
+def tainted_names(function: ast.FunctionDef, output: str, *, walrus: bool) -> set[str]:
+    """Names that may ever hold an address inside ``output``, whatever the order of statements.
+
+    Args:
+        function: the kernel.
+        output: its output parameter.
+        walrus: False where the text has no ``:=`` (see `bound_names`).
+    """
+    bindings: list[tuple[set[str], set[str]]] = []
+    for n in _binders(function, walrus):
+        sources: ast.AST | None = None
+        if isinstance(n, (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.NamedExpr)):
+            sources = n.value
+        elif isinstance(n, (ast.For, ast.comprehension)):
+            sources = n.iter
+        elif isinstance(n, ast.withitem):
+            sources = n.context_expr
+        elif isinstance(n, ast.Match):
+            sources = n.subject
+        if sources is not None:
+            targets = set(bound_names(n, walrus=walrus))
+            used = names_in(sources)
+            if isinstance(n, ast.AugAssign):
+                used |= targets
+            bindings.append((targets, used))
+    tainted = {output}
+    changed = True
+    while changed:
+        changed = False
+        for targets, used in bindings:
+            if used & tainted and not targets <= tainted:
+                tainted |= targets
+                changed = True
+    return tainted
+
+
+def _binders(function: ast.FunctionDef, walrus: bool) -> Iterator[ast.AST]:
+    """Every node that may bind a name to the value of an expression."""
+    stack: list[ast.AST] = [*function.body]
+    while stack:
+        n = stack.pop()
+        yield n
+        if walrus or not isinstance(n, ast.stmt):
+            stack += ast.iter_child_nodes(n)
+        elif isinstance(n, (ast.For, ast.If, ast.While)):
+            stack += (*n.body, *n.orelse)
+        elif not isinstance(n, (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Expr, ast.Return)):
+            stack += ast.iter_child_nodes(n)

@@ -59,7 +59,7 @@ def run(executor: object, compiler: FakeCompiler | None = None, **changes: Any) 
 def hold_to_schema(report: Report) -> dict[str, Any]:
     schema = json.loads(resources.files("aiterfix").joinpath("schemas/validate.json").read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
-    said = json.loads(json.dumps(to_json(report), allow_nan=False))
+    said = json.loads(json.dumps({"schema_version": 1, "command": "validate", **to_json(report)}, allow_nan=False))
     jsonschema.Draft202012Validator(schema).validate(said)
     return said  # type: ignore[no-any-return]
 

@@ -64,6 +64,7 @@ def validate(
     compiler: Compiler | None = None,
     executor: Executor | None = None,
     certify: bool = True,
+    shown: str | None = None,
 ) -> Report:
     """Compile a kernel file for gfx950, run the machine code, and compare every logit with a reference.
 
@@ -81,6 +82,8 @@ def validate(
         python: the interpreter whose Triton compiles; default this one.
         compiler, executor: instead of those made here.
         certify: keep a certificate for each kernel and configuration that passed a whole suite.
+        shown: what the report calls the file, where that is more than ``filename`` (which is part of the line table,
+            and so of what compiled kernels are kept by).
 
     Raises:
         UsageError: an unknown kernel, scenario, configuration or device.
@@ -102,7 +105,7 @@ def validate(
             own.close()
     results, failed = run_scenarios(todo, compiled, runner, progress, SourceLines.of(source, filename))
     report = Report(
-        path=filename,
+        path=shown or filename,
         source_sha256=hashlib.sha256(source).hexdigest(),
         device=runner.device,
         triton=triton,

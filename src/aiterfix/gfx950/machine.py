@@ -15,7 +15,6 @@ import numpy as np
 from aiterfix.errors import NotUnderstoodError
 from aiterfix.gfx950 import control
 from aiterfix.gfx950.findings import FindingKind
-from aiterfix.gfx950.operands import VECTOR_BASE
 from aiterfix.gfx950.waves import Waves, merge
 
 if TYPE_CHECKING:
@@ -116,12 +115,6 @@ class Machine:
             group.written_by_all[block.written] = True
 
     def _report_unwritten(self, group: Waves, block: Block, number: int) -> None:
-        vgprs = self.program.code.vgprs
-        if number < VECTOR_BASE:
-            name = {106: "vcc_lo", 107: "vcc_hi", 124: "m0"}.get(number, f"s{number}")
-        else:
-            row = number - VECTOR_BASE
-            name = f"v{row}" if row < vgprs else f"a{row - vgprs}"
         reader = next(
             instruction
             for instruction, bound in zip(block.instructions, block.bound, strict=True)
@@ -131,7 +124,7 @@ class Machine:
         self.batch.recorder.finding(
             FindingKind.REGISTER_NEVER_WRITTEN,
             reader,
-            f"reads {name}, which nothing has written",
+            f"reads {self.program.register_name(number)}, which nothing has written",
             self.batch.workgroup_of(waves),
             len(waves),
         )

@@ -9,6 +9,7 @@ import numpy as np
 
 from aiterfix.errors import NotUnderstoodError
 from aiterfix.gfx950 import control, semantics
+from aiterfix.gfx950.findings import FindingKind
 from aiterfix.gfx950.operands import VECTOR_BASE, Binder, Bound, Execute
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from aiterfix.gfx950.code_object import CodeObject
     from aiterfix.gfx950.instruction import Instruction
     from aiterfix.gfx950.recorder import Recorder
+    from aiterfix.gfx950.waits import MissingWait
     from aiterfix.gfx950.waves import Waves
 
 PRELOAD_ENTRY = 256
@@ -67,6 +69,7 @@ class Program:
         self.instructions = code.instructions
         self.registers = VECTOR_BASE + code.vgprs + code.agprs
         self._lock = threading.Lock()
+        self._missing_waits: dict[frozenset[int], tuple[MissingWait, ...]] = {}
         self.blocks = self._cut()
         self._at = {block.pc: block.number for block in self.blocks}
         self._matrix_rows: dict[int, set[Any]] | None = None
@@ -139,6 +142,25 @@ class Program:
 
     def report_missing_waits(self, recorder: Recorder, counts: NDArray[np.int64]) -> None:
         """Report uses of a load's result without a wait, among the instructions that were executed."""
+        from aiterfix.gfx950.waits import missing_waits
+
+        executed = frozenset(block.number for block in self.blocks if counts[block.first])
+        with self._lock:
+            if executed not in self._missing_waits:
+                self._missing_waits[executed] = missing_waits(self, executed)
+        for missing in self._missing_waits[executed]:
+            recorder.finding(
+                FindingKind.MISSING_WAIT,
+                missing.instruction,
+                f"touches {self.register_name(missing.register)} without waiting for {missing.counter}",
+            )
+
+    def register_name(self, number: int) -> str:
+        """The assembler's name of a register number."""
+        if number < VECTOR_BASE:
+            return {106: "vcc_lo", 107: "vcc_hi", 124: "m0", 126: "exec_lo", 127: "exec_hi"}.get(number, f"s{number}")
+        row = number - VECTOR_BASE
+        return f"v{row}" if row < self.code.vgprs else f"a{row - self.code.vgprs}"
 
     def _with_conversions_dropped(self, item: Bound) -> Execute:
         """Matrix operands are kept converted; a write to a register under one drops it."""

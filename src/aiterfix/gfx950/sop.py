@@ -115,7 +115,8 @@ def _bfe(a: Array, spec: Array) -> Array:
     bits = a.dtype.itemsize * 8
     offset = (spec & np.uint32(bits - 1)).astype(np.int64)
     width = np.minimum((spec >> np.uint32(16)) & np.uint32(0x7F), bits).astype(np.int64)
-    unsigned = a.view(f"u{a.dtype.itemsize}") >> offset.astype(f"u{a.dtype.itemsize}")
+    # Signed: a field that reaches past the top bit goes on with the sign.
+    unsigned = (a >> offset.astype(a.dtype)).view(f"u{a.dtype.itemsize}")
     # Widths of 0 and of the whole register are both in range: shift in two steps, numpy's shift count stays legal.
     up = np.where(width == 0, 0, bits - width).astype(a.dtype)
     field = (unsigned << up.astype(unsigned.dtype)).view(a.dtype) >> up

@@ -25,7 +25,8 @@ def _shift_right(count: Array, a: Array, out: Array) -> None:
 def _bfe(a: Array, offset: Array, width: Array, out: Array) -> None:
     unsigned = np.uint32
     offset, width = offset & unsigned(31), width & unsigned(31)
-    field = a.view(unsigned) >> offset
+    # Signed: a field that reaches past bit 31 goes on with the sign.
+    field = (a.view(out.dtype) >> offset.astype(out.dtype)).view(unsigned)
     up = (unsigned(32) - width) & unsigned(31)
     shifted = (field << up).view(out.dtype) >> up.astype(out.dtype)
     out[...] = np.where(width == 0, out.dtype.type(0), shifted)

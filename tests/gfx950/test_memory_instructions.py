@@ -203,6 +203,18 @@ def test_buffer_bounds() -> None:
     assert waves.batch.recorder.violations() == ()
 
 
+def test_register_and_constant_offset_wrap_before_the_bounds() -> None:
+    """A negative register and a constant that makes up for it: what LLVM folds `start - 16 + lane + 16` into."""
+    memory, allocation = _memory()
+    waves = _waves(memory, 1)
+    _set_descriptor(waves, allocation.address, 0x7FFF_FFFE)
+    waves.scalar[12][:] = 0
+    waves.vector[0] = (np.arange(64, dtype=np.int64)[np.newaxis] * 4 - 16).astype(np.uint32)
+    execute(ins.MUBUF(MUBUFOp.BUFFER_LOAD_DWORD, v[4], v[0], s[8:11], s[12], 16, offen=1), waves, CODE)
+    assert (waves.vector[4][0] == DATA.view(np.uint32)[:64]).all()
+    assert waves.batch.recorder.violations() == ()
+
+
 def test_buffer_violation_belongs_to_the_descriptor() -> None:
     """Past the allocation but within num_records: reported against the buffer that was meant, however far."""
     memory, allocation = _memory()

@@ -93,9 +93,7 @@ def _past_end(execution: Execution, size: int) -> tuple[int, int]:
     return len(reached), max(reached, default=size - 1) + 1 - size
 
 
-def _skipped_rows(
-    scenario: Scenario, expected: Expected, untouched: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.bool_]:
+def _skipped_rows(scenario: Scenario, expected: Expected, untouched: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Rows that stand after an empty sequence and were not computed at all, by the kernel that stops there."""
     skipped = np.zeros(scenario.rows, np.bool_)
     if scenario.kernel is not Kernel.PRESHUFFLE_VARCTX or 0 not in scenario.context_lengths:

@@ -286,3 +286,14 @@ def test_what_is_not_modelled_is_refused() -> None:
             execute(instruction, waves)
         assert "at pc 0x0" in str(caught.value)
         assert instruction.to_bytes().hex(" ", 4) in str(caught.value)
+
+
+def test_multiply_add_with_a_literal() -> None:
+    waves = _waves(1)
+    waves.vector_f32[0:2] = RNG.standard_normal((2, 1, 64)).astype(np.float32)
+    a, b = waves.vector_f32[0].astype(np.float64), waves.vector_f32[1].astype(np.float64)
+    literal = float(np.float32(3.1))
+    execute(ins.VOP2_LIT(VOP2Op.V_FMAMK_F32_E32, v[2], v[0], v[1], literal=0x40466666), waves)
+    execute(ins.VOP2_LIT(VOP2Op.V_FMAAK_F32_E32, v[3], v[0], v[1], literal=0x40466666), waves)
+    assert (waves.vector_f32[2] == (a * literal + b).astype(np.float32)).all()
+    assert (waves.vector_f32[3] == (a * b + literal).astype(np.float32)).all()

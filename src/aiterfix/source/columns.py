@@ -1,0 +1,106 @@
+"""Write down the column of a store as source text, from the terms that stand in its arguments."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+
+from aiterfix.source.expressions import POINTER_PARAMETER, Environment, KernelWalk, StoreCall
+from aiterfix.source.guards import column_of
+from aiterfix.source.values import Atom, Value
+
+
+class NotExpressible(Exception):  # noqa: N818 - a reason, not an error: it never leaves this package
+    """The column cannot be written at the store. Its message says why."""
+
+
+@dataclass(frozen=True)
+class _Term:
+    """A summand: a node of the store's own arguments, or one made of local names."""
+
+    sign: int
+    node: ast.expr
+
+
+def column_expression(store: StoreCall, walk: KernelWalk) -> ast.expr:
+    """An expression that, at the store, has the value of its column.
+
+    Terms keep the order and the form in which the store has them, offsets first: masks in these
+    kernels are written that way. The caller must prove the result; this only proposes.
+
+    Raises:
+        NotExpressible: a term can be neither copied nor named.
+    """
+    nodes = [store.arguments.get("offsets"), store.arguments[POINTER_PARAMETER[store.kind]]]
+    terms = [t for node in nodes if node is not None for t in _Writer(store, walk).terms(node, 1)]
+    if not terms:
+        raise NotExpressible("the store has no column term")
+    # A subtraction cannot come first without a unary minus: put a positive term there if there is one.
+    terms.sort(key=lambda t: t.sign < 0)
+    first = terms[0]
+    expression: ast.expr = first.node if first.sign > 0 else ast.UnaryOp(ast.USub(), first.node)
+    for t in terms[1:]:
+        expression = ast.BinOp(expression, ast.Add() if t.sign > 0 else ast.Sub(), t.node)
+    return expression
+
+
+class _Writer:
+    def __init__(self, store: StoreCall, walk: KernelWalk) -> None:
+        self.walk = walk
+        self.environment: Environment = store.environment
+
+    def terms(self, node: ast.expr, sign: int) -> list[_Term]:
+        """The column's terms within ``node``."""
+        value = self.walk.values[node]
+        if value.constant == 0:
+            return []
+        column, _ = column_of(value, self.walk.output, self.walk.strides)
+        if column == value:
+            return self._copied(node, sign)
+        if not column.terms:
+            return []
+        if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Sub)):
+            right = -sign if isinstance(node.op, ast.Sub) else sign
+            return self.terms(node.left, sign) + self.terms(node.right, right)
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
+            return self.terms(node.operand, -sign if isinstance(node.op, ast.USub) else sign)
+        return self._named(column, sign)
+
+    def _copied(self, node: ast.expr, sign: int) -> list[_Term]:
+        for n in ast.walk(node):
+            if isinstance(n, ast.NamedExpr):
+                raise NotExpressible("the column contains an assignment expression")
+            if isinstance(n, ast.Call):
+                atom = self.walk.values[n].atom if n in self.walk.values else None
+                if atom is not None and atom.op == "symbol":
+                    called = ast.unparse(n.func)
+                    raise NotExpressible(f"the column calls {called}(), which need not give the same value twice")
+        return [_Term(sign, node)]
+
+    def _named(self, column: Value, sign: int) -> list[_Term]:
+        """Terms hidden in a local name, written with names that hold the same values at the store."""
+        whole = self._name_of(column)
+        if whole is not None:
+            return [_Term(sign, whole)]
+        terms = []
+        for monomial, coefficient in column.terms.items():
+            factors: list[ast.expr] = [self._factor(a) for a in monomial]
+            if abs(coefficient) != 1 or not factors:
+                factors.insert(0, ast.Constant(abs(coefficient)))
+            product = factors[0]
+            for f in factors[1:]:
+                product = ast.BinOp(product, ast.Mult(), f)
+            terms.append(_Term(sign if coefficient > 0 else -sign, product))
+        return terms
+
+    def _factor(self, atom: Atom) -> ast.expr:
+        name = self._name_of(Value({(atom,): 1}))
+        if name is None:
+            raise NotExpressible("part of the column is in the pointer's value and has no name at the store")
+        return name
+
+    def _name_of(self, value: Value) -> ast.expr | None:
+        for name, held in self.environment.items():
+            if held == value:
+                return ast.Name(name, ast.Load())
+        return None

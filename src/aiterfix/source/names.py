@@ -1,0 +1,180 @@
+"""Which names a piece of syntax has: parameters, names used, names bound."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+
+def function_parameters(function: ast.FunctionDef) -> list[str]:
+    """Names of all parameters, `*args` and `**kwargs` included, in order."""
+    a = function.args
+    names = [p.arg for p in (*a.posonlyargs, *a.args)]
+    names += [a.vararg.arg] if a.vararg else []
+    names += [p.arg for p in a.kwonlyargs]
+    names += [a.kwarg.arg] if a.kwarg else []
+    return names
+
+
+STORE_MARK = "store()"
+"""Stands among the names of an expression that calls a store; no identifier looks like it."""
+
+
+def names_in(node: ast.AST, stores: Collection[str] = ()) -> set[str]:
+    """Every name that occurs in an expression, and `STORE_MARK` if it has a function named in ``stores``."""
+    # The common node types by hand: `ast.walk` visits contexts and operators too, at five times the cost.
+    found: set[str] = set()
+    stack: list[ast.AST] = [node]
+    while stack:
+        n = stack.pop()
+        kind = type(n)
+        if kind is ast.Name:
+            found.add(n.id)  # type: ignore[attr-defined]
+            if n.id in stores:  # type: ignore[attr-defined]
+                found.add(STORE_MARK)
+        elif kind is ast.BinOp:
+            stack += (n.left, n.right)  # type: ignore[attr-defined]
+        elif kind is ast.Attribute:
+            stack.append(n.value)  # type: ignore[attr-defined]
+            if n.attr in stores:  # type: ignore[attr-defined]
+                found.add(STORE_MARK)
+        elif kind is ast.Call:
+            stack.append(n.func)  # type: ignore[attr-defined]
+            stack += n.args  # type: ignore[attr-defined]
+            stack += [k.value for k in n.keywords]  # type: ignore[attr-defined]
+        elif kind is not ast.Constant:
+            stack += ast.iter_child_nodes(n)
+    return found
+
+
+def bound_names(node: ast.AST, *, walrus: bool = True) -> Iterator[str]:
+    """Every name that executing ``node`` may bind, nested functions' own locals excluded.
+
+    Args:
+        node: a statement, target or expression.
+        walrus: False where the text has no assignment expression anywhere, so that expressions that
+            are evaluated need no search.
+    """
+    stack: list[ast.AST] = [node]
+    while stack:
+        n = stack.pop()
+        if isinstance(n, ast.Name):
+            if isinstance(n.ctx, (ast.Store, ast.Del)):
+                yield n.id
+            continue
+        if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield n.name
+            continue
+        if not walrus and isinstance(n, ast.stmt):
+            if isinstance(n, ast.Assign):
+                stack += n.targets
+                continue
+            if isinstance(n, (ast.AugAssign, ast.AnnAssign)):
+                stack.append(n.target)
+                continue
+            if isinstance(n, ast.For):
+                stack += (n.target, *n.body, *n.orelse)
+                continue
+            if isinstance(n, (ast.If, ast.While)):
+                stack += (*n.body, *n.orelse)
+                continue
+            if isinstance(n, (ast.Expr, ast.Return, ast.Assert)):
+                continue
+        if isinstance(n, (ast.Import, ast.ImportFrom)):
+            for alias in n.names:
+                yield (alias.asname or alias.name).split(".")[0]
+        elif (isinstance(n, ast.ExceptHandler) and n.name) or (isinstance(n, (ast.MatchAs, ast.MatchStar)) and n.name):
+            yield n.name
+        elif isinstance(n, ast.MatchMapping) and n.rest:
+            yield n.rest
+        elif isinstance(n, (ast.Global, ast.Nonlocal)):
+            yield from n.names
+        stack.extend(ast.iter_child_nodes(n))
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Which names matter in a kernel, whatever the order of statements.
+
+    Attributes:
+        tainted: names that may ever hold an address inside the output.
+        relevant: names whose values may enter the arguments of a store.
+        uses: the names in each expression that was looked at.
+        stores: names of store functions.
+    """
+
+    tainted: frozenset[str]
+    relevant: frozenset[str]
+    uses: dict[ast.AST, set[str]]
+    stores: Collection[str]
+
+    def idle(self, expression: ast.AST) -> bool:
+        """Whether evaluating an expression can neither touch the output nor store anything."""
+        used = self.uses.get(expression)
+        if used is None:
+            used = self.uses[expression] = names_in(expression, self.stores)
+        return STORE_MARK not in used and self.tainted.isdisjoint(used)
+
+
+def flow_of(function: ast.FunctionDef, output: str, stores: Collection[str], *, walrus: bool) -> Flow:
+    """Find out which names matter.
+
+    Args:
+        function: the kernel.
+        output: its output parameter.
+        stores: names of store functions.
+        walrus: False where the text has no ``:=`` (see `bound_names`).
+    """
+    bindings: list[tuple[set[str], set[str]]] = []
+    uses: dict[ast.AST, set[str]] = {}
+    seeds: set[str] = set()
+    for n in _binders(function, walrus):
+        sources: ast.AST | None = None
+        if isinstance(n, (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.NamedExpr)):
+            sources = n.value
+        elif isinstance(n, (ast.For, ast.comprehension)):
+            sources = n.iter
+        elif isinstance(n, ast.withitem):
+            sources = n.context_expr
+        elif isinstance(n, ast.Match):
+            sources = n.subject
+        elif isinstance(n, ast.Expr):
+            used = uses[n.value] = names_in(n.value, stores)
+            if STORE_MARK in used:
+                seeds |= used
+        if sources is not None:
+            targets = set(bound_names(n, walrus=walrus))
+            used = uses[sources] = names_in(sources, stores)
+            bindings.append((targets, used | targets if isinstance(n, ast.AugAssign) else used))
+            if STORE_MARK in used:
+                seeds |= used
+    return Flow(_closure({output}, bindings, forward=True), _closure(seeds, bindings, forward=False), uses, stores)
+
+
+def _closure(names: set[str], bindings: list[tuple[set[str], set[str]]], *, forward: bool) -> frozenset[str]:
+    """All names reached from some: forward, what is made from them; backward, what they are made from."""
+    found = set(names)
+    changed = True
+    while changed:
+        changed = False
+        for targets, used in bindings:
+            start, end = (used, targets) if forward else (targets, used)
+            if not found.isdisjoint(start) and not end <= found:
+                found |= end
+                changed = True
+    return frozenset(found)
+
+
+def _binders(function: ast.FunctionDef, walrus: bool) -> Iterator[ast.AST]:
+    """Every node that may bind a name to the value of an expression."""
+    stack: list[ast.AST] = [*function.body]
+    while stack:
+        n = stack.pop()
+        yield n
+        if walrus or not isinstance(n, ast.stmt):
+            stack += ast.iter_child_nodes(n)
+        elif isinstance(n, (ast.For, ast.If, ast.While)):
+            stack += (*n.body, *n.orelse)
+        elif not isinstance(n, (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Expr, ast.Return)):
+            stack += ast.iter_child_nodes(n)

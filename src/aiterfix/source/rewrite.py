@@ -1,0 +1,298 @@
+"""Add the missing bound to every store that lacks it; change nothing else by one byte."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aiterfix.errors import NotUnderstoodError
+from aiterfix.fixes import Fix
+from aiterfix.source.layout import lay_out
+from aiterfix.source.locate import Lines, Span, gap
+from aiterfix.source.proof import prove
+from aiterfix.source.sites import SiteSyntax, SourceAnalysis, StoreSite, analyse
+
+_WIDTH = 88
+"""Line length of black, which the kernels are formatted with."""
+
+
+class SourceNotUnderstoodError(NotUnderstoodError):
+    """The source is seen but must not be edited. Carries the analysis."""
+
+    code = "source-not-understood"
+
+    def __init__(self, filename: str, analysis: SourceAnalysis) -> None:
+        reasons = [
+            f"{filename}:{p.line}: {p.kernel + ': ' if p.kernel else ''}{p.message}" for p in analysis.all_problems
+        ]
+        reasons += [
+            f"{filename}:{s.line}: {s.kernel}: {s.obstacle}"
+            for s in analysis.sites
+            if s.obstacle and not s.guard.bounded
+        ]
+        super().__init__(
+            f"{filename}: the kernel source is not understood, so nothing is changed",
+            why="; ".join(reasons),
+            remedy="Keep the padding columns in the caller, and report this file's digest "
+            f"(sha256 {analysis.sha256[:12]}) to the aiterfix project.",
+        )
+        self.analysis = analysis
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Replace a range of the old text. Every range lies inside one store's mask argument."""
+
+    span: Span
+    text: bytes
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """A proven edit of one file.
+
+    Attributes:
+        old: the text analysed.
+        new: the text with every site bounded; the same object where nothing was to do.
+        edits: in ascending order, not overlapping.
+        edited: the sites that got a bound.
+        before: analysis of the old text.
+        after: analysis of the new text.
+    """
+
+    old: bytes
+    new: bytes
+    edits: tuple[Edit, ...]
+    edited: tuple[StoreSite, ...]
+    before: SourceAnalysis
+    after: SourceAnalysis
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(self.edits)
+
+
+def rewrite(
+    text: bytes, fixes: Sequence[Fix], *, filename: str = "<source>", analysis: SourceAnalysis | None = None
+) -> Rewrite:
+    """Bound the column of every store that has no upper bound, and prove the result.
+
+    Args:
+        text: the file's bytes.
+        fixes: which kernels.
+        filename: for messages.
+        analysis: of exactly this text and these fixes, where the caller has it already.
+
+    Raises:
+        SourceNotUnderstoodError: a kernel or site is not understood, or the edit could not be proven.
+    """
+    before = analyse(text, fixes) if analysis is None else analysis
+    if before.problems or any(k.problems for k in before.kernels):
+        raise SourceNotUnderstoodError(filename, before)
+    lines = Lines(text)
+    edits: list[Edit] = []
+    edited: list[StoreSite] = []
+    for kernel in before.kernels:
+        for site, syntax in zip(kernel.sites, kernel.syntax, strict=True):
+            if site.guard.bounded:
+                continue
+            if site.obstacle or syntax.column is None:
+                raise SourceNotUnderstoodError(filename, before)
+            edits += _SiteEditor(lines, site, syntax).edits()
+            edited.append(site)
+    if not edits:
+        return Rewrite(text, text, (), (), before, before)
+    edits.sort(key=lambda e: e.span.start)
+    new = splice(text, edits)
+    after = analyse(new, fixes)
+    prove(before, after, edited, filename)
+    return Rewrite(text, new, tuple(edits), tuple(edited), before, after)
+
+
+def splice(text: bytes, edits: Sequence[Edit]) -> bytes:
+    """Apply ascending, non-overlapping edits."""
+    parts = []
+    position = 0
+    for e in edits:
+        assert position <= e.span.start <= e.span.end
+        parts += [text[position : e.span.start], e.text]
+        position = e.span.end
+    parts.append(text[position:])
+    return b"".join(parts)
+
+
+class _SiteEditor:
+    """Writes the bound of one site."""
+
+    def __init__(self, lines: Lines, site: StoreSite, syntax: SiteSyntax) -> None:
+        assert syntax.column is not None
+        self.lines = lines
+        self.text = lines.text
+        self.node = syntax.node
+        self.mask = syntax.mask
+        self.bound = ast.Compare(syntax.column, [ast.Lt()], [ast.Name(site.bound, ast.Load())])
+        self.span = lines.span(syntax.node)
+        self.newline = lines.newline().decode()
+        self.multiline = site.line != site.end_line
+        statement = lines.indentation(self.span.start).decode()
+        self.indent = self._argument_indent(statement)
+        extra = self.indent[len(statement) :] if self.indent.startswith(statement) else ""
+        self.unit = extra if extra.strip() == "" and extra else ("\t" if "\t" in statement else "    ")
+        if not self.multiline:
+            self.indent = statement + self.unit
+        longest = max(len(ln) for ln in self.text[self.span.start : self.span.end].splitlines())
+        self.width = max(_WIDTH, longest if self.multiline else 0)
+
+    def edits(self) -> list[Edit]:
+        """What to change for this site."""
+        if self.mask is None:
+            return [self._added()]
+        if isinstance(self.mask, ast.Constant) and self.mask.value is None:
+            return [Edit(self._mask_region()[0], self._in_place("").encode())]
+        return self._joined()
+
+    def _argument_indent(self, statement: str) -> str:
+        """Indentation of the last argument that starts its line."""
+        arguments: list[ast.expr | ast.keyword] = [*self.node.args, *self.node.keywords]
+        for a in reversed(arguments):
+            start = self.lines.span(a).start
+            blanks = self.text[self.lines.line_start(start) : start]
+            if a.lineno != self.node.lineno and not blanks.strip():
+                return blanks.decode()
+        return statement
+
+    def _lay_out(self, expression: ast.expr, prefix: str, indent: str, suffix: int) -> str:
+        room = self.width - len(indent) - len(prefix) - suffix
+        out = lay_out(expression, indent=indent, unit=self.unit, room=room, width=self.width)
+        return self.newline.join([prefix + out[0], *out[1:]])
+
+    def _in_place(self, prefix: str) -> str:
+        """The bound where an argument stands; on one line if the call is on one line."""
+        if not self.multiline:
+            return prefix + ast.unparse(self.bound)
+        return self._lay_out(self.bound, prefix, self.indent, 1)
+
+    def _added(self) -> Edit:
+        """A mask argument behind the last argument."""
+        arguments: list[ast.expr | ast.keyword] = [*self.node.args, *self.node.keywords]
+        last = max(self.lines.span(a).end for a in arguments)
+        tokens = gap(self.text, Span(last, self.span.end))
+        closing = [t for t in tokens if t.text == b")"]
+        call_end = closing[-1].offset
+        comma = next((t for t in tokens if t.text == b","), None)
+        # Brackets around the last argument belong to it: stand behind them.
+        end_of_last = max([last, *(t.offset + 1 for t in closing[:-1])])
+        own_line = not self.text[self.lines.line_start(call_end) : call_end].strip()
+        if not self.multiline or not own_line:
+            at = comma.offset + 1 if comma else end_of_last
+            flat = "mask=" + ast.unparse(self.bound)
+            line = self.lines.line_end(at) - self.lines.line_start(at) + len(flat) + 2
+            if line <= self.width:
+                text = f" {flat}" if comma else f", {flat}"
+            else:
+                body = self._lay_out(self.bound, "mask=", self.indent, 1)
+                text = f"{'' if comma else ','}{self.newline}{self.indent}{body}"
+            return Edit(Span(at, at), text.encode())
+        body = self._lay_out(self.bound, "mask=", self.indent, 1)
+        if comma is None:
+            return Edit(Span(end_of_last, end_of_last), f",{self.newline}{self.indent}{body}".encode())
+        # Behind the comma and whatever comment follows it on its line.
+        at = self.lines.line_end(comma.offset)
+        return Edit(Span(at, at), f"{self.newline}{self.indent}{body},".encode())
+
+    def _mask_region(self) -> tuple[Span, bool]:
+        """The mask with the brackets around it, and whether there are any."""
+        assert self.mask is not None
+        inner = self.lines.span(self.mask)
+        before = self._previous_end(inner.start)
+        opening = 0
+        start = inner.start
+        for token in reversed(gap(self.text, Span(before, inner.start))):
+            if token.kind == "comment":
+                continue
+            if token.text != b"(":
+                break
+            opening += 1
+            start = token.offset
+        end = inner.end
+        remaining = opening
+        for token in gap(self.text, Span(inner.end, self._next_start(inner.end))):
+            if remaining and token.text == b")":
+                remaining -= 1
+                end = token.offset + 1
+        if remaining:
+            # A positional mask that is the first thing after the call's own bracket cannot occur (the
+            # pointer comes first), so every bracket counted has its partner.
+            raise ValueError("unbalanced brackets around a mask")
+        return Span(start, end), opening > 0
+
+    def _previous_end(self, start: int) -> int:
+        """Where the code before the mask ends: its keyword's name, or the argument before it."""
+        for k in self.node.keywords:
+            if k.value is self.mask and k.arg is not None:
+                return self.lines.span(k).start + len(k.arg.encode())
+        parts: list[ast.expr | ast.keyword] = [self.node.func, *self.node.args, *self.node.keywords]
+        ends = [self.lines.span(a).end for a in parts]
+        return max(e for e in ends if e <= start)
+
+    def _next_start(self, end: int) -> int:
+        parts: list[ast.expr | ast.keyword] = [*self.node.args, *self.node.keywords]
+        starts = [self.lines.span(a).start for a in parts]
+        following = [s for s in starts if s >= end]
+        if not following:
+            return self.span.end
+        # Brackets before the next argument are its own; the comma before them ends the mask's.
+        region = Span(end, min(following))
+        comma = next(t for t in gap(self.text, region) if t.text == b",")
+        return comma.offset
+
+    def _joined(self) -> list[Edit]:
+        """And the bound with the mask that is there."""
+        assert self.mask is not None
+        region, bracketed = self._mask_region()
+        old = self.text[region.start : region.end]
+        simple = isinstance(self.mask, (ast.Name, ast.Call, ast.Attribute, ast.Subscript, ast.Constant)) or (
+            isinstance(self.mask, ast.BinOp) and isinstance(self.mask.op, ast.BitAnd)
+        )
+        wrap = not (bracketed or simple)
+        flat = f"({ast.unparse(self.bound)})"
+        start = region.start - self.lines.line_start(region.start)
+        if b"\n" not in old and b"\r" not in old:
+            opening = "(" if wrap else ""
+            closing = ")" if wrap else ""
+            if not self.multiline or start + len(old) + 2 * wrap + len(flat) + 4 <= self.width:
+                return self._around(region, opening, f"{closing} & {flat}")
+            return self._around(region, opening, f"{closing}{self._conjunct(flat)}")
+        if not wrap:
+            return self._around(region, "", self._conjunct(flat))
+        inner = self.newline + self.indent + self.unit
+        edits = [Edit(Span(region.start, region.start), f"({inner}".encode())]
+        edits += self._deepened(region)
+        edits.append(Edit(Span(region.end, region.end), f"{self.newline}{self.indent}){self._conjunct(flat)}".encode()))
+        return edits
+
+    def _conjunct(self, flat: str) -> str:
+        """A continuation line ``& (bound)``."""
+        if len(self.indent) + 2 + len(flat) + 1 <= self.width:
+            return f"{self.newline}{self.indent}& {flat}"
+        inner = self.indent + self.unit
+        body = self._lay_out(self.bound, "", inner, 0)
+        return f"{self.newline}{self.indent}& ({self.newline}{inner}{body}{self.newline}{self.indent})"
+
+    def _around(self, region: Span, opening: str, closing: str) -> list[Edit]:
+        edits = [Edit(Span(region.start, region.start), opening.encode())] if opening else []
+        return [*edits, Edit(Span(region.end, region.end), closing.encode())]
+
+    def _deepened(self, region: Span) -> list[Edit]:
+        """One more level for the mask's continuation lines; not where a string spans lines."""
+        assert self.mask is not None
+        for n in ast.walk(self.mask):
+            if isinstance(n, (ast.Constant, ast.JoinedStr)) and n.end_lineno != n.lineno:
+                return []
+        edits = []
+        for start in self.lines.starts:
+            if region.start < start < region.end and self.text[start : self.lines.line_end(start)].strip():
+                edits.append(Edit(Span(start, start), self.unit.encode()))
+        return edits

@@ -12,12 +12,6 @@ import pytest
 if sys.version_info < (3, 11):
     pytest.skip("the decoder needs Python 3.11", allow_module_level=True)
 
-from aiterfix.errors import NotUnderstoodError, UsageError
-from aiterfix.gfx950 import Allocation, DeviceMemory, KernelArgument, Launch, RunResult, run
-from aiterfix.gfx950.findings import FindingKind
-from aiterfix.gfx950.instruction import UnmodelledInstructionError
-from aiterfix.gfx950.machine import StepLimitError
-from tests.gfx950.single import code_of
 from tinygrad.renderer.amd.dsl import EXEC, VCC, s, v
 from tinygrad.runtime.autogen.amd.cdna import ins
 from tinygrad.runtime.autogen.amd.cdna.enum import (
@@ -33,6 +27,13 @@ from tinygrad.runtime.autogen.amd.cdna.enum import (
     VOP3Op,
     VOPCOp,
 )
+
+from aiterfix.errors import NotUnderstoodError, UsageError
+from aiterfix.gfx950 import Allocation, DeviceMemory, KernelArgument, Launch, RunResult, run
+from aiterfix.gfx950.findings import FindingKind
+from aiterfix.gfx950.instruction import UnmodelledInstructionError
+from aiterfix.gfx950.machine import StepLimitError
+from tests.gfx950.single import code_of
 
 OUT = KernelArgument("out", 0, 8, "global_buffer")
 COUNT = KernelArgument("count", 8, 4, "by_value")
@@ -187,7 +188,7 @@ def test_ending_before_the_barrier_is_reported() -> None:
 
 
 def test_endless_loop() -> None:
-    with pytest.raises(StepLimitError, match="more than 1000 instructions.*pc 0x4"):
+    with pytest.raises(StepLimitError, match=r"more than 1000 instructions.*pc 0x4"):
         launch((ins.SOPP(SOPPOp.S_NOP, 0), branch("S_BRANCH", -1)), step_limit=1000)
 
 

@@ -13,12 +13,13 @@ import pytest
 if sys.version_info < (3, 11):
     pytest.skip("the decoder needs Python 3.11", allow_module_level=True)
 
-from aiterfix.gfx950.instruction import UnmodelledInstructionError
-from aiterfix.gfx950.kernel_descriptor import Denormals
-from tests.gfx950.single import code_of, execute, new_waves, set_exec
 from tinygrad.renderer.amd.dsl import SDWA, s, v
 from tinygrad.runtime.autogen.amd.cdna import ins
 from tinygrad.runtime.autogen.amd.cdna.enum import VOP1Op, VOP2Op, VOP3Op, VOP3POp
+
+from aiterfix.gfx950.instruction import UnmodelledInstructionError
+from aiterfix.gfx950.kernel_descriptor import Denormals
+from tests.gfx950.single import code_of, execute, new_waves, set_exec
 
 RNG = np.random.default_rng(7)
 HALF_OFF = 0x0F0F_F0F0_3333_5555
@@ -239,9 +240,7 @@ def test_packed_single(op: str, selectors: tuple[int, int, int, int, int]) -> No
     )  # fmt: skip
     execute(instruction, waves)
     for half, (select, negative) in enumerate(((low, negative_low), (high | high2 << 2, negative_high))):
-        a, b, c = (
-            sources[k, select >> k & 1].astype(np.float64) * (-1 if negative >> k & 1 else 1) for k in range(3)
-        )
+        a, b, c = (sources[k, select >> k & 1].astype(np.float64) * (-1 if negative >> k & 1 else 1) for k in range(3))
         want = {"ADD": a + b, "MUL": a * b, "FMA": a * b + c}[op].astype(np.float32)
         active = (np.uint64(HALF_OFF) >> np.arange(64, dtype=np.uint64) & np.uint64(1)).astype(bool)
         assert (waves.vector_f32[8 + half] == np.where(active, want, before[half])).all()

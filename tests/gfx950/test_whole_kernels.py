@@ -22,7 +22,9 @@ BENIGN = {FindingKind.REGISTER_NEVER_WRITTEN}
 """The compiler reads undefined registers where it does not matter; reported, and no failure of ours."""
 
 
-def execute(samples: Path, name: str, grid: int, *, profile: bool = False, **args: Any) -> tuple[RunResult, dict[str, Allocation]]:
+def execute(
+    samples: Path, name: str, grid: int, *, profile: bool = False, **args: Any
+) -> tuple[RunResult, dict[str, Allocation]]:
     facts = json.loads((samples / f"{name}.json").read_text())
     code = CodeObject.from_path(samples / f"{name}.co").with_argument_names(facts["names"])
     memory = DeviceMemory()
@@ -105,7 +107,15 @@ def test_matrix_product(samples: Path, fmt: str, rows: int, columns: int) -> Non
         wide = [RNG.standard_normal(shape).astype(np.float32) for shape in ((rows, depth), (depth, columns))]
         a, b = ((x.view(np.uint32) >> 16).astype(np.uint16) for x in wide)
         left, right = ((x.astype(np.uint32) << 16).view(np.float32) for x in (a, b))
-    result, memory = execute(samples, f"product_{fmt}", 1, a=a, b=np.ascontiguousarray(b.T), out=np.zeros((rows, columns), np.float32), K=depth)
+    result, memory = execute(
+        samples,
+        f"product_{fmt}",
+        1,
+        a=a,
+        b=np.ascontiguousarray(b.T),
+        out=np.zeros((rows, columns), np.float32),
+        K=depth,
+    )
     got = memory["out"].array(np.float32, (rows, columns))
     bound = np.abs(left) @ np.abs(right)
     assert (np.abs(got - left.astype(np.float64) @ right) <= 1e-5 * bound).all()

@@ -23,14 +23,15 @@ from aiterfix.gfx950.operands import VECTOR_BASE
 from aiterfix.gfx950.program import PRELOAD_ENTRY, Program
 from aiterfix.gfx950.recorder import Recorder
 from aiterfix.gfx950.waves import Waves
+from aiterfix.gfx950.workspace import borrow
 
 if TYPE_CHECKING:
     from aiterfix.gfx950.code_object import CodeObject, KernelArgument
     from aiterfix.gfx950.findings import Finding, Violation
 
 DEFAULT_STEP_LIMIT = 5_000_000
-_BATCH_WAVES = 256
-"""Waves of a batch: a vector register is then 64 KiB, so that the few that an instruction touches stay in the cache."""
+_BATCH_WAVES = 128
+"""Waves of a batch: a vector register is then 32 KiB, so that the few that an instruction touches stay in the cache."""
 
 ArgumentValue = int | float | Allocation | None
 
@@ -218,7 +219,8 @@ def _initial_waves(
     count = batch.workgroups * batch.waves_per_workgroup
     ids = np.arange(count, dtype=np.int64)
     descriptor = code.descriptor
-    vector = np.zeros((code.vgprs + code.agprs, count, 64), np.uint32)
+    vector = borrow((code.vgprs + code.agprs, count, 64), np.uint32)
+    vector.fill(0)
     pairs = np.zeros((64, count, 2), np.uint32)
     written = np.zeros((count, program.registers), np.bool_)
 

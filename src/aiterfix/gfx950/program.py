@@ -63,9 +63,14 @@ class Block:
 
 
 class Program:
-    """The executable form of a kernel. Made once for a code object and used by all batches and threads."""
+    """The executable form of a kernel. Made once for a code object and used by all batches and threads.
 
-    def __init__(self, code: CodeObject) -> None:
+    Args:
+        code: the kernel.
+        addresses_only: leave out what addresses and branches do not depend on (``address_slice``).
+    """
+
+    def __init__(self, code: CodeObject, *, addresses_only: bool = False) -> None:
         self.code = code
         self.instructions = code.instructions
         self.registers = VECTOR_BASE + code.vgprs + code.agprs
@@ -74,6 +79,11 @@ class Program:
         self.blocks = self._cut()
         self._at = {block.pc: block.number for block in self.blocks}
         self._matrix_rows = _matrix_rows(code)
+        self._needed: frozenset[int] | None = None
+        if addresses_only:
+            from aiterfix.gfx950.address_slice import needed_for_addresses
+
+            self._needed = needed_for_addresses(self)
 
     def _cut(self) -> tuple[Block, ...]:
         starts = {0, PRELOAD_ENTRY}
@@ -117,6 +127,16 @@ class Program:
             remedy="Check that the code object is complete.",
         )
 
+    def successors(self, block: Block) -> tuple[int, ...]:
+        """Numbers of the blocks that may follow."""
+        last = block.last
+        pcs = []
+        if last.mnemonic in control.CONDITIONS or last.mnemonic == control.BRANCH:
+            pcs.append(control.branch_target(last))
+        if last.mnemonic not in (control.BRANCH, control.END):
+            pcs.append(last.end)
+        return tuple(self.block_at(pc, last) for pc in pcs)
+
     def bind(self, block: Block) -> None:
         """Make a block executable.
 
@@ -135,9 +155,10 @@ class Program:
             block.exposed = np.array(sorted(r for r in exposed if r >= 0), np.int64)
             block.written = np.array(sorted(r for r in written if r >= 0), np.int64)
             block.bound = bound
-            fused = chained(block, bound, self.code)
+            replaced = self._left_out(block) if self._needed is not None else chained(block, bound, self.code)
             block.executes = tuple(
-                self._counting_versions(fused.get(position, item.execute), item) for position, item in enumerate(bound)
+                self._counting_versions(replaced.get(position, item.execute), item)
+                for position, item in enumerate(bound)
             )
 
     def bound_instructions(self, block: Block) -> tuple[Bound, ...]:
@@ -166,6 +187,10 @@ class Program:
         row = number - VECTOR_BASE
         return f"v{row}" if row < self.code.vgprs else f"a{row - self.code.vgprs}"
 
+    def _left_out(self, block: Block) -> dict[int, Execute]:
+        needed = self._needed or frozenset()
+        return {k: _nothing for k, instruction in enumerate(block.instructions) if instruction.pc not in needed}
+
     def _counting_versions(self, execute: Execute, item: Bound) -> Execute:
         """Let a write to a register that matrix instructions read be noticed: they keep their operands converted."""
         rows = tuple(n - VECTOR_BASE for n in item.writes if n - VECTOR_BASE in self._matrix_rows)
@@ -191,7 +216,7 @@ def _matrix_rows(code: CodeObject) -> frozenset[int]:
 
 
 def _nothing(g: Waves) -> None:
-    """In place of a matrix instruction whose result its successor takes in."""
+    """In place of an instruction whose result nobody looks at."""
 
 
 def chained(block: Block, bound: Sequence[Bound], code: CodeObject) -> dict[int, Execute]:

@@ -1,8 +1,8 @@
 """Speed of the gfx950 emulator: throughput, time by instruction group, cold start, peak memory. Run by hand.
 
 Usage:
-    python benchmarks/emulator.py                 a kernel of this file: fp8 matrix product with a ReLU-weighted sum
-    python benchmarks/emulator.py KERNEL.hsaco    a preshuffled indexer kernel's (block size 64, 64 heads)
+    python -m benchmarks emulator                 a kernel of this file: fp8 matrix product with a ReLU-weighted sum
+    python -m benchmarks emulator KERNEL.hsaco    a preshuffled indexer kernel's (block size 64, 64 heads)
 
 Triton and torch are only needed where no code object is passed (to compile the sample). Figures are per wall second and
 per CPU second: on a busy machine only the latter mean something.
@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -140,19 +140,19 @@ def cold_start(path: Path, lds_bytes: int) -> None:
     print(f"cold start to the first result: {time.perf_counter() - started:.2f} s (goal: under 2)")
 
 
-def main() -> None:
-    """Measure and print."""
+def main(arguments: Sequence[str] = ()) -> int:
+    """Measure and print; 0 unless the throughput is below the floor."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("code_object", nargs="?", type=Path)
     parser.add_argument("--lds", type=int, default=8192, help="LDS bytes the kernel was compiled for (default 8192)")
     parser.add_argument("--workgroups", type=int, default=256)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--once", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = parser.parse_args(list(arguments))
     with tempfile.TemporaryDirectory() as directory:
         if options.once:
             indexer(options.code_object, 16, options.lds)()
-            return
+            return 0
         if options.code_object is None:
             start = sample(Path(directory), options.workgroups)
         else:
@@ -171,7 +171,8 @@ def main() -> None:
             print(f"  {mnemonic:30s} {count:10d} {seconds:8.3f} {seconds / count * 1e9:8.0f}")
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(f"\npeak memory {peak:.0f} MiB (goal: under 2048)")
+    return 0 if best >= FLOOR else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

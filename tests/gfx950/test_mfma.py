@@ -218,3 +218,35 @@ def test_chains_give_what_single_instructions_give(program: list[Any], fused: in
     assert (np.isfinite(chained_result) == finite).all()
     scale = np.maximum(np.abs(plain[finite]), 1)
     assert (np.abs(plain[finite] - chained_result[finite]) <= 1e-4 * scale).all()
+
+
+@pytest.mark.parametrize("shared", ["a", "b", "both", "neither"])
+@pytest.mark.parametrize("size", [16, 32])
+@pytest.mark.parametrize("addend", [False, True])
+def test_waves_of_a_workgroup_that_multiply_by_the_same_matrix(shared: str, size: int, addend: bool) -> None:
+    """Done as one wider product; each wave alone gives the same."""
+    name = f"v_mfma_f32_{size}x{size}x{512 // size}_fp8_fp8"
+    opcode, op = _registers(name)
+    results = op.size * op.size // 64
+    code = code_of(b"")
+    waves = new_waves(code, 8, waves_per_workgroup=4)
+    assert waves.team == 4
+    rng = np.random.default_rng(13)
+    for which, first in (("a", 0), ("b", 8)):
+        values = rng.integers(0, 256, (2, 8, 64, 4), dtype=np.uint8) & 0xBF
+        waves.vector[first : first + 2] = values.view(np.uint32)[..., 0]
+        if shared in (which, "both"):
+            rows = waves.vector[first : first + 2].reshape(2, 2, 4, 64)
+            rows[:, :, 1:] = rows[:, :, :1]
+    waves.vector_f32[16 : 16 + results] = rng.standard_normal((results, 8, 64)).astype(np.float32)
+    alone = [waves.select(np.arange(8) == wave) for wave in range(8)]
+    assert all(group.team == 1 for group in alone)
+    instruction = ins.VOP3P_MFMA(
+        opcode, v[40 : 40 + results - 1], v[0:1], v[8:9], v[16 : 16 + results - 1] if addend else 0
+    )
+    execute(instruction, waves)
+    for wave, group in enumerate(alone):
+        execute(instruction, group)
+        got, want = (g.vector_f32[40 : 40 + results][:, k] for g, k in ((waves, wave), (group, 0)))
+        assert np.abs(got - want).max() <= 1e-5 * np.abs(want).max()
+        assert np.abs(want).max() > 0

@@ -157,13 +157,26 @@ def executor(chain: Sequence[Matrices]) -> Execute:
     a = _operand(tuple(row for link in chain for row in link.a), op.a, size, depth)
     b = _operand(tuple(row for link in chain for row in link.b), op.b, size, depth)
     addend, constant = first.addend, np.float32(first.constant)
+    groups, per_wave = 64 // size, (results // 4, 4)
 
     def execute(g: Waves) -> None:
-        product = temporary("matrix product", (g.count, size, size), np.float32)
-        np.matmul(a(g), b(g).swapaxes(1, 2), out=product)
-        # (waves, row, column) to registers, by the split of the row that the module's docstring gives.
-        split = product.reshape(g.count, results // 4, 64 // size, 4, size).transpose(1, 3, 0, 2, 4)
-        out = g.vector_f32[target : target + results].reshape(results // 4, 4, g.count, 64 // size, size)
+        left, right = a(g), b(g)
+        team = g.team
+        # Where all waves of a workgroup multiply by the same matrix, one wider product does for all of them.
+        wide = len(right) // len(left)
+        tall = len(left) // len(right)
+        right = right.reshape(len(left), wide * size, depth) if wide > 1 else right
+        left = left.reshape(len(right), tall * size, depth) if tall > 1 else left
+        product = temporary("matrix product", (len(left), max(tall, 1) * size, max(wide, 1) * size), np.float32)
+        np.matmul(left, right.swapaxes(1, 2), out=product)
+        # To (r // 4, r % 4, workgroup, wave, l // N, column): the split of the row in the docstring above.
+        teams = g.count // team
+        if wide > 1:
+            split = product.reshape(teams, results // 4, groups, 4, team, size).transpose(1, 3, 0, 4, 2, 5)
+        else:
+            waves = len(product) * max(tall, 1) // teams
+            split = product.reshape(teams, waves, results // 4, groups, 4, size).transpose(2, 4, 0, 1, 3, 5)
+        out = g.vector_f32[target : target + results].reshape(*per_wave, teams, team, groups, size)
         if addend is not None:
             np.add(split, g.vector_f32[addend : addend + results].reshape(out.shape), out=out)
         else:
@@ -173,34 +186,50 @@ def executor(chain: Sequence[Matrices]) -> Execute:
 
 
 def _operand(rows: tuple[int, ...], fmt: str, size: int, depth: int) -> Fetch:
+    """Fetches ``(waves, size, K)``, or ``(workgroups, size, K)`` where the waves of each workgroup hold the same."""
     key = (rows, fmt, size)
 
     def fetch(g: Waves) -> Any:
         versions = [g.versions[row] for row in rows]
         kept = g.conversions.get(key)
-        if kept is None:
-            kept = g.conversions[key] = [None, borrow((g.count, size, depth), np.float32)]
-        if kept[0] != versions:
-            kept[0] = versions
-            _convert(g, rows, fmt, kept[1])
+        if kept is not None and kept[0] == versions:
+            return kept[1]
+        step = g.team if _shared_by_workgroups(g, rows) else 1
+        shape = (g.count // step, size, depth)
+        if kept is None or kept[1].shape != shape:
+            kept = g.conversions[key] = [versions, borrow(shape, np.float32)]
+        kept[0] = versions
+        _convert(g, rows, fmt, kept[1], step)
         return kept[1]
 
     return fetch
 
 
-def _convert(g: Waves, rows: tuple[int, ...], fmt: str, out: Any) -> None:
-    """An operand as ``(waves, size, K)`` singles; k in any order, the same one for every format of one width."""
-    _, size, depth = out.shape
+def _shared_by_workgroups(g: Waves, rows: tuple[int, ...]) -> bool:
+    """Do all waves of each workgroup hold the same in these registers?"""
+    team = g.team
+    if team == 1:
+        return False
+    for row in rows:
+        values = g.vector[row].reshape(-1, team, 64)
+        if not (values[:, 1:] == values[:, :1]).all():
+            return False
+    return True
+
+
+def _convert(g: Waves, rows: tuple[int, ...], fmt: str, out: Any, step: int) -> None:
+    """Every ``step``-th wave's operand as singles; k in any order, the same one for every format of one width."""
+    count, size, depth = out.shape
     # (register, wave, k group, row) to (wave, row, k group, register): moved as whole registers.
-    packed = temporary("matrix operand", (g.count, size, 64 // size, len(rows)), np.uint32)
+    packed = temporary("matrix operand", (count, size, 64 // size, len(rows)), np.uint32)
     for place, row in enumerate(rows):
-        packed[..., place] = g.vector[row].reshape(g.count, 64 // size, size).transpose(0, 2, 1)
+        packed[..., place] = g.vector[row, ::step].reshape(count, 64 // size, size).transpose(0, 2, 1)
     if fmt in ("fp8", "bf8"):
         table = fp8_pair_table("e4m3fn" if fmt == "fp8" else "e5m2")
-        pairs = packed.view(np.uint16).reshape(g.count, size, depth // 2)
+        pairs = packed.view(np.uint16).reshape(count, size, depth // 2)
         table.take(pairs, mode="clip", out=out.view(np.complex64))
         return
-    halves = packed.view(np.uint16).reshape(g.count, size, depth)
+    halves = packed.view(np.uint16).reshape(count, size, depth)
     if fmt == "f16":
         out[...] = halves.view(np.float16)
     else:

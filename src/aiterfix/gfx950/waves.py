@@ -45,7 +45,7 @@ class Waves:
     """
 
     __slots__ = (
-        "batch", "block", "conversions", "count", "ids", "lanes", "pairs", "pairs64", "scalar", "scc", "steps",
+        "_team", "batch", "block", "conversions", "count", "ids", "lanes", "pairs", "pairs64", "scalar", "scc", "steps",
         "vector", "vector_f32", "vector_i32", "versions", "written", "written_by_all",
     )  # fmt: skip
 
@@ -75,9 +75,22 @@ class Waves:
         self.block = block
         self.steps = steps
         self.conversions: dict[Any, Any] = {}
+        self._team: int | None = None
         self.versions = [0] * len(vector)
         self.lanes: NDArray[np.uint32] | None = None
         self.exec_changed()
+
+    @property
+    def team(self) -> int:
+        """Waves of a workgroup if the group consists of whole workgroups in order, else 1."""
+        if self._team is None:
+            size = self.batch.waves_per_workgroup
+            self._team = 1
+            if self.count % size == 0:
+                table = self.ids.reshape(-1, size)
+                if (table[:, 0] % size == 0).all() and (table == table[:, :1] + np.arange(size)).all():
+                    self._team = size
+        return self._team
 
     def dissolve(self) -> None:
         """Give the arrays back for reuse; the group must not be used any more."""

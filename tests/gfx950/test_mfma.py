@@ -13,7 +13,7 @@ if sys.version_info < (3, 11):
 
 from tinygrad.renderer.amd.dsl import v
 from tinygrad.runtime.autogen.amd.cdna import ins
-from tinygrad.runtime.autogen.amd.cdna.enum import VOP3POp
+from tinygrad.runtime.autogen.amd.cdna.enum import VOP1Op, VOP3POp
 
 from aiterfix.gfx950 import mfma
 from aiterfix.gfx950.numerics import fp8_table
@@ -138,8 +138,6 @@ def test_nan_and_infinity() -> None:
 def test_converted_operands_follow_their_registers() -> None:
     """Converted operands are kept between instructions; what a register holds now is what counts."""
     opcode, _ = _registers("v_mfma_f32_16x16x32_fp8_fp8")
-    from tinygrad.runtime.autogen.amd.cdna.enum import VOP1Op
-
     program = [
         ins.VOP3P_MFMA(opcode, v[20:23], v[0:1], v[8:9], 0),
         ins.VOP1(VOP1Op.V_MOV_B32_E32, v[1], 0),
@@ -158,3 +156,97 @@ def test_converted_operands_follow_their_registers() -> None:
     assert (waves.vector_f32[20] == 32).all()
     assert (waves.vector_f32[24] == 16).all()
     assert block.pc == 0
+
+
+def _chain(*links: tuple[int, int, int, int | None]) -> list[Any]:
+    """Instructions from first rows: target, a, b, addend (None for 0)."""
+    opcode, _ = _registers("v_mfma_f32_16x16x32_fp8_fp8")
+    return [
+        ins.VOP3P_MFMA(opcode, v[d : d + 3], v[a : a + 1], v[b : b + 1], 0 if c is None else v[c : c + 3])
+        for d, a, b, c in links
+    ]
+
+
+def _executed(program: list[Any], chains: bool) -> tuple[Any, int]:
+    """All registers after a program, and how many of its instructions belong to chains."""
+    from aiterfix.gfx950.program import Program, chained
+
+    code = code_of(b"".join(i.to_bytes() for i in program))
+    made = Program(code)
+    (block,) = made.blocks
+    made.bind(block)
+    waves = new_waves(code, 2)
+    rng = np.random.default_rng(5)
+    waves.vector[:] = (
+        rng.integers(0, 1 << 32, waves.vector.shape, dtype=np.uint32) & 0xBFBFBFBF & ~np.uint32(0x40404040)
+    )
+    waves.vector_f32[16:48] = rng.standard_normal((32, 2, 64)).astype(np.float32)
+    steps = block.executes if chains else [made._counting_versions(b.execute, b) for b in block.bound]
+    with np.errstate(all="ignore"):
+        for step in steps:
+            step(waves)
+    return waves.vector_f32.copy(), len(chained(block, block.bound, code))
+
+
+@pytest.mark.parametrize(
+    ("program", "fused"),
+    [
+        # Three links into one register, the last elsewhere, and the intermediate overwritten later.
+        (_chain((20, 0, 8, None), (20, 2, 10, 20), (24, 4, 12, 20), (20, 0, 8, None)), 3),
+        # The intermediate is still there at the end of the block: somebody may want it.
+        (_chain((20, 0, 8, None), (24, 2, 10, 20)), 0),
+        # The intermediate is read in between.
+        (_chain((20, 0, 8, None), (32, 0, 8, 20), (20, 2, 10, 20), (32, 0, 8, None)), 0),
+        # A factor of the first is overwritten before the second is reached.
+        (
+            [*_chain((20, 0, 8, None)), ins.VOP1(VOP1Op.V_MOV_B32_E32, v[1], 0), *_chain((20, 2, 10, 20))],
+            0,
+        ),
+        # The intermediate lies on a factor of its own instruction, which is dead by then.
+        (_chain((8, 0, 8, None), (8, 2, 12, 8)), 2),
+        # ... and on a factor of the next one, which reads it.
+        (_chain((12, 0, 8, None), (12, 2, 12, 12)), 0),
+        # An addend at the start of the chain.
+        (_chain((20, 0, 8, 24), (20, 2, 10, 20)), 2),
+    ],
+)
+def test_chains_give_what_single_instructions_give(program: list[Any], fused: int) -> None:
+    plain, _ = _executed(program, chains=False)
+    chained_result, count = _executed(program, chains=True)
+    assert count == fused
+    finite = np.isfinite(plain)
+    assert (np.isfinite(chained_result) == finite).all()
+    scale = np.maximum(np.abs(plain[finite]), 1)
+    assert (np.abs(plain[finite] - chained_result[finite]) <= 1e-4 * scale).all()
+
+
+@pytest.mark.parametrize("shared", ["a", "b", "both", "neither"])
+@pytest.mark.parametrize("size", [16, 32])
+@pytest.mark.parametrize("addend", [False, True])
+def test_waves_of_a_workgroup_that_multiply_by_the_same_matrix(shared: str, size: int, addend: bool) -> None:
+    """Done as one wider product; each wave alone gives the same."""
+    name = f"v_mfma_f32_{size}x{size}x{512 // size}_fp8_fp8"
+    opcode, op = _registers(name)
+    results = op.size * op.size // 64
+    code = code_of(b"")
+    waves = new_waves(code, 8, waves_per_workgroup=4)
+    assert waves.team == 4
+    rng = np.random.default_rng(13)
+    for which, first in (("a", 0), ("b", 8)):
+        values = rng.integers(0, 256, (2, 8, 64, 4), dtype=np.uint8) & 0xBF
+        waves.vector[first : first + 2] = values.view(np.uint32)[..., 0]
+        if shared in (which, "both"):
+            rows = waves.vector[first : first + 2].reshape(2, 2, 4, 64)
+            rows[:, :, 1:] = rows[:, :, :1]
+    waves.vector_f32[16 : 16 + results] = rng.standard_normal((results, 8, 64)).astype(np.float32)
+    alone = [waves.select(np.arange(8) == wave) for wave in range(8)]
+    assert all(group.team == 1 for group in alone)
+    instruction = ins.VOP3P_MFMA(
+        opcode, v[40 : 40 + results - 1], v[0:1], v[8:9], v[16 : 16 + results - 1] if addend else 0
+    )
+    execute(instruction, waves)
+    for wave, group in enumerate(alone):
+        execute(instruction, group)
+        got, want = (g.vector_f32[40 : 40 + results][:, k] for g, k in ((waves, wave), (group, 0)))
+        assert np.abs(got - want).max() <= 1e-5 * np.abs(want).max()
+        assert np.abs(want).max() > 0

@@ -20,6 +20,8 @@ COMMANDS = {
     "diff": "show what apply would change, as a unified diff",
     "apply": "bound every store on disk, transactionally",
     "revert": "give back the original files",
+    "compat": "what is known of a release of aiter, offline",
+    "upstream": "which releases have the fix, what the pull requests mean, and a patch to send upstream",
     "demo": "run the main job end to end on an embedded sample",
 }
 

@@ -11,13 +11,14 @@ import pytest
 if sys.version_info < (3, 11):
     pytest.skip("the decoder needs Python 3.11", allow_module_level=True)
 
+from tinygrad.renderer.amd.dsl import NULL, s, v
+from tinygrad.runtime.autogen.amd.cdna import ins
+from tinygrad.runtime.autogen.amd.cdna.enum import DSOp, FLATOp, GLOBALOp, MUBUFOp, SCRATCHOp, SMEMOp
+
 from aiterfix.gfx950.findings import Access, FindingKind
 from aiterfix.gfx950.instruction import UnmodelledInstructionError
 from aiterfix.gfx950.memory import DeviceMemory
 from tests.gfx950.single import code_of, execute, new_waves, set_exec
-from tinygrad.renderer.amd.dsl import NULL, s, v
-from tinygrad.runtime.autogen.amd.cdna import ins
-from tinygrad.runtime.autogen.amd.cdna.enum import DSOp, FLATOp, GLOBALOp, MUBUFOp, SCRATCHOp, SMEMOp
 
 OFF = s[0:1].__class__(127, 2)
 """The saddr encoding for "no scalar base"."""
@@ -268,7 +269,9 @@ def test_lds_round_trip(suffix: str) -> None:
     name, narrow = reads.get(size, (f"DS_READ_{suffix}", None))
     execute(ins.DS(DSOp[name], back, v[0]), waves, lds)
     for k in range(width):
-        want = waves.vector[4 + k] if narrow is None else waves.vector[4].astype(narrow).astype(np.int32).view(np.uint32)
+        want = (
+            waves.vector[4 + k] if narrow is None else waves.vector[4].astype(narrow).astype(np.int32).view(np.uint32)
+        )
         assert (waves.vector[12 + k] == want).all()
     assert waves.batch.recorder.findings() == ()
 

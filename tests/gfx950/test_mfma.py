@@ -11,12 +11,13 @@ import pytest
 if sys.version_info < (3, 11):
     pytest.skip("the decoder needs Python 3.11", allow_module_level=True)
 
-from aiterfix.gfx950 import mfma
-from aiterfix.gfx950.numerics import fp8_table
-from tests.gfx950.single import code_of, execute, new_waves, set_exec
 from tinygrad.renderer.amd.dsl import v
 from tinygrad.runtime.autogen.amd.cdna import ins
 from tinygrad.runtime.autogen.amd.cdna.enum import VOP3POp
+
+from aiterfix.gfx950 import mfma
+from aiterfix.gfx950.numerics import fp8_table
+from tests.gfx950.single import code_of, execute, new_waves, set_exec
 
 RNG = np.random.default_rng(11)
 
@@ -83,7 +84,11 @@ def test_layout(name: str, in_place: bool) -> None:
         target = 32
     execute(
         ins.VOP3P_MFMA(
-            opcode, v[target : target + results - 1], v[0 : a_count - 1], v[8 : 8 + b_count - 1], v[16 : 16 + results - 1]
+            opcode,
+            v[target : target + results - 1],
+            v[0 : a_count - 1],
+            v[8 : 8 + b_count - 1],
+            v[16 : 16 + results - 1],
         ),
         waves,
     )
@@ -97,10 +102,17 @@ def test_layout(name: str, in_place: bool) -> None:
         product = a @ b
         for lane in range(64):
             for register in range(results):
-                row = 8 * (register // 4) + 4 * (lane // size) + register % 4 if groups == 2 else 4 * (lane // 16) + register
+                row = (
+                    8 * (register // 4) + 4 * (lane // size) + register % 4
+                    if groups == 2
+                    else 4 * (lane // 16) + register
+                )
                 want = product[row, lane % size] + addend[register, wave, lane]
                 got = waves.vector_f32[target + register][wave, lane]
-                assert abs(got - want) <= 1e-5 * max(1.0, float(np.abs(a[row]) @ np.abs(b[:, lane % size]))), (lane, register)
+                assert abs(got - want) <= 1e-5 * max(1.0, float(np.abs(a[row]) @ np.abs(b[:, lane % size]))), (
+                    lane,
+                    register,
+                )
 
 
 def test_nan_and_infinity() -> None:

@@ -13,12 +13,13 @@ import pytest
 if sys.version_info < (3, 11):
     pytest.skip("the decoder needs Python 3.11", allow_module_level=True)
 
-from aiterfix.gfx950.instruction import UnmodelledInstructionError
-from aiterfix.gfx950.kernel_descriptor import Denormals
-from tests.gfx950.single import code_of, execute, new_waves, set_exec
 from tinygrad.renderer.amd.dsl import SDWA, s, v
 from tinygrad.runtime.autogen.amd.cdna import ins
 from tinygrad.runtime.autogen.amd.cdna.enum import VOP1Op, VOP2Op, VOP3Op, VOP3POp
+
+from aiterfix.gfx950.instruction import UnmodelledInstructionError
+from aiterfix.gfx950.kernel_descriptor import Denormals
+from tests.gfx950.single import code_of, execute, new_waves, set_exec
 
 RNG = np.random.default_rng(7)
 HALF_OFF = 0x0F0F_F0F0_3333_5555
@@ -239,9 +240,7 @@ def test_packed_single(op: str, selectors: tuple[int, int, int, int, int]) -> No
     )  # fmt: skip
     execute(instruction, waves)
     for half, (select, negative) in enumerate(((low, negative_low), (high | high2 << 2, negative_high))):
-        a, b, c = (
-            sources[k, select >> k & 1].astype(np.float64) * (-1 if negative >> k & 1 else 1) for k in range(3)
-        )
+        a, b, c = (sources[k, select >> k & 1].astype(np.float64) * (-1 if negative >> k & 1 else 1) for k in range(3))
         want = {"ADD": a + b, "MUL": a * b, "FMA": a * b + c}[op].astype(np.float32)
         active = (np.uint64(HALF_OFF) >> np.arange(64, dtype=np.uint64) & np.uint64(1)).astype(bool)
         assert (waves.vector_f32[8 + half] == np.where(active, want, before[half])).all()
@@ -286,3 +285,14 @@ def test_what_is_not_modelled_is_refused() -> None:
             execute(instruction, waves)
         assert "at pc 0x0" in str(caught.value)
         assert instruction.to_bytes().hex(" ", 4) in str(caught.value)
+
+
+def test_multiply_add_with_a_literal() -> None:
+    waves = _waves(1)
+    waves.vector_f32[0:2] = RNG.standard_normal((2, 1, 64)).astype(np.float32)
+    a, b = waves.vector_f32[0].astype(np.float64), waves.vector_f32[1].astype(np.float64)
+    literal = float(np.float32(3.1))
+    execute(ins.VOP2_LIT(VOP2Op.V_FMAMK_F32_E32, v[2], v[0], v[1], literal=0x40466666), waves)
+    execute(ins.VOP2_LIT(VOP2Op.V_FMAAK_F32_E32, v[3], v[0], v[1], literal=0x40466666), waves)
+    assert (waves.vector_f32[2] == (a * literal + b).astype(np.float32)).all()
+    assert (waves.vector_f32[3] == (a * b + literal).astype(np.float32)).all()

@@ -81,7 +81,9 @@ def missing_waits(program: Program, executed: Collection[int]) -> tuple[MissingW
         executed: blocks that were run (and so are bound). Paths through others are not followed.
     """
     entries: dict[int, _State] = {}
-    followed = {number: [n for n in _successors(program, program.blocks[number]) if n in executed] for number in executed}
+    followed = {
+        number: [n for n in _successors(program, program.blocks[number]) if n in executed] for number in executed
+    }
     targets = {n for successors in followed.values() for n in successors}
     work = [number for number in executed if number not in targets] or [min(executed, default=0)]
     for number in work:

@@ -21,6 +21,7 @@ COMMANDS = {
     "apply": "bound every store on disk, transactionally",
     "revert": "give back the original files",
     "validate": "compile for gfx950, run the machine code on a CPU, compare every logit with a reference",
+    "cost": "what the fix costs on gfx950: registers, occupancy, instructions executed",
     "demo": "run the main job end to end on an embedded sample",
 }
 

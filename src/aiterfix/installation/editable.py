@@ -10,14 +10,14 @@ from __future__ import annotations
 import ast
 import re
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 MENTIONS_AITER = re.compile(rb"(?<![\w.])(?:amd[-_.])?aiter(?!\w)")
 _IMPORTED = re.compile(r"\bimport\s+([\w.]+(?:\s*,\s*[\w.]+)*)")
 _MODULE = re.compile(r"\w+(?:\.\w+)*")
 
 
-@dataclass(frozen=True)
-class PathFile:
+class PathFile(NamedTuple):
     """A ``.pth`` (or PEP 829 ``.start``) file taken apart."""
 
     paths: tuple[str, ...] = ()

@@ -6,9 +6,9 @@ import ast
 import os
 import sys
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 from aiterfix.errors import EnvironmentProblem, UsageError
 from aiterfix.installation.listing import list_folder
@@ -17,6 +17,7 @@ from aiterfix.installation.target import Discovery
 from aiterfix.installation.view import View, is_file, is_folder
 
 _MARK = "aiterfix-answer:"
+_LONGEST_WHY = 300  # characters
 _TIMEOUT = 60.0  # seconds; interpreters on network file systems take several
 
 # Runs in the other interpreter. It is started without -I: that would hide PYTHONPATH and the user's own
@@ -44,8 +45,7 @@ sys.stdout.write("\\n{_MARK}" + ascii(answer) + "\\n")
 """
 
 
-@dataclass(frozen=True)
-class _Answer:
+class _Answer(NamedTuple):
     path: tuple[str, ...]
     folders: tuple[str, ...]
     modules: frozenset[str]
@@ -167,11 +167,11 @@ def _ask(python: Path, timeout: float) -> _Answer:
 
 
 def _read_answer(python: Path, status: int, output: bytes, errors: bytes) -> _Answer:
-    last = errors.decode("utf-8", "replace").strip().splitlines()[-1:]
+    said = " ".join(errors.decode("utf-8", "replace").split())[-_LONGEST_WHY:]
     _, mark, text = output.decode("utf-8", "replace").rpartition(_MARK)
     try:
         if status != 0 or not mark:
-            raise ValueError(f"exit status {status}" + (f": {last[0]}" if last else ""))
+            raise ValueError(f"exit status {status}" + (f": {said}" if said else ""))
         answer = ast.literal_eval(text.splitlines()[0])
         return _Answer(tuple(answer["path"]), tuple(answer["folders"]), frozenset(answer["modules"]))
     except (ValueError, SyntaxError, KeyError, TypeError, IndexError) as error:

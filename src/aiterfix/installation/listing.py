@@ -19,7 +19,7 @@ class Listing:
 
     path: Path
     folder: Path | None = None
-    """``aiter/``, links resolved only where the view demands it."""
+    """``aiter/``, or the folder that a link of this name leads to."""
     regular: bool = False
     """Whether ``aiter/`` has an ``__init__``; without one it is a namespace portion."""
     broken_link: Path | None = None
@@ -80,7 +80,8 @@ def _note_package(listing: Listing, view: View) -> None:
         listing.broken_link = written
         return
     if stat.S_ISDIR(mode):
-        listing.folder = place
+        # The place that a link leads to is what has metadata, a repository and state of its own.
+        listing.folder = Path(os.path.realpath(place)) if os.path.islink(place) else place  # noqa: PTH114
         listing.regular = is_regular(place, view)
 
 

@@ -10,20 +10,19 @@ from __future__ import annotations
 import ast
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 _MOST_BYTES = 1 << 20  # for METADATA (long descriptions) and _version.py; the real ones are a few kilobytes
 _INFO_NAME = re.compile(
-    r"(?P<name>amd[-_.]+aiter|aiter)(?:-(?P<version>[^-]+)(?:-py[^-]*)?(?:-[^-]*)?)?\.(?P<form>dist|egg)-info",
+    r"(?P<name>amd[-_.]+aiter|aiter)(?:-(?P<version>[^-]+)(?:-py.*)?)?\.(?P<form>dist|egg)-info",
     re.IGNORECASE,
 )
 _LOCAL_COMMIT = re.compile(r"(?:^|[+.])g([0-9a-f]{7,64})(?:\.|$)")
 _COMMIT = re.compile(r"g?([0-9a-f]{7,64})")
 
 
-@dataclass(frozen=True)
-class Metadata:
+class Metadata(NamedTuple):
     """One ``.dist-info`` folder, ``.egg-info`` folder or file, or ``EGG-INFO`` of AMD's or the unrelated ``aiter``."""
 
     path: Path
@@ -37,8 +36,7 @@ class Metadata:
         return normalised(self.name) == "amd-aiter"
 
 
-@dataclass(frozen=True)
-class Origin:
+class Origin(NamedTuple):
     """PEP 610: where an installed distribution came from."""
 
     commit: str | None = None
@@ -47,8 +45,7 @@ class Origin:
     """Path of a ``file:`` URL."""
 
 
-@dataclass(frozen=True)
-class VersionFile:
+class VersionFile(NamedTuple):
     """What a generated ``_version.py`` states."""
 
     version: str | None = None

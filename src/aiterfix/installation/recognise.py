@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import NamedTuple
 
 from aiterfix.installation.metadata import read_bytes
 from aiterfix.installation.view import View, exists, is_folder
 
-_MOST_FILES = 400  # the unrelated distribution has about 25 files
+_MOST_SOURCES = 400  # the unrelated distribution has about 25
+_MOST_FILES = 50_000  # what the run-time compiler leaves in a removed package is some thousands
 _GPU_WORDS = (b"triton", b"gluon", b"mqa_logits")
 
 
@@ -29,8 +30,7 @@ class Nature(Enum):
     DOUBTFUL = "doubtful"
 
 
-@dataclass(frozen=True)
-class Recognised:
+class Recognised(NamedTuple):
     """A judgement on a package folder and its reason."""
 
     nature: Nature
@@ -47,11 +47,10 @@ def recognise(package: Path, view: View) -> Recognised:
         ops = view.settle(package / "ops")
         if is_folder(view.settle(ops / "triton")) or ("jit" in names and is_folder(ops)):
             if "__init__.py" in names or _any_python(ops):
-                return Recognised(Nature.AMD, "has ops/triton" if is_folder(ops / "triton") else "has ops and jit")
-            return Recognised(Nature.REMNANT, "left-over folders of AMD's aiter without any Python source")
-        if not exists(ops):
+                return Recognised(Nature.AMD, "has ops/triton, or ops and jit")
+        elif not exists(ops):
             return Recognised(Nature.DOUBTFUL, "its ops folder is a link that leads nowhere")
-    return _by_contents(package, "__init__.py" in names)
+    return _by_contents(package, any(name.startswith("__init__.") for name in names))
 
 
 def _any_python(folder: Path) -> bool:
@@ -59,27 +58,28 @@ def _any_python(folder: Path) -> bool:
 
 
 def _by_contents(package: Path, importable: bool) -> Recognised:
-    sources = compiled = 0
+    sources = 0
     for count, (folder, name) in enumerate(_files(package)):
-        if count >= _MOST_FILES:
-            return Recognised(Nature.DOUBTFUL, f"no ops/triton, and more than {_MOST_FILES} files to tell what it is")
+        path = Path(folder, name)
+        if sources > _MOST_SOURCES or count > _MOST_FILES:
+            return Recognised(
+                Nature.DOUBTFUL, "no ops/triton as AMD's aiter has, and too many files to tell what it is"
+            )
         if name.endswith(".py"):
             sources += 1
-            path = Path(folder, name)
             data = read_bytes(path)
             if data is None:
-                return Recognised(Nature.DOUBTFUL, f"no ops/triton, and {path} cannot be read")
+                return Recognised(Nature.DOUBTFUL, f"no ops/triton as AMD's aiter has, and {path} cannot be read")
             word = next((word for word in _GPU_WORDS if word in data), None)
             if word is not None:
-                return Recognised(
-                    Nature.DOUBTFUL, f"no ops/triton as AMD's aiter has, but {path} mentions {word.decode()}"
-                )
-        elif name.endswith((".so", ".pyc")) and os.path.basename(folder) != "__pycache__":  # noqa: PTH119
-            compiled += 1
+                reason = f"no ops/triton as AMD's aiter has, but {path} mentions {word.decode()}"
+                return Recognised(Nature.DOUBTFUL, reason)
+        elif name.endswith(".pyc") and path.parent.name != "__pycache__":
+            return Recognised(Nature.DOUBTFUL, f"holds compiled modules without their source: {path}")
     if sources:
         return Recognised(Nature.UNRELATED, "another project's package: no ops/triton, and no source mentions Triton")
-    if compiled and importable:
-        return Recognised(Nature.DOUBTFUL, "holds compiled modules only, no Python source")
+    if importable:
+        return Recognised(Nature.DOUBTFUL, "a package without any Python source")
     return Recognised(Nature.REMNANT, "a left-over folder without any Python source")
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
+from typing import NamedTuple
 
 from aiterfix.installation.editable import (
     MENTIONS_AITER,
@@ -45,8 +46,7 @@ class _Form(Enum):
     FINDER = 4
 
 
-@dataclass(frozen=True)
-class _Candidate:
+class _Candidate(NamedTuple):
     """Something that could answer ``import aiter``."""
 
     path: Path
@@ -57,14 +57,12 @@ class _Candidate:
     """The site folder whose ``.pth``, egg-link or finder leads here."""
 
 
-@dataclass(frozen=True)
-class _Pointer:
+class _Pointer(NamedTuple):
     site: Listing
     text: str
 
 
-@dataclass(frozen=True)
-class PathEntry:
+class PathEntry(NamedTuple):
     """One folder (or archive) of an import path and, for people, where it comes from."""
 
     path: Path
@@ -311,14 +309,19 @@ class Search:
 
     def _installation(self, item: _Candidate, *, shadowed: bool) -> Installation | None:
         judged = recognise(item.path, self._view)
-        listing = item.listing if item.listing is not None else list_folder(item.path.parent, self._view)
+        listing, pointer, found_by = item.listing, item.pointer, item.found_by
+        if listing is None or item.path.parent != listing.path:
+            if listing is not None:
+                pointer = pointer or listing
+                found_by += f", through the link {listing.path / 'aiter'}"
+            listing = list_folder(item.path.parent, self._view)
         mine = [metadata for metadata in listing.metadata if owns_package(metadata, item.path.name)]
         if judged.nature is not Nature.AMD:
             claimed = judged.nature is not Nature.REMNANT and any(metadata.amd for metadata in mine)
             reason = judged.reason + ("; the metadata beside it says amd-aiter" if claimed else "")
             self._skip(item.path, reason, doubt=claimed or judged.nature is Nature.DOUBTFUL)
             return None
-        return describe(item.path, listing, item.pointer, self._view, found_by=item.found_by, shadowed=shadowed)
+        return describe(item.path, listing, pointer, self._view, found_by=found_by, shadowed=shadowed)
 
     def _report_loose_metadata(self, installations: Sequence[Installation]) -> None:
         """Metadata of amd-aiter with no package to it: something is laid out in a way not foreseen."""

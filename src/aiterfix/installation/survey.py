@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from aiterfix.installation.target import Skipped
 from aiterfix.installation.view import View
@@ -21,8 +21,7 @@ _NOT_AT_TOP = frozenset({"proc", "sys", "dev", "run", "boot", "lost+found"})
 _NEVER = frozenset({"__pycache__", ".git", "node_modules", ".hg", ".svn"})
 
 
-@dataclass(frozen=True)
-class Survey:
+class Survey(NamedTuple):
     """What the walk came across."""
 
     site_folders: tuple[Path, ...]

@@ -1,9 +1,7 @@
 """aiterfix: judge and fix row-overshooting stores in AMD aiter's paged-MQA-logits kernels."""
 
-from __future__ import annotations
-
-# Not `from typing import TYPE_CHECKING`: with the `.pth` enabled this file runs at every interpreter
-# start, and typing alone costs several milliseconds. Checkers know the name.
+# With the `.pth` enabled this file runs at every interpreter start, so it imports nothing, not even
+# `__future__` or typing; checkers know the name TYPE_CHECKING.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -20,7 +18,7 @@ _LAZY = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     """Import what is asked for when it is asked for: ``import aiterfix`` stays cheap."""
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

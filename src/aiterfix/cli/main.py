@@ -20,6 +20,8 @@ COMMANDS = {
     "diff": "show what apply would change, as a unified diff",
     "apply": "bound every store on disk, transactionally",
     "revert": "give back the original files",
+    "run": "run a command with the import hook in every Python that it starts",
+    "hook": "start the import hook with every process of a Python: enable, disable, status",
     "demo": "run the main job end to end on an embedded sample",
 }
 

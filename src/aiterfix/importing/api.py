@@ -160,5 +160,7 @@ def _children(ways: tuple[str, ...]) -> str:
     if "vllm" in ways or "sglang" in ways:
         return "covered where they load plugins themselves, as vLLM's and SGLang's processes do"
     if ways:
-        return "forked ones are covered, spawned ones are not: use `aiterfix hook enable`, `aiterfix run` or the plugins"
+        return (
+            "forked ones are covered, spawned ones are not: use `aiterfix hook enable`, `aiterfix run` or the plugins"
+        )
     return "not covered"

@@ -93,9 +93,7 @@ def decide(text: bytes, fixes: Sequence[Fix], filename: str) -> Decision:
     except AiterfixError as error:
         reason = error.what + (f" ({error.why})" if error.why else "")
         return Decision(State.UNPATCHED, digest, reason=reason, remedy=f"{error.remedy} {KEEP_PADDING}.")
-    return Decision(
-        State.PATCHED, digest, hashlib.sha256(result.new).hexdigest(), result.new, sites=len(result.edited)
-    )
+    return Decision(State.PATCHED, digest, hashlib.sha256(result.new).hexdigest(), result.new, sites=len(result.edited))
 
 
 def aot_enabled(fixes: Sequence[Fix]) -> str:

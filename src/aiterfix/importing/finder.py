@@ -20,9 +20,7 @@ _asking: set[tuple[int, str]] = set()
 back to us (wrapt's does), and then has to find the module without us."""
 
 
-def find(
-    finder: Finder, fullname: str, path: Sequence[str] | None, target: ModuleType | None
-) -> ModuleSpec | None:
+def find(finder: Finder, fullname: str, path: Sequence[str] | None, target: ModuleType | None) -> ModuleSpec | None:
     """The spec of a target module with our loader in it; None where the module is none of ours.
 
     Raises:

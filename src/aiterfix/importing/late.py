@@ -102,7 +102,9 @@ def _take_over(module: ModuleType, fixes: Sequence[Fix], origin: str) -> Decisio
         if found.state is State.UNPATCHED:
             return found
         return _unpatched("it was imported before the hook stood, and its file has been changed since")
-    if changed := [n for n, k in sorted(old.items()) if (held_source(k) or "?").strip("\n") not in patcher.found_text()]:
+    if changed := [
+        n for n, k in sorted(old.items()) if (held_source(k) or "?").strip("\n") not in patcher.found_text()
+    ]:
         return _unpatched(f"its file has been changed since it was imported ({', '.join(changed)} differ)")
     return _replace(module, patcher, old, found)
 
@@ -173,7 +175,11 @@ def _clear_caches(holders: Iterable[Mapping[str, Any]]) -> int:
     for namespace in holders:
         for value in list(namespace.values()):
             function = getattr(value, "__wrapped__", None)
-            if isinstance(function, FunctionType) and function.__globals__ is namespace and hasattr(value, "cache_clear"):
+            if (
+                isinstance(function, FunctionType)
+                and function.__globals__ is namespace
+                and hasattr(value, "cache_clear")
+            ):
                 count += value.cache_info().currsize if hasattr(value, "cache_info") else 0
                 value.cache_clear()
     return count
@@ -206,4 +212,3 @@ def _part_of(holder: object, kernel: Any) -> bool:
 
 def _unpatched(reason: str) -> Decision:
     return Decision(State.UNPATCHED, reason=reason, remedy=ledger.RESTART)
-

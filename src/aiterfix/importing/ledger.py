@@ -151,7 +151,8 @@ def announce() -> None:
     from aiterfix._version import __version__
 
     what = "; ".join(
-        f"{r.module} ({r.sites} stores bounded, {r.before[:12]} -> {r.after[:12]}{', after its import' if r.late else ''})"
+        f"{r.module} ({r.sites} stores bounded{' after its import' if r.late else ''}, "
+        f"{r.before[:12]} -> {r.after[:12]})"
         for r in fresh
     )
     ways = ", ".join(dict.fromkeys(w for r in fresh for w in r.ways)) or "call"

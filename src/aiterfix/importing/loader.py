@@ -240,8 +240,7 @@ class PatchingLoader:
         """Leave no trace on a module that is imported as it is."""
         self._text = None
         module.__loader__ = self.inner
-        if module.__spec__ is not None and module.__spec__.loader is self:
-            module.__spec__.loader = self.inner
+        _give_back(module.__spec__, self, self.inner)
 
 
 class WatchingLoader:
@@ -276,8 +275,7 @@ class WatchingLoader:
             UnpatchedKernelError: it has an unpatched one, in `require` mode.
         """
         module.__loader__ = self.inner
-        if module.__spec__ is not None and module.__spec__.loader is self:
-            module.__spec__.loader = self.inner
+        _give_back(module.__spec__, self, self.inner)
         WatchingLoader._depth += 1
         try:
             self.inner.exec_module(module)
@@ -289,6 +287,13 @@ class WatchingLoader:
 
         look_after(module, self.fixes)
         ledger.announce()
+
+
+def _give_back(spec: ModuleSpec | None, ours: object, inner: Any) -> None:
+    """Put the inner loader back into a spec, if it still has ours."""
+    present: object = spec.loader if spec is not None else None
+    if spec is not None and present is ours:
+        spec.loader = inner
 
 
 def enclose(spec: ModuleSpec, fixes: Sequence[Fix], *, wrapper: bool) -> None:

@@ -4,8 +4,7 @@ With the `.pth` enabled this module is imported at every interpreter start. It t
 the interpreter has not imported itself, and everything else only when a module of ``aiter`` is imported.
 """
 
-from __future__ import annotations
-
+# No `from __future__ import annotations` either: that is an import, with a file behind it.
 import sys
 
 TYPE_CHECKING = False
@@ -29,8 +28,8 @@ class Finder:
         self.ways: list[str] = []
 
     def find_spec(
-        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
+        self, fullname: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
+    ) -> "ModuleSpec | None":
         """The spec of a target module, with a loader of ours; None for every other module."""
         if not fullname.startswith(PREFIX):
             return None
@@ -39,7 +38,7 @@ class Finder:
         return find(self, fullname, path, target)
 
 
-def standing() -> Finder | None:
+def standing() -> "Finder | None":
     """The finder on ``sys.meta_path``, if there is one."""
     for finder in sys.meta_path:
         if type(finder) is Finder:
@@ -47,7 +46,7 @@ def standing() -> Finder | None:
     return None
 
 
-def start(way: str) -> Finder | None:
+def start(way: str) -> "Finder | None":
     """Put the finder first on ``sys.meta_path``, once; None where ``AITERFIX=off`` forbids it.
 
     Args:

@@ -5,7 +5,7 @@ import os
 import sys
 
 
-def _aiterfix():
+def _aiterfix() -> None:
     # By place, not by name: the child may be a Python that has no aiterfix of its own.
     here = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 - pathlib is slow to import
     package = os.path.dirname(os.path.dirname(here))  # noqa: PTH120
@@ -17,6 +17,7 @@ def _aiterfix():
             os.path.join(package, "__init__.py"),  # noqa: PTH118
             submodule_search_locations=[package],
         )
+        assert spec is not None and spec.loader is not None
         module = module_from_spec(spec)
         sys.modules["aiterfix"] = module
         try:
@@ -29,14 +30,14 @@ def _aiterfix():
     start("run")
 
 
-def _hidden():
+def _hidden() -> None:
     """Run the sitecustomize further down the path, under its own name."""
     here = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120
     ours = sys.modules.pop("sitecustomize", None)
     # For good: there is nothing else to import here, and children go by PYTHONPATH.
     sys.path[:] = [p for p in sys.path if os.path.abspath(p or os.curdir) != here]  # noqa: PTH100
     try:
-        import sitecustomize  # noqa: F401
+        import sitecustomize  # type: ignore[import-not-found]  # noqa: F401
     except ImportError as error:
         if error.name != "sitecustomize":
             raise
@@ -45,7 +46,7 @@ def _hidden():
 
 
 try:
-    if sys.version_info < (3, 10):
+    if sys.version_info < (3, 10):  # noqa: UP036 - a child may be older than what aiterfix asks for
         raise RuntimeError("%s is older than Python 3.10" % sys.executable)  # noqa: UP031
     _aiterfix()
 except Exception as error:  # noqa: BLE001 - the host process must start all the same

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 
@@ -61,6 +63,25 @@ def decide(text: bytes, fixes: Sequence[Fix], filename: str) -> Decision:
         fixes: the fixes whose kernels the module may hold.
         filename: for messages.
     """
+    with _no_collection():
+        return _decide(text, fixes, filename)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Syntax trees are many objects and no garbage. In a process that has torch, each collection that they set off
+    walks a million others."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def _decide(text: bytes, fixes: Sequence[Fix], filename: str) -> Decision:
     from aiterfix.source.rewrite import rewrite
     from aiterfix.source.sites import analyse
     from aiterfix.verdict import Verdict

@@ -344,7 +344,8 @@ class Evaluator:
             return values[0]
         if not (known and (name in _LOADS or name in _HARMLESS)):
             for v in values:
-                self.escape(v, f"is passed to {ast.unparse(e.func)}()", e)
+                if self._carries(v):
+                    self.escape(v, f"is passed to {dotted(e.func)}()", e)
         if known and name in _PURE and not starred and not any(map(self._carries, values)):
             return self._pure_call(e, name, values)
         return self.universe.symbol(f"{name or '<call>'}()", Rank.UNKNOWN)
@@ -357,7 +358,7 @@ class Evaluator:
             rank = Rank.of(v.rank for v in values)
         else:
             rank = Rank.TENSOR
-        return self.universe.operation("call", f"{ast.unparse(e.func)}({names})", tuple(values), rank)
+        return self.universe.operation("call", f"{dotted(e.func)}({names})", tuple(values), rank)
 
     def _conversion(self, e: ast.Call, func: ast.Attribute) -> Value:
         """``x.to(tl.int64)`` keeps the number; any other conversion may not."""
@@ -415,6 +416,18 @@ class Evaluator:
         mask = None if no_mask else values["mask"]
         self.walk.stores.append(StoreCall(e, kind, arguments, address + offsets, mask, dict(self.env)))
         return result
+
+
+def dotted(node: ast.expr) -> str:
+    """The text of an expression; of names and attributes at a fiftieth of what ``ast.unparse`` takes."""
+    parts = []
+    root = node
+    while isinstance(root, ast.Attribute):
+        parts.append(root.attr)
+        root = root.value
+    if not isinstance(root, ast.Name):
+        return ast.unparse(node)
+    return ".".join([root.id, *reversed(parts)])
 
 
 def last_name(node: ast.expr) -> str:

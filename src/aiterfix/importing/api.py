@@ -71,42 +71,46 @@ def install_hook(*, mode: str | None = None) -> Hook:
     if mode not in (None, "auto", "require"):
         raise UsageError(f"install_hook: mode {mode!r} is unknown", remedy="Give 'auto' or 'require'.")
     wanted = None if mode is None else Mode(mode)
-    finder = enter("call", wanted)
+    finder = start("call")
     hook = Hook(finder, wanted if finder is not None else None)
-    if finder is not None:
-        _handles.add(hook)
+    if finder is None:
+        return hook
+    _handles.add(hook)
+    if wanted is not None:
+        ledger.ask_for(wanted)
+    try:
+        _catch_up()
+    except Exception:
+        hook.uninstall()
+        raise
     return hook
 
 
-def enter(way: str, mode: Mode | None = None) -> Finder | None:
-    """Put the finder in place and see to what is imported already; for plugins and `install_hook`.
+def enter(way: str) -> None:
+    """Put the finder in place for good and see to what is imported already; for plugins.
 
     Args:
         way: by which path the caller came.
-        mode: asked for, beside what the environment says.
 
     Raises:
         UnpatchedKernelError: see `install_hook`.
     """
-    finder = start(way)
-    for complaint in settings.read().complaints:
-        if ledger.once(complaint):
-            log.emit(log.WARNING, complaint)
-    if finder is None:
-        return None
-    if mode is not None:
-        ledger.ask_for(mode)
+    if start(way) is not None:
+        _catch_up()
+
+
+def _catch_up() -> None:
     try:
         from aiterfix.importing.late import catch_up
 
+        for complaint in settings.read().complaints:
+            if ledger.once(complaint):
+                log.emit(log.WARNING, complaint)
         catch_up()
-    except ledger.UnpatchedKernelError:
-        if mode is not None:
-            ledger.withdraw(mode)
-        raise
-    except Exception as error:  # noqa: BLE001 - a fault of ours must not become the host's
-        ledger.record("aiter", ledger.trouble("aiter", "looking at modules imported already", error), "")
-    return finder
+    except Exception as error:
+        if ledger.strict():
+            raise
+        ledger.last_resort("the modules of aiter imported so far", error)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from dataclasses import dataclass
@@ -73,6 +74,22 @@ def mode() -> Mode:
     return _asked_for[-1]
 
 
+def strict() -> bool:
+    """Whether `require` is in force. Answers even where reading the settings fails."""
+    try:
+        return mode() is Mode.REQUIRE
+    except Exception:  # noqa: BLE001 - asked while another failure is being handled
+        return Mode.REQUIRE in _asked_for or os.environ.get(settings.MODE_VARIABLE, "").lower() == "require"
+
+
+def last_resort(module: str, error: BaseException) -> None:
+    """Say on stderr that the hook itself failed, in a way that cannot fail in turn."""
+    with contextlib.suppress(Exception):
+        sys.stderr.write(
+            f"aiterfix: the import hook failed for {module}, which may run unpatched: {type(error).__name__}: {error}\n"
+        )
+
+
 def ask_for(wanted: Mode) -> None:
     """Have this mode in force from now on."""
     _asked_for.append(wanted)
@@ -124,7 +141,7 @@ def refuse(entry: ModuleRecord) -> None:
     Raises:
         UnpatchedKernelError: in `require` mode.
     """
-    if mode() is Mode.REQUIRE:
+    if strict():
         raise unpatched(entry)
     if once(f"unpatched {entry.module} {entry.reason}"):
         log.emit(
@@ -163,7 +180,7 @@ def announce() -> None:
 def trouble(module: str, doing: str, error: BaseException) -> Decision:
     """A failure of the hook itself, as a decision to leave the module alone."""
     what = error.what if isinstance(error, AiterfixError) else f"{type(error).__name__}: {error}"
-    if "aiterfix" in sys.modules and once(f"trouble {module} {doing} {what}"):
+    if once(f"trouble {module} {doing} {what}"):
         log.emit(log.DEBUG, f"{doing} failed for {module}", error=error)
     return Decision(
         State.UNPATCHED,

@@ -41,6 +41,8 @@ class PatchingLoader:
         self._decision: Decision | None = None
         self.filename = ""
         self._text: str | None = None
+        self._executed = False
+        self._host_failure: BaseException | None = None
 
     def __getattr__(self, name: str) -> Any:
         # Resource readers, `path`, `get_data`: as the inner loader has them, or has them not.
@@ -73,22 +75,48 @@ class PatchingLoader:
         Raises:
             UnpatchedKernelError: it cannot be patched, in `require` mode.
         """
+        before = dict(module.__dict__)
         self._decision = None  # a reload reads the file again
+        self._executed = False
+        self._host_failure = None
+        try:
+            self._exec_module(module, before)
+        except ledger.UnpatchedKernelError:
+            raise
+        except Exception as error:
+            if error is self._host_failure or ledger.strict():
+                raise
+            # Not even our book-keeping may become the host's failure.
+            ledger.last_resort(self.name, error)
+            if not self._executed:
+                self._execute_plainly(module, before)
+
+    def _exec_module(self, module: ModuleType, before: dict[str, Any]) -> None:
         decision = self.decision()
-        if decision.state is not State.PATCHED:
-            if decision.state is State.UNPATCHED:
-                ledger.record(self.name, decision, self.origin)
-            self._stand_aside(module)
+        if decision.state is State.PATCHED:
+            problem = self._execute_patched(module, decision)
+            if problem is None:
+                ledger.record(self.name, decision, self.filename)
+                if not WatchingLoader.at_work():
+                    ledger.announce()
+                return
+            decision = problem
+        # Before the module is executed: in `require` mode that must not happen.
+        ledger.record(self.name, decision, self.origin)
+        if not self._executed:
+            self._execute_plainly(module, before)
+
+    def _execute_plainly(self, module: ModuleType, before: Mapping[str, Any]) -> None:
+        """As if we were not there."""
+        module.__dict__.clear()
+        module.__dict__.update(before)
+        self._stand_aside(module)
+        try:
             self.inner.exec_module(module)
-            ledger.record(self.name, decision, self.origin)
-            return
-        problem = self._execute_patched(module, decision)
-        if problem is None:
-            ledger.record(self.name, decision, self.filename)
-            if not WatchingLoader.at_work():
-                ledger.announce()
-            return
-        ledger.record(self.name, problem, self.origin)
+        except BaseException as error:
+            self._host_failure = error
+            raise
+        self._executed = True
 
     def execute_again(self, module: ModuleType) -> None:
         """Execute the patched text in a module that was imported without us. Failures are the caller's to undo."""
@@ -144,40 +172,33 @@ class PatchingLoader:
         """Execute the patched text and check what came of it.
 
         Returns:
-            None where all is well; else what went wrong, after the module was executed as if we were not there.
+            None where all is well; else what went wrong.
         """
-        before = dict(module.__dict__)
-        strict = ledger.mode() is Mode.REQUIRE
         try:
             code = self._compile(decision)
             self._claim(module)
             self._execute(module, code)
             wrong = self.unpatched_kernels(module.__dict__)
-            if not wrong:
-                return None
-            problem = Decision(
-                State.UNPATCHED,
-                decision.before,
-                reason=f"after the patched import, {', '.join(wrong)} did not hold the patched text",
-                remedy=f"Report this to the aiterfix project. {KEEP_PADDING}.",
-            )
         except _OwnWayError as error:
             # It has been executed, unpatched, by a loader that has its own way: leave it as that loader made it.
+            self._executed = True
             self._stand_aside(module)
             module.__file__ = self.origin
             return ledger.trouble(self.name, "importing the patched text", error)
         except Exception as error:
-            if strict:
+            if ledger.strict():
                 raise
-            problem = ledger.trouble(self.name, "importing the patched text", error)
-        if strict:
-            return problem
-        # Give the host what it would have got without the hook; an error of its own will come again.
-        module.__dict__.clear()
-        module.__dict__.update(before)
-        self._stand_aside(module)
-        self.inner.exec_module(module)
-        return problem
+            # An error of the host's own will come again when the module is executed as it is.
+            return ledger.trouble(self.name, "importing the patched text", error)
+        if not wrong:
+            self._executed = True
+            return None
+        return Decision(
+            State.UNPATCHED,
+            decision.before,
+            reason=f"after the patched import, {', '.join(wrong)} did not hold the patched text",
+            remedy=f"Report this to the aiterfix project. {KEEP_PADDING}.",
+        )
 
     def _claim(self, module: ModuleType) -> None:
         """What `inspect` and `linecache` go by: the loader to ask, and a file name that leads to it."""
@@ -283,10 +304,17 @@ class WatchingLoader:
             WatchingLoader._depth -= 1
         if type(module) is not ModuleType:
             return  # executed later (`importlib.util.LazyLoader`); looking at it now would execute it
-        from aiterfix.importing.late import look_after
+        try:
+            from aiterfix.importing.late import look_after
 
-        look_after(module, self.fixes)
-        ledger.announce()
+            look_after(module, self.fixes)
+            ledger.announce()
+        except ledger.UnpatchedKernelError:
+            raise
+        except Exception as error:
+            if ledger.strict():
+                raise
+            ledger.last_resort(module.__name__, error)
 
 
 def _give_back(spec: ModuleSpec | None, ours: object, inner: Any) -> None:

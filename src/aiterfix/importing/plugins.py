@@ -11,8 +11,8 @@ import os
 import sys
 from typing import NoReturn
 
+from aiterfix.errors import ExitCode
 from aiterfix.importing.api import enter
-from aiterfix.importing.ledger import UnpatchedKernelError
 
 
 def vllm() -> None:
@@ -28,16 +28,17 @@ def sglang() -> None:
     """Entry point ``sglang.srt.plugins``. Ends the process where a kernel would run unpatched, in `require` mode."""
     try:
         enter("sglang")
-    except UnpatchedKernelError as error:
+    except Exception as error:  # noqa: BLE001 - raised in `require` mode only, and SGLang would swallow it
         _end(error)
 
 
-def _end(error: UnpatchedKernelError) -> NoReturn:
+def _end(error: Exception) -> NoReturn:
     import threading
 
+    status = int(getattr(error, "exit_code", ExitCode.NOT_UNDERSTOOD))
     sys.stderr.write(f"aiterfix: {error}\n")
     sys.stderr.flush()
     if threading.current_thread() is threading.main_thread():
-        raise SystemExit(int(error.exit_code))
+        raise SystemExit(status)
     # In another thread SystemExit would end that thread only, and the process would go on unpatched.
-    os._exit(int(error.exit_code))
+    os._exit(status)

@@ -33,9 +33,22 @@ class Finder:
         """The spec of a target module, with a loader of ours; None for every other module."""
         if not fullname.startswith(PREFIX):
             return None
-        from aiterfix.importing.finder import find
+        try:
+            from aiterfix.importing.finder import find
 
-        return find(self, fullname, path, target)
+            return find(self, fullname, path, target)
+        except Exception as error:
+            import os
+
+            if os.environ.get("AITERFIX", "").strip().lower() == "require" or hasattr(error, "remedy"):
+                raise
+            # A fault of ours. With None the import goes on as if we were not there; and if the error came from
+            # another finder, it will come again.
+            try:
+                sys.stderr.write(f"aiterfix: the import hook failed for {fullname}, which may run unpatched: {error}\n")
+            except OSError:
+                return None
+            return None
 
 
 def standing() -> "Finder | None":

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from aiterfix.importing.decision import KEEP_PADDING, State, aot_enabled
 from aiterfix.importing.kernels import judge, kernels_in
 from aiterfix.importing.ledger import RESTART, ModuleRecord
+from aiterfix.importing.loader import PatchingLoader
 from aiterfix.importing.targets import targets
 from aiterfix.verdict import Verdict
 
@@ -19,8 +20,13 @@ _STATE = {
 }
 
 
+def _stale(record: ModuleRecord, module: object) -> bool:
+    """Whether a module has been executed again, by another loader, since it was patched."""
+    return record.state is State.PATCHED and not isinstance(getattr(module, "__loader__", None), PatchingLoader)
+
+
 def unrecorded(known: Mapping[str, ModuleRecord]) -> dict[str, ModuleRecord]:
-    """Judge target modules of `sys.modules` that have no record, by the source that their kernels hold.
+    """Judge target modules of `sys.modules` that have no record, or one that no longer holds, by the source that their kernels hold.
 
     Args:
         known: the records there are, by module name.
@@ -28,7 +34,7 @@ def unrecorded(known: Mapping[str, ModuleRecord]) -> dict[str, ModuleRecord]:
     found = {}
     for name, fixes in targets().modules.items():
         module = sys.modules.get(name)
-        if module is None or name in known:
+        if module is None or (name in known and not _stale(known[name], module)):
             continue
         names = frozenset(k.name for f in fixes for k in f.kernels)
         verdict = judge(kernels_in(vars(module), names), fixes)

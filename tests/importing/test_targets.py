@@ -1,14 +1,13 @@
 from __future__ import annotations
 
-from aiterfix.importing.startup import PREFIX
+from aiterfix.importing.startup import MODULES, WRAPPERS
 from aiterfix.importing.targets import targets
 
 
-def test_the_finder_lets_every_declared_module_through_its_first_comparison() -> None:
+def test_the_finder_knows_the_modules_that_the_fix_files_declare() -> None:
     found = targets()
-    names = [*found.modules, *found.wrappers]
-    assert len(names) >= 5
-    assert [n for n in names if not n.startswith(PREFIX)] == []
+    assert set(found.modules) == MODULES
+    assert set(found.wrappers) == WRAPPERS
 
 
 def test_every_fix_has_modules_and_wrappers_to_stand_before() -> None:

@@ -123,28 +123,27 @@ class World:
         """The file of a module."""
         return self.site / (module.replace(".", "/") + ".py")
 
-    def run(
-        self, script: str, *arguments: str, check: bool = True, **environment: str
-    ) -> subprocess.CompletedProcess[str]:
-        """Run a script in a fresh interpreter of ours.
+    def run(self, script: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a script in a fresh interpreter of ours; the test fails where the script does.
 
         Args:
             script: its text; indented text is dedented.
-            arguments: after ``-c script``.
-            check: fail the test where it does.
             environment: variables beside the ordinary ones.
         """
-        done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", textwrap.dedent(script), *arguments],
+        done = self.attempt(script, **environment)
+        assert done.returncode == 0, done.stderr + done.stdout
+        return done
+
+    def attempt(self, script: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a script that may fail."""
+        return subprocess.run(
+            [sys.executable, "-W", "error", "-c", textwrap.dedent(script)],
             capture_output=True,
             text=True,
             env=self.environment(**environment),
             timeout=120,
             check=False,
         )
-        if check:
-            assert done.returncode == 0, done.stderr + done.stdout
-        return done
 
     def environment(self, **more: str) -> dict[str, str]:
         """The environment of a fresh process: aiterfix and the world on its path, no hook asked for."""

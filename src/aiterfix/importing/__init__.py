@@ -1,10 +1,9 @@
 """Patch ``aiter`` while it is imported, in every process, writing nothing.
 
-    startup   the finder on ``sys.meta_path``: one comparison for every other module; what `.pth`, `run` and
-              plugins start. Imports nothing, so that an interpreter start costs next to nothing
+    startup   the finder on ``sys.meta_path``: one look-up for every other module; what `.pth`, `run` and plugins
+              start. Imports nothing, so that an interpreter start costs next to nothing
     settings  ``AITERFIX``, ``AITERFIX_LOG``
     targets   patches/*.toml -> which modules, which wrappers
-    finder    asks the other finders, swaps the loader
     loader    gives the import, `inspect`, `linecache` and tracebacks the patched text
     decision  text -> patched text, or why not; never raises
     kernels   what source a kernel object holds

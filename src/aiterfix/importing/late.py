@@ -31,6 +31,7 @@ def catch_up() -> None:
         UnpatchedKernelError: one is unpatched for good, in `require` mode.
     """
     known = targets()
+    ledger.folders()
     for name, fixes in known.modules.items():
         module = sys.modules.get(name)
         if module is not None and name not in ledger.records:

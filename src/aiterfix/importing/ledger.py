@@ -135,6 +135,23 @@ def record(module: str, decision: Decision, origin: str, *, late: bool = False) 
     return entry
 
 
+def folders() -> None:
+    """Note target modules that turned out to be namespace packages: there was no loader to put ours around.
+
+    Raises:
+        UnpatchedKernelError: in `require` mode.
+    """
+    finder = standing()
+    for name, places in list(finder.folders.items()) if finder is not None else ():
+        if name not in records:
+            decision = Decision(
+                State.UNPATCHED,
+                reason=f"left alone, because it is a namespace package ({places})",
+                remedy=f"Install aiter again; a module is expected there. {KEEP_PADDING}.",
+            )
+            record(name, decision, places)
+
+
 def refuse(entry: ModuleRecord) -> None:
     """An unpatched kernel: raise in `require` mode, otherwise warn once.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.machinery import ModuleSpec
 from importlib.util import decode_source
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -13,7 +12,8 @@ from aiterfix.fixes import Fix
 from aiterfix.importing import ledger
 from aiterfix.importing.decision import KEEP_PADDING, Decision, State, decide
 from aiterfix.importing.kernels import comes_from, kernels_in
-from aiterfix.importing.settings import Mode
+from aiterfix.importing.startup import MODULES, Deferred
+from aiterfix.importing.targets import targets
 
 
 class _OwnWayError(Exception):
@@ -31,9 +31,13 @@ class PatchingLoader:
         inner: the loader that would have been used.
         origin: the file that it would have read; empty where there is none.
         fixes: the fixes whose kernels the module may hold.
+        fault: why these are not known.
     """
 
-    def __init__(self, name: str, inner: Any, origin: str, fixes: Sequence[Fix]) -> None:
+    def __init__(
+        self, name: str, inner: Any, origin: str, fixes: Sequence[Fix], fault: Exception | None = None
+    ) -> None:
+        self._fault = fault
         self.name = name
         self.inner = inner
         self.origin = origin
@@ -45,16 +49,9 @@ class PatchingLoader:
         self._host_failure: BaseException | None = None
 
     def __getattr__(self, name: str) -> Any:
-        # Resource readers, `path`, `get_data`: as the inner loader has them, or has them not.
         if name.startswith("__"):
             raise AttributeError(name)
         return getattr(self.inner, name)
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        """Leave it to the inner loader."""
-        create = getattr(self.inner, "create_module", None)
-        made: ModuleType | None = create(spec) if create is not None else None
-        return made
 
     def get_source(self, fullname: str | None = None) -> str | None:
         """The text that was, or would be, imported."""
@@ -133,6 +130,8 @@ class PatchingLoader:
         """The decision on the text as it is now. Whatever goes wrong is a decision too."""
         if self._decision is None:
             try:
+                if self._fault is not None:
+                    raise self._fault
                 self._decision = self._decide()
             except Exception as error:  # noqa: BLE001 - the host's import must not fail for our faults
                 self._decision = ledger.trouble(self.name, "reading and patching its source", error)
@@ -260,12 +259,16 @@ class PatchingLoader:
     def _stand_aside(self, module: ModuleType) -> None:
         """Leave no trace on a module that is imported as it is."""
         self._text = None
-        module.__loader__ = self.inner
-        _give_back(module.__spec__, self, self.inner)
+        _give_back(module, self.inner)
 
 
 class WatchingLoader:
-    """Loads a wrapper as it is, then sees to it that the kernels it has taken are the patched ones."""
+    """Loads a wrapper as it is, then sees to it that the kernels it has taken are the patched ones.
+
+    Args:
+        inner: the loader that would have been used.
+        fixes: the fixes whose kernels the wrapper takes.
+    """
 
     _depth = 0
 
@@ -283,31 +286,28 @@ class WatchingLoader:
         """Whether a wrapper is being imported, which will say what was patched."""
         return cls._depth > 0
 
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        """Leave it to the inner loader."""
-        create = getattr(self.inner, "create_module", None)
-        made: ModuleType | None = create(spec) if create is not None else None
-        return made
-
     def exec_module(self, module: ModuleType) -> None:
         """Execute the wrapper, then look at its kernels.
 
         Raises:
             UnpatchedKernelError: it has an unpatched one, in `require` mode.
         """
-        module.__loader__ = self.inner
-        _give_back(module.__spec__, self, self.inner)
+        _give_back(module, self.inner)
         WatchingLoader._depth += 1
         try:
             self.inner.exec_module(module)
         finally:
             WatchingLoader._depth -= 1
-        if type(module) is not ModuleType:
-            return  # executed later (`importlib.util.LazyLoader`); looking at it now would execute it
+            self._look_after(module)
+
+    def _look_after(self, module: ModuleType) -> None:
         try:
             from aiterfix.importing.late import look_after
 
-            look_after(module, self.fixes)
+            ledger.folders()
+            # Of another type it is one that is executed later (`importlib.util.LazyLoader`): looking would do that.
+            if type(module) is ModuleType:
+                look_after(module, self.fixes)
             ledger.announce()
         except ledger.UnpatchedKernelError:
             raise
@@ -317,42 +317,25 @@ class WatchingLoader:
             ledger.last_resort(module.__name__, error)
 
 
-def _give_back(spec: ModuleSpec | None, ours: object, inner: Any) -> None:
-    """Put the inner loader back into a spec, if it still has ours."""
-    present: object = spec.loader if spec is not None else None
-    if spec is not None and present is ours:
+def make(deferred: Deferred) -> PatchingLoader | WatchingLoader:
+    """The loader that takes over when a module is executed."""
+    fault = None
+    fixes: tuple[Fix, ...] = ()
+    try:
+        known = targets()
+        fixes = (known.modules if deferred.name in MODULES else known.wrappers)[deferred.name]
+    except Exception as error:  # noqa: BLE001 - fix files that cannot be read are our fault, not the host's
+        fault = error
+    if deferred.name in MODULES:
+        return PatchingLoader(deferred.name, deferred.inner, deferred.origin, fixes, fault)
+    return WatchingLoader(deferred.inner, fixes)
+
+
+def _give_back(module: ModuleType, inner: Any) -> None:
+    """Leave no loader of ours on a module that is imported as it is."""
+    ours = (Deferred, PatchingLoader, WatchingLoader)
+    if isinstance(getattr(module, "__loader__", None), ours):
+        module.__loader__ = inner
+    spec = module.__spec__
+    if spec is not None and isinstance(spec.loader, ours):
         spec.loader = inner
-
-
-def enclose(spec: ModuleSpec, fixes: Sequence[Fix], *, wrapper: bool) -> None:
-    """Put a loader of ours around the one that a spec has.
-
-    Inside the loaders of other hooks where these show the loader they stand around (wrapt, `LazyLoader`), so
-    that they keep doing what they do; around the whole otherwise.
-
-    Args:
-        spec: changed in place.
-        fixes: for the loader.
-        wrapper: whether this is a wrapper's spec, or a kernel module's.
-    """
-    from importlib.machinery import SourceFileLoader
-
-    if wrapper:
-        if not isinstance(spec.loader, WatchingLoader):
-            spec.loader = WatchingLoader(spec.loader, fixes)  # type: ignore[assignment]
-        return
-    origin = spec.origin if spec.has_location and spec.origin else ""
-    holder: Any = spec
-    attribute = "loader"
-    for _ in range(8):
-        loader = getattr(holder, attribute)
-        if type(loader) is PatchingLoader:
-            return
-        if issubclass(type(loader), SourceFileLoader):
-            setattr(holder, attribute, PatchingLoader(spec.name, loader, origin, fixes))
-            return
-        inner = next((a for a in ("__wrapped__", "loader") if hasattr(getattr(loader, a, None), "exec_module")), None)
-        if inner is None:
-            break
-        holder, attribute = loader, inner
-    spec.loader = PatchingLoader(spec.name, spec.loader, origin, fixes)  # type: ignore[assignment]

@@ -57,7 +57,7 @@ STEPS = [
 ]
 # Only ever called when something else has failed, or when nothing affected is imported yet.
 NOT_REACHED = {
-    "aiterfix.importing.loader:PatchingLoader.get_source": False,
+    "aiterfix.importing.ledger:mode": True,
     "aiterfix.importing.ledger:trouble": True,
     "aiterfix.importing.ledger:last_resort": True,
     "aiterfix.importing.ledger:refuse": True,
@@ -120,6 +120,8 @@ def test_under_auto_the_host_imports_the_wrapper_whatever_fails(world: World, st
 def test_under_require_no_unpatched_kernel_comes_through(world: World, step: str) -> None:
     done = world.run(script(step), AITERFIX="require")
     outcome, _, held = json.loads(done.stdout.splitlines()[-1])
+    if outcome[0].startswith("install:"):
+        return  # the program was told that there is no hook, and ends there unless it wants otherwise
     if outcome[-1].startswith("import:"):
         assert held is None or "(column < max_model_len)" in held
     else:

@@ -71,7 +71,7 @@ def install_hook(*, mode: str | None = None) -> Hook:
     if mode not in (None, "auto", "require"):
         raise UsageError(f"install_hook: mode {mode!r} is unknown", remedy="Give 'auto' or 'require'.")
     wanted = None if mode is None else Mode(mode)
-    finder = start("call")
+    finder = _start("call")
     hook = Hook(finder, wanted if finder is not None else None)
     if finder is None:
         return hook
@@ -95,8 +95,18 @@ def enter(way: str) -> None:
     Raises:
         UnpatchedKernelError: see `install_hook`.
     """
-    if start(way) is not None:
+    if _start(way) is not None:
         _catch_up()
+
+
+def _start(way: str) -> Finder | None:
+    try:
+        return start(way)
+    except Exception as error:
+        if ledger.strict():
+            raise
+        ledger.last_resort("this process", error)
+        return None
 
 
 def _catch_up() -> None:

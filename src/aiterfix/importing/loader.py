@@ -298,23 +298,21 @@ class WatchingLoader:
             self.inner.exec_module(module)
         finally:
             WatchingLoader._depth -= 1
-            self._look_after(module)
+            try:
+                self._look_after(module)
+            except Exception as error:
+                if ledger.strict():
+                    raise
+                ledger.last_resort(module.__name__, error)
 
     def _look_after(self, module: ModuleType) -> None:
-        try:
-            from aiterfix.importing.late import look_after
+        from aiterfix.importing.late import look_after
 
-            ledger.folders()
-            # Of another type it is one that is executed later (`importlib.util.LazyLoader`): looking would do that.
-            if type(module) is ModuleType:
-                look_after(module, self.fixes)
-            ledger.announce()
-        except ledger.UnpatchedKernelError:
-            raise
-        except Exception as error:
-            if ledger.strict():
-                raise
-            ledger.last_resort(module.__name__, error)
+        ledger.folders()
+        # Of another type it is one that is executed later (`importlib.util.LazyLoader`): looking would do that.
+        if type(module) is ModuleType:
+            look_after(module, self.fixes)
+        ledger.announce()
 
 
 def make(deferred: Deferred) -> PatchingLoader | WatchingLoader:

@@ -62,10 +62,13 @@ class Finder:
             spec = self._ask_others(fullname, path, target)
         finally:
             self._asking.discard(key)
-        if spec is not None and spec.loader is not None:
-            _enclose(spec)
-        elif spec is not None:
-            self.folders[fullname] = ", ".join(spec.submodule_search_locations or ())
+        try:
+            if spec is not None and spec.loader is not None:
+                _enclose(spec)
+            elif spec is not None:
+                self.folders[fullname] = ", ".join(spec.submodule_search_locations or ())
+        except Exception as error:
+            _fail(fullname, error)
         return spec
 
     def _ask_others(
@@ -118,10 +121,7 @@ class Deferred:
         try:
             real = self.real()
         except Exception as error:
-            if os.environ.get("AITERFIX", "").strip().lower() == "require":
-                raise
-            if sys.stderr is not None:
-                sys.stderr.write(f"aiterfix: the import hook failed, {self.name} may run unpatched: {error}\n")
+            _fail(self.name, error)
             real = self.inner
         real.exec_module(module)
 
@@ -158,6 +158,14 @@ def _enclose(spec: "ModuleSpec") -> None:
     outer: Any = spec.loader
     if type(outer) is not Deferred:
         spec.loader = Deferred(spec.name, outer, origin)  # type: ignore[assignment]
+
+
+def _fail(module: str, error: Exception) -> None:
+    """A fault of ours: the host's import goes on as if we were not there, unless `require` is in force."""
+    if os.environ.get("AITERFIX", "").strip().lower() == "require":
+        raise error
+    if sys.stderr is not None:
+        sys.stderr.write(f"aiterfix: the import hook failed for {module}, which may run unpatched: {error}\n")
 
 
 def off() -> bool:

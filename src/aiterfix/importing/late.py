@@ -50,9 +50,9 @@ def look_after(wrapper: ModuleType, fixes: Sequence[Fix]) -> None:
         UnpatchedKernelError: one is unpatched for good, in `require` mode.
     """
     try:
-        names = frozenset(k.name for f in fixes for k in f.kernels)
-        found = kernels_in(wrapper.__dict__, targets().kernels | names)
-        owners = sorted({o for k in found.values() if (o := owner(k)) is not None})
+        names = targets().kernels | {k.name for f in fixes for k in f.kernels}
+        # No reference to a kernel may stay here: it would be found when it is asked who still holds an old one.
+        owners = sorted({o for k in kernels_in(wrapper.__dict__, names).values() if (o := owner(k)) is not None})
         modules = [m for o in owners if o not in ledger.records and (m := sys.modules.get(o)) is not None]
         everything = targets().fixes
     except Exception as error:  # noqa: BLE001 - the wrapper is imported and must stay so

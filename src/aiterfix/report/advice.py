@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from aiterfix.assessment import Assessment
 from aiterfix.installation import Discovery
-from aiterfix.patching import State, StateKind
 from aiterfix.verdict import Verdict
+
+if TYPE_CHECKING:
+    from aiterfix.patching import State
 
 REPORT_IT = "keep (or add) 256 padding columns in the caller, and report the file's digest to the aiterfix project"
 
@@ -45,20 +48,22 @@ def next_step(discovery: Discovery, assessments: Sequence[Assessment], verdict: 
             return "unset the variable so that the source is compiled, or keep 256 padding columns in the caller"
         if discovery.doubts and not any(a.source_verdict is Verdict.UNKNOWN for a in assessments):
             return "look at what could not be read (below), or name one installation with --path"
+        if assessments and all(a.installation.shadowed for a in assessments):
+            return "remove what shadows aiter (passed over, below), or name one installation with --path"
         return REPORT_IT
     if verdict is Verdict.VULNERABLE:
         return f"aiterfix apply{arguments}"
     return "nothing"
 
 
-def patch_line(state: State) -> str:
+def patch_line(patch: State | None) -> str:
     """One line on what aiterfix itself has done to an installation; empty for nothing."""
-    if state.kind is StateKind.NONE:
+    if patch is None or patch.kind.value == "none":
         return ""
-    if state.kind is StateKind.APPLIED:
-        applied = state.annotations.get("aiterfix", "")
+    if patch.kind.value == "applied":
+        applied = patch.annotations.get("aiterfix", "")
         by = f"by aiterfix {applied}" if applied else "by aiterfix"
-        return f"patched on disk {by}; originals in {state.state_dir}; undo with `aiterfix revert`"
-    if state.kind is StateKind.INTERRUPTED:
-        return f"an interrupted run left something behind: {state.detail} (run `aiterfix apply` or `aiterfix revert`)"
-    return f"{state.kind.value}: {state.detail}"
+        return f"patched on disk {by}; originals in {patch.state_dir}; undo with `aiterfix revert`"
+    if patch.kind.value == "interrupted":
+        return f"an interrupted run left something behind: {patch.detail} (run `aiterfix apply` or `aiterfix revert`)"
+    return f"{patch.kind.value}: {patch.detail}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from tests.importing.world import BASE, GLUON, WRAPPER, World
 
 # Every step of the hook, from the finder's first call to the line in the log.

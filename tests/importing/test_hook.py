@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
 from tests.importing.world import BASE, GLUON, OLD_WRAPPER, SOURCE, STAGE1, UNGUARDED, WRAPPER, World
 
 TRIES = """

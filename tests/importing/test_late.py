@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from tests.importing.world import BASE, GLUON, OLD_WRAPPER, STAGE1, WRAPPER, World, build
 
 BOUND = "(column < max_model_len)"

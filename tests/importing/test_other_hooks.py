@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.importing.world import BASE, GLUON, WRAPPER, World
 
 # As pytest's assertion rewriting: finder and loader in one; reads the file and compiles it by itself.

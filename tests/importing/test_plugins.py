@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tests.importing.hosts import SGLANG, VLLM
 from tests.importing.world import GLUON, WRAPPER, World
 

@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.importing.world import WRAPPER, World
 
 from aiterfix.errors import UsageError
 from aiterfix.importing.run import DIRECTORY, child_environment
 from aiterfix.importing.settings import Mode
+from tests.importing.world import WRAPPER, World
 
 WAYS = "import aiterfix; print(aiterfix.status().ways)"
 BOUND = "(column < max_model_len)"

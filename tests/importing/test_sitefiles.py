@@ -12,13 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.importing.world import SOURCE, WRAPPER, build
 
 from aiterfix.cli import main
 from aiterfix.errors import AiterfixError, EnvironmentProblem
 from aiterfix.importing import sitefiles
 from aiterfix.importing.sitefiles import PTH_NAME, START_NAME, Site, disable, enable, find_site, look
 from aiterfix.patching import fsops
+from tests.importing.world import SOURCE, WRAPPER, build
 
 OTHER_ROWS = b'aiterfix/__init__.py,sha256=abc,1\r\n"with, comma.py",,\r\n../../../bin/aiterfix,sha256=xyz,2\r\n'
 

@@ -67,7 +67,7 @@ class Finder:
                 _enclose(spec)
             elif spec is not None:
                 self.folders[fullname] = ", ".join(spec.submodule_search_locations or ())
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - see _fail
             _fail(fullname, error)
         return spec
 
@@ -120,7 +120,7 @@ class Deferred:
         """
         try:
             real = self.real()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - see _fail
             _fail(self.name, error)
             real = self.inner
         real.exec_module(module)

@@ -29,7 +29,12 @@ def site(tmp_path: Path) -> Site:
     environment = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
     packages = next(environment.glob("lib/python*/site-packages"))
-    (packages / "_aiterfix.pth").write_text(f"{SOURCE}\n")
+    folders = [SOURCE]
+    if sys.version_info < (3, 11):
+        import tomli
+
+        folders.append(Path(tomli.__file__).parents[1])
+    (packages / "_aiterfix.pth").write_text("".join(f"{f}\n" for f in folders))
     info = packages / "aiterfix-0.1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: aiterfix\nVersion: 0.1.0\n")

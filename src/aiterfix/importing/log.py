@@ -41,8 +41,8 @@ def _emit(level: int, message: str, error: BaseException | None) -> None:
     if not target.isEnabledFor(level):
         return
     information = (type(error), error, error.__traceback__) if error is not None else None
-    text = message if target is logger else f"aiterfix: {message}"
-    record = logger.makeRecord(logger.name, level, __file__, 0, text, (), information, "emit")
+    # Hosts show the file's name, not the logger's: let that say who speaks.
+    record = logger.makeRecord(logger.name, level, "aiterfix", 0, message, (), information)
     target.handle(record)
 
 

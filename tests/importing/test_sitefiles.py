@@ -10,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,6 +43,15 @@ def site(tmp_path: Path) -> Site:
     own = b"aiterfix-0.1.0.dist-info/METADATA,,\r\naiterfix-0.1.0.dist-info/INSTALLER,,\r\n"
     (info / "RECORD").write_bytes(OTHER_ROWS + own + b"aiterfix-0.1.0.dist-info/RECORD,,\r\n")
     return find_site(environment / "bin" / "python")
+
+
+def valid(text: str) -> Any:
+    """The one object that a command printed, held to the package's schema."""
+    jsonschema = pytest.importorskip("jsonschema")
+    body = json.loads(text)
+    schema = Path(sitefiles.__file__).parents[1] / "schemas" / "hook.json"
+    jsonschema.Draft202012Validator(json.loads(schema.read_text())).validate(body)
+    return body
 
 
 def ask(site: Site, script: str, **environment: str) -> str:
@@ -218,10 +228,13 @@ def test_the_command(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["hook", "enable", *python]) == 0
     assert "wrote" in capsys.readouterr().out
     assert main(["hook", "status", "--json", *python]) == 0
-    body = json.loads(capsys.readouterr().out)
+    body = valid(capsys.readouterr().out)
     assert (body["schema_version"], body["enabled"], body["listed_in_record"]) == (1, True, True)
     assert main(["hook", "disable", *python]) == 0
     assert main(["hook", "enable", "--pid", "1"]) == 2
+    capsys.readouterr()
+    assert main(["hook", "status", "--json", "--python", "/bin/true"]) == 4
+    assert valid(capsys.readouterr().out)["error"]["code"] == "environment"
 
 
 def test_another_process_is_told_of_honestly(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
@@ -234,7 +247,8 @@ def test_another_process_is_told_of_honestly(site: Site, capsys: pytest.CaptureF
         assert child.stdout is not None
         child.stdout.readline()
         assert main(["hook", "status", "--json", "--pid", str(child.pid)]) == 3
-        body = json.loads(capsys.readouterr().out)
+        body = valid(capsys.readouterr().out)
+        assert body["command"] == "hook"
         assert body["started_by_run"] is True
         assert body["variables"]["AITERFIX"] == "require"
         assert body["patched"] is None

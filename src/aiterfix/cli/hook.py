@@ -83,7 +83,7 @@ def _process(options: argparse.Namespace) -> int:
         body: dict[str, Any] = {
             "action": "status",
             "pid": facts.pid,
-            "command": list(facts.command),
+            "command_line": list(facts.command),
             "python": str(facts.interpreter),
             "variables": dict(facts.variables),
             "started_by_run": facts.started_by_run,

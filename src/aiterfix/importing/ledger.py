@@ -185,7 +185,7 @@ def announce() -> None:
     from aiterfix._version import __version__
 
     what = "; ".join(
-        f"{r.module} ({r.sites} {'store' if r.sites == 1 else 'stores'} bounded{' after its import' if r.late else ''}, "
+        f"{r.module} ({r.sites} store{'' if r.sites == 1 else 's'} bounded{' after its import' if r.late else ''}, "
         f"{r.before[:12]} -> {r.after[:12]})"
         for r in fresh
     )

@@ -56,7 +56,9 @@ class PatchingLoader:
     def get_source(self, fullname: str | None = None) -> str | None:
         """The text that was, or would be, imported."""
         if self._text is None and self.decision().text is None:
-            source: str | None = self.inner.get_source(self.name)
+            # `linecache` forgives a loader that answers None, not one that raises.
+            get_source = getattr(self.inner, "get_source", None)
+            source: str | None = get_source(self.name) if get_source is not None else None
             return source
         return self._patched_text()
 

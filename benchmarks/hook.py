@@ -69,7 +69,7 @@ def import_seconds(python: Path, way: str) -> tuple[float, float]:
     """Wall time and processor time that one import of the kernel module takes in a fresh process."""
     script = f"{_STANDIN}\n{_PRELOADED}\nimport aiter.ops.triton.gluon, importlib, time\n"
     if way == "patched":
-        script += "from aiterfix.importing.startup import start; start('pth')\n"
+        script += "from aiterfix.startup import start; start('pth')\n"
     script += f"t, c = time.perf_counter(), time.process_time()\nm = importlib.import_module({_MODULE!r})\n"
     script += "t, c = time.perf_counter() - t, time.process_time() - c\n"
     script += f"assert ('aiterfix' in m.__file__) is {way == 'patched'}; print(t, c)\n"

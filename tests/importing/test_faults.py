@@ -53,8 +53,8 @@ STEPS = [
     "aiterfix.importing.log:_emit",
     "aiterfix.importing.log:emit",
     "aiterfix.importing.settings:read",
-    "aiterfix.importing.startup:_enclose",
-    "aiterfix.importing.startup:standing",
+    "aiterfix.startup:_enclose",
+    "aiterfix.startup:standing",
 ]
 # Only ever called when something else has failed, or when nothing affected is imported yet.
 NOT_REACHED = {

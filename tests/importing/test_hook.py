@@ -479,7 +479,7 @@ print(json.dumps([s.standing, [(m.module, m.state.value, m.reason) for m in s.mo
 
 
 def test_the_start_imports_nothing_but_itself() -> None:
-    """What runs at every interpreter start: three small modules of ours, no other."""
+    """What runs at every interpreter start: two small modules of ours, no other."""
     import subprocess
 
     done = subprocess.run(
@@ -487,10 +487,10 @@ def test_the_start_imports_nothing_but_itself() -> None:
             sys.executable, "-I", "-S", "-c",
             f"import sys; sys.path.append({str(SOURCE)!r}); before = set(sys.modules); import os\n"
             "before |= set(sys.modules)\n"
-            "from aiterfix.importing.startup import start_from_site; start_from_site()\n"
+            "from aiterfix.startup import start_from_site; start_from_site()\n"
             "print(sorted(set(sys.modules) - before))",
         ],
         capture_output=True, text=True, check=True,
         env={k: v for k, v in os.environ.items() if k != "AITERFIX"},
     )  # fmt: skip
-    assert done.stdout.strip() == "['aiterfix', 'aiterfix.importing', 'aiterfix.importing.startup']"
+    assert done.stdout.strip() == "['aiterfix', 'aiterfix.startup']"

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from aiterfix.importing.startup import MODULES, WRAPPERS
 from aiterfix.importing.targets import targets
+from aiterfix.startup import MODULES, WRAPPERS
 
 
 def test_the_finder_knows_the_modules_that_the_fix_files_declare() -> None:

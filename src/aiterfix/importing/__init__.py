@@ -1,6 +1,6 @@
 """Patch ``aiter`` while it is imported, in every process, writing nothing.
 
-    startup   the finder on ``sys.meta_path``: one look-up for every other module; what `.pth`, `run` and plugins
+    ../startup  the finder on ``sys.meta_path``: one look-up for every other module; what `.pth`, `run` and plugins
               start. Imports nothing, so that an interpreter start costs next to nothing
     settings  ``AITERFIX``, ``AITERFIX_LOG``
     targets   patches/*.toml -> which modules, which wrappers

@@ -12,7 +12,7 @@ from aiterfix.importing import ledger, log, settings
 from aiterfix.importing.decision import State
 from aiterfix.importing.ledger import ModuleRecord
 from aiterfix.importing.settings import Mode
-from aiterfix.importing.startup import Finder, standing, start
+from aiterfix.startup import Finder, standing, start
 
 _handles: set[Hook] = set()
 

@@ -11,7 +11,7 @@ from aiterfix.errors import AiterfixError, ExitCode
 from aiterfix.importing import log, settings
 from aiterfix.importing.decision import KEEP_PADDING, Decision, State
 from aiterfix.importing.settings import Mode
-from aiterfix.importing.startup import standing
+from aiterfix.startup import standing
 
 RESTART = (
     "Have the hook stand before anything imports aiter: let vLLM or SGLang load the aiterfix plugin, use "

@@ -12,8 +12,8 @@ from aiterfix.fixes import Fix
 from aiterfix.importing import ledger
 from aiterfix.importing.decision import KEEP_PADDING, Decision, State, decide
 from aiterfix.importing.kernels import comes_from, kernels_in
-from aiterfix.importing.startup import MODULES, Deferred
 from aiterfix.importing.targets import targets
+from aiterfix.startup import MODULES, Deferred
 
 
 class _OwnWayError(Exception):

@@ -24,9 +24,9 @@ from aiterfix.patching.place import digest, require_owner, require_regular, requ
 from aiterfix.patching.record import Listed, RecordEdit, edit, undo
 
 PTH_NAME = "aiterfix-hook.pth"
-PTH_TEXT = b"import aiterfix.importing.startup; aiterfix.importing.startup.start_from_site()\n"
+PTH_TEXT = b"import aiterfix.startup; aiterfix.startup.start_from_site()\n"
 START_NAME = "aiterfix-hook.start"
-START_TEXT = b"aiterfix.importing.startup:start_from_site\n"
+START_TEXT = b"aiterfix.startup:start_from_site\n"
 START_SINCE = (3, 15)
 """PEP 829: from this version on `site` reads ``.start`` files and then passes over the import lines of a
 ``.pth`` of the same name; those are to be ignored altogether from 3.18 on."""

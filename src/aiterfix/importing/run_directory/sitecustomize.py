@@ -25,7 +25,7 @@ def _aiterfix() -> None:
         except BaseException:
             del sys.modules["aiterfix"]
             raise
-    from aiterfix.importing.startup import start
+    from aiterfix.startup import start
 
     start("run")
 

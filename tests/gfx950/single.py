@@ -47,7 +47,7 @@ def code_of(
         workitem_dimensions=0,
         mode=FloatMode(denormals, denormals, True),
     )
-    code = CodeObject("kernel", ("kernel",), descriptor, kernarg, text, 256, 0, "0", 0, b"")
+    code = CodeObject("kernel", ("kernel",), descriptor, kernarg, text, 256, 0, 0, 0, "0", 0, b"")
     code.__dict__["_lines"] = ([], [])
     return code
 

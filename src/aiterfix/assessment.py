@@ -16,7 +16,7 @@ from aiterfix.installation import (
     find_kernel_files,
     find_prebuilt,
 )
-from aiterfix.source.sites import SourceAnalysis, analyse, needles
+from aiterfix.source.sites import SourceAnalysis, analyse, may_define, needles
 from aiterfix.verdict import Verdict, worst
 
 AUTO = "auto"
@@ -102,8 +102,9 @@ def assess(installation: Installation, fixes: Sequence[Fix], kernel: str = ALL) 
         except OSError as error:
             doubts.append(Skipped(path, f"cannot be read: {error.strerror}", True))
             continue
+        if not may_define(text, fixes):
+            continue
         analysis = analyse(text, fixes)
-        # Most files that mention a kernel only call it.
         if analysis.kernels or analysis.problems:
             relative = path.relative_to(installation.root).as_posix()
             files.append(KernelFile(path, relative, text, analysis))
@@ -143,9 +144,11 @@ def overall(discovery: Discovery, assessments: Sequence[Assessment]) -> Verdict:
     Installations that another one shadows do not run, so they do not decide. A search that could not
     look everywhere leaves a doubt, whatever else it found.
     """
-    if discovery.doubts:
+    deciding = [a.verdict for a in assessments if not a.installation.shadowed]
+    if discovery.doubts or (assessments and not deciding):
+        # Where everything is shadowed, import takes something that is not AMD's aiter, or not whole.
         return Verdict.UNKNOWN
-    return worst((a.verdict for a in assessments if not a.installation.shadowed), empty=Verdict.NOT_INSTALLED)
+    return worst(deciding, empty=Verdict.NOT_INSTALLED)
 
 
 _EXIT = {

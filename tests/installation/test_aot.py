@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.trees import amd_package, write
 
 from aiterfix.installation import find_prebuilt
+from tests.trees import amd_package, write
 
 FOLDER = "aiter/ops/triton/configs/paged_mqa_logits/aot"
 VARIABLE = "AITER_ENABLE_AOT_GLUON_PA_MQA_LOGITS"

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from aiterfix.installation import find_path
 from tests.trees import (
     amd_package,
     checkout,
@@ -21,11 +23,13 @@ from tests.trees import (
     write,
 )
 
-from aiterfix.installation import find_path
-
 
 def _dangling_path_line(site: Path) -> None:
     editable_path_line(site, site.parent / "gone/aiter")
+
+
+def _dangling_line_of_another_name(site: Path) -> None:
+    write(site / "_editable_impl_amd_aiter.pth", "/nowhere/src\n")
 
 
 def _dangling_finder(site: Path) -> None:
@@ -125,6 +129,7 @@ def _very_many_files(site: Path) -> None:
 
 DOUBTFUL: list[Callable[[Path], None]] = [
     _dangling_path_line,
+    _dangling_line_of_another_name,
     _dangling_finder,
     _dangling_egg_link,
     _empty_egg_link,
@@ -198,6 +203,7 @@ def _other_projects(site: Path) -> None:
 
 def _own_start_up_hook(site: Path) -> None:
     write(site / "aiterfix.pth", "import aiterfix.patching.startup\n")
+    write(site / "__editable__.aiterfix-0.1.0.pth", "/nowhere/src\n")
     write(site / "aiterfix_hook.pth", "import aiterfix_hook; aiterfix_hook.before('aiter')\n")
 
 
@@ -223,6 +229,13 @@ def test_doubtful(site: Path, layout: Callable[[Path], None]) -> None:
     assert found.installations == ()
     assert found.doubts, "an unforeseen layout must never be silently not installed"
     assert all(item.reason and item.path.is_absolute() for item in found.skipped)
+
+
+@pytest.mark.parametrize("layout", [_claimed_by_metadata, _unforeseen_layout])
+def test_doubtful_package_named_directly(site: Path, layout: Callable[[Path], None]) -> None:
+    layout(site)
+    (doubt,) = find_path(site / "aiter").doubts
+    assert doubt in find_path(site).doubts
 
 
 @pytest.mark.parametrize("layout", CERTAIN)

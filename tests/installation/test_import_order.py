@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from aiterfix.installation import Discovery, Kind, find_path, find_python
 from tests.trees import (
     RealEnvironment,
     amd_package,
@@ -21,8 +23,6 @@ from tests.trees import (
     wheel_install,
     write,
 )
-
-from aiterfix.installation import Discovery, Kind, find_path, find_python
 
 Layout = Callable[[Path, Path], object]
 

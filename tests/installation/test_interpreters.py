@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import os
 import site as site_module
+import subprocess
 import sys
 import time
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-from tests.trees import amd_package, checkout, editable_finder, real_venv, unrelated_package, wheel_install, write
 
 from aiterfix.errors import EnvironmentProblem, ExitCode, UsageError
-from aiterfix.installation import find_python, find_running
+from aiterfix.installation import find_path, find_python, find_running
+from tests.trees import (
+    GLUON_KERNEL,
+    amd_package,
+    checkout,
+    editable_finder,
+    real_venv,
+    unrelated_package,
+    wheel_install,
+    write,
+)
 
 
 @pytest.fixture
@@ -49,7 +59,7 @@ def test_odd_path_entries(path: list[str], tmp_path: Path, monkeypatch: pytest.M
     package = wheel_install(tmp_path)
     monkeypatch.chdir(tmp_path)
     odd: list[object] = ["", "", "\0", tmp_path, b"x", None, "/no/such/place", "__editable__.x.finder.__path_hook__"]
-    path += odd
+    path += odd  # type: ignore[arg-type]
     assert [item.package for item in find_running().installations] == [package]
 
 
@@ -66,6 +76,33 @@ def test_finder_counts_once_it_is_loaded(path: list[str], tmp_path: Path, monkey
     )
     monkeypatch.setitem(sys.modules, finder.stem, ModuleType(finder.stem))
     assert [item.package for item in find_running().installations] == [package]
+
+
+def test_loaded_finder_counts_wherever_it_stands(
+    path: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # sitecustomize may have called site.addsitedir for a folder that `site` itself does not name.
+    package = checkout(tmp_path / "clone")
+    finder = editable_finder(tmp_path / "plain", package)
+    path.append(str(tmp_path / "plain"))
+    monkeypatch.setattr(site_module, "getsitepackages", lambda: [str(tmp_path / "other")])
+    monkeypatch.setitem(sys.modules, finder.stem, ModuleType(finder.stem))
+    found = find_running()
+    assert [(item.package, item.version) for item in found.installations] == [(package, "0.1.20")]
+    assert found.doubts == ()
+
+
+def test_current_folder_that_is_gone(path: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = wheel_install(tmp_path / "site")
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    path += ["", "relative", str(tmp_path / "site")]
+    assert [item.package for item in find_running().installations] == [package]
+    with pytest.raises(UsageError):
+        find_path(Path("x"))
+    with pytest.raises(UsageError):
+        find_python(Path("x"))
 
 
 @pytest.mark.parametrize("on_path", [True, False])
@@ -88,7 +125,7 @@ def test_stand_ins_for_the_module_are_ignored(
 ) -> None:
     package = wheel_install(tmp_path)
     path.append(str(tmp_path))
-    monkeypatch.setitem(sys.modules, "aiter", stand_in)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "aiter", stand_in)
     assert [item.package for item in find_running().installations] == [package]
 
 
@@ -138,8 +175,8 @@ def test_interpreter_that_does_not_answer(tmp_path: Path, text: str) -> None:
 
 def test_interpreter_that_hangs_is_ended_with_its_children(tmp_path: Path) -> None:
     started = time.monotonic()
-    with pytest.raises(EnvironmentProblem, match=r"within 0\.3 s"):
-        find_python(script(tmp_path, f"sleep 50 & echo $! > {tmp_path}/child; wait"), timeout=0.3)
+    with pytest.raises(EnvironmentProblem, match=r"within 2 s"):
+        find_python(script(tmp_path, f"sleep 50 & echo $! > {tmp_path}/child; wait"), timeout=2)
     assert time.monotonic() - started < 20
     child = int((tmp_path / "child").read_text())
     deadline = time.monotonic() + 10
@@ -168,3 +205,26 @@ def test_what_is_no_interpreter_is_a_usage_error(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "nothing", plain):
         with pytest.raises(UsageError):
             find_python(path)
+
+
+def test_search_of_the_running_interpreter_stays_light(tmp_path: Path) -> None:
+    """Start-up cost is in the imports: what the search does itself takes a few milliseconds."""
+    package = amd_package(tmp_path)
+    heavy = ("torch", "triton", "numpy", "aiter", "json", "email", "csv", "zipfile", "subprocess", "importlib.metadata")
+    code = (
+        "import sys; before = set(sys.modules)\n"
+        "from aiterfix.installation import find_kernel_files, find_running\n"
+        "first = find_running().installations[0]\n"
+        f"assert find_kernel_files(first.package, [{GLUON_KERNEL!r}]).files\n"
+        f"print(first.package, sorted((set(sys.modules) - before) & set({heavy!r})))\n"
+    )
+    source = Path(find_running.__code__.co_filename).parents[2]
+    path = os.pathsep.join([str(source), str(tmp_path)])
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert done.stdout == f"{package} []\n"

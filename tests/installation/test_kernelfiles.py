@@ -7,9 +7,9 @@ import socket
 from pathlib import Path
 
 import pytest
-from tests.trees import GLUON_KERNEL, GLUON_MODULE, KERNEL_SOURCE, amd_package, write
 
 from aiterfix.installation import KernelSearch, find_kernel_files
+from tests.trees import GLUON_KERNEL, GLUON_MODULE, KERNEL_SOURCE, amd_package, write
 
 NEEDLES = ("_deepgemm_fp8_paged_mqa_logits", GLUON_KERNEL, "_another_kernel")
 

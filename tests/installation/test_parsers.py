@@ -96,11 +96,11 @@ def test_finder_calls_of_the_exact_mode() -> None:
 
 
 def test_path_file() -> None:
-    lines = b"# comment\r\n/a b/c \r\nimport one; one.install()\n\nimport two, three.four\n  \n\xe9/x\nimportant/d\n/nul\0\n"
+    lines = b"# comment\r\n/a b/c \r\nimport one; one.install()\n\nimport two, a.b\n  \n\xe9/x\nimportant/d\n/nul\0\n"
     found = parse_pth(b"\xef\xbb\xbf" + lines)
     assert found.paths == ("/a b/c", "\udce9/x", "important/d")
-    assert found.modules == ("one", "two", "three.four")
-    assert found.inline == b"import one; one.install()\nimport two, three.four"
+    assert found.modules == ("one", "two", "a.b")
+    assert found.inline == b"import one; one.install()\nimport two, a.b"
 
 
 def test_start_file() -> None:

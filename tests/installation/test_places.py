@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+
+from aiterfix.errors import UsageError
+from aiterfix.installation import Kind, find_path, survey
+from aiterfix.installation.survey import survey as walk
+from aiterfix.installation.view import View
 from tests.trees import (
     COMMIT,
     amd_package,
@@ -18,11 +23,6 @@ from tests.trees import (
     wheel_install,
     write,
 )
-
-from aiterfix.errors import UsageError
-from aiterfix.installation import Kind, find_path, survey
-from aiterfix.installation.survey import survey as walk
-from aiterfix.installation.view import View
 
 
 def test_site_packages_prefix_and_package_name_the_same_wheel(tmp_path: Path) -> None:
@@ -296,3 +296,54 @@ def test_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = wheel_install(fake_venv(tmp_path))
     monkeypatch.chdir(tmp_path)
     assert [item.package for item in find_path(Path(os.curdir)).installations] == [package]
+
+
+def test_folder_inside_the_package_is_no_clean_bill(tmp_path: Path) -> None:
+    package = wheel_install(tmp_path)
+    found = find_path(package / "ops/triton/gluon")
+    assert found.installations == ()
+    assert str(package) in found.doubts[0].reason
+
+
+def test_image_environment_knows_more_than_the_tree_alone(image: Path) -> None:
+    site = image / "opt/venv/lib/python3.12/site-packages"
+    wheel = wheel_install(site)
+    clone = checkout(image / "app/aiter")
+    write(site / "clone.pth", "/app/aiter\n")
+    found = find_path(image)
+    assert [(item.package, item.kind, item.shadowed) for item in found.installations] == [
+        (wheel, Kind.WHEEL, False),
+        (clone, Kind.EDITABLE, True),
+    ]
+
+
+def test_links_called_aiter_end(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/aiter").symlink_to(tmp_path)
+    (tmp_path / "b").mkdir()
+    package = amd_package(tmp_path / "real", name="source")
+    (tmp_path / "b/aiter").symlink_to(package)
+    assert [item.package for item in find_path(tmp_path).installations] == [package]
+
+
+def test_images_below_a_folder_keep_to_themselves(image: Path, tmp_path: Path) -> None:
+    host = checkout(tmp_path / "clones/one")
+    inside = checkout(image / str(host.parent).lstrip("/"))
+    site = image / "opt/venv/lib/python3.12/site-packages"
+    site.mkdir(parents=True)
+    editable_path_line(site, host.parent)
+    found = {item.package: (item.kind, item.image_root) for item in find_path(tmp_path).installations}
+    assert found == {host: (Kind.CHECKOUT, None), inside: (Kind.EDITABLE, image)}
+
+
+def test_stores_of_installers_are_not_environments(image: Path) -> None:
+    wheel_install(image / "root/.cache/uv/archive-v0/x")
+    wheel_install(image / "opt/conda/pkgs/amd-aiter-0.1.20/lib/python3.12/site-packages")
+    (image / "opt/conda/conda-meta").mkdir()
+    assert find_path(image).installations == ()
+
+
+def test_weights_are_no_path_files(tmp_path: Path) -> None:
+    write(tmp_path / "model.pth", b"PK\x03\x04\0import x\n/\xff\n" * 99)
+    package = wheel_install(fake_venv(tmp_path / "venv"))
+    assert [item.package for item in find_path(tmp_path).installations] == [package]

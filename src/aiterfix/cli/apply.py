@@ -17,8 +17,9 @@ from aiterfix.patching import apply as write_changes
 from aiterfix.patching import recover as recover_place
 from aiterfix.places import place_of
 from aiterfix.planning import Change, plan
+from aiterfix.report.advice import meaning
 from aiterfix.report.facts import installation_facts
-from aiterfix.report.text import heading, meaning, shown
+from aiterfix.report.text import heading, shown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,16 +3,19 @@
 Nothing here imports ``aiter`` (that would import torch, probe the GPU and may start compiling C++), executes a finder,
 a ``.pth`` line or a ``_version.py``, or starts a process for the running interpreter.
 
-    find_running()      this interpreter          \\
-    find_python(exe)    another one, asked for its path  >  Discovery: installations, skipped, searched
-    find_path(folder)   a folder on disk          /
-    find_kernel_files(package, names)   files that mention a kernel
-    find_prebuilt(package, folder, variable)   AOT code objects
+    find_running()     this interpreter, as it would import aiter or has
+    find_python(exe)   another one, asked for its path
+    find_path(folder)  an environment, a prefix, an image, a checkout, the package itself
+    find_kernel_files(package, names)          files that mention a kernel
+    find_prebuilt(package, folder, variable)   prebuilt (AOT) code objects
 
 ``Discovery.doubts`` is what keeps a search from being complete: with doubts and no installation the answer is
-"unknown", not "not installed". The way from the path to the answer is ``search`` (import order) over ``listing`` (one
-folder), with ``editable`` and ``metadata`` as parsers, ``recognise`` telling AMD's package from others by contents, and
-``view`` keeping an image's absolute paths inside the image.
+"unknown", not "not installed".
+
+``search`` walks an import path in import's order over ``listing`` (what one folder holds) and ``pointers`` (what in it
+leads elsewhere); ``editable``, ``metadata`` and ``gitcommit`` are parsers; ``recognise`` tells AMD's package from
+others by its contents and ``describe`` states the facts about it. ``places`` and ``survey`` turn a folder of any make
+into import paths; ``view`` keeps an image's absolute paths inside the image.
 """
 
 from aiterfix.installation.aot import PrebuiltCodeObjects, find_prebuilt

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 MENTIONS_AITER = re.compile(rb"(?<![\w.])(?:amd[-_.])?aiter(?!\w)")
+_NAMED_AITER = re.compile(r"(?<![a-z])aiter(?![a-z])")
 _IMPORTED = re.compile(r"\bimport\s+([\w.]+(?:\s*,\s*[\w.]+)*)")
 _MODULE = re.compile(r"\w+(?:\.\w+)*")
 
@@ -39,6 +40,11 @@ class Redirections:
     def concerns(self, name: str) -> bool:
         """Whether ``name`` or a part of it is redirected."""
         return any(key == name or key.startswith(name + ".") for key in (*self.packages, *self.namespaces))
+
+
+def named_aiter(name: str) -> bool:
+    """Whether a file or module name has the word: ``__editable___amd_aiter_0_1_finder``, not ``aiterfix``."""
+    return _NAMED_AITER.search(name.lower()) is not None
 
 
 def parse_pth(data: bytes) -> PathFile:

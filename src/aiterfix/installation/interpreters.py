@@ -11,10 +11,12 @@ from types import ModuleType
 from typing import NamedTuple
 
 from aiterfix.errors import EnvironmentProblem, UsageError
+from aiterfix.installation.describe import describe
 from aiterfix.installation.listing import list_folder
-from aiterfix.installation.search import PathEntry, Search, describe
+from aiterfix.installation.pointers import PathEntry
+from aiterfix.installation.search import Search
 from aiterfix.installation.target import Discovery
-from aiterfix.installation.view import View, is_file, is_folder
+from aiterfix.installation.view import View, absolute, is_file, is_folder
 
 _MARK = "aiterfix-answer:"
 _LONGEST_WHY = 300  # characters
@@ -85,7 +87,8 @@ def _search(path: Sequence[str], folders: Collection[str], modules: Collection[s
         active=frozenset(modules),
         site_folders=[Path(folder) for folder in folders] or None,
     )
-    return search.run(PathEntry(Path(entry or os.curdir).absolute(), origin) for entry in path if "\0" not in entry)
+    places = (absolute(Path(entry or os.curdir)) for entry in path if "\0" not in entry)
+    return search.run(PathEntry(place, origin) for place in places if place is not None)
 
 
 def _site_folders(site: ModuleType | None) -> list[str]:
@@ -134,13 +137,14 @@ def _ask(python: Path, timeout: float) -> _Answer:
         raise UsageError(
             f"{python} is a folder, not an interpreter", remedy=f"give --path {python}, or the python inside it"
         )
-    if not is_file(python) or not os.access(python, os.X_OK):
+    executable = absolute(python)
+    if executable is None or not is_file(python) or not os.access(python, os.X_OK):
         raise UsageError(f"{python} is not an executable file", remedy="give the path of a Python interpreter")
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}  # asking must not write into the inspected tree
     import signal
     import subprocess  # 4 ms that the running interpreter's own search need not pay
 
-    command = [os.fspath(python.absolute()), "-c", _QUESTION]
+    command = [os.fspath(executable), "-c", _QUESTION]
     try:
         process = subprocess.Popen(
             command,

@@ -7,13 +7,15 @@ import re
 from pathlib import Path
 
 from aiterfix.errors import UsageError
+from aiterfix.installation.describe import describe, not_amd
 from aiterfix.installation.listing import list_folder
 from aiterfix.installation.metadata import read_bytes
+from aiterfix.installation.pointers import PathEntry
 from aiterfix.installation.recognise import Nature, recognise
-from aiterfix.installation.search import PathEntry, Search, describe, merge
+from aiterfix.installation.search import Search, merge
 from aiterfix.installation.survey import survey
 from aiterfix.installation.target import Discovery, Skipped
-from aiterfix.installation.view import View, image_root_above, is_file, is_folder, looks_like_root
+from aiterfix.installation.view import View, absolute, image_root_above, is_file, is_folder, looks_like_root
 
 _SITE_NAMES = ("site-packages", "dist-packages")
 _LIBRARY = re.compile(r"(?:python|pypy)3(?:\.\d+t?)?")
@@ -29,10 +31,11 @@ def find_path(path: Path) -> Discovery:
     Raises:
         UsageError: nothing is there.
     """
-    path = path.absolute()
+    given = path
+    path = absolute(given) or given
     if not os.path.lexists(path):
         raise UsageError(
-            f"{path} does not exist", remedy="give a site-packages, a prefix, a checkout or the package folder"
+            f"{given} does not exist", remedy="give a site-packages, a prefix, a checkout or the package folder"
         )
     view = View(image_root_above(path))
     if not is_folder(view.settle(path)):
@@ -136,15 +139,15 @@ def _is_path_entry(path: Path) -> bool:
     if listing.folder is not None:
         # A folder `aiter` that holds a checkout is not the package: what is below must be surveyed.
         return listing.regular or is_folder(listing.folder / "ops") or not is_folder(listing.folder / "aiter")
-    return bool(listing.metadata or listing.path_files or listing.egg_links or listing.broken_link)
+    # .pth files alone say nothing: trained weights have the same suffix.
+    return bool(listing.metadata or listing.egg_links or listing.broken_link)
 
 
 def _package(path: Path, view: View) -> Discovery:
     judged = recognise(path, view)
-    if judged.nature is not Nature.AMD:
-        doubt = judged.nature is Nature.DOUBTFUL
-        return Discovery((), (Skipped(path, judged.reason, doubt),), (path,))
     listing = list_folder(path.parent, view)
+    if judged.nature is not Nature.AMD:
+        return Discovery((), (not_amd(path, judged, listing),), (path,))
     found = describe(path, listing, None, view, found_by=f"--path {path}", shadowed=False)
     return Discovery((found,), (), (path.parent,))
 
@@ -172,13 +175,20 @@ def _everywhere(path: Path, view: View) -> Discovery:
         base = {} if home is None else prefix_folders_by_version(home, view)
         groups.append(folders + base.get(folders[0].parent.name, []))
     discoveries = [_environment(group, view, f"site folder below {path}") for group in groups]
-    # An environment that points to a tree says more about it than the tree alone: environments come first.
-    discoveries += [
-        _environment([tree], view, "a source tree that no site folder points to") for tree in found.source_trees
-    ]
-    whole = merge(discoveries)
-    return Discovery(
-        whole.installations,
-        tuple(dict.fromkeys((*whole.skipped, *found.skipped))),
-        tuple(dict.fromkeys((*whole.searched, path))),
-    )
+    if list_folder(path, view).path_files:
+        discoveries.append(_environment([path], view, f"--path {path}"))
+    # An environment that points to a tree says more about it than the tree alone does.
+    known = {os.path.realpath(item.package) for discovery in discoveries for item in discovery.installations}
+    for tree in found.source_trees:
+        if os.path.realpath(view.settle(tree / "aiter")) not in known:
+            discoveries.append(_environment([tree], view, "a source tree that no site folder points to"))
+    discoveries += [_everywhere(image, View(image)) for image in found.images]
+    discoveries.append(Discovery((), (*found.skipped, *_inside_a_package(path)), (path,)))
+    return merge(discoveries)
+
+
+def _inside_a_package(path: Path) -> tuple[Skipped, ...]:
+    for folder in path.parents:
+        if folder.name == "aiter" and is_folder(folder / "ops"):
+            return (Skipped(path, f"lies inside the package {folder}: name that instead", True),)
+    return ()

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aiterfix.installation.target import Skipped
-from aiterfix.installation.view import View
+from aiterfix.installation.view import View, is_file, is_folder, looks_like_root
 
 MOST_FOLDERS = 60_000
 """A ROCm image has some 40,000 folders outside its site folders; listing them takes about a second."""
 # Kernel file systems and other machines' files: /proc/*/root and /sys would lead the walk round in circles.
 _NOT_AT_TOP = frozenset({"proc", "sys", "dev", "run", "boot", "lost+found"})
-_NEVER = frozenset({"__pycache__", ".git", "node_modules", ".hg", ".svn"})
+# Installers keep unpacked packages in ~/.cache; nothing imports them there.
+_NEVER = frozenset({"__pycache__", ".git", "node_modules", ".hg", ".svn", ".cache"})
 
 
 class Survey(NamedTuple):
@@ -27,6 +28,8 @@ class Survey(NamedTuple):
     site_folders: tuple[Path, ...]
     source_trees: tuple[Path, ...]
     """Folders outside site folders that hold a package ``aiter``."""
+    images: tuple[Path, ...]
+    """Root file systems below the top, not entered."""
     skipped: tuple[Skipped, ...]
 
 
@@ -40,6 +43,7 @@ def survey(top: Path, view: View, *, most_folders: int = MOST_FOLDERS) -> Survey
     """
     sites: list[Path] = []
     trees: list[Path] = []
+    images: list[Path] = []
     skipped: list[Skipped] = []
     pending: deque[str] = deque([os.fspath(top)])
     at_root = view.image_root == top or top == Path(top.anchor)
@@ -55,21 +59,28 @@ def survey(top: Path, view: View, *, most_folders: int = MOST_FOLDERS) -> Survey
             break
         try:
             with os.scandir(folder) as entries:
-                below = [entry.name for entry in entries if entry.name not in _NEVER and _to_enter(entry)]
+                links = {
+                    entry.name: entry.is_symlink() for entry in entries if entry.name not in _NEVER and _to_enter(entry)
+                }
         except OSError as error:
             skipped.append(Skipped(Path(folder), f"cannot be listed: {error.strerror or error}", True))
             continue
-        for name in sorted(below):
+        if "usr" in links and folder != os.fspath(top) and looks_like_root(Path(folder)):
+            images.append(Path(folder))
+            continue
+        if "conda-meta" in links:
+            links.pop("pkgs", None)  # conda's store of unpacked packages, hard-linked into its environments
+        for name in sorted(links):
             if count == 1 and at_root and name in _NOT_AT_TOP:
                 continue
             place = os.path.join(folder, name)  # noqa: PTH118 - tens of thousands of them
             if name in ("site-packages", "dist-packages"):
                 sites.append(Path(place))
-            elif name == "aiter" and _package_like(place):
+            elif name == "aiter" and _package_like(view.settle(Path(place))):
                 trees.append(Path(folder))
-            else:
+            elif not links[name]:
                 pending.append(place)
-    return Survey(tuple(sites), tuple(trees), tuple(skipped))
+    return Survey(tuple(sites), tuple(trees), tuple(images), tuple(skipped))
 
 
 def _to_enter(entry: os.DirEntry[str]) -> bool:
@@ -79,7 +90,6 @@ def _to_enter(entry: os.DirEntry[str]) -> bool:
     return entry.name == "aiter" and entry.is_symlink()
 
 
-def _package_like(place: str) -> bool:
+def _package_like(place: Path) -> bool:
     """The package itself, not a checkout or other folder that is called like it."""
-    join = os.path.join  # tens of thousands of calls
-    return os.path.isfile(join(place, "__init__.py")) or os.path.isdir(join(place, "ops", "triton"))  # noqa: PTH112, PTH113
+    return is_file(place / "__init__.py") or is_folder(place / "ops" / "triton")

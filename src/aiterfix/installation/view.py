@@ -75,6 +75,14 @@ def exists(path: Path) -> bool:
     return os.path.exists(path)  # noqa: PTH110
 
 
+def absolute(path: Path) -> Path | None:
+    """``Path.absolute``; None for a relative path while the current folder has been removed."""
+    try:
+        return path.absolute()
+    except FileNotFoundError:
+        return None
+
+
 def image_root_above(path: Path) -> Path | None:
     """The root file system of an image that ``path`` lies in (or is), by its usual top-level folders.
 

@@ -5,9 +5,18 @@ kernels. Where things are written, in which order, and why each point of failure
 docs/on-disk.md.
 """
 
-from aiterfix.patching.disk import Applied, Recovered, Reverted, apply, recover, revert
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from aiterfix.patching.place import FileChange, Place
 from aiterfix.patching.state import Content, FileState, State, StateKind, state
+
+if TYPE_CHECKING:
+    from aiterfix.patching.disk import Applied, Recovered, Reverted, apply, recover, revert
+
+_FROM_DISK = ("Applied", "Recovered", "Reverted", "apply", "recover", "revert")
 
 __all__ = [
     "Applied",
@@ -24,3 +33,10 @@ __all__ = [
     "revert",
     "state",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load what writes when it is asked for: `check` only reads the state."""
+    if name in _FROM_DISK:
+        return getattr(importlib.import_module("aiterfix.patching.disk"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

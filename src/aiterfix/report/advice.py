@@ -45,6 +45,8 @@ def next_step(discovery: Discovery, assessments: Sequence[Assessment], verdict: 
             return "unset the variable so that the source is compiled, or keep 256 padding columns in the caller"
         if discovery.doubts and not any(a.source_verdict is Verdict.UNKNOWN for a in assessments):
             return "look at what could not be read (below), or name one installation with --path"
+        if assessments and all(a.installation.shadowed for a in assessments):
+            return "remove what shadows aiter (passed over, below), or name one installation with --path"
         return REPORT_IT
     if verdict is Verdict.VULNERABLE:
         return f"aiterfix apply{arguments}"

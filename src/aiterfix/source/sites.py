@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -138,6 +139,19 @@ def needles(fixes: Sequence[Fix]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(words))
 
 
+def may_define(text: bytes, fixes: Sequence[Fix]) -> bool:
+    """Whether a text can define a declared kernel, or one that looks like it; most files that name one only call it.
+
+    Cheap and never wrongly False: a definition needs ``def NAME``, a binding ``NAME =`` (or ``:=``, or ``as NAME``).
+    """
+    names = b"|".join(k.name.encode() for f in fixes for k in f.kernels)
+    outputs = {k.output.encode() for f in fixes for k in f.kernels}
+    if any(o in text for o in outputs):
+        return True
+    binding = rb"\bdef[\s\\]+(?:%b)\b|\b(?:%b)[\s\\)]*(?::[^=\n]*)?:?=(?!=)|\bas[\s\\]+(?:%b)\b" % (names, names, names)
+    return re.search(binding, text) is not None
+
+
 def analyse(text: bytes, fixes: Sequence[Fix]) -> SourceAnalysis:
     """Find and judge every store to the output of every declared kernel.
 
@@ -169,7 +183,7 @@ def analyse(text: bytes, fixes: Sequence[Fix]) -> SourceAnalysis:
         elif isinstance(function, ast.FunctionDef) and _looks_like_kernel(function, specs.values()):
             message = "an undeclared kernel with the output, bound and stride parameters of a declared one"
             problems.append(Problem("undeclared-kernel", message, function.lineno, function.name))
-    problems += _rebindings(tree, set(seen), walrus)
+    problems += _rebindings(tree, set(specs), walrus)
     return SourceAnalysis(digest, tuple(kernels), tuple(problems), tree)
 
 
@@ -201,15 +215,20 @@ def _functions(tree: ast.Module | ast.stmt) -> Iterator[ast.FunctionDef | ast.As
 
 
 def _rebindings(tree: ast.Module, names: set[str], walrus: bool) -> list[Problem]:
-    """A kernel's name bound to something else at module level: what runs is not what was judged."""
+    """A kernel's name bound at module level to something else than a function: what runs is not what is judged.
+
+    Imports are no bindings of this kind: the file imported from is judged where it stands.
+    """
     problems = []
     for statement in tree.body:
-        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)):
             continue
         defined = {f.name for f in _functions(statement)}
-        for name in bound_names(statement, walrus=walrus):
-            if name in names and name not in defined:
-                problems.append(Problem("rebound", "its name is bound to something else here", statement.lineno, name))
+        imported = {(a.asname or a.name) for n in ast.walk(statement) if isinstance(n, ast.ImportFrom) for a in n.names}
+        for name in sorted(set(bound_names(statement, walrus=walrus)) & names - defined - imported):
+            problems.append(
+                Problem("rebound", "its name is bound to something that is no definition", statement.lineno, name)
+            )
     return problems
 
 
@@ -279,7 +298,7 @@ def _judge(
 
     if not strided:
         problem("no-row", "no term of the address contains a declared stride, so rows cannot be told from columns")
-    elif not column.mentions:
+    elif column.constant is not None:
         problem("no-column", "the address has no column term")
     entangled = {walk.output, walk.bound, *walk.strides} & column.mentions
     if entangled:

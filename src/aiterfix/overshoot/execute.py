@@ -1,14 +1,14 @@
 """Run a slice for many programs at once, and note the columns that each stores to.
 
 Every program is a workgroup of a launch of its own: its kernel arguments are its own, so that programs of thousands of
-launches (context lengths, widths, splits) run in lockstep. Waves whose live registers are equal do the same from there
-on; one of them is kept. That is exact: liveness says that nothing else is read.
+launches (context lengths, widths, splits) run in lockstep. Waves that have stored nothing yet and whose live registers
+are equal do the same from there on: one of them is run, the others are given its result. That is exact, since liveness
+says that nothing else is read; and most of thousands of launches come down to the same few hundred chunks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,14 +20,14 @@ from aiterfix.gfx950.findings import Access
 from aiterfix.gfx950.launch import Launch, _initial_waves
 from aiterfix.gfx950.memory import DeviceMemory
 from aiterfix.gfx950.waves import Waves
-from aiterfix.overshoot.programs import LaunchShape, programs_of, scalar_arguments
+from aiterfix.overshoot.programs import LaunchShape, scalar_arguments
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from aiterfix.gfx950.cache import CompiledKernel
     from aiterfix.gfx950.code_object import CodeObject
-    from aiterfix.gfx950.signature import Kernel, KernelConfig
+    from aiterfix.gfx950.signature import KernelConfig
     from aiterfix.overshoot.slicing import Slice
 
 _OUTPUT = 0x2000_0000_0000
@@ -41,30 +41,36 @@ _ALIKE_ROWS = 2
 _STEP_LIMIT = 5_000_000
 
 
-@dataclass(frozen=True)
-class Reach:
-    """What the programs of one context length and width stored to.
+class _NumberedBatch(Batch):
+    """Waves are numbered through all batches, and take the place of workgroups in what is reported of them."""
 
-    Attributes:
-        context_length, max_model_len: which.
-        end: one past the last column stored to, by any program; 0 where none was.
-        splits: of the launch that got furthest.
-        programs: how many were run.
-    """
-
-    context_length: int
-    max_model_len: int
-    end: int
-    splits: int
-    programs: int
+    def workgroup_of(self, wave_ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The number of each wave."""
+        return wave_ids + self.first_workgroup * self.waves_per_workgroup
 
 
 class _Watch:
-    """Takes the place of the recorder of faults: stores to the output are what is looked for."""
+    """Takes the place of the recorder of faults: stores to the output are what is looked for.
 
-    def __init__(self, code: CodeObject, programs: int) -> None:
+    Attributes:
+        ends: for each wave, one past the last column stored to.
+        like: for each wave, the number of the one that runs in its stead; its own while it runs itself.
+        known: by block, the live registers of waves that entered it, and one of their numbers.
+    """
+
+    def __init__(self, code: CodeObject, waves: int) -> None:
         self._code = code
-        self.ends: NDArray[np.int64] = np.zeros(programs, np.int64)
+        self.ends: NDArray[np.int64] = np.zeros(waves, np.int64)
+        self.like: NDArray[np.int64] = np.arange(waves, dtype=np.int64)
+        self.known: dict[int, dict[bytes, int]] = {}
+
+    def resolve(self) -> NDArray[np.int64]:
+        """The ends, those of waves that others ran for included."""
+        while True:
+            ends = np.maximum(self.ends, self.ends[self.like])
+            if (ends == self.ends).all():
+                return ends
+            self.ends = ends
 
     def outside(
         self,
@@ -97,54 +103,39 @@ class _Watch:
         raise NotUnderstoodError(f"{instruction.describe()}: {detail}")
 
 
-def reaches(
-    part: Slice, kernel: CompiledKernel, which: Kernel, config: KernelConfig, shapes: Sequence[LaunchShape]
-) -> tuple[Reach, ...]:
-    """Run every program of these launches.
+def stored_ends(
+    part: Slice, kernel: CompiledKernel, config: KernelConfig, shapes: Sequence[LaunchShape]
+) -> list[NDArray[np.int64]]:
+    """Run the programs of these launches.
 
     Args:
         part: the kernel's slice.
         kernel: for the names and types of its arguments.
-        which, config: what it is.
-        shapes: launches; put the one that shall be named among equals first.
+        config: what it is compiled for.
+        shapes: launches.
+
+    Returns:
+        for each launch, for each of its programs, one past the last column stored to; 0 where nothing was stored.
 
     Raises:
         NotUnderstoodError: what is stored where depends on more than integers, or an instruction is not modelled.
     """
     code = part.program.code
-    counts = np.array([programs_of(which, config.chunk_k, shape) for shape in shapes], np.int64)
+    counts = np.array([shape.count for shape in shapes], np.int64)
+    firsts = np.array([shape.first for shape in shapes], np.int64)
     launch_of = np.repeat(np.arange(len(shapes)), counts)
-    identity = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    identity = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts - firsts, counts)
     memory, segments, words = _memory(code, kernel, config, shapes)
-    lengths = np.array([(s.context_length, s.max_model_len) for s in shapes], np.int64)
-    label_of = np.unique(lengths, axis=0, return_inverse=True)[1].reshape(-1)
-    watch = _Watch(code, len(launch_of))
     waves_per_program = -(-kernel.threads // 64)
+    watch = _Watch(code, len(launch_of) * waves_per_program)
     size = max(1, _BATCH_WAVES // waves_per_program)
-    known: dict[int, set[bytes]] = {}
     for first in range(0, len(launch_of), size):
         launches = launch_of[first : first + size]
-        batch = Batch(memory, watch, first, len(launches), waves_per_program, 0, code.scratch_bytes)  # type: ignore[arg-type]
+        batch = _NumberedBatch(memory, watch, first, len(launches), waves_per_program, 0, code.scratch_bytes)  # type: ignore[arg-type]
         waves = _start(part, batch, kernel.threads, segments[launches], words[launches], identity[first : first + size])
-        _run(part, waves, label_of[launches].repeat(waves_per_program), known)
-    return _collect(shapes, counts, launch_of, watch.ends)
-
-
-def _collect(
-    shapes: Sequence[LaunchShape], counts: NDArray[np.int64], launch_of: NDArray[np.int64], ends: NDArray[np.int64]
-) -> tuple[Reach, ...]:
-    by_launch = np.zeros(len(shapes), np.int64)
-    np.maximum.at(by_launch, launch_of, ends)
-    best: dict[tuple[int, int], tuple[int, int, int]] = {}
-    for shape, end, count in zip(shapes, by_launch.tolist(), counts.tolist(), strict=True):
-        key = (shape.context_length, shape.max_model_len)
-        before = best.get(key)
-        if before is None:
-            best[key] = (end, shape.splits, count)
-        else:
-            furthest = (end, shape.splits) if end > before[0] else before[:2]
-            best[key] = (*furthest, before[2] + count)
-    return tuple(Reach(*key, end, splits, count) for key, (end, splits, count) in best.items())
+        _run(part, waves, watch)
+    ends = watch.resolve().reshape(-1, waves_per_program).max(axis=1, initial=0)
+    return np.split(ends, np.cumsum(counts)[:-1])
 
 
 def _memory(
@@ -210,10 +201,11 @@ def _start(
     if not descriptor.workgroup_ids[0]:
         raise NotUnderstoodError(f"kernel {code.name} does not ask which program it is")
     waves.scalar[descriptor.user_sgprs][...] = identity[program]
-    return waves
+    # Which registers were ever written is the whole machine's concern.
+    return Waves(batch, waves.ids, waves.vector, waves.pairs, waves.scc, waves.written[:, :0], waves.block, 0)
 
 
-def _run(part: Slice, waves: Waves, labels: NDArray[np.int64], known: dict[int, set[bytes]]) -> None:
+def _run(part: Slice, waves: Waves, watch: _Watch) -> None:
     """Execute until every wave has ended; the group furthest back goes first, as in the whole machine."""
     ready = [waves]
     with np.errstate(all="ignore"):
@@ -223,10 +215,10 @@ def _run(part: Slice, waves: Waves, labels: NDArray[np.int64], known: dict[int, 
             ready = [group for group in ready if group.block != number]
             block = part.blocks[number]
             group = here[0] if len(here) == 1 else _merged(here, block.vectors)
-            if len(block.vectors) <= _ALIKE_ROWS and not block.spilled and group.count > 1:
-                group = _distinct(part, group, labels, known.setdefault(number, set()))
-            if not group.count:
-                continue
+            if len(block.vectors) <= _ALIKE_ROWS and not block.spilled and not block.stored:
+                group = _distinct(part, group, watch)
+                if not group.count:
+                    continue
             for item in block.kept:
                 item.execute(group)
             group.steps += len(block.kept)
@@ -294,25 +286,31 @@ def _merged(groups: list[Waves], live: tuple[int, ...]) -> Waves:
     )
 
 
-def _distinct(part: Slice, group: Waves, labels: NDArray[np.int64], known: set[bytes]) -> Waves:
-    """Waves whose live registers no earlier wave of their length and width had at this block."""
+def _distinct(part: Slice, group: Waves, watch: _Watch) -> Waves:
+    """Waves whose live registers no earlier wave had at this block; the others are noted to be like one that had."""
     block = part.blocks[group.block]
-    columns = [
-        labels[group.ids].view(np.uint32).reshape(group.count, 2),
-        *(group.scalar[code][:, np.newaxis] for code in block.scalars),
-        *(group.vector[row] for row in block.vectors),
-    ]
+    columns = [group.scalar[code][:, np.newaxis] for code in block.scalars]
+    if 0 in block.vectors and part.keeps_identity:
+        # The lanes' numbers within the program, as they were at the start.
+        columns.append((group.ids % group.batch.waves_per_workgroup).astype(np.uint32)[:, np.newaxis])
+    columns += [group.vector[row] for row in block.vectors if row or not part.keeps_identity]
     if block.scc:
         columns.append(group.scc[:, np.newaxis].astype(np.uint32))
+    if not columns:
+        return group
     state = np.ascontiguousarray(np.concatenate(columns, axis=1))
     rows = state.view(np.dtype((np.void, state.shape[1] * 4)))[:, 0]
-    _, first = np.unique(rows, return_index=True)
+    _, first, inverse = np.unique(rows, return_index=True, return_inverse=True)
+    numbers = group.batch.workgroup_of(group.ids)
+    known = watch.known.setdefault(group.block, {})
+    chosen = np.empty(len(first), np.int64)
     fresh = []
-    for index in np.sort(first).tolist():
-        key = rows[index].tobytes()
-        if key not in known:
-            known.add(key)
+    for position, index in enumerate(first.tolist()):
+        number = int(numbers[index])
+        chosen[position] = known.setdefault(rows[index].tobytes(), number)
+        if chosen[position] == number:
             fresh.append(index)
     if len(fresh) == group.count:
         return group
-    return _selected(group, np.array(fresh, np.int64), block.vectors)
+    watch.like[numbers] = chosen[inverse.reshape(-1)]
+    return _selected(group, np.sort(np.array(fresh, np.int64)), block.vectors)

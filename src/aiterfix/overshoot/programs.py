@@ -10,31 +10,37 @@ from aiterfix.gfx950.signature import Kernel, KernelConfig
 
 @dataclass(frozen=True)
 class LaunchShape:
-    """One launch of one sequence.
+    """One launch of one sequence, or some of its programs.
 
     Attributes:
         context_length: tokens of the sequence.
         max_model_len: columns of the output.
         next_n: rows of the sequence.
         splits: programs that share a row (fixed kernels); for the schedule kernel, chunks that one program takes.
+        first, count: which programs of the grid.
     """
 
     context_length: int
     max_model_len: int
     next_n: int
     splits: int
+    first: int
+    count: int
 
 
-def programs_of(kernel: Kernel, chunk_k: int, shape: LaunchShape) -> int:
-    """Workgroups of a launch.
+def whole_launch(
+    kernel: Kernel, chunk_k: int, context_length: int, max_model_len: int, next_n: int, splits: int
+) -> LaunchShape:
+    """Every program of a launch.
 
     The schedule kernel's grid is as large as the GPU; workgroups past the last chunk find no sequence and end. One of
     them is run for each row, so that this is seen and not assumed.
     """
-    if kernel is not Kernel.PRESHUFFLE_VARCTX:
-        return shape.next_n * shape.splits
-    chunks = -(-shape.context_length // chunk_k)
-    return shape.next_n * (-(-chunks // shape.splits) + 1)
+    programs = splits
+    if kernel is Kernel.PRESHUFFLE_VARCTX:
+        chunks = -(-context_length // chunk_k)
+        programs = -(-chunks // splits) + 1
+    return LaunchShape(context_length, max_model_len, next_n, splits, 0, next_n * programs)
 
 
 def scalar_arguments(config: KernelConfig, shape: LaunchShape) -> dict[str, int]:
@@ -59,42 +65,13 @@ def scalar_arguments(config: KernelConfig, shape: LaunchShape) -> dict[str, int]
     }
 
 
-def decisive(
-    kernel: Kernel, config: KernelConfig, max_model_len: int, next_n: int
-) -> tuple[tuple[LaunchShape, ...], int]:
-    """Launches that decide the overshoot of one width, and how far below it their context lengths begin.
-
-    The argument is in docs/padding.md: which columns the last program of a row stores follows from where it starts and
-    how long it is, so that what is tried is every length of the last chunk with few splits, and every split with few
-    lengths.
-    """
-    window = max(config.chunk_k, config.kv_block_size)
-    first = max(1, max_model_len - window + 1)
-    chunks = -(-max_model_len // config.chunk_k)
-    few = few_splits(kernel, chunks)
-    found = dict.fromkeys(
-        LaunchShape(length, max_model_len, next_n, splits)
-        for length in range(max_model_len, first - 1, -1)
-        for splits in few
-    )
-    whole = max_model_len // config.chunk_k * config.chunk_k
-    for length in {max_model_len, whole, whole + 1, max_model_len - 1}:
-        if first <= length <= max_model_len:
-            found.update(
-                dict.fromkeys(
-                    LaunchShape(length, max_model_len, next_n, splits) for splits in every_split(kernel, chunks)
-                )
-            )
-    return tuple(found), first
-
-
 def few_splits(kernel: Kernel, chunks: int) -> tuple[int, ...]:
-    """Splits that leave the last program one chunk, two, three, a few, and all."""
-    if kernel is Kernel.PRESHUFFLE_VARCTX:
-        wanted: Iterable[int] = (1, 2, 3, 7, chunks)
-    else:
-        wanted = (1, *(-(-chunks // count) for count in (7, 3, 2, 1)), chunks + 1)
-    return tuple(sorted({min(max(1, value), chunks + 1) for value in wanted}))
+    """Splits that leave the last program one chunk, two, three, and a few."""
+    few = (1, 2, 3, 7)
+    wanted: Iterable[int] = few
+    if kernel is not Kernel.PRESHUFFLE_VARCTX:
+        wanted = (-(-chunks // count) for count in few)
+    return tuple(sorted({min(max(1, value), chunks) for value in wanted}))
 
 
 LARGEST_SPLIT = 520

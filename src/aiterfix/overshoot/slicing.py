@@ -61,7 +61,7 @@ class SlicedBlock:
         scalars, vectors: the same by kind: scalar operand codes, and rows of ``Waves.vector``.
         scc: whether SCC is live there.
         spilled: whether private memory is live there.
-        leaving: vector rows that are live where any of its successors is entered.
+        stored: whether a wave may have stored something before it enters.
     """
 
     kept: tuple[SlicedInstruction, ...]
@@ -70,7 +70,7 @@ class SlicedBlock:
     vectors: tuple[int, ...]
     scc: bool
     spilled: bool
-    leaving: tuple[int, ...]
+    stored: bool
 
 
 @dataclass(frozen=True)
@@ -81,12 +81,14 @@ class Slice:
         program: the whole kernel.
         blocks: for each of its blocks, what is kept.
         kept, total: number of instructions.
+        keeps_identity: whether vector register 0, which holds the lanes' numbers at the start, is never written.
     """
 
     program: Program
     blocks: tuple[SlicedBlock, ...]
     kept: int
     total: int
+    keeps_identity: bool
 
 
 def is_store(instruction: Instruction) -> bool:
@@ -107,7 +109,6 @@ def slice_of(program: Program) -> Slice:
     successors = [_successors(program, block) for block in program.blocks]
     full = _full_lanes(program, bound, successors)
     entries: list[frozenset[int]] = [frozenset()] * len(program.blocks)
-    exits: list[frozenset[int]] = [frozenset()] * len(program.blocks)
     kept: list[list[bool]] = [[] for _ in program.blocks]
     changed = True
     while changed:
@@ -115,11 +116,12 @@ def slice_of(program: Program) -> Slice:
         for number in reversed(range(len(program.blocks))):
             after = frozenset().union(*(entries[n] for n in successors[number]))
             live, marks = _walk(program.blocks[number], bound[number], full[number], after)
-            if live != entries[number] or after != exits[number] or not kept[number]:
+            if live != entries[number] or marks != kept[number]:
                 changed = True
-                entries[number], exits[number], kept[number] = live, after, marks
+                entries[number], kept[number] = live, marks
+    stored = _behind_stores(program, successors)
     blocks = tuple(
-        _sliced(program.blocks[number], bound[number], kept[number], entries[number], exits[number])
+        _sliced(program.blocks[number], bound[number], kept[number], entries[number], number in stored)
         for number in range(len(program.blocks))
     )
     return Slice(
@@ -127,6 +129,7 @@ def slice_of(program: Program) -> Slice:
         blocks,
         sum(len(block.kept) for block in blocks),
         len(program.instructions),
+        not any(mark and VECTOR_BASE in item.writes for b, m in zip(bound, kept, strict=True) for item, mark in zip(b, m, strict=True)),
     )
 
 
@@ -170,6 +173,18 @@ def _successors(program: Program, block: Block) -> tuple[int, ...]:
         places.append(control.branch_target(last))
     # Padding behind the last branch falls off the kernel's end; executing it is an error of its own.
     return tuple(program.block_at(pc) for pc in places if _known(program, pc))
+
+
+def _behind_stores(program: Program, successors: list[tuple[int, ...]]) -> set[int]:
+    """Blocks that can be entered after a store."""
+    found: set[int] = set()
+    work = [n for block in program.blocks if any(map(is_store, block.instructions)) for n in successors[block.number]]
+    while work:
+        number = work.pop()
+        if number not in found:
+            found.add(number)
+            work.extend(successors[number])
+    return found
 
 
 def _known(program: Program, pc: int) -> bool:
@@ -261,7 +276,7 @@ def _full_after(instruction: Instruction, item: Bound, known: frozenset[int]) ->
 
 
 def _sliced(
-    block: Block, bound: tuple[Bound, ...], marks: list[bool], live: frozenset[int], after: frozenset[int]
+    block: Block, bound: tuple[Bound, ...], marks: list[bool], live: frozenset[int], stored: bool
 ) -> SlicedBlock:
     kept = []
     for instruction, item, mark in zip(block.instructions, bound, marks, strict=True):
@@ -281,7 +296,7 @@ def _sliced(
         vectors=_rows(live),
         scc=-1 in live,
         spilled=any(number >= _SLOT_BASE for number in live),
-        leaving=_rows(after),
+        stored=stored,
     )
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -27,9 +28,14 @@ needs_triton = pytest.mark.skipif(
 )
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AITERFIX_CACHE", str(tmp_path_factory.mktemp("cache")))
+def own_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AITERFIX_CACHE", str(cache))
     monkeypatch.delenv("AITER_ENABLE_AOT_GLUON_PA_MQA_LOGITS", raising=False)
 
 
@@ -164,6 +170,23 @@ def test_bad_input_ends_in_an_error_with_its_exit_code(
 ) -> None:
     assert validate(*arguments) == status
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["numpy", "elftools", "tinygrad"])
+def test_a_missing_extra_says_what_to_install(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda wanted: None if wanted == name else real(wanted))
+    assert validate("--source", str(SAMPLE)) == 4
+    said = capsys.readouterr().err
+    assert name in said and "aiterfix[validate]" in said
+
+
+def test_an_old_python_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.version_info", (3, 10, 4))
+    assert validate("--source", str(SAMPLE)) == 4
+    assert "Python 3.11" in capsys.readouterr().err
 
 
 def test_an_error_under_json_is_an_object_too(capsys: pytest.CaptureFixture[str]) -> None:

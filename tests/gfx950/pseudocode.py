@@ -240,7 +240,8 @@ class Interpreter:
             for target in reversed(targets):
                 width = target[1][0][2]
                 if live:
-                    self._store(*target, integer(value.bits >> shift, width, "u"))
+                    name, path = target
+                    self._store(name, path, integer(value.bits >> shift, width, "u"))
                 shift += width
             return
         target = self._target()
@@ -363,10 +364,8 @@ class Interpreter:
     def _postfix(self) -> Value:
         value = self._primary()
         while self._peek() in (".", "["):
-            if self._next() == ".":
-                value = _typed(value, *_type(self._next()))
-            else:
-                value = _slice(value, *self._range())
+            dot = self._next() == "."
+            value = _typed(value, *_type(self._next())) if dot else _slice(value, *self._range())
         return value
 
     def _primary(self) -> Value:
@@ -486,7 +485,9 @@ def _converted(value: Value, kind: str, width: int) -> Value:
             payload = value.bits & (1 << old_bits) - 1
             # Widening keeps a signalling NaN one (the manual asks isSignalNAN of a widened value); narrowing quiets.
             widens = new_bits >= old_bits
-            payload = payload << (new_bits - old_bits) if widens else payload >> (old_bits - new_bits) | 1 << (new_bits - 1)
+            payload = (
+                payload << (new_bits - old_bits) if widens else payload >> (old_bits - new_bits) | 1 << (new_bits - 1)
+            )
             sign = value.bits >> (value.width - 1) << (width - 1)
             return Value("f", width, sign | ((1 << exponent_bits) - 1) << new_bits | payload)
         return real(value.number, width)
@@ -502,7 +503,16 @@ def _combined(operator: str, a: Value, b: Value) -> Value:
     x, y = a.number, b.number
     if operator in ("||", "&&"):
         return integer(int(bool(x) or bool(y) if operator == "||" else bool(x) and bool(y)), 1, "u")
-    comparisons = {"===": (a.width, a.bits) == (b.width, b.bits), "==": x == y, "!=": x != y, "<>": x < y or x > y, "<": x < y, ">": x > y, "<=": x <= y, ">=": x >= y}
+    comparisons = {
+        "===": (a.width, a.bits) == (b.width, b.bits),
+        "==": x == y,
+        "!=": x != y,
+        "<>": x < y or x > y,
+        "<": x < y,
+        ">": x > y,
+        "<=": x <= y,
+        ">=": x >= y,
+    }
     if operator in comparisons:
         return integer(int(comparisons[operator]), 1, "u")
     return _arithmetic(operator, a, b)

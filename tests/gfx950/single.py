@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from aiterfix.gfx950.batch import Batch
-from aiterfix.gfx950.code_object import CodeObject
+from aiterfix.gfx950.code_object import CodeObject, KernelArgument
 from aiterfix.gfx950.decode import decode
 from aiterfix.gfx950.kernel_descriptor import Denormals, FloatMode, KernelDescriptor
 from aiterfix.gfx950.memory import DeviceMemory
@@ -20,25 +20,34 @@ VGPRS, AGPRS = 64, 32
 
 
 def code_of(
-    text: bytes, *, denormals: Denormals = Denormals.KEEP, scratch: int = 0, lds: int = 0, vgprs: int = VGPRS
+    text: bytes,
+    *,
+    denormals: Denormals = Denormals.KEEP,
+    scratch: int = 0,
+    lds: int = 0,
+    vgprs: int = VGPRS,
+    kernarg: tuple[KernelArgument, ...] = (),
 ) -> CodeObject:
-    """A code object around machine code, without an ELF file."""
+    """A code object around machine code, without an ELF file.
+
+    With arguments, their address is in s[0:1] and the workgroup id in s2; else the workgroup id is in s0.
+    """
     descriptor = KernelDescriptor(
         lds_bytes=lds,
         scratch_bytes=scratch,
-        kernarg_bytes=0,
+        kernarg_bytes=max((a.offset + a.size for a in kernarg), default=0),
         entry_offset=0,
         vgprs=vgprs,
         agprs=AGPRS,
-        user_sgprs=0,
+        user_sgprs=2 if kernarg else 0,
         preload_length=0,
         preload_offset=0,
-        kernarg_pointer=False,
+        kernarg_pointer=bool(kernarg),
         workgroup_ids=(True, False, False),
         workitem_dimensions=0,
         mode=FloatMode(denormals, denormals, True, True),
     )
-    code = CodeObject("kernel", ("kernel",), descriptor, (), text, 256, 0, "0", 0, b"")
+    code = CodeObject("kernel", ("kernel",), descriptor, kernarg, text, 256, 0, "0", 0, b"")
     code.__dict__["_lines"] = ([], [])
     return code
 

@@ -124,11 +124,12 @@ def test_the_schedule_kernel_overshoots_as_the_fixed_one(compiler: Compiler, ref
     assert result.wrong_logits == 0
 
 
+@pytest.mark.parametrize("splits", [1, 3])
 @pytest.mark.parametrize("aligned", [False, True])
 @pytest.mark.parametrize("ref", ["v0.1.12.post2", "v0.1.16", "v0.1.20.post1", PR])
-def test_the_base_kernel_never_overshoots(compiler: Compiler, ref: str, aligned: bool) -> None:
+def test_the_base_kernel_never_overshoots(compiler: Compiler, ref: str, aligned: bool, splits: int) -> None:
     config = KernelConfig(kv_block_size=1, aligned_cache=aligned)
-    scenario = Scenario(Kernel.BASE, config, "measured", (1000, 999, 129, 1), 2, 1000, GAP, 3)
+    scenario = Scenario(Kernel.BASE, config, "measured", (1000, 999, 129, 1), 2, 1000, GAP, splits)
     result = run(compiler, ref, scenario, wrapper_of(ref))
     assert result.passed and result.overshoot_columns == 0
 

@@ -68,6 +68,7 @@ def test_a_right_kernel_passes_everywhere_and_is_certified(model: MakeModel) -> 
     steps: list[Progress] = []
     report = run(model(), progress=steps.append)
     assert report.passed and len(report.scenarios) == len(scenarios("quick"))
+    assert steps[0].what == "compiling base h64-b1-unaligned"
     assert steps[-1].done == steps[-1].total == len(report.scenarios)
     said = hold_to_schema(report)
     assert said["passed"] is True and said["overshoot_columns"] == 0
@@ -101,6 +102,17 @@ def test_a_replay_of_one_scenario_certifies_nothing(model: MakeModel) -> None:
     report = run(model(), scenario="base/*/full/*")
     assert report.passed and report.suite == "scenario"
     assert find(report.source_sha256) == ((), ())
+
+
+def test_a_certificate_that_cannot_be_kept_is_a_note(
+    model: MakeModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("AITERFIX_CACHE", str(tmp_path / "file"))
+    report = run(model(), kernels=["base"])
+    assert report.passed
+    assert [note.split(":")[0] for note in hold_to_schema(report)["notes"]] == ["no certificate was kept"]
+    assert any(line.startswith("note: no certificate") for line in table(report))
 
 
 def test_findings_fail_only_under_strict(model: MakeModel) -> None:

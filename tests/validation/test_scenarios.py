@@ -74,6 +74,7 @@ def test_edges_surround_blocks_chunks_and_both_ends() -> None:
     for edge in (63, 64, 65, 127, 128, 129, 255, 256, 257, 1, 2, 3, 999, 1000, 768, 961):
         assert edge in lengths
     assert max(lengths) == 1000 and min(lengths) == 1
+    assert edge_lengths(KernelConfig(), 2, 1000, dense=True)[0] == 1000
 
 
 def test_a_schedule_gives_fewest_chunks_that_fit() -> None:

@@ -21,6 +21,8 @@ COMMANDS = {
     "apply": "bound every store on disk, transactionally",
     "revert": "give back the original files",
     "validate": "compile for gfx950, run the machine code on a CPU, compare every logit with a reference",
+    "compat": "what is known of a release of aiter, offline",
+    "upstream": "which releases have the fix, what the pull requests mean, and a patch to send upstream",
     "demo": "run the main job end to end on an embedded sample",
 }
 

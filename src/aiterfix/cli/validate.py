@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -66,6 +67,7 @@ class _Subject:
 
 def execute(options: argparse.Namespace) -> int:
     """Compile for gfx950, run the machine code on the emulator, and compare every logit with a reference."""
+    _require_extra()
     if sum(named is not None for named in (options.source, options.hsaco, options.path)) > 1:
         raise UsageError("--source and --hsaco name the file to validate: neither goes with --path or one another")
     if options.hsaco is not None:
@@ -79,6 +81,26 @@ def execute(options: argparse.Namespace) -> int:
         )
         return status if status == ExitCode.ACTION else ExitCode.NOT_UNDERSTOOD
     return status
+
+
+def _require_extra() -> None:
+    """Say what is missing before anything imports it.
+
+    Raises:
+        EnvironmentProblem: Python is too old, or the extra is not installed.
+    """
+    if sys.version_info < (3, 11):
+        raise EnvironmentProblem(
+            f"validate needs Python 3.11 or later, this is {sys.version.split()[0]}",
+            why="its instruction decoder does",
+            remedy="run it with a newer Python and --python or --path for the installation",
+        )
+    missing = [name for name in ("numpy", "elftools", "tinygrad") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise EnvironmentProblem(
+            f"validate needs packages that are not installed: {', '.join(missing)}",
+            remedy="pip install 'aiterfix[validate]'",
+        )
 
 
 def _validate(subject: _Subject, options: argparse.Namespace) -> Report:
@@ -167,15 +189,19 @@ def _from_installation(options: argparse.Namespace) -> _Subject:
 
 
 def _wrapper(assessment: Assessment) -> bytes | None:
-    """Text of the module that compiles the kernels, where the installation has one that can be read."""
+    """Text of the module that compiles the kernels, where the installation has one that is understood."""
+    from aiterfix.gfx950.signature import read_wrapper
+
     for fix in assessment.fixes:
         for module in fix.wrappers if fix.path == "gluon" else ():
             path = assessment.installation.root.joinpath(*module.split(".")).with_suffix(".py")
             if path.is_file():
                 try:
-                    return path.read_bytes()
+                    text = path.read_bytes()
                 except OSError as error:
                     raise EnvironmentProblem(f"cannot read {path}", why=str(error)) from error
+                if read_wrapper(text, str(path)) is not None:
+                    return text
     return None
 
 

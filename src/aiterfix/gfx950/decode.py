@@ -47,6 +47,25 @@ def _decoder() -> Any:
     return amd
 
 
+_SCALE_PREFIX = 0xD3AC
+"""Upper half of the first dword of a scaled matrix instruction (``v_mfma_ld_scale_b32``)."""
+
+
+def _decode_one(amd: Any, word: bytes, arch: str) -> Any:
+    """Decode one instruction, mending what the decoder gets wrong.
+
+    It takes any 8 bytes in front of an f8f6f4 matrix instruction for the scale prefix of one (its VOP3PX2 format does
+    not fix the prefix's own encoding), and so swallows, for example, a wait.
+    """
+    decoded = amd.decode_inst(word, arch)
+    if type(decoded).__name__ != "VOP3PX2" or decoded._raw >> 16 & 0xFFFF == _SCALE_PREFIX:
+        return decoded
+    for form in amd._load_formats()[arch]:
+        if form.__name__ != "VOP3PX2" and amd._matches(word, form):
+            return form.from_bytes(word)
+    raise ValueError("no format of the architecture fits")
+
+
 def _normalised(name: str) -> str:
     return name.lower().removesuffix("_e32").removesuffix("_e64")
 
@@ -68,7 +87,7 @@ def decode(code: bytes, arch: str = "cdna") -> tuple[Instruction, ...]:
     while pc < len(code):
         word = code[pc : pc + 16]
         try:
-            decoded = amd.decode_inst(word, arch)
+            decoded = _decode_one(amd, word, arch)
         except (ValueError, AssertionError, KeyError) as error:
             raise _undecodable(pc, word, str(error)) from error
         size = decoded.size()

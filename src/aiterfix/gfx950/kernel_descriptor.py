@@ -123,7 +123,11 @@ class KernelDescriptor:
             if word & bits:
                 raise refuse(what)
         total = ((rsrc1 & 0x3F) + 1) * 8
-        arch = min(((rsrc3 & 0x3F) + 1) * 4, total)
+        arch = ((rsrc3 & 0x3F) + 1) * 4
+        if arch > total:
+            raise refuse(f"{arch} architectural vector registers of {total} allocated")
+        if bool(rsrc2 & 1) != bool(scratch):
+            raise refuse("private memory without a size, or a size without private memory")
         user_sgprs = rsrc2 >> 1 & 0x1F
         preload_length, preload_offset = preload & 0x7F, preload >> 7
         pointer = bool(properties & 1 << 3)

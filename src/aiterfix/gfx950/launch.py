@@ -23,14 +23,15 @@ from aiterfix.gfx950.operands import VECTOR_BASE
 from aiterfix.gfx950.program import PRELOAD_ENTRY, Program
 from aiterfix.gfx950.recorder import Recorder
 from aiterfix.gfx950.waves import Waves
+from aiterfix.gfx950.workspace import borrow
 
 if TYPE_CHECKING:
     from aiterfix.gfx950.code_object import CodeObject, KernelArgument
     from aiterfix.gfx950.findings import Finding, Violation
 
 DEFAULT_STEP_LIMIT = 5_000_000
-_BATCH_WAVES = 256
-"""Waves of a batch: a vector register is then 64 KiB, so that the few that an instruction touches stay in the cache."""
+_BATCH_WAVES = 128
+"""Waves of a batch: a vector register is then 32 KiB, so that the few that an instruction touches stay in the cache."""
 
 ArgumentValue = int | float | Allocation | None
 
@@ -84,6 +85,7 @@ def run(
     batch_workgroups: int | None = None,
     threads: int | None = None,
     profile: bool = False,
+    addresses_only: bool = False,
 ) -> RunResult:
     """Execute a kernel over its whole grid.
 
@@ -94,6 +96,8 @@ def run(
         threads: threads to spread the batches over (numpy computes outside the interpreter lock); at most two by
             default. Workgroups of different batches run concurrently, as on hardware.
         profile: measure time by instruction; costs a few per cent.
+        addresses_only: compute only what addresses and branches depend on (``address_slice``): every access happens at
+            its place and is checked, but stores write data that mean nothing. Several times faster.
 
     Raises:
         UsageError: arguments that do not fit the kernel.
@@ -111,7 +115,7 @@ def run(
     visible = memory.extended(kernarg)
     recorder = Recorder(code, visible, names)
     segment = next(a for a in visible if a.name == kernarg.name and a.data is kernarg.data)
-    program = program_of(code)
+    program = program_of(code, addresses_only=addresses_only)
     waves_per_workgroup = -(-items // 64)
     size = batch_workgroups or max(1, _BATCH_WAVES // waves_per_workgroup)
     threads = threads or min(2, os.cpu_count() or 1)
@@ -138,11 +142,12 @@ def run(
     return _result(program, recorder, machines, seconds)
 
 
-def program_of(code: CodeObject) -> Program:
+def program_of(code: CodeObject, *, addresses_only: bool = False) -> Program:
     """The kernel's executable form, made once for each code object."""
-    program = code.__dict__.get("_program")
+    key = "_address_program" if addresses_only else "_program"
+    program = code.__dict__.get(key)
     if program is None:
-        program = code.__dict__.setdefault("_program", Program(code))
+        program = code.__dict__.setdefault(key, Program(code, addresses_only=addresses_only))
     found: Program = program
     return found
 
@@ -218,7 +223,8 @@ def _initial_waves(
     count = batch.workgroups * batch.waves_per_workgroup
     ids = np.arange(count, dtype=np.int64)
     descriptor = code.descriptor
-    vector = np.zeros((code.vgprs + code.agprs, count, 64), np.uint32)
+    vector = borrow((code.vgprs + code.agprs, count, 64), np.uint32)
+    vector.fill(0)
     pairs = np.zeros((64, count, 2), np.uint32)
     written = np.zeros((count, program.registers), np.bool_)
 

@@ -71,7 +71,11 @@ class Machine:
         number = min(group.block for group in self._ready)
         here = [group for group in self._ready if group.block == number]
         self._ready = [group for group in self._ready if group.block != number]
-        group = here[0] if len(here) == 1 else merge(here)
+        group = here[0]
+        if len(here) > 1:
+            group = merge(here)
+            for part in here:
+                part.dissolve()
         block = self.program.blocks[number]
         if not block.executes:
             self.program.bind(block)
@@ -134,6 +138,7 @@ class Machine:
         name = last.mnemonic
         if name == control.END:
             self._end(group)
+            group.dissolve()
         elif name == control.BARRIER:
             group.block = self.program.block_at(last.end, last)
             self._arrive(group)
@@ -148,6 +153,7 @@ class Machine:
             else:
                 self._go(group.select(taken), control.branch_target(last), last)
                 self._go(group.select(~taken), last.end, last)
+                group.dissolve()
         else:
             self._go(group, last.end, last)
 
@@ -199,4 +205,5 @@ class Machine:
             else:
                 self._ready.append(group.select(free))
                 self._parked.append(group.select(~free))
+                group.dissolve()
         self._arrived[complete] = 0

@@ -10,8 +10,8 @@ Products of 8- and 16-bit floats are exact in single precision; sums are taken b
 order that may differ from the hardware's (ISA manual: the order is not specified). NaN and infinity propagate as in
 IEEE arithmetic. EXEC plays no part.
 
-Converted operands are kept until a register under them is written (``Program`` drops them): a kernel multiplies the
-same registers many times.
+Converted operands are kept until a register under them is written (``Waves.versions`` tells): a kernel multiplies
+the same registers many times.
 """
 
 from __future__ import annotations
@@ -23,10 +23,12 @@ import numpy as np
 
 from aiterfix.gfx950.instruction import AGPR, VGPR
 from aiterfix.gfx950.numerics import fp8_pair_table
-from aiterfix.gfx950.operands import Binder, Bound, Kind, constant_bits
-from aiterfix.gfx950.workspace import temporary
+from aiterfix.gfx950.operands import Binder, Bound, Execute, Fetch, Kind, constant_bits
+from aiterfix.gfx950.workspace import borrow, temporary
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aiterfix.gfx950.waves import Waves
 
 NAME = "matrix"
@@ -85,89 +87,149 @@ def _operation(binder: Binder) -> MatrixOperation:
     return OPERATIONS[instruction.mnemonic]
 
 
-def conversion_keys(binder: Binder) -> list[tuple[int, int, str, int]]:
-    """What the instruction keeps converted: first row, rows, format, rows of the matrix."""
-    op, instruction = _operation(binder), binder.instruction
-    return [
-        (binder.row(instruction[field], bool(instruction["acc"] >> bit & 1)), op.registers(fmt), fmt, op.size)
-        for field, fmt, bit in (("src0", op.a, 0), ("src1", op.b, 1))
-    ]
+@dataclass(frozen=True)
+class Matrices:
+    """Where one matrix instruction finds its operands.
+
+    Attributes:
+        op: shape and formats.
+        a, b: rows of the operands' registers, in order.
+        addend: first row of C, or None.
+        constant: C where it is the same everywhere.
+        target: first row of D.
+    """
+
+    op: MatrixOperation
+    a: tuple[int, ...]
+    b: tuple[int, ...]
+    addend: int | None
+    constant: float
+    target: int
+
+    @property
+    def results(self) -> int:
+        """Registers of C and D."""
+        return self.op.size * self.op.size // 64
 
 
-def bind(binder: Binder) -> Bound:
-    """Bind a matrix instruction."""
+def matrices(binder: Binder) -> Matrices:
+    """The operands of a matrix instruction; notes what it reads and writes."""
     instruction = binder.instruction
     op = _operation(binder)
-    accumulation = instruction["acc"]
-    a = _operand(binder, "src0", op, op.a, bool(accumulation & 1))
-    b = _operand(binder, "src1", op, op.b, bool(accumulation & 2))
-    results = op.size * op.size // 64
-    target = binder.row(instruction["vdst"], bool(instruction["acc_cd"]))
+    rows = []
+    for field, fmt, bit in (("src0", op.a, 0), ("src1", op.b, 1)):
+        code = instruction[field]
+        if code < VGPR or code >= AGPR:
+            binder.refuse("a matrix operand that is no vector register")
+        first, count = binder.row(code, bool(instruction["acc"] >> bit & 1)), op.registers(fmt)
+        binder.note_vector(first, count, binder.reads)
+        rows.append(tuple(range(first, first + count)))
     code = instruction["src2"]
-    addend: Any = None
-    constant: Any = None
+    accumulation = bool(instruction["acc_cd"])
+    results = op.size * op.size // 64
+    addend, constant = None, 0.0
     if code >= VGPR:
-        addend = binder.row(code, bool(instruction["acc_cd"]))
+        addend = binder.row(code, accumulation)
         binder.note_vector(addend, results, binder.reads)
     else:
         bits = constant_bits(code, Kind.F32, None)
         if bits is None:
             binder.refuse("a scalar register as addend")
-        constant = np.uint32(bits).view(np.float32) if bits else None
+        constant = float(np.uint32(bits).view(np.float32))
+    target = binder.row(instruction["vdst"], accumulation)
     binder.note_vector(target, results, binder.writes)
-    size = op.size
+    return Matrices(op, rows[0], rows[1], addend, constant, target)
+
+
+def bind(binder: Binder) -> Bound:
+    """Bind a matrix instruction."""
+    return binder.bound(executor([matrices(binder)]))
+
+
+def executor(chain: Sequence[Matrices]) -> Execute:
+    """The effect of instructions each of which adds to the result of the one before: the last one's result.
+
+    One product over all their k together takes half the time of a product each.
+    """
+    op, first, results = chain[0].op, chain[0], chain[0].results
+    target = chain[-1].target
+    size, depth = op.size, op.depth * len(chain)
+    a = _operand(tuple(row for link in chain for row in link.a), op.a, size, depth)
+    b = _operand(tuple(row for link in chain for row in link.b), op.b, size, depth)
+    addend, constant = first.addend, np.float32(first.constant)
+    groups, per_wave = 64 // size, (results // 4, 4)
 
     def execute(g: Waves) -> None:
-        product = temporary("matrix product", (g.count, size, size), np.float32)
-        np.matmul(a(g), b(g).swapaxes(1, 2), out=product)
-        # (waves, row, column) to registers, by the split of the row that the module's docstring gives.
-        split = product.reshape(g.count, results // 4, 64 // size, 4, size).transpose(1, 3, 0, 2, 4)
-        out = g.vector_f32[target : target + results].reshape(results // 4, 4, g.count, 64 // size, size)
-        if addend is not None:
-            shape = out.shape
-            np.add(split, g.vector_f32[addend : addend + results].reshape(shape), out=out)
-        elif constant is not None:
-            np.add(split, constant, out=out)
+        left, right = a(g), b(g)
+        team = g.team
+        # Where all waves of a workgroup multiply by the same matrix, one wider product does for all of them.
+        wide = len(right) // len(left)
+        tall = len(left) // len(right)
+        right = right.reshape(len(left), wide * size, depth) if wide > 1 else right
+        left = left.reshape(len(right), tall * size, depth) if tall > 1 else left
+        product = temporary("matrix product", (len(left), max(tall, 1) * size, max(wide, 1) * size), np.float32)
+        np.matmul(left, right.swapaxes(1, 2), out=product)
+        # To (r // 4, r % 4, workgroup, wave, l // N, column): the split of the row in the docstring above.
+        teams = g.count // team
+        if wide > 1:
+            split = product.reshape(teams, results // 4, groups, 4, team, size).transpose(1, 3, 0, 4, 2, 5)
         else:
-            out[...] = split
+            waves = len(product) * max(tall, 1) // teams
+            split = product.reshape(teams, waves, results // 4, groups, 4, size).transpose(2, 4, 0, 1, 3, 5)
+        out = g.vector_f32[target : target + results].reshape(*per_wave, teams, team, groups, size)
+        if addend is not None:
+            np.add(split, g.vector_f32[addend : addend + results].reshape(out.shape), out=out)
+        else:
+            np.add(split, constant, out=out)  # adding 0 turns -0 into 0, as the hardware's sum with C = 0 does
 
-    return binder.bound(execute)
+    return execute
 
 
-def _operand(binder: Binder, field: str, op: MatrixOperation, fmt: str, accumulation: bool) -> Any:
-    code = binder.instruction[field]
-    if code < VGPR or code >= AGPR:
-        binder.refuse("a matrix operand that is no vector register")
-    row, count = binder.row(code, accumulation), op.registers(fmt)
-    binder.note_vector(row, count, binder.reads)
-    key = (row, count, fmt, op.size)
+def _operand(rows: tuple[int, ...], fmt: str, size: int, depth: int) -> Fetch:
+    """Fetches ``(waves, size, K)``, or ``(workgroups, size, K)`` where the waves of each workgroup hold the same."""
+    key = (rows, fmt, size)
 
     def fetch(g: Waves) -> Any:
+        versions = [g.versions[row] for row in rows]
         kept = g.conversions.get(key)
-        if kept is None:
-            kept = g.conversions[key] = np.empty((g.count, op.size, op.depth), np.float32)
-        elif key not in g.stale:
-            return kept
-        g.stale.discard(key)
-        _convert(g, row, count, fmt, kept)
-        return kept
+        if kept is not None and kept[0] == versions:
+            return kept[1]
+        step = g.team if _shared_by_workgroups(g, rows) else 1
+        shape = (g.count // step, size, depth)
+        if kept is None or kept[1].shape != shape:
+            kept = g.conversions[key] = [versions, borrow(shape, np.float32)]
+        kept[0] = versions
+        _convert(g, rows, fmt, kept[1], step)
+        return kept[1]
 
     return fetch
 
 
-def _convert(g: Waves, row: int, count: int, fmt: str, out: Any) -> None:
-    """An operand as ``(waves, size, K)`` singles; k in any order, the same one for every format of one width."""
-    _, size, depth = out.shape
+def _shared_by_workgroups(g: Waves, rows: tuple[int, ...]) -> bool:
+    """Do all waves of each workgroup hold the same in these registers?"""
+    team = g.team
+    if team == 1:
+        return False
+    for row in rows:
+        values = g.vector[row].reshape(-1, team, 64)
+        if not (values[:, 1:] == values[:, :1]).all():
+            return False
+    return True
+
+
+def _convert(g: Waves, rows: tuple[int, ...], fmt: str, out: Any, step: int) -> None:
+    """Every ``step``-th wave's operand as singles; k in any order, the same one for every format of one width."""
+    count, size, depth = out.shape
     # (register, wave, k group, row) to (wave, row, k group, register): moved as whole registers.
-    raw = g.vector[row : row + count].reshape(count, g.count, 64 // size, size)
-    packed = temporary("matrix operand", (g.count, size, 64 // size, count), np.uint32)
-    packed[...] = raw.transpose(1, 3, 2, 0)
+    packed = temporary("matrix operand", (count, size, 64 // size, len(rows)), np.uint32)
+    for place, row in enumerate(rows):
+        packed[..., place] = g.vector[row, ::step].reshape(count, 64 // size, size).transpose(0, 2, 1)
     if fmt in ("fp8", "bf8"):
         table = fp8_pair_table("e4m3fn" if fmt == "fp8" else "e5m2")
-        pairs = packed.view(np.uint16).reshape(g.count, size, depth // 2)
+        pairs = packed.view(np.uint16).reshape(count, size, depth // 2)
         table.take(pairs, mode="clip", out=out.view(np.complex64))
         return
-    halves = packed.view(np.uint16).reshape(g.count, size, depth)
+    halves = packed.view(np.uint16).reshape(count, size, depth)
     if fmt == "f16":
         out[...] = halves.view(np.float16)
     else:

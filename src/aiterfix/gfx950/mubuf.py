@@ -63,7 +63,9 @@ def bind(binder: Binder) -> Bound:
         else:
             offsets = g.vector[offset_row].astype(np.int64)
             if immediate:
-                offsets += immediate
+                # Register and constant wrap at 32 bits, before soffset and the range check come in (measured on gfx950
+                # by ROCm/rocm-systems #10928); LLVM folds constants into the instruction on the strength of it.
+                offsets = (offsets + immediate) & 0xFFFF_FFFF
         addresses = offsets + (base + moved)[:, np.newaxis]
         active = g.active()
         anchor = int(base[0])

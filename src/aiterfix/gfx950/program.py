@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from aiterfix.errors import NotUnderstoodError
-from aiterfix.gfx950 import control, semantics
+from aiterfix.gfx950 import control, mfma, semantics
 from aiterfix.gfx950.findings import FindingKind
+from aiterfix.gfx950.instruction import Encoding
 from aiterfix.gfx950.operands import VECTOR_BASE, Binder, Bound, Execute
 
 if TYPE_CHECKING:
@@ -62,9 +63,14 @@ class Block:
 
 
 class Program:
-    """The executable form of a kernel. Made once for a code object and used by all batches and threads."""
+    """The executable form of a kernel. Made once for a code object and used by all batches and threads.
 
-    def __init__(self, code: CodeObject) -> None:
+    Args:
+        code: the kernel.
+        addresses_only: leave out what addresses and branches do not depend on (``address_slice``).
+    """
+
+    def __init__(self, code: CodeObject, *, addresses_only: bool = False) -> None:
         self.code = code
         self.instructions = code.instructions
         self.registers = VECTOR_BASE + code.vgprs + code.agprs
@@ -72,7 +78,12 @@ class Program:
         self._missing_waits: dict[frozenset[int], tuple[MissingWait, ...]] = {}
         self.blocks = self._cut()
         self._at = {block.pc: block.number for block in self.blocks}
-        self._matrix_rows: dict[int, set[Any]] | None = None
+        self._matrix_rows = _matrix_rows(code)
+        self._needed: frozenset[int] | None = None
+        if addresses_only:
+            from aiterfix.gfx950.address_slice import needed_for_addresses
+
+            self._needed = needed_for_addresses(self)
 
     def _cut(self) -> tuple[Block, ...]:
         starts = {0, PRELOAD_ENTRY}
@@ -116,6 +127,16 @@ class Program:
             remedy="Check that the code object is complete.",
         )
 
+    def successors(self, block: Block) -> tuple[int, ...]:
+        """Numbers of the blocks that may follow."""
+        last = block.last
+        pcs = []
+        if last.mnemonic in control.CONDITIONS or last.mnemonic == control.BRANCH:
+            pcs.append(control.branch_target(last))
+        if last.mnemonic not in (control.BRANCH, control.END):
+            pcs.append(last.end)
+        return tuple(self.block_at(pc, last) for pc in pcs)
+
     def bind(self, block: Block) -> None:
         """Make a block executable.
 
@@ -134,7 +155,11 @@ class Program:
             block.exposed = np.array(sorted(r for r in exposed if r >= 0), np.int64)
             block.written = np.array(sorted(r for r in written if r >= 0), np.int64)
             block.bound = bound
-            block.executes = tuple(self._with_conversions_dropped(item) for item in bound)
+            replaced = self._left_out(block) if self._needed is not None else chained(block, bound, self.code)
+            block.executes = tuple(
+                self._counting_versions(replaced.get(position, item.execute), item)
+                for position, item in enumerate(bound)
+            )
 
     def bound_instructions(self, block: Block) -> tuple[Bound, ...]:
         """The block's instructions with their register sets."""
@@ -162,34 +187,95 @@ class Program:
         row = number - VECTOR_BASE
         return f"v{row}" if row < self.code.vgprs else f"a{row - self.code.vgprs}"
 
-    def _with_conversions_dropped(self, item: Bound) -> Execute:
-        """Matrix operands are kept converted; a write to a register under one drops it."""
-        if self._matrix_rows is None:
-            self._matrix_rows = _matrix_operand_rows(self.instructions, self.code)
-        keys = {
-            key
-            for number in item.writes
-            if number >= VECTOR_BASE
-            for key in self._matrix_rows.get(number - VECTOR_BASE, ())
-        }
-        if not keys:
-            return item.execute
-        execute, dropped = item.execute, tuple(keys)
+    def _left_out(self, block: Block) -> dict[int, Execute]:
+        needed = self._needed or frozenset()
+        return {k: _nothing for k, instruction in enumerate(block.instructions) if instruction.pc not in needed}
 
-        def execute_and_drop(g: Waves) -> None:
+    def _counting_versions(self, execute: Execute, item: Bound) -> Execute:
+        """Let a write to a register that matrix instructions read be noticed: they keep their operands converted."""
+        rows = tuple(n - VECTOR_BASE for n in item.writes if n - VECTOR_BASE in self._matrix_rows)
+        if not rows:
+            return execute
+
+        def execute_and_count(g: Waves) -> None:
             execute(g)
-            g.stale.update(dropped)
+            for row in rows:
+                g.versions[row] += 1
 
-        return execute_and_drop
+        return execute_and_count
 
 
-def _matrix_operand_rows(instructions: Sequence[Instruction], code: CodeObject) -> dict[int, set[Any]]:
-    from aiterfix.gfx950 import mfma
+def _matrix_rows(code: CodeObject) -> frozenset[int]:
+    """Vector registers that some matrix instruction multiplies."""
+    rows: set[int] = set()
+    for instruction in code.instructions:
+        if instruction.mnemonic in mfma.NAMES and instruction.encoding is not Encoding.MFMA_SCALED:
+            operands = mfma.matrices(Binder(instruction, code))
+            rows.update(operands.a, operands.b)
+    return frozenset(rows)
 
-    rows: dict[int, set[Any]] = {}
-    for instruction in instructions:
-        if instruction.mnemonic in mfma.NAMES:
-            for key in mfma.conversion_keys(Binder(instruction, code)):
-                for row in range(key[0], key[0] + key[1]):
-                    rows.setdefault(row, set()).add(key)
-    return rows
+
+def _nothing(g: Waves) -> None:
+    """In place of an instruction whose result nobody looks at."""
+
+
+def chained(block: Block, bound: Sequence[Bound], code: CodeObject) -> dict[int, Execute]:
+    """Matrix instructions that may be executed as one.
+
+    Instruction ``j`` continues ``i`` where it adds to ``i``'s result; nothing else reads or writes that result before
+    it is overwritten in the same block; and the registers that ``i`` multiplies still hold the same at ``j``.
+
+    Returns:
+        By position in the block, the replacements: nothing for all but the last of a chain.
+    """
+    operands = {
+        position: mfma.matrices(Binder(instruction, code))
+        for position, instruction in enumerate(block.instructions)
+        if instruction.mnemonic in mfma.NAMES
+    }
+    replaced: dict[int, Execute] = {}
+    used: set[int] = set()
+    for start in operands:
+        if start in used:
+            continue
+        chain = [start]
+        while (following := _continuation(chain, operands, bound)) is not None:
+            chain.append(following)
+        if len(chain) > 1:
+            used.update(chain)
+            replaced.update(dict.fromkeys(chain[:-1], _nothing))
+            replaced[chain[-1]] = mfma.executor([operands[position] for position in chain])
+    return replaced
+
+
+def _continuation(chain: list[int], operands: dict[int, mfma.Matrices], bound: Sequence[Bound]) -> int | None:
+    link = operands[chain[-1]]
+    result = frozenset(range(VECTOR_BASE + link.target, VECTOR_BASE + link.target + link.results))
+    inputs = frozenset(
+        VECTOR_BASE + row for position in chain for row in (*operands[position].a, *operands[position].b)
+    )
+    first = operands[chain[0]]
+    if first.addend is not None:
+        inputs |= frozenset(range(VECTOR_BASE + first.addend, VECTOR_BASE + first.addend + first.results))
+    position = chain[-1] + 1
+    while position < len(bound):
+        item = bound[position]
+        if position in operands and operands[position].addend == link.target and operands[position].op == link.op:
+            break
+        if item.reads & result or item.writes & (result | inputs):
+            return None
+        position += 1
+    else:
+        return None
+    following = bound[position]
+    left = set(result - following.writes)
+    multiplied = frozenset(VECTOR_BASE + row for row in (*operands[position].a, *operands[position].b))
+    if multiplied & result:
+        return None
+    for item in bound[position + 1 :]:
+        if not left:
+            break
+        if item.reads & left:
+            return None
+        left -= item.writes
+    return None if left else position

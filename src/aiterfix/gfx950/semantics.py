@@ -31,6 +31,7 @@ _TABLE: dict[str, tuple[str, Bind]] = {
     **dict.fromkeys(vop.INTEGER, (vop.NAME_INTEGER, vop.bind)),
     **dict.fromkeys(vop.FLOAT, (vop.NAME_FLOAT, vop.bind)),
     **dict.fromkeys(vop.BITOP3, (vop.NAME_INTEGER, vop.bind_bitop3)),
+    **dict.fromkeys(vop.LITERAL_FMA, (vop.NAME_FLOAT, vop.bind_literal_fma)),
     **dict.fromkeys(vopc.NAMES, (vopc.NAME, vopc.bind)),
     **dict.fromkeys(crosslane.NAMES, (crosslane.NAME, crosslane.bind)),
     **dict.fromkeys(vop3p.NAMES, (vop3p.NAME, vop3p.bind)),

@@ -131,6 +131,11 @@ def bind_vector(binder: Binder, op: VectorOperation) -> Bound:
     return binder.bound(_plain(compute, fetches, op.result, row))
 
 
+def plain_result(binder: Binder, op: VectorOperation, fetches: list[Fetch], row: int) -> Execute:
+    """The function that computes a 32-bit result from sources at hand and writes it under EXEC."""
+    return _plain(_finished(binder, op), fetches, op.result, row)
+
+
 def _finished(binder: Binder, op: VectorOperation) -> Callable[..., Any]:
     """The table's array code with output modifiers and the denormal mode around it."""
     instruction = binder.instruction

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from aiterfix.gfx950 import numerics
-from aiterfix.gfx950.operands import Array, Binder, Bound
-from aiterfix.gfx950.vector import VectorOperation, bind_vector, operation
+from aiterfix.gfx950.instruction import LITERAL
+from aiterfix.gfx950.operands import Array, Binder, Bound, Kind
+from aiterfix.gfx950.vector import VectorOperation, bind_vector, operation, plain_result
 
 NAME_INTEGER = "vector integer"
 NAME_FLOAT = "vector float"
@@ -327,6 +328,9 @@ FLOAT: dict[str, VectorOperation] = {
     "v_cvt_f32_f64": operation(_convert, "F32 <- F64"),
 }
 
+LITERAL_FMA = {"v_fmamk_f32": ("src0", "literal", "vsrc1"), "v_fmaak_f32": ("src0", "vsrc1", "literal")}
+"""Fused multiply-adds with a literal: the order of factor, factor, addend."""
+
 BITOP3: dict[str, str] = {"v_bitop3_b32": "U32 <- U32 U32 U32", "v_bitop3_b16": "U16 <- U16 U16 U16"}
 
 
@@ -334,6 +338,17 @@ def bind(binder: Binder) -> Bound:
     """Bind a vector instruction of this module's tables."""
     name = binder.instruction.mnemonic
     return bind_vector(binder, INTEGER.get(name) or FLOAT[name])
+
+
+def bind_literal_fma(binder: Binder) -> Bound:
+    """Bind a multiply-add whose second factor or addend is the literal that follows."""
+    instruction = binder.instruction
+    codes = [LITERAL if f == "literal" else instruction[f] for f in LITERAL_FMA[instruction.mnemonic]]
+    a, b, c = (binder.vector_source(code, Kind.F32) for code in codes)
+    row = binder.row(instruction["vdst"])
+    binder.note_vector(row, 1, binder.writes)
+    op = operation(numerics.fma_f32, "F32 <- F32 F32 F32")
+    return binder.bound(plain_result(binder, op, [a, b, c], row))
 
 
 def bind_bitop3(binder: Binder) -> Bound:

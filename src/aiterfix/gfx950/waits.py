@@ -17,7 +17,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from aiterfix.gfx950 import control
 from aiterfix.gfx950.instruction import Encoding, Instruction
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ def missing_waits(program: Program, executed: Collection[int]) -> tuple[MissingW
         executed: blocks that were run (and so are bound). Paths through others are not followed.
     """
     entries: dict[int, _State] = {}
-    followed = {number: [n for n in _successors(program, program.blocks[number]) if n in executed] for number in executed}
+    followed = {number: [n for n in program.successors(program.blocks[number]) if n in executed] for number in executed}
     targets = {n for successors in followed.values() for n in successors}
     work = [number for number in executed if number not in targets] or [min(executed, default=0)]
     for number in work:
@@ -101,16 +100,6 @@ def missing_waits(program: Program, executed: Collection[int]) -> tuple[MissingW
         if number in followed:
             _walk(program.blocks[number], state.copy(), found)
     return tuple(found[key] for key in sorted(found))
-
-
-def _successors(program: Program, block: Block) -> list[int]:
-    last = block.last
-    pcs = []
-    if last.mnemonic in control.CONDITIONS or last.mnemonic == control.BRANCH:
-        pcs.append(control.branch_target(last))
-    if last.mnemonic not in (control.BRANCH, control.END):
-        pcs.append(last.end)
-    return [program.block_at(pc, last) for pc in pcs]
 
 
 def _walk(block: Block, state: _State, found: dict[tuple[int, int, str], MissingWait] | None) -> None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aiterfix.gfx950.workspace import borrow, give_back
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -38,13 +40,13 @@ class Waves:
         steps: instructions executed by each wave so far (the most of any, after merging).
         written: ``(n, registers)`` bool, the registers ever written, by ``Program`` register number;
             ``written_by_all`` is true where every wave has.
-        conversions: matrix operands converted to single precision, by ``mfma.conversion_keys``; those in ``stale``
-            are out of date and kept for their memory.
+        versions: for each vector register that a matrix instruction reads, a number that changes when it is written.
+        conversions: matrix operands converted to single precision, with the versions of their registers.
     """
 
     __slots__ = (
-        "batch", "block", "conversions", "count", "ids", "lanes", "pairs", "pairs64", "scalar", "scc", "stale", "steps",
-        "vector", "vector_f32", "vector_i32", "written", "written_by_all",
+        "_team", "batch", "block", "conversions", "count", "ids", "lanes", "pairs", "pairs64", "scalar", "scc", "steps",
+        "vector", "vector_f32", "vector_i32", "versions", "written", "written_by_all",
     )  # fmt: skip
 
     def __init__(
@@ -73,9 +75,29 @@ class Waves:
         self.block = block
         self.steps = steps
         self.conversions: dict[Any, Any] = {}
-        self.stale: set[Any] = set()
+        self._team: int | None = None
+        self.versions = [0] * len(vector)
         self.lanes: NDArray[np.uint32] | None = None
         self.exec_changed()
+
+    @property
+    def team(self) -> int:
+        """Waves of a workgroup if the group consists of whole workgroups in order, else 1."""
+        if self._team is None:
+            size = self.batch.waves_per_workgroup
+            self._team = 1
+            if self.count % size == 0:
+                table = self.ids.reshape(-1, size)
+                if (table[:, 0] % size == 0).all() and (table == table[:, :1] + np.arange(size)).all():
+                    self._team = size
+        return self._team
+
+    def dissolve(self) -> None:
+        """Give the arrays back for reuse; the group must not be used any more."""
+        for _, array in self.conversions.values():
+            give_back(array)
+        give_back(self.vector)
+        self.conversions = {}
 
     def exec_changed(self) -> None:
         """Bring ``lanes`` up to date after a write to EXEC."""
@@ -88,10 +110,13 @@ class Waves:
 
     def select(self, rows: NDArray[np.bool_]) -> Waves:
         """A copy of the waves where ``rows`` is true."""
+        ids = self.ids[rows]
+        vector = borrow((len(self.vector), len(ids), LANES), np.uint32)
+        np.compress(rows, self.vector, axis=1, out=vector)
         return Waves(
             self.batch,
-            self.ids[rows],
-            np.ascontiguousarray(self.vector[:, rows]),
+            ids,
+            vector,
             np.ascontiguousarray(self.pairs[:, rows]),
             self.scc[rows],
             self.written[rows],
@@ -104,10 +129,12 @@ def merge(groups: Sequence[Waves]) -> Waves:
     """Put waves that met at one block back together, in order of their numbers."""
     ids = np.concatenate([group.ids for group in groups])
     order = np.argsort(ids, kind="stable")
+    vector = borrow((len(groups[0].vector), len(ids), LANES), np.uint32)
+    np.concatenate([group.vector for group in groups], axis=1).take(order, axis=1, out=vector, mode="clip")
     return Waves(
         groups[0].batch,
         ids[order],
-        np.ascontiguousarray(np.concatenate([group.vector for group in groups], axis=1)[:, order]),
+        vector,
         np.ascontiguousarray(np.concatenate([group.pairs for group in groups], axis=1)[:, order]),
         np.concatenate([group.scc for group in groups])[order],
         np.concatenate([group.written for group in groups])[order],

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiterfix.assessment import Assessment, KernelFile
 from aiterfix.installation import Discovery, Installation, Skipped
-from aiterfix.patching import State, state
-from aiterfix.places import place_of
+from aiterfix.places import patch_of
 from aiterfix.source.sites import StoreSite
 from aiterfix.verdict import Verdict
+
+if TYPE_CHECKING:
+    from aiterfix.patching import State
 
 Facts = dict[str, Any]
 
@@ -50,7 +52,7 @@ def assessment_facts(assessment: Assessment) -> Facts:
     return {
         **installation_facts(assessment.installation),
         "verdict": assessment.verdict.value,
-        "patch": state_facts(state(place_of(assessment.installation))),
+        "patch": patch_facts(patch_of(assessment.installation)),
         "prebuilt": [
             {
                 "fix": fix.id,
@@ -67,8 +69,10 @@ def assessment_facts(assessment: Assessment) -> Facts:
     }
 
 
-def state_facts(patch: State) -> Facts:
+def patch_facts(patch: State | None) -> Facts:
     """What aiterfix has done to an installation."""
+    if patch is None:
+        return {"state": "none", "detail": "", "version": None, "files": []}
     return {
         "state": patch.kind.value,
         "detail": patch.detail,

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 from aiterfix.assessment import ALL, Assessment, KernelFile
 from aiterfix.cli.output import colour
 from aiterfix.installation import Discovery, Installation
-from aiterfix.patching import state
-from aiterfix.places import place_of
+from aiterfix.places import patch_of
 from aiterfix.report.advice import meaning, next_step, patch_line
 from aiterfix.verdict import Verdict
 
@@ -81,7 +80,7 @@ def _paths(assessment: Assessment) -> str:
 
 def _installation(assessment: Assessment) -> list[str]:
     lines = [heading(assessment.installation)]
-    patched = patch_line(state(place_of(assessment.installation)))
+    patched = patch_line(patch_of(assessment.installation))
     if patched:
         lines.append(f"  {patched}")
     for fix, prebuilt in assessment.prebuilt:

@@ -51,7 +51,7 @@ def judge(scenario: Scenario, expected: Expected, execution: Execution) -> Scena
         np.abs(error, out=error)
         right = error <= expected.bound
     wrong = seen & (~right | untouched)
-    skipped = _skipped_rows(scenario, seen, untouched)
+    skipped = _skipped_rows(scenario, expected, untouched)
     wrong[skipped] = False
 
     gap = execution.output[:, width:] != SENTINEL
@@ -93,16 +93,14 @@ def _past_end(execution: Execution, size: int) -> tuple[int, int]:
     return len(reached), max(reached, default=size - 1) + 1 - size
 
 
-def _skipped_rows(
-    scenario: Scenario, seen: npt.NDArray[np.bool_], untouched: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.bool_]:
+def _skipped_rows(scenario: Scenario, expected: Expected, untouched: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Rows that stand after an empty sequence and were not computed at all, by the kernel that stops there."""
     skipped = np.zeros(scenario.rows, np.bool_)
     if scenario.kernel is not Kernel.PRESHUFFLE_VARCTX or 0 not in scenario.context_lengths:
         return skipped
     first = scenario.context_lengths.index(0) * scenario.next_n
     later = np.arange(scenario.rows) >= first
-    return later & seen.any(axis=1) & untouched.all(axis=1)
+    return later & (expected.contexts > 0) & untouched.all(axis=1)
 
 
 def _examples(

@@ -130,6 +130,7 @@ class Report:
         scenarios: results in order.
         not_run: what could not be.
         seconds: wall time, compilation included.
+        notes: what went wrong beside the judgement, such as a certificate that could not be kept.
     """
 
     path: str
@@ -142,6 +143,7 @@ class Report:
     scenarios: tuple[ScenarioResult, ...]
     not_run: tuple[NotRun, ...]
     seconds: float
+    notes: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -180,6 +182,7 @@ def to_json(report: Report) -> dict[str, Any]:
         "scenarios": [_scenario_json(result, result in report.failures) for result in report.scenarios],
         "not_run": [{"kernel": n.kernel, "config": n.config, "what": n.what, "why": n.why} for n in report.not_run],
         "seconds": round(report.seconds, 3),
+        "notes": list(report.notes),
     }
 
 
@@ -237,6 +240,8 @@ def table(report: Report) -> Iterator[str]:
         yield f"not run: {missing.kernel} {missing.config}: {missing.what}"
         if missing.why:
             yield f"    {missing.why}"
+    for note in report.notes:
+        yield f"note: {note}"
     word = "passed" if report.passed else "failed"
     yield f"{word}: {len(report.scenarios)} scenarios, {len(failed)} failed, {report.seconds:.1f} s"
     for s in report.failures[:3]:

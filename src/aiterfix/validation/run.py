@@ -99,7 +99,7 @@ def validate(
     own = compiler if compiler is not None else Compiler(python=python)
     try:
         triton = own.triton
-        compiled, facts, not_run = _compile_all(own, source, filename, todo, wrapper)
+        compiled, facts, not_run = _compile_all(own, source, filename, todo, wrapper, progress)
     finally:
         if compiler is None:
             own.close()
@@ -117,8 +117,12 @@ def validate(
         seconds=time.perf_counter() - started,
     )
     if certify and scenario is None:
-        for made in certify_report(report, {key: item for key, item in facts.items() if key not in failed}):
-            certificates.store(made)
+        passed = certify_report(report, {key: item for key, item in facts.items() if key not in failed})
+        try:
+            for made in passed:
+                certificates.store(made)
+        except OSError as error:
+            report = replace(report, notes=(f"no certificate was kept: {error}",))
     return report
 
 
@@ -261,6 +265,7 @@ def _compile_all(
     filename: str,
     todo: tuple[Scenario, ...],
     wrapper: WrapperFacts | None,
+    progress: Callable[[Progress], None] | None,
 ) -> tuple[
     dict[tuple[Kernel, KernelConfig], CompiledKernel],
     dict[tuple[Kernel, KernelConfig], CodeObjectFacts],
@@ -271,6 +276,8 @@ def _compile_all(
     not_run: list[NotRun] = []
     first: AiterfixError | None = None
     for kernel, config in dict.fromkeys((item.kernel, item.config) for item in todo):
+        if progress:
+            progress(Progress(0, len(todo), f"compiling {kernel.value} {config.name}"))
         try:
             request = make_request(source, filename, kernel, config, wrapper)
             result = compiler.compile(request)

@@ -184,7 +184,8 @@ def edge_lengths(config: KernelConfig, next_n: int, max_model_len: int, *, dense
         edges = list(range(step, max_model_len + step, step))
         for edge in edges if dense else {edges[0], edges[min(1, len(edges) - 1)], edges[-1]}:
             wanted.update(range(edge - 1, edge + max(2, next_n)))
-    return tuple(sorted(length for length in wanted if 0 < length <= max_model_len))
+    # The longest first: the first sequence is where offsets start at 0, and below 0 for columns that are masked off.
+    return (max_model_len, *sorted(length for length in wanted if 0 < length < max_model_len))
 
 
 def _programs(kernel: Kernel, lengths: tuple[int, ...], next_n: int, splits: int) -> int:
@@ -216,8 +217,8 @@ def _quick(kernel: Kernel, config: KernelConfig) -> Iterator[Scenario]:
         lengths = edge_lengths(config, next_n, width, dense=False)
         yield _scenario(kernel, config, "edges", lengths, next_n=next_n, max_model_len=width, splits=splits)
     yield _scenario(kernel, config, "full", (1000,) * 4, next_n=2, max_model_len=1000, gap=0)
-    yield _scenario(kernel, config, "splits", (1, 300, 700, 1100), next_n=2, max_model_len=1111, splits=1)
-    yield _scenario(kernel, config, "splits", (1, 300, 700, 1100), next_n=2, max_model_len=1111, splits=9)
+    yield _scenario(kernel, config, "splits", (1100, 1, 300, 700), next_n=2, max_model_len=1111, splits=1)
+    yield _scenario(kernel, config, "splits", (1100, 1, 300, 700), next_n=2, max_model_len=1111, splits=9)
     yield _scenario(kernel, config, "empty", (517, 40, 0, 0), next_n=2, max_model_len=520)
     yield _scenario(kernel, config, "wide", (515, 256, 130), next_n=1, max_model_len=600, wide=True)
 
@@ -241,7 +242,7 @@ def _full(kernel: Kernel, config: KernelConfig) -> Iterator[Scenario]:
         yield every_length(kernel, config)
 
 
-_UNEVEN = (1, 255, 300, 513, 900, 1100)
+_UNEVEN = (1100, 1, 255, 300, 513, 900)
 
 
 def _short(kernel: Kernel, config: KernelConfig) -> Iterator[Scenario]:

@@ -129,7 +129,11 @@ def slice_of(program: Program) -> Slice:
         blocks,
         sum(len(block.kept) for block in blocks),
         len(program.instructions),
-        not any(mark and VECTOR_BASE in item.writes for b, m in zip(bound, kept, strict=True) for item, mark in zip(b, m, strict=True)),
+        not any(
+            mark and VECTOR_BASE in item.writes
+            for b, m in zip(bound, kept, strict=True)
+            for item, mark in zip(b, m, strict=True)
+        ),
     )
 
 
@@ -263,13 +267,12 @@ def _full_after(instruction: Instruction, item: Bound, known: frozenset[int]) ->
 
     name = instruction.mnemonic
     gained: set[int] = set()
-    if name == "s_mov_b64" and full(instruction["ssrc0"]):
-        gained.add(instruction["sdst"])
-    elif name == "s_or_b64" and (full(instruction["ssrc0"]) or full(instruction["ssrc1"])):
-        gained.add(instruction["sdst"])
-    elif name == "s_and_b64" and full(instruction["ssrc0"]) and full(instruction["ssrc1"]):
-        gained.add(instruction["sdst"])
-    elif name.endswith("_saveexec_b64") and EXEC in known:
+    if (
+        (name == "s_mov_b64" and full(instruction["ssrc0"]))
+        or (name == "s_or_b64" and (full(instruction["ssrc0"]) or full(instruction["ssrc1"])))
+        or (name == "s_and_b64" and full(instruction["ssrc0"]) and full(instruction["ssrc1"]))
+        or (name.endswith("_saveexec_b64") and EXEC in known)
+    ):
         gained.add(instruction["sdst"])
     lost = {number & ~1 for number in item.writes if 0 <= number < VECTOR_BASE}
     return (known - lost) | frozenset(gained)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -309,19 +308,3 @@ def _triton() -> str:
         if found:
             return found[0].name.removeprefix("triton-").removesuffix(".dist-info") if len(found) == 1 else ""
     return ""
-
-
-def lengths_without_padding(
-    question: Question, holding: Holding, lengths: Iterable[int], blocks: Iterable[int]
-) -> list[tuple[int, int, Advice]]:
-    """The advice for each width and block size: which widths are safe as they stand."""
-    blocks = tuple(blocks)
-    return [
-        (
-            width,
-            block,
-            advise(Question(**{**question.__dict__, "max_model_len": width, "kv_block_size": block}), holding),
-        )
-        for width in lengths
-        for block in blocks
-    ]

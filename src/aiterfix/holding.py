@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,7 +29,7 @@ class HeldKernel:
         path: the code path it belongs to: "gluon" or "stage1".
         verdict: by its source.
         sha256: digest of its file; empty where what is loaded is not known to be a whole file's text.
-        released: whether that file is one of a release of aiter, or such a one as `aiterfix` patches it.
+        released: whether that file is one of a release of aiter whose rounding is known, or such a one as patched.
     """
 
     name: str
@@ -155,9 +155,9 @@ def _module_text(module: Any) -> str | None:
 
 def _judge(name: str, fix: Fix, source: str, text: bytes | None) -> HeldKernel:
     digest = hashlib.sha256(text).hexdigest() if text is not None else ""
-    recorded = _recorded(digest).get(name) if digest else None
-    if recorded is not None:
-        return HeldKernel(name, fix.path, recorded, digest, True)
+    recorded = _recorded(digest) if digest else {}
+    if name in recorded:
+        return HeldKernel(name, fix.path, recorded[name], digest, _rounding_known(fix, recorded))
     return HeldKernel(name, fix.path, _analysed(source.encode()).get(name, Verdict.UNKNOWN), digest, False)
 
 
@@ -198,6 +198,12 @@ def _recorded(digest: str) -> dict[str, Verdict]:
         if after == digest:
             return dict.fromkeys(released.get(before, ()), Verdict.GUARDED)
     return {}
+
+
+def _rounding_known(fix: Fix, recorded: Mapping[str, Verdict]) -> bool:
+    """Whether a file is released and built as the releases whose rounding was read: with the schedule kernel, which
+    the first Gluon release has not."""
+    return bool(recorded) and (fix.path != "gluon" or any(name.endswith("_varctx") for name in recorded))
 
 
 @dataclass(frozen=True)
@@ -283,7 +289,7 @@ def _kernels_of(text: bytes) -> list[HeldKernel]:
     recorded = _recorded(digest)
     verdicts = recorded or _analysed(text)
     return [
-        HeldKernel(kernel.name, fix.path, verdicts[kernel.name], digest, bool(recorded))
+        HeldKernel(kernel.name, fix.path, verdicts[kernel.name], digest, _rounding_known(fix, recorded))
         for fix in targets().fixes
         for kernel in fix.kernels
         if kernel.name in verdicts

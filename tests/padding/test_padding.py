@@ -57,7 +57,7 @@ def test_guarded_is_zero_and_doubt_is_not() -> None:
 
 def test_stored_measurement_counts_for_its_own_question_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AITERFIX_CACHE", str(tmp_path))
-    monkeypatch.setitem(sys.modules, "triton", types.SimpleNamespace(__version__="9.9"))  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "triton", types.SimpleNamespace(__version__="9.9"))
     for kernel in ("preshuffle", "preshuffle_varctx"):
         path = stored.store(stored.Measured("d" * 64, kernel, 64, 256, 256, 1, 1000, "9.9", "c" * 64, 0, 1000, 5))
     asked = Question(1000, 256)
@@ -124,8 +124,12 @@ def test_threads_agree(sample: Path, monkeypatch: pytest.MonkeyPatch) -> None:  
     monkeypatch.setattr(padding, "_memory", None)
     monkeypatch.syspath_prepend(str(sample))
     reads = []
-    original = held_module.read_disk
-    monkeypatch.setattr(padding, "read_disk", lambda: reads.append(1) or original())
+
+    def read() -> held_module.OnDisk:
+        reads.append(threading.get_ident())
+        return held_module.read_disk()
+
+    monkeypatch.setattr(padding, "read_disk", read)
     barrier = threading.Barrier(8)
     answers = []
 

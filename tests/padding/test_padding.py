@@ -144,6 +144,7 @@ def test_threads_agree(sample: Path, monkeypatch: pytest.MonkeyPatch) -> None:  
         thread.join()
     assert len(answers) == 8
     assert len(set(answers)) == 1
+    assert len(reads) == 1
 
 
 def test_imports_nothing_heavy(sample: Path) -> None:  # noqa: F811

@@ -233,12 +233,14 @@ def advise(question: Question, holding: Holding, *, measured: bool = True) -> Ad
 
 def _asked(question: Question, holding: Holding) -> tuple[list[HeldKernel], list[str]]:
     """The kernels that are asked about, and the names of those that ought to be there and are not."""
+    # Stubs for prebuilt code have a kernel's name and parameters, and store nothing.
+    storing = [k for k in holding.kernels if k.verdict is not Verdict.NOT_AFFECTED]
     if question.kernel == ALL:
-        return list(holding.kernels), []
-    stage1 = [k for k in holding.kernels if k.path == STAGE1]
+        return storing, []
+    stage1 = [k for k in storing if k.path == STAGE1]
     if question.kernel == STAGE1:
         return stage1, [] if stage1 else ["the plain-Triton kernels"]
-    gluon = [k for k in holding.kernels if k.path == GLUON]
+    gluon = [k for k in storing if k.path == GLUON]
     if question.kernel == AUTO and not gluon and not holding.loaded and stage1:
         return stage1, []
     chosen = [k for k in gluon if k.name in question.gluon_kernels]

@@ -39,6 +39,14 @@ def test_bound_is_the_maximum_over_all_contexts(block: int) -> None:
         assert (answer.evidence, answer.exact) == ("bound", False)
 
 
+def test_stub_of_a_kernel_that_stores_nothing_does_not_count() -> None:
+    whole = holding()
+    stubs = tuple(replace(k, verdict=Verdict.NOT_AFFECTED, released=False) for k in whole.kernels)
+    assert advise(Question(1000, 64), replace(whole, kernels=(*stubs, *whole.kernels))).columns == 24
+    # Nothing but stubs: what runs is prebuilt.
+    assert advise(Question(1000, 64), replace(whole, kernels=stubs)).columns == 255
+
+
 def test_guarded_is_zero_and_doubt_is_not() -> None:
     asked = Question(1024, 64)
     assert advise(asked, holding(Verdict.GUARDED)).columns == 0

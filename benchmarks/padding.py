@@ -1,7 +1,14 @@
-"""What the advice costs: the first call in a process, later calls. Run: ``python -m benchmarks padding [ROUNDS]``."""
+"""What the advice costs: the first call in a process, and later calls.
+
+Run: ``python -m benchmarks padding [ROUNDS [TREE]]``.
+
+TREE holds an ``aiter``; without one the sample package is asked about, whose kernels are of no release and have to be
+analysed.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import statistics
 import subprocess
 import sys
@@ -13,6 +20,8 @@ from aiterfix.demo import write_sample
 _SCRIPT = """\
 import sys, time
 sys.path.insert(0, sys.argv[1])
+for name in sys.argv[2:]:
+    __import__(name)
 import aiterfix
 t = time.perf_counter(); aiterfix.required_padding(1000, 64); first = time.perf_counter() - t
 t = time.perf_counter()
@@ -22,21 +31,30 @@ print(first * 1e3, (time.perf_counter() - t) / 2000 * 1e6)
 """
 
 
+def _report(where: str, words: list[str], rounds: int) -> None:
+    rows = []
+    for _ in range(rounds + 1):
+        done = subprocess.run([sys.executable, "-c", _SCRIPT, *words], check=True, capture_output=True, text=True)
+        rows.append([float(word) for word in done.stdout.split()])
+    first, later = ([row[i] for row in rows[1:]] for i in (0, 1))
+    print(f"{where}:")
+    print(f"  first call: median {statistics.median(first):.1f} ms, least {min(first):.1f} ms, imports included")
+    print(f"  later calls: median {statistics.median(later):.1f} us, least {min(later):.1f} us")
+
+
 def main(arguments: list[str]) -> int:
     """Measure and print."""
     rounds = int(arguments[0]) if arguments else 10
-    kernel = Path(arguments[1]).read_bytes() if len(arguments) > 1 else None
     with tempfile.TemporaryDirectory() as folder:
-        write_sample(Path(folder))
-        if kernel is not None:
-            (Path(folder) / "aiter/ops/triton/gluon/pa_mqa_logits.py").write_bytes(kernel)
-        rows = []
-        for _ in range(rounds + 1):
-            done = subprocess.run([sys.executable, "-c", _SCRIPT, folder], check=True, capture_output=True, text=True)
-            rows.append([float(word) for word in done.stdout.split()])
-    first, later = ([row[i] for row in rows[1:]] for i in (0, 1))
-    print(f"first call: median {statistics.median(first):.1f} ms, least {min(first):.1f} ms, imports included")
-    print(f"later calls: median {statistics.median(later):.1f} us, least {min(later):.1f} us")
+        if len(arguments) > 1:
+            tree = Path(arguments[1]).resolve()
+        else:
+            tree = Path(folder)
+            write_sample(tree)
+        _report("in a bare interpreter", [str(tree)], rounds)
+        if importlib.util.find_spec("torch") is not None:
+            # As in a server, which has torch and with it most of the standard library.
+            _report("in a process that has torch", [str(tree), "torch"], max(3, rounds // 3))
     return 0
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from pathlib import Path
 
 
@@ -23,6 +22,8 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         OSError: the directory cannot be made or written to; ``path`` is as it was.
     """
+    import tempfile  # milliseconds that reading does not need
+
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -8,6 +8,7 @@ from aiterfix.assessment import ALL, Assessment, KernelFile
 from aiterfix.cli.output import colour
 from aiterfix.installation import Discovery, Installation
 from aiterfix.places import patch_of
+from aiterfix.provenance import Provenance, provenance
 from aiterfix.report.advice import meaning, next_step, patch_line
 from aiterfix.verdict import Verdict
 
@@ -91,16 +92,21 @@ def _installation(assessment: Assessment) -> list[str]:
         )
     for doubt in assessment.doubts:
         lines.append(f"  could not be read: {doubt.path}: {doubt.reason}")
+    origins = provenance(assessment)
     for file in assessment.files:
-        lines += _file(assessment, file)
+        lines += _file(assessment, file, origins.get(file))
     return lines
 
 
-def _file(assessment: Assessment, file: KernelFile) -> list[str]:
+def _file(assessment: Assessment, file: KernelFile, origin: Provenance | None) -> list[str]:
     verdict = file.analysis.verdict
     path_of = {f.id: f.path for f in assessment.fixes}
     held = ", ".join(dict.fromkeys(path_of[k.fix] for k in file.analysis.kernels))
     lines = [f"  {file.relative}  [{held}]  sha256 {file.analysis.sha256[:12]}  {shown(verdict)}"]
+    if origin is not None and origin.note:
+        lines.append(f"    {origin.note}")
+    elif origin is not None and assessment.installation.version is None:
+        lines.append(f"    the same file as in {_span(origin.releases)}")
     for problem in file.analysis.all_problems:
         name = f"{problem.kernel}: " if problem.kernel else ""
         lines.append(f"    line {problem.line}: {name}{problem.message}")
@@ -114,6 +120,12 @@ def _file(assessment: Assessment, file: KernelFile) -> list[str]:
         if site.obstacle and not site.guard.bounded:
             lines.append(f"    line {site.line}: cannot be edited: {site.obstacle}")
     return lines
+
+
+def _span(releases: Sequence[str]) -> str:
+    """Releases in a few words. Tags below a folder (archive/…) are named only where there is nothing else."""
+    named = [r for r in releases if "/" not in r] or list(releases)
+    return named[0] if len(named) == 1 else f"{named[0]} to {named[-1]}"
 
 
 def table(rows: Iterable[Sequence[str]]) -> list[str]:

@@ -108,7 +108,6 @@ def _paged_mqa_logits(
     stride_q_head,
     keys_ptr,  # the cache, as fp8
     scales_ptr,  # the same bytes, as float32
-    block_words,  # stride of a block, in float32
     weights_ptr,
     stride_weights_row,
     lengths_ptr,
@@ -129,6 +128,7 @@ def _paged_mqa_logits(
     HEADS: tl.constexpr,  # heads, rounded up to a power of two
     HEAD_SIZE: tl.constexpr,
     BLOCK_SIZE: tl.constexpr,
+    BLOCK_BYTES: tl.constexpr,  # from a block to the next
     PRESHUFFLE: tl.constexpr,
     TILE: tl.constexpr,
     STAGES: tl.constexpr,
@@ -138,6 +138,16 @@ def _paged_mqa_logits(
     group = (program // splits) % ROW_GROUPS
     sequence = (program // (splits * ROW_GROUPS)).to(tl.int64)
     first_row = group * (DOTS * ROWS)
+
+    # A tile that lies in one block needs one block id. It is loaded one tile ahead, and volatile so that the compiler
+    # leaves it in a register: pipelined through shared memory like the keys, it costs a barrier more a tile. The
+    # first does not wait for the length.
+    ONE_BLOCK: tl.constexpr = BLOCK_SIZE % TILE == 0
+    TILES_IN_BLOCK: tl.constexpr = BLOCK_SIZE // TILE
+    table_row = table_ptr + sequence * stride_table_row
+    if ONE_BLOCK:
+        index = split // TILES_IN_BLOCK
+        ahead = tl.load(table_row + index, mask=index < table_width, other=0, volatile=True)
 
     token = tl.arange(0, TILE)
     feature = tl.arange(0, HEAD_SIZE)
@@ -173,8 +183,15 @@ def _paged_mqa_logits(
     else:
         context = tl.load(lengths_ptr + sequence).to(tl.int32)
     end = tl.minimum(context, max_model_len)
-    # What the block table does not name can be seen by nobody.
-    named = table_width * BLOCK_SIZE
+    # Columns that each row may see. What the block table does not name can be seen by nobody.
+    seen = ()
+    for dot in tl.static_range(DOTS):
+        dot_row = first_row + dot * ROWS + row_in_dot
+        if LENGTH_PER_ROW:
+            length = tl.load(lengths_ptr + sequence * next_n + dot_row, mask=dot_row < next_n, other=0).to(tl.int32)
+        else:
+            length = context - next_n + dot_row + 1
+        seen = seen + (tl.minimum(length, table_width * BLOCK_SIZE),)
 
     # Where a token stands inside its block. Preshuffled: groups of 16 tokens, in them 16 features of all
     # 16 tokens, then the next 16 features.
@@ -182,26 +199,31 @@ def _paged_mqa_logits(
         feature_offset = feature // 16 * 256 + feature % 16
     else:
         feature_offset = feature
-    table_row = table_ptr + sequence * stride_table_row
 
-    for start in tl.range(split * TILE, end, splits * TILE, num_stages=STAGES):
-        column = start + token
-        if BLOCK_SIZE % TILE == 0:
-            # The tile lies in one block: one block id.
-            index = start // BLOCK_SIZE
-            block = tl.load(table_row + index, mask=index < table_width, other=0).to(tl.int64)
-            inside = start % BLOCK_SIZE + token
+    for tile in tl.range(split, tl.cdiv(end, TILE), splits, num_stages=STAGES):
+        column = tile * TILE + token
+        if ONE_BLOCK:
+            block = ahead.to(tl.int64)
+            index = (tile + splits) // TILES_IN_BLOCK
+            in_use = (index < table_width) & (index * BLOCK_SIZE < end)
+            ahead = tl.load(table_row + index, mask=in_use, other=0, volatile=True)
+            # Where the tile begins in its block, and a token in the tile.
+            begin = tile % TILES_IN_BLOCK * TILE
+            inside = token
         else:
             index = column // BLOCK_SIZE
             block = tl.load(table_row + index, mask=(column < end) & (index < table_width), other=0).to(tl.int64)
+            begin = 0
             inside = column % BLOCK_SIZE
         if PRESHUFFLE:
             token_offset = inside // 16 * (16 * HEAD_SIZE) + inside % 16 * 16
         else:
             token_offset = inside * HEAD_SIZE
         # No mask: every block id loaded is a block of the cache, and what a row may not see is not stored.
-        key = tl.load(keys_ptr + (block * block_words * 4 + token_offset)[:, None] + feature_offset[None, :])
-        scale = tl.load(scales_ptr + block * block_words + BLOCK_SIZE * HEAD_SIZE // 4 + inside)
+        first_key = block * BLOCK_BYTES + begin * HEAD_SIZE
+        key = tl.load(keys_ptr + (first_key + token_offset)[:, None] + feature_offset[None, :])
+        first_scale = block * (BLOCK_BYTES // 4) + (BLOCK_SIZE * HEAD_SIZE // 4) + begin
+        scale = tl.load(scales_ptr + first_scale + inside)
 
         for dot in tl.static_range(DOTS):
             scores = tl.dot(key, queries[dot])
@@ -213,18 +235,28 @@ def _paged_mqa_logits(
             logits = logits * scale[:, None]
 
             row = first_row + dot * ROWS + row_in_dot
-            if LENGTH_PER_ROW:
-                seen = tl.load(lengths_ptr + sequence * next_n + row, mask=row < next_n, other=0).to(tl.int32)
-            else:
-                seen = context - next_n + row + 1
-            seen = tl.minimum(seen, named)
-            logits = tl.where(column[:, None] < seen[None, :], logits, float("-inf"))
             tl.store(
                 logits_ptr + ((sequence * next_n + row) * stride_logits_row)[None, :] + column[:, None],
                 logits,
                 mask=(column >= 0)[:, None]
                 & (column < max_model_len)[:, None]
+                & (column[:, None] < seen[dot][None, :])
+                & (row < next_n)[None, :],
+            )
+
+    # What a row may not see, below the context: at most next_n - 1 columns, unless lengths are given per row.
+    for dot in tl.static_range(DOTS):
+        row = first_row + dot * ROWS + row_in_dot
+        first_hidden = tl.maximum(tl.min(seen[dot], axis=0), 0)
+        for tile in tl.range(first_hidden // TILE + split, tl.cdiv(end, TILE), splits, num_stages=1):
+            column = tile * TILE + token
+            tl.store(
+                logits_ptr + ((sequence * next_n + row) * stride_logits_row)[None, :] + column[:, None],
+                tl.full((TILE, ROWS), float("-inf"), tl.float32),
+                mask=(column >= 0)[:, None]
+                & (column < max_model_len)[:, None]
                 & (column < context)[:, None]
+                & (column[:, None] >= seen[dot][None, :])
                 & (row < next_n)[None, :],
             )
 
@@ -293,7 +325,6 @@ def deepgemm_fp8_paged_mqa_logits(
             q_fp8.stride(2),
             blocks.view(q_fp8.dtype),
             scales,
-            scales.stride(0),
             weights,
             weights.stride(0),
             lengths,
@@ -314,6 +345,7 @@ def deepgemm_fp8_paged_mqa_logits(
             HEADS=padded_heads,
             HEAD_SIZE=head_size,
             BLOCK_SIZE=KVBlockSize,
+            BLOCK_BYTES=kv_cache.stride(0),
             PRESHUFFLE=Preshuffle,
             TILE=tuning.tile,
             STAGES=tuning.stages,

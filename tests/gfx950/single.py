@@ -45,9 +45,9 @@ def code_of(
         kernarg_pointer=bool(kernarg),
         workgroup_ids=(True, False, False),
         workitem_dimensions=0,
-        mode=FloatMode(denormals, denormals, True, True),
+        mode=FloatMode(denormals, denormals, True),
     )
-    code = CodeObject("kernel", ("kernel",), descriptor, kernarg, text, 256, 0, "0", 0, b"")
+    code = CodeObject("kernel", ("kernel",), descriptor, kernarg, text, 256, 0, 0, 0, "0", 0, b"")
     code.__dict__["_lines"] = ([], [])
     return code
 

@@ -342,3 +342,27 @@ def test_scratch() -> None:
     assert (finding.kind, finding.count) == (FindingKind.SCRATCH_OUT_OF_RANGE, 128)
     assert not waves.vector[11].any()
     assert NULL.offset == 124
+
+
+def test_data_in_accumulation_registers() -> None:
+    memory, allocation = _memory()
+    waves = _waves(memory, 1)
+    waves.vector[0] = np.arange(64) * 4
+    waves.vector[10] = np.arange(64) * 4
+    waves.pairs64[4] = allocation.address
+    _set_descriptor(waves, allocation.address, 4096)
+    waves.scalar[12][:] = 0
+    accumulation = waves.vector[64:]
+    execute(ins.MUBUF(MUBUFOp.BUFFER_LOAD_DWORD, v[3], v[0], s[8:11], s[12], 4, offen=1, acc=1), waves, CODE)
+    cells = DATA.view(np.uint32)
+    assert accumulation[3][0].tolist() == cells[1:65].tolist()
+    assert not waves.vector[3].any()
+    execute(ins.DS(DSOp.DS_WRITE_B32, v[0], v[10], v[3], acc=1), waves, CODE)
+    execute(ins.DS(DSOp.DS_READ_B32, v[5], v[10], acc=1), waves, CODE)
+    assert (accumulation[5] == accumulation[3]).all()
+    waves.pairs64[20] = allocation.address + 1024
+    execute(ins.GLOBAL(GLOBALOp.GLOBAL_STORE_DWORD, v[0], v[0], v[5], saddr=s[40:41], acc=1), waves, CODE)
+    assert allocation.array(np.uint32)[256 : 256 + 64].tolist() == cells[1:65].tolist()
+    execute(ins.SCRATCH(SCRATCHOp.SCRATCH_STORE_DWORD, v[0], v[0], v[5], saddr=OFF, acc=1), waves, CODE)
+    execute(ins.SCRATCH(SCRATCHOp.SCRATCH_LOAD_DWORD, v[6], v[0], saddr=OFF), waves, CODE)
+    assert (waves.vector[6] == accumulation[5]).all()

@@ -250,3 +250,25 @@ def test_waves_of_a_workgroup_that_multiply_by_the_same_matrix(shared: str, size
         got, want = (g.vector_f32[40 : 40 + results][:, k] for g, k in ((waves, wave), (group, 0)))
         assert np.abs(got - want).max() <= 1e-5 * np.abs(want).max()
         assert np.abs(want).max() > 0
+
+
+def test_operands_in_accumulation_registers() -> None:
+    """Factors by the ``acc`` bits, addend and result by ``acc_cd``: the same values as from ordinary registers."""
+    opcode, _ = _registers("v_mfma_f32_16x16x32_fp8_fp8")
+    waves = new_waves(code_of(b""), 1)
+    rng = np.random.default_rng(3)
+    waves.vector[0:2] = rng.integers(0, 1 << 32, (2, 1, 64), dtype=np.uint32) & 0xBFBFBFBF
+    waves.vector[8:10] = rng.integers(0, 1 << 32, (2, 1, 64), dtype=np.uint32) & 0xBFBFBFBF
+    waves.vector_f32[16:20] = rng.standard_normal((4, 1, 64)).astype(np.float32)
+    execute(ins.VOP3P_MFMA(opcode, v[20:23], v[0:1], v[8:9], v[16:19]), waves)
+    accumulation = waves.vector[64:]
+    accumulation[4:6], accumulation[6:8], accumulation[12:16] = (
+        waves.vector[0:2],
+        waves.vector[8:10],
+        waves.vector[16:20],
+    )
+    execute(ins.VOP3P_MFMA(opcode, v[24:27], v[4:5], v[6:7], v[12:15], acc=3, acc_cd=1), waves)
+    assert (accumulation[24:28] == waves.vector[20:24]).all()
+    waves.vector[4:6] = 0
+    execute(ins.VOP3P_MFMA(opcode, v[28:31], v[4:5], v[6:7], 0, acc=2), waves)
+    assert not waves.vector_f32[28:32].any(), "the first factor is an ordinary register again"

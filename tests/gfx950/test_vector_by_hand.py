@@ -15,7 +15,7 @@ if sys.version_info < (3, 11):
 
 from tinygrad.renderer.amd.dsl import SDWA, s, v
 from tinygrad.runtime.autogen.amd.cdna import ins
-from tinygrad.runtime.autogen.amd.cdna.enum import VOP1Op, VOP2Op, VOP3Op, VOP3POp
+from tinygrad.runtime.autogen.amd.cdna.enum import VOP1Op, VOP2Op, VOP3Op, VOP3POp, VOPCOp
 
 from aiterfix.gfx950.instruction import UnmodelledInstructionError
 from aiterfix.gfx950.kernel_descriptor import Denormals
@@ -296,3 +296,28 @@ def test_multiply_add_with_a_literal() -> None:
     execute(ins.VOP2_LIT(VOP2Op.V_FMAAK_F32_E32, v[3], v[0], v[1], literal=0x40466666), waves)
     assert (waves.vector_f32[2] == (a * literal + b).astype(np.float32)).all()
     assert (waves.vector_f32[3] == (a * b + literal).astype(np.float32)).all()
+
+
+def test_float_classes() -> None:
+    """Each value is in exactly one of the ten classes, in the order of the mask's bits."""
+    values = [0x7F800001, 0x7FC00000, 0xFF800000, 0xC0000000, 0x80000001, 0x80000000, 0, 1, 0x3F800000, 0x7F800000]
+    for bit in range(10):
+        waves = _waves(1)
+        waves.vector[0] = np.resize(np.array(values, np.uint32), 64)
+        waves.vector[1] = 1 << bit
+        execute(ins.VOPC(VOPCOp.V_CMP_CLASS_F32_E32, v[0], v[1]), waves)
+        want = sum(1 << lane for lane in range(64) if lane % 10 == bit)
+        assert int(waves.pairs64[53][0]) == want
+
+
+def test_dpp_feeds_arithmetic() -> None:
+    """A sum over each row of 16 lanes by shifts, as reductions are compiled."""
+    waves = _waves(1)
+    waves.vector_f32[0] = np.arange(64, dtype=np.float32)
+    for shift in (8, 4, 2, 1):
+        execute(
+            ins.VOP2_DPP16(VOP2Op.V_ADD_F32_E32, v[0], _dpp(), v[0], vsrc0=v[0], dpp=0x110 | shift, bc=1, row_mask=15,
+                           bank_mask=15),
+            waves,
+        )  # fmt: skip
+    assert waves.vector_f32[0][0, 15::16].tolist() == [sum(range(k, k + 16)) for k in range(0, 64, 16)]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aiterfix.gfx950.memory import _aligned_bytes
+from aiterfix.gfx950.memory import aligned_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,9 +42,9 @@ class Batch:
         self.waves_per_workgroup = waves_per_workgroup
         self.lds_bytes = lds_bytes
         self.scratch_bytes = scratch_bytes
-        self.lds: NDArray[np.uint8] = _aligned_bytes(workgroups * lds_bytes)
-        self.lds_written: NDArray[np.uint8] | None = _aligned_bytes(workgroups * lds_bytes)
-        self.scratch: NDArray[np.uint8] = _aligned_bytes(workgroups * waves_per_workgroup * 64 * scratch_bytes)
+        self.lds: NDArray[np.uint8] = aligned_bytes(workgroups * lds_bytes)
+        self.lds_written: NDArray[np.uint8] | None = aligned_bytes(workgroups * lds_bytes)
+        self.scratch: NDArray[np.uint8] = aligned_bytes(workgroups * waves_per_workgroup * 64 * scratch_bytes)
 
     def workgroup_of(self, wave_ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Linear workgroup id of each wave."""

@@ -58,6 +58,9 @@ class CodeObject:
         kernarg: arguments in order. Triton appends its own (global and profile scratch pointers) after the signature.
         text: the kernel's machine code.
         workgroup_size: largest number of work-items of a workgroup.
+        sgprs: scalar registers, as the compiler states them.
+        vgpr_spills: vector registers that the compiler moved to scratch memory.
+        sgpr_spills: scalar registers that the compiler moved elsewhere.
         sha256: of the whole file.
     """
 
@@ -68,6 +71,8 @@ class CodeObject:
     text: bytes = field(repr=False)
     workgroup_size: int
     sgprs: int
+    vgpr_spills: int
+    sgpr_spills: int
     sha256: str
     _address: int = field(repr=False)
     _elf: bytes = field(repr=False)
@@ -173,6 +178,8 @@ class CodeObject:
             text=_bytes_at(elf, address, size, origin),
             workgroup_size=entry.get(".max_flat_workgroup_size", 1024),
             sgprs=entry.get(".sgpr_count", 0),
+            vgpr_spills=entry.get(".vgpr_spill_count", 0),
+            sgpr_spills=entry.get(".sgpr_spill_count", 0),
             sha256=hashlib.sha256(blob).hexdigest(),
             _address=address,
             _elf=blob,

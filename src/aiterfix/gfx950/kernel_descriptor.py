@@ -28,13 +28,13 @@ class Denormals(IntEnum):
 class FloatMode:
     """What the MODE register holds when a wave starts.
 
-    Rounding is to nearest even in both widths; another mode is refused when the descriptor is read.
+    Rounding is to nearest even in both widths, and IEEE mode is on; anything else is refused when the descriptor is
+    read.
     """
 
     denormals_32: Denormals
     denormals_16_64: Denormals
     dx10_clamp: bool
-    ieee: bool
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,8 @@ class KernelDescriptor:
         ):
             if word & bits:
                 raise refuse(what)
+        if not rsrc1 & 1 << 23:
+            raise refuse("floating point without IEEE mode")
         total = ((rsrc1 & 0x3F) + 1) * 8
         arch = ((rsrc3 & 0x3F) + 1) * 4
         if arch > total:
@@ -146,7 +148,5 @@ class KernelDescriptor:
             kernarg_pointer=pointer,
             workgroup_ids=(bool(rsrc2 & 1 << 7), bool(rsrc2 & 1 << 8), bool(rsrc2 & 1 << 9)),
             workitem_dimensions=rsrc2 >> 11 & 0b11,
-            mode=FloatMode(
-                Denormals(rsrc1 >> 16 & 3), Denormals(rsrc1 >> 18 & 3), bool(rsrc1 & 1 << 21), bool(rsrc1 & 1 << 23)
-            ),
+            mode=FloatMode(Denormals(rsrc1 >> 16 & 3), Denormals(rsrc1 >> 18 & 3), bool(rsrc1 & 1 << 21)),
         )

@@ -16,6 +16,7 @@ import numpy as np
 from aiterfix.errors import UsageError
 from aiterfix.gfx950 import semantics
 from aiterfix.gfx950.batch import Batch
+from aiterfix.gfx950.blas import one_thread
 from aiterfix.gfx950.instruction import EXEC
 from aiterfix.gfx950.machine import Machine
 from aiterfix.gfx950.memory import Allocation, DeviceMemory
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
     from aiterfix.gfx950.findings import Finding, Violation
 
 DEFAULT_STEP_LIMIT = 5_000_000
-_BATCH_WAVES = 128
-"""Waves of a batch: a vector register is then 32 KiB, so that the few that an instruction touches stay in the cache."""
+_BATCH_WAVES = 256
+"""Waves of a batch: a vector register is then 64 KiB, so that the few that an instruction touches stay in the cache."""
 
 ArgumentValue = int | float | Allocation | None
 
@@ -132,11 +133,12 @@ def run(
         return machine
 
     started = perf_counter()
-    if threads == 1 or len(starts) == 1:
-        machines = [run_batch(first) for first in starts]
-    else:
-        with ThreadPoolExecutor(threads) as pool:
-            machines = list(pool.map(run_batch, starts))
+    with one_thread():
+        if threads == 1 or len(starts) == 1:
+            machines = [run_batch(first) for first in starts]
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                machines = list(pool.map(run_batch, starts))
     seconds = perf_counter() - started
     program.report_missing_waits(recorder, np.sum([machine.counts for machine in machines], axis=0))
     return _result(program, recorder, machines, seconds)

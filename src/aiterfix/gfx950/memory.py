@@ -84,7 +84,7 @@ class DeviceMemory:
         """
         contents = np.ascontiguousarray(array)
         size = contents.nbytes
-        data = _aligned_bytes(size + _BACKING_ALIGNMENT)
+        data = aligned_bytes(size + _BACKING_ALIGNMENT)
         data[:size] = contents.reshape(-1).view(np.uint8)
         address = -(-(self._next + self.redzone) // (2 * _ALIGNMENT)) * 2 * _ALIGNMENT + align
         self._next = address + size
@@ -117,7 +117,7 @@ class DeviceMemory:
         return min(candidates, key=lambda a: max(a.address - address, address - a.end + 1, 0), default=None)
 
 
-def _aligned_bytes(size: int) -> NDArray[np.uint8]:
+def aligned_bytes(size: int) -> NDArray[np.uint8]:
     """A zeroed byte array on a 16-byte boundary, a multiple of 16 long, so that wide elements can view it."""
     rounded = -(-size // _BACKING_ALIGNMENT) * _BACKING_ALIGNMENT
     return np.zeros(max(rounded // 16, 1), np.complex128).view(np.uint8)
@@ -127,7 +127,7 @@ def gather(data: NDArray[np.uint8], index: NDArray[np.int64], dwords: int) -> ND
     """Read ``dwords`` little-endian dwords at each byte index.
 
     Args:
-        data: bytes, backed as ``_aligned_bytes`` backs them; every index must be in range.
+        data: bytes, backed as ``aligned_bytes`` backs them; every index must be in range.
         index: byte offsets, any shape and any alignment.
 
     Returns:

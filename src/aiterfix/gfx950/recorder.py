@@ -78,7 +78,9 @@ class Recorder:
             meant = None if base is None else self._memory.containing(base, base)
             owners: list[Allocation | None] = [meant] * len(addresses)
             if meant is None:
-                owners = [self._memory.nearest(address) for address in addresses.tolist()]
+                distinct, place = np.unique(addresses, return_inverse=True)
+                nearest = [self._memory.nearest(address) for address in distinct.tolist()]
+                owners = [nearest[k] for k in place.reshape(-1).tolist()]
             for owner in {id(o): o for o in owners}.values():
                 chosen = np.fromiter((o is owner for o in owners), np.bool_, len(owners))
                 key = (access, instruction.pc, id(owner))

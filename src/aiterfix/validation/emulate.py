@@ -73,6 +73,7 @@ class EmulatorExecutor:
             findings=tuple(_findings(result)),
             seconds=result.seconds,
             wave_instructions=result.wave_instructions,
+            by_group={group: count for group, (count, _) in result.by_group.items()},
         )
 
     def _parse(self, kernel: CompiledKernel) -> CodeObject:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -24,6 +25,7 @@ class Execution:
         findings: what the executor noticed itself.
         seconds: time that the launch took.
         wave_instructions: instructions executed, counted once a wave; 0 where it is not known.
+        by_group: the same by group of instructions; empty where it is not known.
     """
 
     output: npt.NDArray[np.uint32]
@@ -31,6 +33,7 @@ class Execution:
     findings: tuple[Finding, ...]
     seconds: float
     wave_instructions: int
+    by_group: Mapping[str, int] = field(default_factory=dict)
 
 
 class Executor(Protocol):

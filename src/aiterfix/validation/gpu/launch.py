@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,13 @@ from aiterfix.validation.gpu.devices import dot_roundoff
 from aiterfix.validation.gpu.subjects import Launch
 from aiterfix.validation.judge import OUTPUT, SENTINEL, judge
 from aiterfix.validation.problem import Problem
+from aiterfix.validation.reference import Expected
 from aiterfix.validation.reference_torch import reference_torch
-from aiterfix.validation.report import AccessOutside, Hardware, ScenarioResult
+from aiterfix.validation.report import AccessOutside, Finding, Hardware, ScenarioResult
 from aiterfix.validation.scenarios import Scenario, problem_of
+
+LAUNCHES = 32
+"""Launches of a scenario whose rows overwrite one another."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,23 @@ class Runner:
         expected = reference_torch(
             problem, self.device, dot_roundoff=dot_roundoff(self.hardware, scenario.config.hidden)
         )
-        return judge(scenario, expected, self.execute(scenario, problem))
+        return self._worst(scenario, problem, expected)
+
+    def _worst(self, scenario: Scenario, problem: Problem, expected: Expected) -> ScenarioResult:
+        """The worst of several launches where rows have no gap: whose store comes last is then a race.
+
+        On an H200, one launch of a kernel that overshoots left from none to all of the columns wrong that it wrote
+        to in other rows. A kernel that is clean twice is not launched again.
+        """
+        results = [judge(scenario, expected, self.execute(scenario, problem))]
+        while scenario.gap == 0 and len(results) < (LAUNCHES if any(not r.passed for r in results) else 2):
+            results.append(judge(scenario, expected, self.execute(scenario, problem)))
+        worst = max(results, key=lambda result: (not result.passed, result.wrong_logits))
+        fewest = min(result.wrong_logits for result in results)
+        if fewest == worst.wrong_logits:
+            return worst
+        said = f"{worst.wrong_logits} in the worst of {len(results)} launches, {fewest} in the best"
+        return replace(worst, findings=(*worst.findings, Finding("wrong-logits-vary", worst.wrong_logits, said)))
 
     def execute(self, scenario: Scenario, problem: Problem) -> Execution:
         """Launch on output memory that holds the sentinel, and read back what became of it."""

@@ -19,6 +19,10 @@ from aiterfix.validation.scenarios import AnyKernel, Scenario, Suite, select
 LOADS_NOT_SEEN = (
     "on a GPU a load outside an allocation is seen only where it faults or changes a logit; the emulator sees every one"
 )
+NEVER_RUN = (
+    "validation through aiter's function on ROCm was written and tested without a gfx942 or gfx950: it had never run "
+    "on one when this release was made"
+)
 NOT_GFX950 = "this run says nothing of gfx950: it ran on {device}, not on a gfx942 or gfx950"
 
 
@@ -110,6 +114,8 @@ def _notes(ready: Ready, children: int) -> Iterable[str]:
     yield from ready.notes
     if not runs_gluon(ready.hardware):
         yield NOT_GFX950.format(device=ready.hardware.name)
+    elif ready.hardware.kind == "rocm":
+        yield NEVER_RUN
     yield LOADS_NOT_SEEN
     if children > 1:
         yield f"{children - 1} child process(es) were lost to faults; scenarios after each ran in a fresh one"

@@ -138,7 +138,10 @@ def launch_public(module: ModuleType, buffers: Buffers) -> None:
     waves = config.waves_per_eu
     device = {"ChunkK": config.chunk_k, "TotalCuCount": processors(buffers, waves), "WavePerEU": waves}
     if scenario.kernel is Portable.STAGE1:
-        call(module.deepgemm_fp8_paged_mqa_logits_stage1, (*inputs, scenario.max_model_len), {}, device)
+        stage1 = getattr(module, "deepgemm_fp8_paged_mqa_logits_stage1", None)
+        if stage1 is None:
+            raise NotUnderstoodError(f"{module.__name__} has no deepgemm_fp8_paged_mqa_logits_stage1")
+        call(stage1, (*inputs, scenario.max_model_len), {}, device)
         return
     if not isinstance(scenario.kernel, Kernel):
         raise NotUnderstoodError(f"aiter's public functions do not lead to {scenario.kernel.value} alone")
@@ -146,7 +149,10 @@ def launch_public(module: ModuleType, buffers: Buffers) -> None:
     if scenario.kernel is Kernel.PRESHUFFLE_VARCTX:
         batch = len(scenario.context_lengths)
         sizes = (batch, scenario.next_n, buffers.lengths, scenario.max_model_len)
-        needed["VarCtxSchedule"] = call(module.deepgemm_fp8_paged_mqa_logits_schedule, sizes, {}, device)
+        schedule = getattr(module, "deepgemm_fp8_paged_mqa_logits_schedule", None)
+        if schedule is None:
+            raise NotUnderstoodError(f"{module.__name__} has no deepgemm_fp8_paged_mqa_logits_schedule")
+        needed["VarCtxSchedule"] = call(schedule, sizes, {}, device)
     call(module.deepgemm_fp8_paged_mqa_logits, (*inputs, scenario.max_model_len), needed, device)
 
 

@@ -164,7 +164,9 @@ def _gpu_subject(options: argparse.Namespace, hardware: Hardware) -> tuple[GpuSu
     asked = set(options.kernel or ("gluon",))
     site = None
     if options.path is not None:
-        site = assess_all(options)[1][0].installation.root
+        discovery, assessments = assess_all(argparse.Namespace(**{**vars(options), "kernel": "all"}))
+        require_found(discovery, assessments)
+        site = assessments[0].installation.root
     if asked == {"own"}:
         if options.source is not None or options.patched:
             raise UsageError("--kernel own is this project's kernel: it goes with neither --source nor --patched")

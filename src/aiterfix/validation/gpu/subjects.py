@@ -163,12 +163,17 @@ def call(function: Any, positional: tuple[Any, ...], needed: dict[str, Any], opt
         NotUnderstoodError: it does not know one that is needed.
     """
     known = inspect.signature(function).parameters
-    missing = [name for name, value in needed.items() if name not in known and value not in (False, 1)]
+    missing = [name for name, value in needed.items() if name not in known and not _is_default(value)]
     if missing:
         raise NotUnderstoodError(f"{function.__name__} has no parameter {', '.join(missing)}")
     said = {name: value for name, value in needed.items() if name in known}
     said |= {name: value for name, value in optional.items() if name in known and value is not None}
     return function(*positional, **said)
+
+
+def _is_default(value: object) -> bool:
+    """Whether leaving an argument out says the same: no preshuffling, blocks of one token."""
+    return isinstance(value, int) and value in (0, 1)
 
 
 def processors(buffers: Buffers, waves: int | None) -> int | None:

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from aiterfix.errors import AiterfixError, EnvironmentProblem
 from aiterfix.validation.gpu.devices import probe
-from aiterfix.validation.gpu.launch import Runner
+from aiterfix.validation.gpu.launch import LAUNCHES, Runner
 from aiterfix.validation.gpu.messages import Judged, Raised, Ready, Refused, Setup, receive, send
 
 
@@ -50,7 +50,9 @@ def _set_up(setup: Setup, replies: BinaryIO) -> Runner | None:
         send(replies, Refused.of(problem))
         return None
     send(replies, Ready(hardware, loaded.what, loaded.path, loaded.sha256, loaded.notes))
-    return Runner(loaded.launch, hardware, setup.device, torch)
+    # On a CPU programs run one after another: nothing races.
+    launches = 1 if setup.device == "cpu" else LAUNCHES
+    return Runner(loaded.launch, hardware, setup.device, torch, launches)
 
 
 def _run(runner: Runner, scenario: Any) -> Judged | Refused | Raised:

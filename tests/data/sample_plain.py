@@ -2,6 +2,7 @@
 program a row and chunk, and a store that nothing bounds from above. What it imports from ``aiter`` is not used."""
 
 # ruff: noqa: N803 - the parameters are named as the real ones are, in capitals
+# mypy: ignore-errors
 import triton
 import triton.language as tl
 from aiter.ops.triton.utils.device_info import get_num_sms  # noqa: F401

@@ -283,7 +283,8 @@ def table(report: Report) -> Iterator[str]:
     word = "passed" if report.passed else "failed"
     yield f"{word}: {len(report.scenarios)} scenarios, {len(failed)} failed, {report.seconds:.1f} s"
     for s in report.failures[:3]:
-        yield f"  replay: aiterfix validate --scenario '{s.name}'"
+        where = "--device gpu " if report.hardware is not None else ""
+        yield f"  replay: aiterfix validate {where}--scenario '{s.name}'"
 
 
 def _executed_by(report: Report) -> Iterator[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from aiterfix.errors import NotUnderstoodError
+from aiterfix.verdict import Guard
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -22,6 +23,7 @@ else:
 
 SCHEMA = 1
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\Z")
+_WORDS = "lower-case words joined by hyphens"
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z")
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+\Z")
 
@@ -72,20 +74,43 @@ class AotDirectory:
 
 @dataclass(frozen=True)
 class PullRequest:
-    """A pull request that brought, or proposes, part of the fix."""
+    """A pull request that brought, or proposes, part of the fix.
+
+    Attributes:
+        repository: owner and name.
+        number: of the pull request.
+        role: what it does, one phrase.
+        removes: guards that no store of the fix's kernels has once its change is in; by these, source tells
+            whether a tree has it. Empty where it does not change the kernels.
+    """
 
     repository: str
     number: int
     role: str
+    removes: tuple[Guard, ...] = ()
 
 
 @dataclass(frozen=True)
 class Fix:
-    """One fix: which kernels, and where an import hook stands for them."""
+    """One fix: which kernels, and where an import hook stands for them.
+
+    Attributes:
+        id: stable name, also the file's.
+        title: one line for people.
+        path: the code path that takes these kernels ("gluon", "stage1"); `--kernel` asks by it.
+        superseded_by: another path that is taken instead on gfx942 and gfx950 where it is installed.
+        modules: where the kernels stand in some release.
+        wrappers: modules that import the kernels by name and keep compiled copies.
+        kernels: what to look for.
+        aot: prebuilt code objects that replace the source.
+        upstream: pull requests that brought or propose part of the fix.
+        file: where this was read from.
+    """
 
     id: str
     title: str
     path: str
+    superseded_by: str | None
     modules: tuple[str, ...]
     wrappers: tuple[str, ...]
     kernels: tuple[KernelSpec, ...]
@@ -190,8 +215,16 @@ def _aot(t: _Table) -> AotDirectory:
 
 
 def _pull_request(t: _Table) -> PullRequest:
-    t.only("repository", "number", "role")
-    return PullRequest(t.string("repository", _REPOSITORY, "owner/name"), t.integer("number"), t.string("role"))
+    t.only("repository", "number", "role", "removes")
+    unbounded = [g.value for g in Guard if not g.bounded]
+    kind = f"a guard without an upper bound ({', '.join(unbounded)})"
+    removes = t.strings("removes", re.compile(rf"({'|'.join(unbounded)})\Z"), kind) if "removes" in t.data else ()
+    return PullRequest(
+        t.string("repository", _REPOSITORY, "owner/name"),
+        t.integer("number"),
+        t.string("role"),
+        tuple(Guard(g) for g in removes),
+    )
 
 
 def parse_fix(text: bytes, file: Path) -> Fix:
@@ -212,7 +245,7 @@ def parse_fix(text: bytes, file: Path) -> Fix:
     schema = t.integer("schema")
     if schema != SCHEMA:
         raise t.fail("schema", f"{schema} is not a version this aiterfix reads ({SCHEMA})")
-    t.only("schema", "id", "title", "path", "modules", "wrappers", "aot", "kernels", "upstream")
+    t.only("schema", "id", "title", "path", "superseded_by", "modules", "wrappers", "aot", "kernels", "upstream")
     kernels = tuple(_kernel(k) for k in t.tables("kernels"))
     if not kernels:
         raise t.fail("kernels", "must declare at least one kernel")
@@ -222,9 +255,10 @@ def parse_fix(text: bytes, file: Path) -> Fix:
             raise t.fail(f"kernels[{i}].name", f"{name!r} is declared twice")
     aot = t.table("aot")
     return Fix(
-        id=t.string("id", _ID, "lower-case words joined by hyphens"),
+        id=t.string("id", _ID, _WORDS),
         title=t.string("title"),
-        path=t.string("path", _ID, "lower-case words joined by hyphens"),
+        path=t.string("path", _ID, _WORDS),
+        superseded_by=t.string("superseded_by", _ID, _WORDS) if "superseded_by" in data else None,
         modules=t.strings("modules", _MODULE, "a dotted module name"),
         wrappers=t.strings("wrappers", _MODULE, "a dotted module name"),
         kernels=kernels,
@@ -240,26 +274,27 @@ def default_directory() -> Path:
     return packaged if packaged.is_dir() else Path(__file__).parents[2] / "patches"
 
 
-def load_fixes(directory: Path | None = None) -> tuple[Fix, ...]:
-    """Every fix of a folder, by file name.
+def load_fixes(directory: Path | None = None, extra: Sequence[Path] = ()) -> tuple[Fix, ...]:
+    """Every fix of a folder, by file name, and of further folders.
 
     Args:
         directory: folder of ``*.toml`` files; the package's own by default.
+        extra: more such folders; their fixes must not clash with the others.
 
     Raises:
-        FixFileError: a file is wrong, two files clash, or the folder holds none.
+        FixFileError: a file is wrong, two files clash, or a folder holds none.
     """
-    folder = default_directory() if directory is None else directory
-    files = sorted(folder.glob("*.toml"))
-    if not files:
-        raise FixFileError(folder, "", "no fix files (*.toml) here")
     fixes = []
-    for file in files:
-        try:
-            text = file.read_bytes()
-        except OSError as error:
-            raise FixFileError(file, "", f"cannot be read: {error.strerror}") from error
-        fixes.append(parse_fix(text, file))
+    for folder in (default_directory() if directory is None else directory, *extra):
+        files = sorted(folder.glob("*.toml"))
+        if not files:
+            raise FixFileError(folder, "", "no fix files (*.toml) here")
+        for file in files:
+            try:
+                text = file.read_bytes()
+            except OSError as error:
+                raise FixFileError(file, "", f"cannot be read: {error.strerror}") from error
+            fixes.append(parse_fix(text, file))
     _cross_check(fixes)
     return tuple(fixes)
 

@@ -9,10 +9,11 @@ becomes a `Problem`, and a problem makes the file's verdict "unknown".
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 
 from aiterfix.fixes import KernelSpec
-from aiterfix.source.expressions import Environment, Evaluator, KernelWalk, last_name
-from aiterfix.source.names import bound_names, tainted_names
+from aiterfix.source.expressions import STORE_PARAMETERS, Environment, Evaluator, KernelWalk, last_name
+from aiterfix.source.names import bound_names, flow_of
 from aiterfix.source.values import Rank
 
 _RANGES = frozenset({"range", "static_range"})
@@ -35,7 +36,8 @@ def walk_kernel(function: ast.FunctionDef, spec: KernelSpec, *, walrus: bool = T
 
 class _Walker(Evaluator):
     def __init__(self, function: ast.FunctionDef, spec: KernelSpec, walrus: bool) -> None:
-        super().__init__(function, spec, tainted_names(function, spec.output, walrus=walrus))
+        self._flow = flow_of(function, spec.output, STORE_PARAMETERS, walrus=walrus)
+        super().__init__(function, spec, self._flow.tainted)
         self._walrus = walrus
 
     def run(self) -> KernelWalk:
@@ -54,8 +56,21 @@ class _Walker(Evaluator):
         for statement in body:
             self._statement(statement)
 
+    def _passes_by(self, names: Iterable[str], expression: ast.expr) -> bool:
+        """Whether an assignment concerns no store: most of a kernel computes what is stored, not where."""
+        return not self._walrus and self._flow.idle(expression) and self._flow.relevant.isdisjoint(names)
+
+    def _check(self, expression: ast.expr, what: str, s: ast.stmt) -> None:
+        """Evaluate for effect only."""
+        if self._walrus or not self._flow.idle(expression):
+            self.escape(self.evaluate(expression), what, s)
+
     def _statement(self, s: ast.stmt) -> None:
         if isinstance(s, ast.Assign):
+            names = set(bound_names(s, walrus=self._walrus))
+            if self._passes_by(names, s.value):
+                self.forget(names)
+                return
             value = self.evaluate_bound(s.value)
             for target in s.targets:
                 self.assign(target, value)
@@ -63,20 +78,23 @@ class _Walker(Evaluator):
             if s.value is not None:
                 self.assign(s.target, self.evaluate_bound(s.value))
         elif isinstance(s, ast.AugAssign):
-            self._augmented(s)
+            if isinstance(s.target, ast.Name) and self._passes_by((s.target.id,), s.value):
+                self.forget({s.target.id})
+            else:
+                self._augmented(s)
         elif isinstance(s, ast.Expr):
             if not isinstance(s.value, ast.Constant):
-                self.escape(self.evaluate(s.value), "is computed and dropped", s)
+                self._check(s.value, "is computed and dropped", s)
         elif isinstance(s, ast.Return):
             if s.value is not None:
-                self.escape(self.evaluate(s.value), "is returned", s)
+                self._check(s.value, "is returned", s)
         elif isinstance(s, ast.If):
-            self.escape(self.evaluate(s.test), "decides a branch", s)
+            self._check(s.test, "decides a branch", s)
             self._branches([s.body, s.orelse])
         elif isinstance(s, (ast.For, ast.While)):
             self._loop(s)
         elif isinstance(s, ast.Assert):
-            self.escape(self.evaluate(s.test), "is asserted", s)
+            self._check(s.test, "is asserted", s)
         elif isinstance(s, (ast.Pass, ast.Break, ast.Continue)):
             pass
         else:
@@ -121,7 +139,7 @@ class _Walker(Evaluator):
     def _loop(self, s: ast.For | ast.While) -> None:
         changed = set(bound_names(s, walrus=self._walrus))
         if isinstance(s, ast.For):
-            self.escape(self.evaluate(s.iter), "is iterated over", s)
+            self._check(s.iter, "is iterated over", s)
             self.forget(changed)
             if isinstance(s.target, ast.Name):
                 called = s.iter.func if isinstance(s.iter, ast.Call) else None

@@ -120,7 +120,7 @@ class Evaluator:
         tainted: names that may ever hold an address inside the output, whatever the order of statements.
     """
 
-    def __init__(self, function: ast.FunctionDef, spec: KernelSpec, tainted: set[str]) -> None:
+    def __init__(self, function: ast.FunctionDef, spec: KernelSpec, tainted: frozenset[str]) -> None:
         self.function = function
         self.spec = spec
         self.tainted = tainted
@@ -343,7 +343,7 @@ class Evaluator:
         if known and name in _TRANSPARENT and e.args and not starred:
             return values[0]
         if not (known and (name in _LOADS or name in _HARMLESS)):
-            for v in values:
+            for v in filter(self._carries, values):
                 self.escape(v, f"is passed to {ast.unparse(e.func)}()", e)
         if known and name in _PURE and not starred and not any(map(self._carries, values)):
             return self._pure_call(e, name, values)
@@ -357,7 +357,7 @@ class Evaluator:
             rank = Rank.of(v.rank for v in values)
         else:
             rank = Rank.TENSOR
-        return self.universe.operation("call", f"{ast.unparse(e.func)}({names})", tuple(values), rank)
+        return self.universe.operation("call", f"{_dotted(e.func)}({names})", tuple(values), rank)
 
     def _conversion(self, e: ast.Call, func: ast.Attribute) -> Value:
         """``x.to(tl.int64)`` keeps the number; any other conversion may not."""
@@ -391,7 +391,8 @@ class Evaluator:
         spread_values = [self.evaluate(k.value) for k in e.keywords if k.arg is None]
         pointer = POINTER_PARAMETER[kind]
         if spread:
-            if pointer not in values or any(map(self._carries, [*values.values(), *spread_values])):
+            starred = any(isinstance(a, ast.Starred) for a in e.args)
+            if starred or pointer not in values or any(map(self._carries, [*values.values(), *spread_values])):
                 self.problem("store-arguments", "a store takes * or ** arguments, so its mask is not visible", e)
             return result
         if len(e.args) > len(STORE_PARAMETERS[kind]) and kind == "buffer_store":
@@ -422,6 +423,16 @@ def last_name(node: ast.expr) -> str:
     if isinstance(node, ast.Attribute):
         return node.attr
     return node.id if isinstance(node, ast.Name) else ""
+
+
+def _dotted(node: ast.expr) -> str:
+    """``a.b.c`` as text."""
+    # `ast.unparse` would do, at some hundred times the cost; it is called for every pure call of a kernel.
+    parts = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    return ".".join([last_name(node), *reversed(parts)])
 
 
 def _broadcast_index(index: ast.expr) -> str | None:

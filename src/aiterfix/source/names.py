@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 
 
 def function_parameters(function: ast.FunctionDef) -> list[str]:
@@ -16,8 +17,12 @@ def function_parameters(function: ast.FunctionDef) -> list[str]:
     return names
 
 
-def names_in(node: ast.AST) -> set[str]:
-    """Every name that occurs in an expression."""
+STORE_MARK = "store()"
+"""Stands among the names of an expression that calls a store; no identifier looks like it."""
+
+
+def names_in(node: ast.AST, stores: Collection[str] = ()) -> set[str]:
+    """Every name that occurs in an expression, and `STORE_MARK` if it has a function named in ``stores``."""
     # The common node types by hand: `ast.walk` visits contexts and operators too, at five times the cost.
     found: set[str] = set()
     stack: list[ast.AST] = [node]
@@ -26,10 +31,14 @@ def names_in(node: ast.AST) -> set[str]:
         kind = type(n)
         if kind is ast.Name:
             found.add(n.id)  # type: ignore[attr-defined]
+            if n.id in stores:  # type: ignore[attr-defined]
+                found.add(STORE_MARK)
         elif kind is ast.BinOp:
             stack += (n.left, n.right)  # type: ignore[attr-defined]
         elif kind is ast.Attribute:
             stack.append(n.value)  # type: ignore[attr-defined]
+            if n.attr in stores:  # type: ignore[attr-defined]
+                found.add(STORE_MARK)
         elif kind is ast.Call:
             stack.append(n.func)  # type: ignore[attr-defined]
             stack += n.args  # type: ignore[attr-defined]
@@ -84,15 +93,42 @@ def bound_names(node: ast.AST, *, walrus: bool = True) -> Iterator[str]:
         stack.extend(ast.iter_child_nodes(n))
 
 
-def tainted_names(function: ast.FunctionDef, output: str, *, walrus: bool) -> set[str]:
-    """Names that may ever hold an address inside ``output``, whatever the order of statements.
+@dataclass(frozen=True)
+class Flow:
+    """Which names matter in a kernel, whatever the order of statements.
+
+    Attributes:
+        tainted: names that may ever hold an address inside the output.
+        relevant: names whose values may enter the arguments of a store.
+        uses: the names in each expression that was looked at.
+        stores: names of store functions.
+    """
+
+    tainted: frozenset[str]
+    relevant: frozenset[str]
+    uses: dict[ast.AST, set[str]]
+    stores: Collection[str]
+
+    def idle(self, expression: ast.AST) -> bool:
+        """Whether evaluating an expression can neither touch the output nor store anything."""
+        used = self.uses.get(expression)
+        if used is None:
+            used = self.uses[expression] = names_in(expression, self.stores)
+        return STORE_MARK not in used and self.tainted.isdisjoint(used)
+
+
+def flow_of(function: ast.FunctionDef, output: str, stores: Collection[str], *, walrus: bool) -> Flow:
+    """Find out which names matter.
 
     Args:
         function: the kernel.
         output: its output parameter.
+        stores: names of store functions.
         walrus: False where the text has no ``:=`` (see `bound_names`).
     """
     bindings: list[tuple[set[str], set[str]]] = []
+    uses: dict[ast.AST, set[str]] = {}
+    seeds: set[str] = set()
     for n in _binders(function, walrus):
         sources: ast.AST | None = None
         if isinstance(n, (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.NamedExpr)):
@@ -103,21 +139,31 @@ def tainted_names(function: ast.FunctionDef, output: str, *, walrus: bool) -> se
             sources = n.context_expr
         elif isinstance(n, ast.Match):
             sources = n.subject
+        elif isinstance(n, ast.Expr):
+            used = uses[n.value] = names_in(n.value, stores)
+            if STORE_MARK in used:
+                seeds |= used
         if sources is not None:
             targets = set(bound_names(n, walrus=walrus))
-            used = names_in(sources)
-            if isinstance(n, ast.AugAssign):
-                used |= targets
-            bindings.append((targets, used))
-    tainted = {output}
+            used = uses[sources] = names_in(sources, stores)
+            bindings.append((targets, used | targets if isinstance(n, ast.AugAssign) else used))
+            if STORE_MARK in used:
+                seeds |= used
+    return Flow(_closure({output}, bindings, forward=True), _closure(seeds, bindings, forward=False), uses, stores)
+
+
+def _closure(names: set[str], bindings: list[tuple[set[str], set[str]]], *, forward: bool) -> frozenset[str]:
+    """All names reached from some: forward, what is made from them; backward, what they are made from."""
+    found = set(names)
     changed = True
     while changed:
         changed = False
         for targets, used in bindings:
-            if used & tainted and not targets <= tainted:
-                tainted |= targets
+            start, end = (used, targets) if forward else (targets, used)
+            if not found.isdisjoint(start) and not end <= found:
+                found |= end
                 changed = True
-    return tainted
+    return frozenset(found)
 
 
 def _binders(function: ast.FunctionDef, walrus: bool) -> Iterator[ast.AST]:

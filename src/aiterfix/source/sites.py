@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ from aiterfix.source.evaluate import walk_kernel
 from aiterfix.source.expressions import POINTER_PARAMETER, KernelWalk, Problem, StoreCall
 from aiterfix.source.guards import classify, column_of
 from aiterfix.source.names import bound_names, function_parameters
+from aiterfix.source.values import Value
 from aiterfix.verdict import Guard, Verdict, worst
 
 
@@ -137,6 +139,23 @@ def needles(fixes: Sequence[Fix]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(words))
 
 
+_JIT = re.compile(rb"^[ \t]*@[\w. \t]*\bjit\b", re.MULTILINE)
+
+
+def may_define(text: bytes, fixes: Sequence[Fix]) -> bool:
+    """Whether a text can define a declared kernel, or one that looks like it; most files that name one only call it.
+
+    Cheap and never wrongly False: a definition needs ``def NAME``, a binding ``NAME =`` (or ``:=``, or ``as NAME``).
+    """
+    names = b"|".join(k.name.encode() for f in fixes for k in f.kernels)
+    outputs = {k.output.encode() for f in fixes for k in f.kernels}
+    # An undeclared kernel is recognised by its decorator and its parameters.
+    if any(o in text for o in outputs) and _JIT.search(text):
+        return True
+    binding = rb"\bdef[\s\\]+(?:%b)\b|\b(?:%b)[\s\\)]*(?::[^=\n]*)?:?=(?!=)|\bas[\s\\]+(?:%b)\b" % (names, names, names)
+    return re.search(binding, text) is not None
+
+
 def analyse(text: bytes, fixes: Sequence[Fix]) -> SourceAnalysis:
     """Find and judge every store to the output of every declared kernel.
 
@@ -168,7 +187,7 @@ def analyse(text: bytes, fixes: Sequence[Fix]) -> SourceAnalysis:
         elif isinstance(function, ast.FunctionDef) and _looks_like_kernel(function, specs.values()):
             message = "an undeclared kernel with the output, bound and stride parameters of a declared one"
             problems.append(Problem("undeclared-kernel", message, function.lineno, function.name))
-    problems += _rebindings(tree, set(seen), walrus)
+    problems += _rebindings(tree, set(specs), walrus)
     return SourceAnalysis(digest, tuple(kernels), tuple(problems), tree)
 
 
@@ -200,15 +219,20 @@ def _functions(tree: ast.Module | ast.stmt) -> Iterator[ast.FunctionDef | ast.As
 
 
 def _rebindings(tree: ast.Module, names: set[str], walrus: bool) -> list[Problem]:
-    """A kernel's name bound to something else at module level: what runs is not what was judged."""
+    """A kernel's name bound at module level to something else than a function: what runs is not what is judged.
+
+    Imports are no bindings of this kind: the file imported from is judged where it stands.
+    """
     problems = []
     for statement in tree.body:
-        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)):
             continue
         defined = {f.name for f in _functions(statement)}
-        for name in bound_names(statement, walrus=walrus):
-            if name in names and name not in defined:
-                problems.append(Problem("rebound", "its name is bound to something else here", statement.lineno, name))
+        imported = {(a.asname or a.name) for n in ast.walk(statement) if isinstance(n, ast.ImportFrom) for a in n.names}
+        for name in sorted(set(bound_names(statement, walrus=walrus)) & names - defined - imported):
+            problems.append(
+                Problem("rebound", "its name is bound to something that is no definition", statement.lineno, name)
+            )
     return problems
 
 
@@ -278,15 +302,16 @@ def _judge(
 
     if not strided:
         problem("no-row", "no term of the address contains a declared stride, so rows cannot be told from columns")
-    elif not column.mentions:
+    elif column.constant is not None:
         problem("no-column", "the address has no column term")
     entangled = {walk.output, walk.bound, *walk.strides} & column.mentions
     if entangled:
         names = ", ".join(sorted(a.payload for a in entangled))
         problem("entangled", f"the column expression contains {names}")
     guard, strange = classify(store.mask, column, walk.bound)
+    mask = store.arguments.get("mask") if store.mask is not None else None
     findings = tuple(
-        Finding("other-expression", f"a mask term compares another expression than the column with {spec.bound}: {t}")
+        Finding("other-expression", f"`{_spelling(t, mask, walk)}` bounds another expression than the column")
         for t in strange
     )
     expression: ast.expr | None = None
@@ -295,7 +320,6 @@ def _judge(
         expression = column_expression(store, walk)
     except NotExpressible as reason:
         obstacle = str(reason)
-    mask = store.arguments.get("mask") if store.mask is not None else None
     fallback = store.arguments.get("offsets") or store.arguments[POINTER_PARAMETER[store.kind]]
     site = StoreSite(
         fix=fix.id,
@@ -312,3 +336,10 @@ def _judge(
         obstacle=obstacle,
     )
     return site, SiteSyntax(store.node, store.arguments.get("mask"), expression), problems
+
+
+def _spelling(term: Value, mask: ast.expr | None, walk: KernelWalk) -> str:
+    """How the mask writes one of its terms; the mask itself where the term is behind a local name."""
+    assert mask is not None
+    matches = (n for n in ast.walk(mask) if isinstance(n, ast.expr) and walk.values.get(n) == term)
+    return ast.unparse(next(matches, mask))

@@ -1,0 +1,39 @@
+"""Where ``aiter`` is, which distribution, version and commit, how installed, and which of its files hold kernels.
+
+Nothing here imports ``aiter`` (that would import torch, probe the GPU and may start compiling C++), executes a finder,
+a ``.pth`` line or a ``_version.py``, or starts a process for the running interpreter.
+
+    find_running()     this interpreter, as it would import aiter or has
+    find_python(exe)   another one, asked for its path
+    find_path(folder)  an environment, a prefix, an image, a checkout, the package itself
+    find_kernel_files(package, names)          files that mention a kernel
+    find_prebuilt(package, folder, variable)   prebuilt (AOT) code objects
+
+``Discovery.doubts`` is what keeps a search from being complete: with doubts and no installation the answer is
+"unknown", not "not installed".
+
+``search`` walks an import path in import's order over ``listing`` (what one folder holds) and ``pointers`` (what in it
+leads elsewhere); ``editable``, ``metadata`` and ``gitcommit`` are parsers; ``recognise`` tells AMD's package from
+others by its contents and ``describe`` states the facts about it. ``places`` and ``survey`` turn a folder of any make
+into import paths; ``view`` keeps an image's absolute paths inside the image.
+"""
+
+from aiterfix.installation.aot import PrebuiltCodeObjects, find_prebuilt
+from aiterfix.installation.interpreters import find_python, find_running
+from aiterfix.installation.kernelfiles import KernelSearch, find_kernel_files
+from aiterfix.installation.places import find_path
+from aiterfix.installation.target import Discovery, Installation, Kind, Skipped
+
+__all__ = [
+    "Discovery",
+    "Installation",
+    "KernelSearch",
+    "Kind",
+    "PrebuiltCodeObjects",
+    "Skipped",
+    "find_kernel_files",
+    "find_path",
+    "find_prebuilt",
+    "find_python",
+    "find_running",
+]

@@ -1,0 +1,97 @@
+"""Compiled copies of a source file: which there are, and what restoring them takes.
+
+A ``.pyc`` checked by time stamp becomes invalid when its source changes; one that is checked by hash only
+on request (``--invalidation-mode unchecked-hash``) would be run for ever. So all of them go, whatever
+interpreter, optimisation level or tool they belong to, and the ones that `apply` took away come back with
+`revert`.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiterfix.patching.place import Place, digest, inside, require_regular
+
+CACHE = "__pycache__"
+
+
+@dataclass(frozen=True)
+class Bytecode:
+    """A compiled file that was removed.
+
+    Attributes:
+        path: relative to the package folder.
+        sha256: of its content, under which that is saved.
+        size: of its content, in bytes.
+        mode: permission bits.
+        uid: owner.
+        gid: group.
+        mtime_ns: modification time.
+    """
+
+    path: str
+    sha256: str
+    size: int
+    mode: int
+    uid: int
+    gid: int
+    mtime_ns: int
+
+
+def caches(place: Place, names: Iterable[str]) -> list[Path]:
+    """The cache directories of these source files, whether they exist or not."""
+    return sorted({(place.real_package / name).parent / CACHE for name in names})
+
+
+def compiled(place: Place, names: Iterable[str]) -> list[Path]:
+    """Every compiled copy of these source files, in their cache directories and beside them.
+
+    Raises:
+        OutsideTreeError: a cache directory is a link that leads out of the package.
+        OSError: a directory can't be read.
+    """
+    found: set[Path] = set()
+    for name in names:
+        source = place.real_package / name
+        beside = source.with_suffix(".pyc")
+        if os.path.lexists(beside):
+            found.add(inside(place, beside.parent) / beside.name)
+        cache = source.parent / CACHE
+        if not cache.is_dir():
+            continue
+        cache = inside(place, cache)
+        # A module's name holds no dot, so what follows the stem is a tag: cpython-311, cpython-311.opt-1.
+        start = source.stem + "."
+        found.update(
+            Path(entry.path)
+            for entry in os.scandir(cache)
+            if entry.name.startswith(start) and entry.name.endswith(".pyc")
+        )
+    return sorted(found)
+
+
+def saved(place: Place, path: Path) -> tuple[Bytecode, bytes]:
+    """What it takes to put a compiled file back, and its content.
+
+    Raises:
+        NotARegularFileError: it is a link or worse.
+    """
+    status = os.lstat(path)
+    require_regular(path, status)
+    data = path.read_bytes()
+    return (
+        Bytecode(
+            path=os.path.relpath(path, place.real_package),
+            sha256=digest(data),
+            size=len(data),
+            mode=stat.S_IMODE(status.st_mode),
+            uid=status.st_uid,
+            gid=status.st_gid,
+            mtime_ns=status.st_mtime_ns,
+        ),
+        data,
+    )

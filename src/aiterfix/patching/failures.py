@@ -1,0 +1,124 @@
+"""The ways in which the on-disk transaction refuses or fails, and the wording for each system error."""
+
+from __future__ import annotations
+
+import errno
+
+from aiterfix.errors import ActionNeededError, EnvironmentProblem, NotUnderstoodError, UsageError
+
+
+class PathError(UsageError):
+    """A change was asked for that does not name a file of the package."""
+
+    code = "path"
+
+
+class OutsideTreeError(EnvironmentProblem):
+    """A symbolic link leads out of the package."""
+
+    code = "outside-tree"
+
+
+class NotARegularFileError(EnvironmentProblem):
+    """A directory, device or link stands where a file must be."""
+
+    code = "not-a-regular-file"
+
+
+class ForeignOwnerError(EnvironmentProblem):
+    """The file belongs to another user, so its owner could not be kept."""
+
+    code = "foreign-owner"
+
+
+class NotWritableError(EnvironmentProblem):
+    """Permission denied, or a read-only file system."""
+
+    code = "not-writable"
+
+
+class DiskFullError(EnvironmentProblem):
+    """No space, inodes or quota left."""
+
+    code = "disk-full"
+
+
+class FileSystemError(EnvironmentProblem):
+    """Any other failing system call."""
+
+    code = "io"
+
+
+class BusyError(EnvironmentProblem):
+    """Another process holds the lock."""
+
+    code = "busy"
+
+
+class ChangedMeanwhileError(EnvironmentProblem):
+    """The file is not what was analysed a moment ago."""
+
+    code = "changed-meanwhile"
+
+
+class ChangedSinceError(ActionNeededError):
+    """The file is not what `apply` left: putting the original back would destroy someone's work."""
+
+    code = "changed-since-apply"
+
+
+class JournalError(NotUnderstoodError):
+    """The journal is missing, damaged or of another format."""
+
+    code = "journal"
+
+
+class BackupError(NotUnderstoodError):
+    """A saved original is missing or not what the journal says."""
+
+    code = "backup"
+
+
+class RecordError(NotUnderstoodError):
+    """RECORD is not the comma-separated list that it should be."""
+
+    code = "record"
+
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_DENIED = {errno.EACCES, errno.EPERM}
+
+
+def from_os_error(failure: OSError, outcome: str) -> EnvironmentProblem:
+    """The error to show for a system call that failed.
+
+    Args:
+        failure: what the system said.
+        outcome: one sentence on what that leaves behind, such as "Nothing was changed."
+    """
+    name = failure.filename2 or failure.filename or "a file"
+    where = name.decode(errors="replace") if isinstance(name, bytes) else str(name)
+    said = f"{failure.strerror or failure} ({errno.errorcode.get(failure.errno or 0, 'no error number')})"
+    if failure.errno in _FULL:
+        return DiskFullError(
+            f"No space left while writing {where}. {outcome}",
+            why=said,
+            remedy="Free some space or raise the quota, then run the command again.",
+        )
+    if failure.errno == errno.EROFS:
+        return NotWritableError(
+            f"{where} is on a read-only file system. {outcome}",
+            why=said,
+            remedy="Patch where the image is built, remount it writable, or use the import hook, which writes nothing.",
+        )
+    if failure.errno in _DENIED:
+        return NotWritableError(
+            f"Not allowed to write {where}. {outcome}",
+            why=said,
+            remedy="Run the command as the owner of the installation, or use the import hook, which writes nothing.",
+        )
+    return FileSystemError(
+        f"A system call on {where} failed. {outcome}",
+        why=said,
+        remedy="Look after the file system (dmesg may say more), then run the command again.",
+    )

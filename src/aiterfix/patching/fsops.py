@@ -1,0 +1,150 @@
+"""Every call that changes the file system, one function each.
+
+All of this package's writing goes through here, so that a test can fail or kill any one call and show
+that the transaction survives it. Callers use the functions as attributes of the module; the composite
+ones at the end are made of the single ones.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from pathlib import Path
+
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def mkdir(path: Path) -> None:
+    """Create one directory."""
+    path.mkdir()
+
+
+def rmdir(path: Path) -> None:
+    """Remove one empty directory."""
+    path.rmdir()
+
+
+def unlink(path: Path) -> None:
+    """Remove one name."""
+    path.unlink()
+
+
+def rename(source: Path, target: Path) -> None:
+    """Move ``source`` over ``target``; both are on one file system."""
+    source.rename(target)
+
+
+def create(path: Path) -> int:
+    """Create a file that must not exist, readable by nobody else yet; return its descriptor."""
+    return os.open(path, _CREATE, 0o600)
+
+
+def write(descriptor: int, data: bytes | memoryview) -> int:
+    """Write some of ``data``; return how many bytes were taken."""
+    return os.write(descriptor, data)
+
+
+def chmod(descriptor: int, mode: int) -> None:
+    """Set the permission bits of an open file."""
+    os.fchmod(descriptor, mode)
+
+
+def chown(descriptor: int, uid: int, gid: int) -> None:
+    """Set the owner of an open file."""
+    os.fchown(descriptor, uid, gid)
+
+
+def utime(descriptor: int, mtime_ns: int) -> None:
+    """Set access and modification time of an open file, in nanoseconds."""
+    os.utime(descriptor, ns=(mtime_ns, mtime_ns))
+
+
+def fsync(descriptor: int) -> None:
+    """Bring an open file or directory to the disk."""
+    os.fsync(descriptor)
+
+
+def write_new(
+    path: Path,
+    data: bytes,
+    *,
+    mode: int,
+    owner: tuple[int, int] | None = None,
+    owner_may_differ: bool = False,
+    mtime_ns: int | None = None,
+) -> None:
+    """Create ``path`` with these bytes and bring it to the disk; nothing stays behind on failure.
+
+    Args:
+        path: must not exist.
+        data: the whole content.
+        mode: permission bits.
+        owner: user and group id, or None for the process's own.
+        owner_may_differ: go on with the process's own ids where the system forbids giving the file away.
+        mtime_ns: modification time, or None for now.
+
+    Raises:
+        OSError: from the system call that failed; its ``filename`` is ``path``.
+    """
+    try:
+        descriptor = create(path)
+    except OSError as failure:
+        failure.filename = os.fspath(path)
+        raise
+    try:
+        try:
+            _fill(descriptor, data)
+            if owner is not None:
+                made = os.fstat(descriptor)
+                if owner != (made.st_uid, made.st_gid):
+                    try:
+                        chown(descriptor, *owner)
+                    except OSError as failure:
+                        # EINVAL: an id that this user namespace does not know.
+                        if not owner_may_differ or failure.errno not in (errno.EPERM, errno.EINVAL):
+                            raise
+            # After chown, which clears set-id bits; before utime, so that the time is the last word.
+            chmod(descriptor, mode)
+            if mtime_ns is not None:
+                utime(descriptor, mtime_ns)
+            fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except BaseException as failure:
+        if isinstance(failure, OSError):
+            failure.filename = os.fspath(path)
+        # The failure that is under way says more than one met while tidying up.
+        with contextlib.suppress(OSError):
+            unlink(path)
+        raise
+
+
+def _fill(descriptor: int, data: bytes) -> None:
+    """Write all of ``data``: a call may take less than it was given."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[write(descriptor, rest) :]
+
+
+def sync_directory(path: Path) -> None:
+    """Bring a directory's entries to the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fsync(descriptor)
+    except OSError as failure:
+        # Some network and FUSE file systems have no fsync for directories.
+        if failure.errno not in (errno.EINVAL, errno.ENOTSUP):
+            failure.filename = os.fspath(path)
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def unlink_if_there(path: Path) -> bool:
+    """Remove a name that may be gone already; return whether it was there."""
+    try:
+        unlink(path)
+    except FileNotFoundError:
+        return False
+    return True

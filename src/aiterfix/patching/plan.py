@@ -1,0 +1,318 @@
+"""What `apply`, `revert` and recovery are going to do, worked out by looking only."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from aiterfix.patching import record as records
+from aiterfix.patching.bytecode import Bytecode, caches, compiled, saved
+from aiterfix.patching.failures import ChangedMeanwhileError, ChangedSinceError, JournalError
+from aiterfix.patching.journal import (
+    NAME,
+    SAVED_SUFFIX,
+    Entry,
+    Journal,
+    Phase,
+    RecordChange,
+    Version,
+    read_saved,
+)
+from aiterfix.patching.moves import Move, Write, bytecode_move
+from aiterfix.patching.place import (
+    FileChange,
+    Place,
+    Target,
+    digest,
+    look,
+    require_distinct,
+    require_owner,
+    require_regular,
+    require_replaceable,
+    require_writable,
+)
+from aiterfix.patching.record import Listed, RecordEdit
+from aiterfix.patching.status import Content, content
+
+
+@dataclass(frozen=True)
+class ApplyPlan:
+    """How to apply.
+
+    Attributes:
+        intent: the journal to write before anything is touched.
+        copies: contents to save, by digest.
+        move: the changes themselves.
+    """
+
+    intent: Journal
+    copies: Mapping[str, bytes]
+    move: Move
+
+
+@dataclass(frozen=True)
+class ReturnPlan:
+    """How to go back.
+
+    Attributes:
+        move: the changes.
+        inverse: brings files and RECORD back to what they are now, should the move fail halfway.
+        skipped: files that are not ours any more, since the version changed.
+    """
+
+    move: Move
+    inverse: Move
+    skipped: tuple[Path, ...] = ()
+
+
+def plan_apply(
+    place: Place, changes: Sequence[FileChange], previous: Journal | None, annotations: Mapping[str, str]
+) -> ApplyPlan | None:
+    """Work out an `apply`; None if there is nothing to do.
+
+    Raises:
+        AiterfixError: any of the refusals, see `aiterfix.patching.failures`.
+        OSError: something can't be read.
+    """
+    entries = {entry.names[0]: entry for entry in previous.files} if previous else {}
+    todo = _todo(place, changes, entries)
+    if not todo:
+        return None
+    require_writable(place.home)
+    for _, target in todo:
+        require_replaceable(target.path, target.status)
+    kept = _still_ours(place, previous, {target.names[0] for _, target in todo}) if previous else {}
+    copies: dict[str, bytes] = {}
+    removed: list[Bytecode] = []
+    absent = set(previous.absent_caches if previous else ()) & _relative_caches(place, kept.values())
+    writes = []
+    for change, target in todo:
+        here = []
+        for path in compiled(place, target.names):
+            require_writable(path.parent)
+            item, data = saved(place, path)
+            here.append(item)
+            copies[item.sha256] = data
+        removed += here
+        copies[target.sha256] = target.data
+        now = Version(target.sha256, len(target.data), target.status.st_mtime_ns)
+        new = Version(digest(change.new), len(change.new))
+        entry = kept.get(target.names[0])
+        if entry is None:
+            absent.update(_name(place, path) for path in caches(place, target.names) if not path.is_dir())
+            entry = Entry(target.names, original=now, before=now, current=new, bytecode=tuple(here))
+        else:
+            names = tuple(dict.fromkeys(entry.names + target.names))
+            entry = replace(entry, names=names, before=now, current=new)
+        kept[target.names[0]] = entry
+        writes.append(Write(target.path, change.new, target.sha256))
+    intent = Journal(
+        phase=Phase.APPLYING,
+        version=place.version,
+        annotations={**(previous.annotations if previous else {}), **annotations},
+        files=tuple(kept[name] for name in sorted(kept)),
+        record=None,
+        removed=tuple(removed),
+        absent_caches=tuple(sorted(absent)),
+        previous=previous,
+    )
+    if place.record is not None:
+        intent, write = _with_record(place, place.record, intent)
+        writes.append(write)
+    return ApplyPlan(intent, copies, Move(tuple(writes), tuple(place.real_package / item.path for item in removed)))
+
+
+def plan_revert(place: Place, journal: Journal) -> ReturnPlan:
+    """Work out the way to the originals, from a complete `apply` or from within a `revert`.
+
+    Raises:
+        ChangedSinceError, BackupError, JournalError: it can't be done, and why.
+        OSError: something can't be read.
+    """
+    strict = journal.phase is Phase.APPLIED
+    entries = list(journal.files)
+    skipped = []
+    if _other_version(place, journal):
+        # Another version's files are not ours to judge; the ones that still hold our bytes are.
+        skipped = [entry for entry in entries if content(place, entry) in (Content.CHANGED, Content.MISSING)]
+        entries = [entry for entry in entries if entry not in skipped]
+    if strict:
+        # Files that others put back already need nothing, and their bytecode is not ours.
+        entries = [entry for entry in entries if content(place, entry) is not Content.ORIGINAL]
+        # The journal may not outlive its backups: check them all, needed or not.
+        for sha256 in journal.saved():
+            read_saved(place, sha256)
+    want = [item for entry in entries for item in entry.bytecode]
+    plan = _plan_return(place, journal, [(entry, entry.original) for entry in entries], want, strict=strict)
+    return replace(plan, skipped=tuple(entry.path(place) for entry in skipped))
+
+
+def plan_undo(place: Place, journal: Journal) -> ReturnPlan:
+    """Work out the way back from within an `apply` to what was there before it.
+
+    Raises:
+        ChangedSinceError, BackupError, JournalError: it can't be done, and why.
+        OSError: something can't be read.
+    """
+    touched = [(entry, entry.before) for entry in journal.files if entry.before.sha256 != entry.current.sha256]
+    return _plan_return(place, journal, touched, journal.removed, strict=False)
+
+
+def _todo(place: Place, changes: Sequence[FileChange], entries: Mapping[str, Entry]) -> list[tuple[FileChange, Target]]:
+    targets = [(change, look(place, change.path)) for change in changes]
+    require_distinct(target for _, target in targets)
+    todo = []
+    for change, target in targets:
+        entry = entries.get(target.names[0])
+        if target.data == change.new and entry is not None and entry.current.sha256 == target.sha256:
+            continue  # Another run was faster, and made the same change.
+        if target.data != change.old:
+            raise ChangedMeanwhileError(
+                f"{target.path} is not what was analysed. Nothing was changed.",
+                why=f"Its SHA-256 is {target.sha256}; the analysed text's was {digest(change.old)}.",
+                remedy="Run the command again; it reads the file afresh.",
+            )
+        if change.old != change.new:
+            todo.append((change, target))
+    return todo
+
+
+def _still_ours(place: Place, previous: Journal, todo: set[str]) -> dict[str, Entry]:
+    """Entries of the previous journal whose files are as it left them; the rest must be explainable.
+
+    A file that holds its original again, or that was found to need its patch again, or that belongs to
+    another version, was replaced as a whole: it starts afresh. Any other difference is somebody's work on
+    top of the patch, and to forget the original then would take the way back from him.
+    """
+    kept = {}
+    for entry in previous.files:
+        now = content(place, entry)
+        if now is Content.PATCHED:
+            kept[entry.names[0]] = entry
+        elif now is not Content.ORIGINAL and entry.names[0] not in todo and not _other_version(place, previous):
+            raise _changed_since(place, [(entry.path(place), now is Content.MISSING)])
+    return kept
+
+
+def _with_record(place: Place, path: Path, journal: Journal) -> tuple[Journal, Write]:
+    status = os.lstat(path)
+    require_regular(path, status)
+    require_replaceable(path, status)
+    data = path.read_bytes()
+    previous = journal.previous and journal.previous.record
+    original = records.undo(data, previous.edit) if previous else data
+    current, change = _edit_record(place, journal, original)
+    now = Version(digest(data), len(data), status.st_mtime_ns)
+    if previous and digest(original) == previous.original.sha256:
+        first = previous.original
+    else:
+        # A RECORD that others changed or replaced: what it holds without our rows counts as its original.
+        first = Version(digest(original), len(original), status.st_mtime_ns)
+    record = RecordChange(first, before=now, current=Version(digest(current), len(current)), edit=change)
+    return replace(journal, record=record), Write(path, current, now.sha256)
+
+
+def _edit_record(place: Place, journal: Journal, original: bytes) -> tuple[bytes, RecordEdit]:
+    changed = [
+        Listed(os.path.relpath(place.package / name, place.root), entry.current.sha256, entry.current.size)
+        for entry in journal.files
+        for name in entry.names
+    ]
+    folder = place.listed_name(place.state_dir)
+    added = [Listed(f"{folder}/{NAME}")]
+    added += [Listed(f"{folder}/{name}{SAVED_SUFFIX}", name, size) for name, size in sorted(journal.saved().items())]
+    return records.edit(original, changed, added)
+
+
+def _plan_return(
+    place: Place,
+    journal: Journal,
+    goals: Sequence[tuple[Entry, Version]],
+    want: Iterable[Bytecode],
+    *,
+    strict: bool,
+) -> ReturnPlan:
+    writes: list[Write] = []
+    inverse: list[Write] = []
+    strangers: list[tuple[Path, bool]] = []
+    for entry, goal in goals:
+        path = entry.path(place)
+        try:
+            target = look(place, path)
+        except (FileNotFoundError, NotADirectoryError):
+            strangers.append((path, True))
+            continue
+        if target.sha256 == goal.sha256:
+            continue
+        if target.sha256 != entry.current.sha256:
+            strangers.append((path, False))
+            continue
+        require_owner(target.path, target.status)
+        require_writable(target.path.parent)
+        writes.append(Write(target.path, read_saved(place, goal.sha256), target.sha256, goal.mtime_ns))
+        inverse.append(Write(target.path, target.data, goal.sha256, target.status.st_mtime_ns))
+    if strangers:
+        raise _changed_since(place, strangers)
+    for write, back in _record_return(place, journal):
+        writes.append(write)
+        inverse.append(back)
+    names = [name for entry, _ in goals for name in entry.names]
+    removals, restored = bytecode_move(place, compiled(place, names), want, strict=strict)
+    return ReturnPlan(
+        Move(tuple(writes + restored), tuple(removals)),
+        Move(tuple(inverse), tuple(write.target for write in restored)),
+    )
+
+
+def _record_return(place: Place, journal: Journal) -> list[tuple[Write, Write]]:
+    """Take our rows out of RECORD; in an `apply` that is undone, put those of the one before back in."""
+    path, change = place.record, journal.record
+    if path is None or change is None:
+        return []
+    undoing = journal.phase is Phase.APPLYING
+    goal = change.before if undoing else change.original
+    status = os.lstat(path)
+    require_regular(path, status)
+    data = path.read_bytes()
+    found = digest(data)
+    if found == goal.sha256:
+        return []
+    result = records.undo(data, change.edit)
+    if undoing and journal.previous is not None and journal.previous.record is not None:
+        result, _ = _edit_record(place, journal.previous, result)
+    exact = digest(result) == goal.sha256
+    if found == change.current.sha256 and not exact:
+        raise JournalError(
+            f"The journal does not match {path}",
+            why="Taking the noted rows back does not give the RECORD that was there before.",
+            remedy="Reinstall the package: its RECORD can't be given back from here.",
+        )
+    if result == data:
+        return []
+    # Rows that others changed since stay; the time of a RECORD that never was is now.
+    write = Write(path, result, found, goal.mtime_ns if exact else None)
+    return [(write, Write(path, data, digest(result), status.st_mtime_ns))]
+
+
+def _changed_since(place: Place, strangers: Sequence[tuple[Path, bool]]) -> ChangedSinceError:
+    names = ", ".join(f"{path} ({'missing' if missing else 'other content'})" for path, missing in strangers)
+    return ChangedSinceError(
+        f"Changed since `apply`: {names}. Nothing was changed now.",
+        why="It holds neither the patched nor the original text; writing over it would destroy somebody's work.",
+        remedy="Put the patched or the original text back (the package's own copy will do) and run the command "
+        f"again. If the package was replaced as a whole, there is nothing to take back: remove {place.state_dir}.",
+    )
+
+
+def _other_version(place: Place, journal: Journal) -> bool:
+    return None not in (place.version, journal.version) and place.version != journal.version
+
+
+def _relative_caches(place: Place, entries: Iterable[Entry]) -> set[str]:
+    return {_name(place, path) for entry in entries for path in caches(place, entry.names)}
+
+
+def _name(place: Place, path: Path) -> str:
+    return os.path.relpath(path, place.real_package)

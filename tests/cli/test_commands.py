@@ -1,0 +1,357 @@
+"""check, diff, apply, revert, demo: arguments, stdout, stderr, exit codes, JSON against its schema."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Runner, contents
+from tests.trees import unrelated_package
+
+GLUON = "aiter/ops/triton/gluon/pa_mqa_logits.py"
+STAGE1 = "aiter/ops/triton/_triton_kernels/attention/pa_mqa_logits.py"
+
+
+def test_help_version_and_usage(run: Runner) -> None:
+    overview = run("--help")
+    assert overview.status == 0
+    for command in ("check", "diff", "apply", "revert", "demo"):
+        assert command in overview.text
+        page = run(command, "--help")
+        assert page.status == 0
+        assert "exit codes:" in page.text
+    assert run("--version").text.startswith("aiterfix ")
+    for words in ([], ["bogus"], ["check", "--bogus"], ["check", "--path"], ["check", "--path", "a", "--python", "b"]):
+        wrong = run(*words)
+        assert wrong.status == 2
+        assert wrong.out == b""
+        assert "error" in wrong.err
+        assert "--help" in wrong.err
+
+
+def test_usage_error_under_json_is_an_object(run: Runner, tmp_path: Path) -> None:
+    ran = run("check", "--json", "--path", tmp_path / "nowhere")
+    assert ran.status == 2
+    assert ran.json("check")["error"]["exit_code"] == 2
+    assert run("check", "--json", "--bogus").status == 2
+    assert run("check", "--json", "--bogus").json("check")["error"]["code"] == "usage"
+
+
+def test_check_vulnerable(run: Runner, sample: Path) -> None:
+    ran = run("check", "--path", sample)
+    assert ran.status == 1
+    assert ran.err == ""
+    assert "verdict: vulnerable: 3 of 4 stores can reach past the end of a row (kernels asked about: gluon)" in ran.text
+    assert f"next:    aiterfix apply --path {sample}" in ran.text
+    assert "start < max_model_len` bounds another expression" in ran.text
+
+    data = run("check", "--path", sample, "--json", "--kernel", "all").json("check")
+    assert data["verdict"] == "vulnerable"
+    (installation,) = data["installations"]
+    assert (installation["distribution"], installation["kind"]) == ("amd-aiter", "wheel")
+    files = {Path(f["path"]).relative_to(sample).as_posix(): f for f in installation["kernel_files"]}
+    assert sorted(files) == [STAGE1, GLUON]
+    assert [s["guard"] for s in files[GLUON]["sites"]] == ["lower", "both", "none", "lower"]
+    assert files[GLUON]["sites"][2]["mask"] is None
+
+
+def test_check_by_kernel(run: Runner, sample: Path) -> None:
+    assert run("check", "--path", sample, "--kernel", "stage1").status == 1
+    unknown = run("check", "--path", sample, "--kernel", "bogus")
+    assert unknown.status == 2
+    assert "auto, all, stage1, gluon" in unknown.err
+    # Where a release has no Gluon kernels, the others are what consumers take.
+    (sample / GLUON).unlink()
+    assert "1 of 2 stores" in run("check", "--path", sample).text
+
+
+def test_check_not_installed_and_unrelated(run: Runner, tmp_path: Path) -> None:
+    site = tmp_path / "lib" / "python3.11" / "site-packages"
+    site.mkdir(parents=True)
+    ran = run("check", "--path", site)
+    assert ran.status == 4
+    assert "verdict: not-installed" in ran.text
+    unrelated_package(site)
+    ran = run("check", "--path", site)
+    assert ran.status == 4
+    assert "passed over" in ran.text
+    data = run("check", "--path", site, "--json").json("check")
+    assert data["installations"] == []
+    assert [s["doubt"] for s in data["skipped"]] == [False]
+    for command in ("diff", "apply", "revert"):
+        ran = run(command, "--path", site, "--json")
+        assert ran.status == 4
+        assert ran.json(command)["error"]["what"] == "no aiter is installed here"
+
+
+def test_check_without_kernels_is_not_affected(run: Runner, sample: Path) -> None:
+    for file in (GLUON, STAGE1):
+        (sample / file).unlink()
+    ran = run("check", "--path", sample)
+    assert ran.status == 0
+    assert "verdict: not-affected" in ran.text
+    assert run("apply", "--path", sample, "--require").status == 0
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda t: t.replace(b"max_model_len,\n    max_block_len,", b"max_block_len,", 1),
+        lambda t: t.replace(b"    rows = batch_size * next_n\n", b"    max_model_len = 7\n", 1),
+        lambda t: t + b"\ndef broken(:\n",
+        lambda t: t + b"# \xff\n",
+        lambda t: t + t[t.index(b"@gluon.jit") :],
+        lambda t: t.replace(b"gl.amd.cdna3.buffer_store(", b"helper(", 1),
+        lambda t: t.replace(b"mask=column >= 0,", b"**extra,", 1),
+    ],
+    ids=["no bound parameter", "bound reassigned", "syntax", "not UTF-8", "twice", "helper", "kwargs"],
+)
+def test_source_not_understood_is_never_touched(run: Runner, sample: Path, damage: object) -> None:
+    assert callable(damage)
+    old = (sample / GLUON).read_bytes()
+    (sample / GLUON).write_bytes(damage(old))
+    assert (sample / GLUON).read_bytes() != old
+    before = contents(sample)
+    ran = run("check", "--path", sample)
+    assert ran.status == 3
+    assert "verdict: unknown" in ran.text
+    for words in (["apply"], ["apply", "--require"], ["diff"], ["apply", "--json"]):
+        ran = run(*words, "--path", sample)
+        assert ran.status == 3
+        assert GLUON in ran.err + ran.text
+    assert contents(sample) == before
+    # The other path is understood, and may be asked about and patched alone. Not where the file itself is broken.
+    assert run("check", "--path", sample, "--kernel", "stage1").status in (1, 3)
+
+
+def test_diff_apply_revert(run: Runner, sample: Path, tmp_path: Path) -> None:
+    before = contents(sample)
+    patch = run("diff", "--path", sample)
+    assert patch.status == 0
+    assert run("diff", "--path", sample, "--json").json("diff")["diff"] == patch.text
+
+    dry = run("apply", "--path", sample, "--dry-run")
+    assert dry.status == 0
+    assert "would bound 3 of 4 stores" in dry.text
+    assert contents(sample) == before
+    assert run("apply", "--path", sample, "--dry-run", "--json").json("apply")["dry_run"] is True
+
+    done = run("apply", "--path", sample, "--require")
+    assert done.status == 0
+    assert done.err == ""
+    for promise in (
+        "bounded 3 of 4 stores",
+        "bounded 1 of 2 stores",
+        "aiterfix check --path",
+        "aiterfix revert --path",
+    ):
+        assert promise in done.text
+    after = contents(sample)
+    assert {n for n in before if before[n] != after[n]} == {GLUON, STAGE1, "amd_aiter-0.0.1+sample.dist-info/RECORD"}
+    check = run("check", "--path", sample, "--kernel", "all")
+    assert check.status == 0
+    assert "verdict: guarded: all 6 stores are bounded" in check.text
+    assert "patched on disk by aiterfix" in check.text
+    assert run("check", "--path", sample, "--json").json("check")["installations"][0]["patch"]["state"] == "applied"
+    assert run("diff", "--path", sample).out == b""
+
+    again = run("apply", "--path", sample, "--require", "--json").json("apply")
+    assert again["installations"][0]["changed"] is False
+    assert contents(sample) == after
+
+    # The diff gives what apply wrote, by either tool.
+    for tool in (["patch", "-p1", "-s"], ["git", "apply"]):
+        if shutil.which(tool[0]) is None:
+            continue
+        copy = tmp_path / tool[0]
+        for name in (GLUON, STAGE1):
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            (copy / name).write_bytes(before[name])
+        subprocess.run(tool, input=patch.out, cwd=copy, check=True)
+        for name in (GLUON, STAGE1):
+            assert (copy / name).read_bytes() == after[name]
+
+    back = run("revert", "--path", sample, "--json").json("revert")
+    assert len(back["installations"][0]["restored"]) == 2
+    assert contents(sample) == before
+    assert "nothing to do" in run("revert", "--path", sample).text
+
+
+@pytest.mark.parametrize("ending", [b"\r\n", b""], ids=["CRLF", "no final newline"])
+def test_diff_of_odd_files_applies(run: Runner, sample: Path, ending: bytes) -> None:
+    text = (sample / GLUON).read_bytes()
+    text = text.replace(b"\n", b"\r\n") if ending else text.rstrip(b"\n")
+    (sample / GLUON).write_bytes(text)
+    patch = run("diff", "--path", sample, "--kernel", "gluon")
+    run("apply", "--path", sample, "--kernel", "gluon")
+    wanted = (sample / GLUON).read_bytes()
+    (sample / GLUON).write_bytes(text)
+    subprocess.run(["git", "apply"], input=patch.out, cwd=sample, check=True)
+    assert (sample / GLUON).read_bytes() == wanted
+    assert wanted.endswith(b"\r\n" if ending else b")")
+    assert wanted.count(b"\n") - wanted.count(b"\r\n") == (0 if ending else wanted.count(b"\n"))
+
+
+def test_revert_refuses_a_file_changed_since(run: Runner, sample: Path) -> None:
+    run("apply", "--path", sample)
+    with (sample / GLUON).open("ab") as file:
+        file.write(b"# mine\n")
+    before = contents(sample)
+    ran = run("revert", "--path", sample)
+    assert ran.status == 1
+    assert "pa_mqa_logits.py" in ran.err
+    assert contents(sample) == before
+    assert "foreign" in run("check", "--path", sample).text
+
+
+def test_prebuilt_code_objects_are_unknown_when_enabled(run: Runner, sample: Path) -> None:
+    folder = sample / "aiter/ops/triton/configs/paged_mqa_logits/aot/one"
+    folder.mkdir(parents=True)
+    (folder / "kernel.hsaco").write_bytes(b"\x7fELF")
+    run("apply", "--path", sample)
+    ran = run("check", "--path", sample)
+    assert ran.status == 0
+    assert "1 prebuilt code objects" in ran.text
+    enabled = {"AITER_ENABLE_AOT_GLUON_PA_MQA_LOGITS": "1"}
+    ran = run("check", "--path", sample, env=enabled)
+    assert ran.status == 3
+    assert "IN USE instead of the source" in ran.text
+    assert run("check", "--path", sample, "--kernel", "stage1", env=enabled).status == 0
+    assert run("apply", "--path", sample, env=enabled).status == 0
+    assert run("apply", "--path", sample, "--require", env=enabled).status == 3
+
+
+def test_one_kernel_without_its_siblings(run: Runner, sample: Path) -> None:
+    text = (sample / GLUON).read_bytes()
+    cut = text.index(b"@gluon.jit", text.index(b"@gluon.jit") + 1)
+    moved = sample / "aiter/ops/elsewhere.py"
+    moved.write_bytes(text[:cut])
+    (sample / GLUON).unlink()
+    ran = run("check", "--path", sample)
+    assert ran.status == 1
+    assert "aiter/ops/elsewhere.py" in ran.text
+    assert run("apply", "--path", sample, "--require").status == 0
+
+
+def test_several_installations(run: Runner, sample: Path, tmp_path: Path) -> None:
+    second = tmp_path / "root" / "usr" / "lib" / "python3" / "dist-packages"
+    third = tmp_path / "root" / "opt" / "venv" / "lib" / "python3.12" / "site-packages"
+    for site in (second, third):
+        site.mkdir(parents=True)
+        shutil.copytree(sample, site, dirs_exist_ok=True)
+    data = run("check", "--path", tmp_path / "root", "--json").json("check")
+    assert len(data["installations"]) == 2
+    applied = run("apply", "--path", tmp_path / "root", "--require", "--json").json("apply")
+    assert [i["verdict"] for i in applied["installations"] if not i["shadowed"]]
+    assert applied["verdict"] == "guarded"
+
+
+def test_another_interpreter(run: Runner, sample: Path, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    site = next((tmp_path / "venv" / "lib").glob("python*")) / "site-packages"
+    shutil.copytree(sample, site, dirs_exist_ok=True)
+    ran = run("check", "--python", tmp_path / "venv" / "bin" / "python")
+    assert ran.status == 1
+    assert str(site / "aiter") in ran.text
+    missing = run("check", "--python", tmp_path / "nothing")
+    assert missing.status in (2, 4)
+    assert "nothing" in missing.err
+
+
+def test_a_fix_for_another_kernel_needs_a_new_file_only(run: Runner, sample: Path, tmp_path: Path) -> None:
+    (sample / "aiter/ops/mla.py").write_text(
+        "import triton\nimport triton.language as tl\n\n\n@triton.jit\ndef _mla_scores(scores, stride_s, n_max, N: tl.constexpr):\n"
+        "    row = tl.program_id(0)\n    for start in range(0, n_max, N):\n"
+        "        tl.store(scores + row * stride_s + start + tl.arange(0, N), 0.0)\n"
+    )
+    folder = tmp_path / "fixes"
+    folder.mkdir()
+    (folder / "mla.toml").write_text(
+        'schema = 1\nid = "mla-scores"\ntitle = "Bound mla scores"\npath = "mla"\nmodules = ["aiter.ops.mla"]\nwrappers = []\n'
+        '[[kernels]]\nname = "_mla_scores"\noutput = "scores"\nstrides = ["stride_s"]\nbound = "n_max"\n'
+    )
+    assert "_mla_scores" not in run("check", "--path", sample, "--kernel", "all").text
+    ran = run("check", "--path", sample, "--fixes", folder, "--kernel", "mla")
+    assert ran.status == 1
+    assert "verdict: vulnerable: 1 of 1 stores" in ran.text
+    assert run("apply", "--path", sample, "--fixes", folder, "--require").status == 0
+    assert "mask=start + tl.arange(0, N) < n_max" in (sample / "aiter/ops/mla.py").read_text()
+    assert run("check", "--path", sample, "--fixes", folder, "--kernel", "mla").status == 0
+    (folder / "mla.toml").write_text("schema = 1\n")
+    broken = run("check", "--path", sample, "--fixes", folder)
+    assert broken.status == 3
+    assert "mla.toml: kernels: must declare" in broken.err
+
+
+def test_sarif(run: Runner, sample: Path) -> None:
+    ran = run("check", "--path", sample, "--sarif")
+    assert ran.status == 1
+    log = json.loads(ran.out)
+    results = log["runs"][0]["results"]
+    assert [r["ruleId"] for r in results] == ["unbounded-store"] * 4 + ["other-expression"]
+    location = results[1]["locations"][0]["physicalLocation"]
+    assert location["artifactLocation"]["uri"] == GLUON
+    lines = (sample / GLUON).read_text().splitlines()
+    assert "buffer_store" in lines[location["region"]["startLine"] - 1]
+    assert run("check", "--path", sample, "--sarif", "--json").status == 2
+
+
+def test_demo(run: Runner, tmp_path: Path) -> None:
+    ran = run("demo")
+    assert ran.status == 0
+    assert "Every file is again as it was, byte for byte." in ran.text
+    assert run("demo", "--json").json("demo")["passed"] is True
+    assert run("demo", "--keep", tmp_path / "kept").status == 0
+    assert (tmp_path / "kept" / GLUON).exists()
+
+
+def test_reader_that_goes_away_is_no_error(sample: Path) -> None:
+    command = f"{sys.executable} -m aiterfix check --path {sample} --json | head -c 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, check=False)
+    assert done.stderr == b""
+
+
+def test_ctrl_c_is_quiet(sample: Path) -> None:
+    code = "import os, signal; from aiterfix.cli import main as m, check; import aiterfix.cli.main as mm\n"
+    code += "check.execute = lambda o: os.kill(os.getpid(), signal.SIGINT) or __import__('time').sleep(5)\n"
+    code += f"raise SystemExit(m(['check', '--path', {str(sample)!r}]))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "aiterfix: interrupted\n")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to drop privileges")
+def test_read_only_installation_is_refused(sample: Path) -> None:
+    for path in [sample, *sample.rglob("*"), *sample.parents]:
+        if path.is_relative_to(Path("/tmp")) and path != Path("/tmp"):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+    before = contents(sample)
+    code = "import os, sys; os.setgid(65534); os.setuid(65534)\nfrom aiterfix.cli import main\n"
+    code += f"sys.exit(main(['apply', '--path', {str(sample)!r}]))"
+    readable = subprocess.run(
+        [sys.executable, "-c", "import os; os.setuid(65534); import aiterfix.cli.main"],
+        capture_output=True,
+        check=False,
+    )
+    if readable.returncode != 0:
+        pytest.skip("another user cannot read this checkout")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 4
+    assert "What to do:" in done.stderr
+    assert contents(sample) == before
+
+
+def test_digest_is_cross_checked_with_the_version(run: Runner, sample: Path) -> None:
+    data = run("check", "--path", sample, "--json").json("check")
+    file = data["installations"][0]["kernel_files"][0]
+    assert file["releases"] == []
+    assert "is in no tag of ROCm/aiter" in file["note"]
+    assert "is in no tag of ROCm/aiter" in run("check", "--path", sample).text
+    run("apply", "--path", sample)
+    data = run("check", "--path", sample, "--json").json("check")
+    assert {f["releases"] for f in data["installations"][0]["kernel_files"]} == {None}

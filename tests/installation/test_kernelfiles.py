@@ -1,0 +1,148 @@
+"""Kernels are found by name anywhere in the package."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from aiterfix.installation import KernelSearch, find_kernel_files
+from tests.trees import GLUON_KERNEL, GLUON_MODULE, KERNEL_SOURCE, amd_package, write
+
+NEEDLES = ("_deepgemm_fp8_paged_mqa_logits", GLUON_KERNEL, "_another_kernel")
+
+
+def test_found_wherever_they_stand(tmp_path: Path) -> None:
+    package = amd_package(tmp_path, kernels={})
+    places = ["new_place.py", "ops/triton/_gluon_kernels/gfx950/attention/mqa.py", "ops/triton/odd.py/inside.py"]
+    for place in places:
+        write(package / place, KERNEL_SOURCE)
+    write(package / "ops/other.py", "def _another_kernel_of_a_kind(): ...\n")
+    write(package / "ops/__pycache__/mqa.py", KERNEL_SOURCE)
+    write(package / "ops/mqa.txt", KERNEL_SOURCE)
+    found = find_kernel_files(package, NEEDLES)
+    assert [path.relative_to(package).as_posix() for path in found.files] == sorted([*places, "ops/other.py"])
+    assert found.unreadable == ()
+
+
+def test_none(tmp_path: Path) -> None:
+    assert find_kernel_files(amd_package(tmp_path), ["_no_such_kernel"]) == KernelSearch((), ())
+
+
+@pytest.mark.parametrize("needles", [[], [""], ["a", ""]])
+def test_needles_must_mean_something(tmp_path: Path, needles: list[str]) -> None:
+    with pytest.raises(ValueError, match="kernel names"):
+        find_kernel_files(tmp_path, needles)
+
+
+def test_source_is_bytes(tmp_path: Path) -> None:
+    package = amd_package(tmp_path, kernels={})
+    write(package / "latin.py", b"# \xe9\xff\r\n" + KERNEL_SOURCE.encode())
+    assert [path.name for path in find_kernel_files(package, NEEDLES).files] == ["latin.py"]
+
+
+def test_link_to_a_file_outside_is_read_where_it_stands(tmp_path: Path) -> None:
+    package = amd_package(tmp_path / "site", kernels={})
+    cached = write(tmp_path / "cache/1234", KERNEL_SOURCE)
+    (package / GLUON_MODULE).symlink_to(cached)
+    found = find_kernel_files(package, NEEDLES)
+    assert found.files == (package / GLUON_MODULE,)
+    assert found.unreadable == ()
+
+
+def test_links_inside_the_package_are_not_counted_twice(tmp_path: Path) -> None:
+    package = amd_package(tmp_path)
+    (package / "alias.py").symlink_to(GLUON_MODULE)
+    (package / "again").symlink_to("ops")
+    (package / "ops/up").symlink_to("..")
+    (package / "ops/out").symlink_to(tmp_path)
+    found = find_kernel_files(package, NEEDLES)
+    assert found.files == (package / GLUON_MODULE,)
+    assert found.unreadable == ()
+
+
+def test_link_inside_to_another_suffix_is_read(tmp_path: Path) -> None:
+    package = amd_package(tmp_path, kernels={"ops/kernel.txt": KERNEL_SOURCE})
+    (package / "ops/kernel.py").symlink_to("kernel.txt")
+    assert find_kernel_files(package, NEEDLES).files == (package / "ops/kernel.py",)
+
+
+def test_link_to_a_folder_outside_is_a_doubt(tmp_path: Path) -> None:
+    package = amd_package(tmp_path / "site", kernels={})
+    write(tmp_path / "elsewhere/pa_mqa_logits.py", KERNEL_SOURCE)
+    (package / "ops/more").symlink_to(tmp_path / "elsewhere")
+    found = find_kernel_files(package, NEEDLES)
+    assert found.files == ()
+    assert [(item.path, item.doubt) for item in found.unreadable] == [(package / "ops/more", True)]
+
+
+@pytest.mark.parametrize("target", ["gone", "loop.py"])
+def test_dangling_link_is_a_doubt(tmp_path: Path, target: str) -> None:
+    package = amd_package(tmp_path)
+    (package / "loop.py").symlink_to(target)
+    (package / "data.json").symlink_to("gone")
+    found = find_kernel_files(package, NEEDLES)
+    assert [item.path.name for item in found.unreadable] == ["loop.py"]
+
+
+def test_linked_package_folder(tmp_path: Path) -> None:
+    package = amd_package(tmp_path / "real")
+    (tmp_path / "aiter").symlink_to(package)
+    assert find_kernel_files(tmp_path / "aiter", NEEDLES).files == (tmp_path / "aiter" / GLUON_MODULE,)
+
+
+def test_absolute_links_of_an_image_stay_inside_it(tmp_path: Path) -> None:
+    write(tmp_path / "cache/kernel", "# the host's\n")
+    package = amd_package(tmp_path / "image/site", kernels={})
+    write(tmp_path / "image" / str(tmp_path / "cache/kernel").lstrip("/"), KERNEL_SOURCE)
+    (package / GLUON_MODULE).symlink_to(tmp_path / "cache/kernel")
+    assert find_kernel_files(package, NEEDLES).files == ()
+    assert find_kernel_files(package, NEEDLES, image_root=tmp_path / "image").files == (package / GLUON_MODULE,)
+
+
+def test_special_files_do_not_hold_it_up(tmp_path: Path) -> None:
+    package = amd_package(tmp_path)
+    os.mkfifo(package / "fifo.py")
+    with socket.socket(socket.AF_UNIX) as server:
+        before = Path.cwd()
+        os.chdir(package)  # a socket's path may be 107 bytes long
+        try:
+            server.bind("socket.py")
+        finally:
+            os.chdir(before)
+        found = find_kernel_files(package, NEEDLES)
+    assert found.files == (package / GLUON_MODULE,)
+    assert [item.path.name for item in found.unreadable] == ["fifo.py", "socket.py"]
+
+
+def test_unreadable_folder_and_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = amd_package(tmp_path)
+    closed = {str(package / "jit"), str(package / GLUON_MODULE)}
+    for name in ("scandir", "open"):
+        real = getattr(os, name)
+
+        def denied(path: object, *arguments: object, _real: object = real) -> object:
+            if path in closed:
+                raise PermissionError(13, "Permission denied")
+            assert callable(_real)
+            return _real(path, *arguments)
+
+        monkeypatch.setattr(os, name, denied)
+    found = find_kernel_files(package, NEEDLES)
+    assert found.files == ()
+    assert {str(item.path) for item in found.unreadable} == closed
+    assert all(item.doubt for item in found.unreadable)
+
+
+def test_file_that_grows_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = amd_package(tmp_path, kernels={"grown.py": "#" * 10_000 + KERNEL_SOURCE})
+    real = os.fstat
+
+    class Shorter:
+        def __init__(self, status: os.stat_result) -> None:
+            self.st_mode, self.st_size = status.st_mode, min(status.st_size, 100)
+
+    monkeypatch.setattr(os, "fstat", lambda descriptor: Shorter(real(descriptor)))
+    assert find_kernel_files(package, NEEDLES).files == (package / "grown.py",)

@@ -1,0 +1,75 @@
+"""The wheel works outside a checkout, and on the real `amd-aiter` of PyPI."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import contents
+
+ROOT = Path(__file__).parents[1]
+# A real release from before the Gluon kernels, pure Python as far as pip is concerned.
+REAL = "amd-aiter==0.1.7.post2.dev18"
+
+
+def environment() -> dict[str, str]:
+    return {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "AITER", "VIRTUAL_ENV"))}
+
+
+def call(*words: object, status: int | None = 0, cwd: Path | None = None) -> str:
+    done = subprocess.run([*map(str, words)], capture_output=True, text=True, env=environment(), cwd=cwd, check=False)
+    assert status is None or done.returncode == status, done.stdout + done.stderr
+    return done.stdout if status is not None else f"{done.returncode}\n{done.stderr}"
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment with nothing but pip and the wheel just built."""
+    folder = tmp_path_factory.mktemp("wheel")
+    call(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT)
+    (wheel,) = folder.glob("*.whl")
+    call(sys.executable, "-m", "venv", folder / "venv")
+    call(folder / "venv/bin/python", "-m", "pip", "install", "--quiet", wheel)
+    return folder / "venv"
+
+
+def test_wheel_carries_fixes_and_runs_in_a_fresh_environment(fresh: Path, tmp_path: Path) -> None:
+    (data,) = fresh.glob("lib/python*/site-packages/aiterfix/_data")
+    shipped = {p.relative_to(data).as_posix() for p in data.rglob("*") if p.is_file()}
+    assert {f"patches/{p.name}" for p in (ROOT / "patches").iterdir()} <= shipped
+    assert "verdict: not-installed" in call(fresh / "bin/aiterfix", "check", status=4, cwd=tmp_path)
+    assert "byte for byte" in call(fresh / "bin/aiterfix", "demo", cwd=tmp_path)
+    listed = call(fresh / "bin/python", "-m", "pip", "list", "--format", "freeze")
+    installed = {line.split("==")[0] for line in listed.splitlines()}
+    assert installed <= {"aiterfix", "pip", "setuptools", "tomli"}, "the core pulls nothing heavy"
+
+
+@pytest.mark.slow
+def test_real_wheel_end_to_end(fresh: Path, tmp_path: Path) -> None:
+    """check, apply, check, uninstall over a release as pip installs it."""
+    python, aiterfix = fresh / "bin/python", fresh / "bin/aiterfix"
+    pip = [python, "-m", "pip", "--disable-pip-version-check"]
+    outcome = call(*pip, "install", "--quiet", "--no-deps", REAL, status=None)
+    if not outcome.startswith("0"):
+        pytest.skip(f"{REAL} cannot be installed here: {outcome.strip().splitlines()[-1]}")
+    (site,) = fresh.glob("lib/python*/site-packages")
+    relative = "aiter/ops/triton/_triton_kernels/pa_mqa_logits.py"
+    info = "amd_aiter-0.1.7.post2.dev18.dist-info"
+    before = contents(site / info) | {relative: (site / relative).read_bytes()}
+
+    text = call(aiterfix, "check", status=1, cwd=tmp_path)
+    assert "amd-aiter 0.1.7.post2.dev18" in text
+    assert "4 of 4 stores can reach past the end of a row" in text
+    call(aiterfix, "apply", "--require", cwd=tmp_path)
+    assert "all 4 stores are bounded" in call(aiterfix, "check", "--kernel", "all", cwd=tmp_path)
+    call(aiterfix, "revert", cwd=tmp_path)
+    assert contents(site / info) | {relative: (site / relative).read_bytes()} == before
+
+    call(aiterfix, "apply", "--require", cwd=tmp_path)
+    call(*pip, "uninstall", "--yes", "--quiet", "amd-aiter")
+    assert not (site / "aiter").exists()
+    assert not (site / info).exists()

@@ -1,0 +1,72 @@
+"""Real kernel sources, read from a clone of ROCm/aiter that ``AITERFIX_AITER_REPO`` names."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache, lru_cache
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Clone:
+    """A clone, read with git's plumbing only."""
+
+    path: str
+
+    def git(self, *words: str, data: bytes | None = None) -> bytes:
+        return subprocess.run(["git", "-C", self.path, *words], input=data, capture_output=True, check=True).stdout
+
+    @lru_cache(maxsize=1)  # noqa: B019 - one clone lives as long as the test run
+    def refs(self) -> tuple[str, ...]:
+        """Every tag ``v0.*``, and the newest commit."""
+        return (*self.git("tag", "--list", "v0.*").decode().split(), "HEAD")
+
+    @lru_cache(maxsize=1)  # noqa: B019
+    def kernel_files(self) -> dict[tuple[str, str], str]:
+        """(ref, path) -> blob of every Python file of the package that names a kernel."""
+        found = {}
+        for ref in self.refs():
+            listed = subprocess.run(
+                [
+                    "git",
+                    "-C",
+                    self.path,
+                    "grep",
+                    "-l",
+                    "-e",
+                    "def _\\(gluon_\\)\\?deepgemm_fp8_paged_mqa_logits",
+                    ref,
+                    "--",
+                    "aiter/*.py",
+                ],
+                capture_output=True,
+                check=False,
+            ).stdout.decode()
+            for line in listed.split():
+                path = line.split(":", 1)[1]
+                found[ref, path] = self.git("rev-parse", f"{ref}:{path}").decode().strip()
+        return found
+
+    @cache  # noqa: B019
+    def blob(self, name: str) -> bytes:
+        return self.git("cat-file", "blob", name)
+
+    def distinct(self) -> Iterator[tuple[str, bytes]]:
+        """Each distinct kernel file once: path and text."""
+        seen: dict[str, str] = {}
+        for (_, path), blob in self.kernel_files().items():
+            seen.setdefault(blob, path)
+        for blob, path in seen.items():
+            yield path, self.blob(blob)
+
+
+@pytest.fixture(scope="session")
+def clone() -> Clone:
+    path = os.environ.get("AITERFIX_AITER_REPO")
+    if not path:
+        pytest.skip("AITERFIX_AITER_REPO is unset: it names a clone of ROCm/aiter with all tags")
+    return Clone(path)

@@ -1,0 +1,132 @@
+"""Analysis, apply and revert over every tagged release of the real kernels."""
+
+from __future__ import annotations
+
+import ast
+import csv
+import random
+from collections import Counter
+from pathlib import Path
+
+from aiterfix.assessment import assess
+from aiterfix.errors import AiterfixError
+from aiterfix.fixes import load_fixes
+from aiterfix.installation import find_path
+from aiterfix.patching import FileChange, apply, revert
+from aiterfix.places import place_of
+from aiterfix.planning import plan
+from aiterfix.source.proof import same_tree
+from aiterfix.source.rewrite import rewrite
+from aiterfix.source.sites import analyse
+from aiterfix.verdict import Verdict
+from tests.upstream.conftest import Clone
+
+FIXES = load_fixes()
+
+
+def test_counts_of_guards(clone: Clone) -> None:
+    with Path(__file__).with_name("store_sites.tsv").open() as file:
+        rows = list(csv.DictReader((ln for ln in file if not ln.startswith("#")), delimiter="\t"))
+    recorded = {(r["sha256_12"], r["kernel"]): [int(r[g]) for g in ("none", "lower", "upper", "both")] for r in rows}
+    counted = {}
+    for _, text in clone.distinct():
+        analysis = analyse(text, FIXES)
+        assert not analysis.all_problems
+        for kernel in analysis.kernels:
+            guards = Counter(s.guard.value for s in kernel.sites)
+            if kernel.sites:
+                key = (analysis.sha256[:12], kernel.name)
+                counted[key] = [guards[g] for g in ("none", "lower", "upper", "both")]
+    assert counted == recorded
+
+
+def test_apply_and_revert_every_release(clone: Clone, tmp_path: Path) -> None:
+    """Every tag's kernel files laid out as a package: apply ends guarded, again is a no-op, revert is exact."""
+    by_ref: dict[str, dict[str, bytes]] = {}
+    for (ref, path), blob in clone.kernel_files().items():
+        by_ref.setdefault(ref, {})[path] = clone.blob(blob)
+    files = 0
+    done: set[frozenset[tuple[str, bytes]]] = set()
+    for ref, texts in by_ref.items():
+        files += len(texts)
+        key = frozenset(texts.items())
+        if key in done:
+            continue
+        done.add(key)
+        root = tmp_path / ref.replace("/", "_")
+        for path, text in texts.items():
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_bytes(text)
+        (root / "aiter" / "__init__.py").touch()
+        (installation,) = find_path(root).installations
+        place = place_of(installation)
+        before = assess(installation, FIXES)
+        assert before.verdict is Verdict.VULNERABLE
+        changes = [FileChange(c.file.path, c.rewrite.old, c.rewrite.new) for c in plan(before)]
+        apply(place, changes, annotations={})
+        after = assess(installation, FIXES)
+        assert after.verdict is Verdict.GUARDED
+        assert plan(after) == ()
+        revert(place)
+        assert {p: (root / p).read_bytes() for p in texts} == texts
+        assert not list(root.glob(".aiterfix*"))
+    assert len(by_ref) >= 55  # 54 tags with kernel files when this was written, and the newest commit
+    assert files >= 103
+
+
+def test_rewrite_changes_masks_only(clone: Clone) -> None:
+    for path, text in clone.distinct():
+        result = rewrite(text, FIXES, filename=path)
+        assert result.changed
+        sites = {(s.kernel, s.ordinal): s for s in analyse(text, FIXES).sites}
+        after = analyse(result.new, FIXES)
+        assert all(s.guard.bounded for s in after.sites)
+        assert {(s.kernel, s.ordinal) for s in after.sites} == set(sites)
+        # The edits are insertions of whole lines or at the end of a mask: taking them out gives the old bytes.
+        out, shift = bytearray(result.new), 0
+        for edit in result.edits:
+            start = edit.span.start + shift
+            assert out[start : start + len(edit.text)] == edit.text
+            shift += len(edit.text) - (edit.span.end - edit.span.start)
+        kept, position = [], 0
+        for edit in result.edits:
+            kept.append(text[position : edit.span.start])
+            position = edit.span.end
+        kept.append(text[position:])
+        assert b"".join(kept) == text  # nothing was removed
+        assert not same_tree(ast.parse(text), ast.parse(result.new))
+
+
+def test_mutated_real_sources_never_crash(clone: Clone) -> None:
+    rng = random.Random(20260901)
+    texts = [text for _, text in clone.distinct()]
+    outcomes: Counter[str] = Counter()
+    for _ in range(60):
+        data = bytearray(rng.choice(texts))
+        for _ in range(rng.randrange(1, 8)):
+            i = rng.randrange(len(data))
+            choice = rng.randrange(4)
+            if choice == 0:
+                del data[i : i + rng.randrange(1, 40)]
+            elif choice == 1:
+                j = rng.randrange(len(data))
+                data[i:i] = data[j : j + rng.randrange(1, 200)]
+            elif choice == 2:
+                words = (b"OutLogits_buffer", b"max_model_len", b"stride_out_batch", b"gl.arange(0, 4)", b"(", b"# ")
+                data[i:i] = rng.choice(words)
+            else:
+                lines = bytes(data).split(b"\n")
+                a, b = rng.randrange(len(lines)), rng.randrange(len(lines))
+                lines[a], lines[b] = lines[b], lines[a]
+                data = bytearray(b"\n".join(lines))
+        mutated = bytes(data)
+        analysis = analyse(mutated, FIXES)
+        outcomes[analysis.verdict.value] += 1
+        try:
+            result = rewrite(mutated, FIXES)
+        except AiterfixError:
+            assert analysis.verdict is Verdict.UNKNOWN
+            continue
+        assert result.after.verdict in (Verdict.GUARDED, Verdict.NOT_AFFECTED)
+        assert rewrite(result.new, FIXES).new == result.new
+    assert outcomes["unknown"] and outcomes["vulnerable"]

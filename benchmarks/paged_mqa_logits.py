@@ -19,14 +19,18 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import importlib.util
 import json
+import os
 import random
 import statistics
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -40,7 +44,7 @@ ROTATION_BYTES = 400 << 20
 
 STORE_MASK = """                mask=(column >= 0)[:, None]
                 & (column < max_model_len)[:, None]
-                & (column < context)[:, None]
+                & (column[:, None] < seen[dot][None, :])
                 & (row < next_n)[None, :],
 """
 """The kernel's bounds, as its source has them: taken out to measure what they cost."""
@@ -344,19 +348,45 @@ def agree(problem: Problem, ours: Launch, theirs: Launch) -> float:
 
 
 def sweep_tunings(kernel: ModuleType, columns: int) -> list[Any]:
-    """Tunings to try for a class of shapes."""
-    tried: list[tuple[int, int, int, int, int]] = []
-    if columns <= 64:
-        builds = [(64, 64, 4, st) for st in (5, 7, 9)] + [(128, 64, 4, 5), (128, 64, 4, 7), (128, 64, 8, 5)]
-        tried = [(*b, p) for b in builds for p in (2, 3, 4, 5, 6, 8)]
-    elif columns <= 128:
-        builds = [(64, 128, 4, st) for st in (5, 7, 9)] + [(64, 64, 4, 7), (64, 128, 8, 7), (128, 128, 8, 5)]
-        tried = [(*b, p) for b in builds for p in (2, 3, 4, 5, 6)]
-    else:
-        builds = [(64, 256, 8, 5), (64, 256, 8, 7), (64, 256, 4, 5), (64, 128, 4, 5), (64, 128, 4, 7), (64, 128, 8, 5)]
-        builds += [(64, 64, 4, 5), (128, 128, 8, 5)]
-        tried = [(*b, p) for b in builds for p in (1, 2, 3, 4)]
-    return [kernel.Tuning("cuda", 1 << 30, *t, "sweep") for t in tried]
+    """Tunings to try for a class of shapes; those that differ in ``programs`` alone share one compiled kernel."""
+    found = []
+    for tile, dot, warps, depth, early, programs in product(
+        (64, 128), (64, 128, 256), (4, 8), (1, 2, 3, 4), (True, False), (1, 2, 3, 4, 5, 6, 8)
+    ):
+        if dot > columns or (warps == 8 and tile * dot < 128 * 64) or (early and BLOCK_SIZE % tile):
+            continue
+        if warps * programs > 32 or (columns >= 256 and programs > 4) or (columns < 256 and programs == 1):
+            continue
+        found.append(kernel.Tuning("cuda", 1 << 30, tile, dot, warps, depth, early, programs, "sweep"))
+    return found
+
+
+def compile_ahead(shapes: Sequence[Shape], processes: int) -> None:
+    """Fill Triton's cache from several processes: compiling is most of a sweep's time."""
+    columns = sorted({shape.next_n for shape in shapes})
+    command = [sys.executable, __file__, "--compile-part"]
+    children = [
+        subprocess.Popen([*command, f"{part}/{processes}/{','.join(map(str, columns))}"], stdout=subprocess.DEVNULL)
+        for part in range(processes)
+    ]
+    for child in children:
+        child.wait()
+
+
+def compile_part(kernel: ModuleType, part: int, parts: int, rows: Sequence[int]) -> None:
+    """Compile every ``parts``-th build of a sweep by launching it on a small problem."""
+    for next_n in rows:
+        builds = list({replace(t, programs=2): None for t in sweep_tunings(kernel, next_n * HEADS)})
+        problem = make_problem(Shape(1, next_n, 128))
+        for tuning in builds[part::parts]:
+            with contextlib.suppress(triton_errors()):
+                our_launch(kernel, tuning)(problem, problem.sets[0])
+
+
+def triton_errors() -> type[Exception]:
+    """What Triton raises for a build that does not fit the GPU."""
+    errors: type[Exception] = importlib.import_module("triton.runtime.errors").OutOfResources
+    return errors
 
 
 def sweep(kernel: ModuleType, shapes: Sequence[Shape]) -> list[dict[str, Any]]:
@@ -364,22 +394,21 @@ def sweep(kernel: ModuleType, shapes: Sequence[Shape]) -> list[dict[str, Any]]:
     results = []
     for shape in shapes:
         problem = make_problem(shape)
-        tunings = sweep_tunings(kernel, shape.next_n * HEADS)
         found = []
-        for tuning in tunings:
+        for tuning in sweep_tunings(kernel, shape.next_n * HEADS):
             try:
                 times = measure(problem, {"ours": our_launch(kernel, tuning)}, rounds=5)["ours"]
-            except Exception as error:  # noqa: BLE001 - a tuning that does not fit the GPU is a result
+            except triton_errors() as error:  # a tuning that does not fit the GPU is a result
                 found.append((float("inf"), tuning, type(error).__name__))
                 continue
             found.append((statistics.median(times), tuning, ""))
         found.sort(key=lambda item: item[0])
         rate = shape.least_bytes() / 1e12
-        print(f"sweep {shape.label}")
-        for seconds, t, problem_name in found[:6] + found[-2:]:
+        print(f"sweep {shape.label}, {len(found)} tunings")
+        for seconds, t, name in found[:8]:
             print(
-                f"  tile {t.tile} dot {t.dot_columns} warps {t.warps} stages {t.stages} programs {t.programs}: "
-                f"{seconds * 1e6:.1f} us {rate / seconds:.2f} TB/s {problem_name}"
+                f"  tile {t.tile} dot {t.dot_columns} warps {t.warps} depth {t.depth} early {t.early:d} "
+                f"programs {t.programs}: {seconds * 1e6:.1f} us {rate / seconds:.2f} TB/s {name}"
             )
         for seconds, t, name in found:
             results.append({"shape": shape.label, "seconds": seconds, "error": name, **asdict(t)})
@@ -396,15 +425,21 @@ def main() -> None:
     parser.add_argument("--sweep", action="store_true", help="try many tunings first")
     parser.add_argument("--extra", action="store_true", help="also shapes beyond the six")
     parser.add_argument("--out", type=Path, help="write all figures here as JSON")
+    parser.add_argument("--compile-part", help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.manual_seed(0)
     kernel = import_file(KERNEL, "paged_mqa_logits")
+    if options.compile_part:
+        part, parts, rows = options.compile_part.split("/")
+        compile_part(kernel, int(part), int(parts), [int(n) for n in rows.split(",")])
+        return
     record: dict[str, Any] = {
         "device": torch.cuda.get_device_name(),
         "torch": torch.__version__,
         "triton": importlib.import_module("triton").__version__,
     }
     if options.sweep:
+        compile_ahead(SHAPES, max(1, (os.cpu_count() or 1) - 1))
         record["sweep"] = sweep(kernel, SHAPES)
     copy = copy_rate()
     record["copy"] = copy

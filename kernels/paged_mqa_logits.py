@@ -22,7 +22,8 @@ shapes alone: no host synchronisation, safe under graph capture. Block and row o
 """
 
 # The constants of a Triton kernel are written in capitals, and the public function's keywords are aiter's.
-# ruff: noqa: N803, N806
+# Triton compiles the body: tuples grow by addition there, and branches on constants are statements.
+# ruff: noqa: N803, N806, RUF005, SIM108
 
 from __future__ import annotations
 
@@ -47,8 +48,10 @@ class Tuning:
         tile: tokens in a tile.
         dot_columns: most (query row, head) pairs in one matrix product; the rest follow one after another.
         warps: warps of a program.
-        stages: depth of the software pipeline. Block ids are loaded one half of it ahead of the keys.
-        programs: programs per multiprocessor that the context is split for.
+        depth: tiles whose keys are being loaded ahead of the one that is worked on.
+        early: keep the block id of the next tile in a register; or else load it in the pipeline, as far ahead
+            again of the keys as these are ahead of their use.
+        programs: programs for each multiprocessor; as many as run on one at once.
         found: how the numbers were found.
     """
 
@@ -57,7 +60,8 @@ class Tuning:
     tile: int
     dot_columns: int
     warps: int
-    stages: int
+    depth: int
+    early: bool
     programs: int
     found: str
 
@@ -67,12 +71,17 @@ _UNMEASURED = (
     "the local memory; the emulator says that it is right, nothing says that it is fast"
 )
 
+_MEASURED = (
+    "NVIDIA H200, torch 2.11, Triton 3.6.0: best of a sweep over tiles of 64 and 128, 64 to 256 columns, 4 and 8 "
+    "warps, depth 1 to 4 and 1 to 8 programs, at the shapes of benchmarks/paged_mqa_logits.py (docs/kernel.md)"
+)
+
 # First match wins: ordered by score_columns within an architecture.
 TUNINGS = (
-    Tuning("cuda", 64, 64, 64, 4, 7, 5, "draft"),
-    Tuning("cuda", 128, 64, 128, 4, 7, 4, "draft"),
-    Tuning("cuda", 1 << 30, 64, 256, 8, 7, 2, "draft"),
-    Tuning("hip", 1 << 30, 64, 64, 4, 2, 4, _UNMEASURED),
+    Tuning("cuda", 64, 64, 64, 4, 2, True, 6, _MEASURED),
+    Tuning("cuda", 128, 64, 128, 4, 2, False, 4, _MEASURED),
+    Tuning("cuda", 1 << 30, 64, 256, 4, 2, False, 2, _MEASURED),
+    Tuning("hip", 1 << 30, 64, 64, 4, 1, True, 4, _UNMEASURED),
 )
 
 # Queries that a program holds on chip, bytes. More rows than fit become programs of their own.
@@ -130,6 +139,7 @@ def _paged_mqa_logits(
     BLOCK_SIZE: tl.constexpr,
     BLOCK_BYTES: tl.constexpr,  # from a block to the next
     PRESHUFFLE: tl.constexpr,
+    EARLY: tl.constexpr,  # block ids one tile ahead in a register; BLOCK_SIZE is a multiple of TILE
     TILE: tl.constexpr,
     STAGES: tl.constexpr,
 ):
@@ -139,13 +149,11 @@ def _paged_mqa_logits(
     sequence = (program // (splits * ROW_GROUPS)).to(tl.int64)
     first_row = group * (DOTS * ROWS)
 
-    # A tile that lies in one block needs one block id. It is loaded one tile ahead, and volatile so that the compiler
-    # leaves it in a register: pipelined through shared memory like the keys, it costs a barrier more a tile. The
-    # first does not wait for the length.
-    ONE_BLOCK: tl.constexpr = BLOCK_SIZE % TILE == 0
     TILES_IN_BLOCK: tl.constexpr = BLOCK_SIZE // TILE
     table_row = table_ptr + sequence * stride_table_row
-    if ONE_BLOCK:
+    if EARLY:
+        # The block id of the next tile, in a register: it is there as soon as the length is. Volatile, or the compiler
+        # takes it through shared memory like the keys, for a barrier more a tile.
         index = split // TILES_IN_BLOCK
         ahead = tl.load(table_row + index, mask=index < table_width, other=0, volatile=True)
 
@@ -202,19 +210,24 @@ def _paged_mqa_logits(
 
     for tile in tl.range(split, tl.cdiv(end, TILE), splits, num_stages=STAGES):
         column = tile * TILE + token
-        if ONE_BLOCK:
+        if BLOCK_SIZE % TILE == 0:
+            # The tile lies in one block. Where it begins there, and a token in the tile.
+            begin = tile % TILES_IN_BLOCK * TILE
+            inside = token
+        else:
+            begin = 0
+            inside = column % BLOCK_SIZE
+        if EARLY:
             block = ahead.to(tl.int64)
             index = (tile + splits) // TILES_IN_BLOCK
             in_use = (index < table_width) & (index * BLOCK_SIZE < end)
             ahead = tl.load(table_row + index, mask=in_use, other=0, volatile=True)
-            # Where the tile begins in its block, and a token in the tile.
-            begin = tile % TILES_IN_BLOCK * TILE
-            inside = token
+        elif BLOCK_SIZE % TILE == 0:
+            index = tile // TILES_IN_BLOCK
+            block = tl.load(table_row + index, mask=index < table_width, other=0).to(tl.int64)
         else:
             index = column // BLOCK_SIZE
             block = tl.load(table_row + index, mask=(column < end) & (index < table_width), other=0).to(tl.int64)
-            begin = 0
-            inside = column % BLOCK_SIZE
         if PRESHUFFLE:
             token_offset = inside // 16 * (16 * HEAD_SIZE) + inside % 16 * 16
         else:
@@ -317,6 +330,10 @@ def deepgemm_fp8_paged_mqa_logits(
     wanted = multiprocessors * tuning.programs // (batch * row_groups)
     splits = max(1, min(wanted, triton.cdiv(max_model_len, tuning.tile)))
 
+    # Where the id of a block has to be loaded before its keys can be, the pipeline needs twice the stages.
+    early = tuning.early and KVBlockSize % tuning.tile == 0
+    stages = 1 + (1 if early else 2) * tuning.depth
+
     with torch.cuda.device(q_fp8.device) if q_fp8.is_cuda else contextlib.nullcontext():
         _paged_mqa_logits[(batch * row_groups * splits,)](
             q_fp8,
@@ -347,10 +364,11 @@ def deepgemm_fp8_paged_mqa_logits(
             BLOCK_SIZE=KVBlockSize,
             BLOCK_BYTES=kv_cache.stride(0),
             PRESHUFFLE=Preshuffle,
+            EARLY=early,
             TILE=tuning.tile,
-            STAGES=tuning.stages,
+            STAGES=stages,
             num_warps=tuning.warps,
-            num_stages=tuning.stages,
+            num_stages=stages,
         )
 
 
@@ -417,7 +435,7 @@ def _architecture(device: torch.device) -> str:
     return "hip" if device.type == "cuda" and torch.version.hip is not None else "cuda"
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _multiprocessors(device: torch.device) -> int:
     """Multiprocessors of the device; for the interpreter, enough to split a context in two or three."""
     return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 1

@@ -4,7 +4,8 @@ import importlib.util
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,14 @@ import pytest
 
 from aiterfix.cli.main import main
 from aiterfix.cli.validate import KERNELS
+from aiterfix.errors import EnvironmentProblem
 from aiterfix.gfx950.signature import Kernel
+from aiterfix.validation.gpu.messages import Ready
+from aiterfix.validation.gpu.subjects import AiterFunction
+from aiterfix.validation.report import Hardware
 
 SAMPLE = Path(__file__).parents[1] / "data" / "sample_kernels.py"
+PLAIN_SAMPLE = SAMPLE.with_name("sample_plain.py")
 SOUND = SAMPLE.read_bytes()
 FAULTY = SOUND.replace(b"BOUND_STORES = tl.constexpr(True)", b"BOUND_STORES = tl.constexpr(False)")
 ONE = ("--kernel", "preshuffle", "--scenario", "preshuffle/h64-b64/full/n2-len1000-*")
@@ -199,3 +205,97 @@ def test_nothing_installed_is_an_environment_problem(tmp_path: Path, capsys: pyt
     (tmp_path / "empty").mkdir()
     assert validate("--path", str(tmp_path / "empty")) == 4
     assert "no aiter is installed" in capsys.readouterr().err
+
+
+ROCM = Hardware("rocm", "AMD Instinct MI355X", "gfx950", "2.9", "3.6", "ROCm 7.0", "6.14")
+CUDA = Hardware("cuda", "NVIDIA H200", "sm_90", "2.11", "3.6", "CUDA 13.0", "580.1")
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[[Hardware | None], list[Any]]:
+    """A machine with this GPU: what is run there is recorded, and on the emulator, ``emulator`` is."""
+
+    def make(hardware: Hardware | None) -> list[Any]:
+        ran: list[Any] = []
+
+        def on_gpu(subject: object, kernels: Sequence[Kernel], **_: object) -> None:
+            ran.append((subject, tuple(kernel.value for kernel in kernels)))
+
+        def ask(python: str | None = None) -> Ready:
+            if hardware is None:
+                raise EnvironmentProblem("torch sees no GPU")
+            return Ready(hardware)
+
+        monkeypatch.setattr(
+            "aiterfix.validation.gpu.devices.may_have_rocm_gpu",
+            lambda: hardware is not None and hardware.kind == "rocm",
+        )
+        monkeypatch.setattr("aiterfix.validation.gpu.contained.ask_hardware", ask)
+        monkeypatch.setattr("aiterfix.validation.gpu.run.validate_gpu", on_gpu)
+        monkeypatch.setattr("aiterfix.cli.validate._validate", lambda *_: ran.append("emulator"))
+        monkeypatch.setattr("aiterfix.cli.validate._finish", lambda *_: 0)
+        return ran
+
+    return make
+
+
+def test_auto_takes_a_gfx950_and_nothing_else(tmp_path: Path, machine: Callable[[Hardware | None], list[Any]]) -> None:
+    site = installed(tmp_path, PLAIN)
+    for hardware, arguments, expected in (
+        (ROCM, (), (AiterFunction(site), ("preshuffle",))),
+        (ROCM, ("--patched",), (AiterFunction(site, patched=True), ("preshuffle",))),
+        (ROCM, ("--kernel", "base"), (AiterFunction(site), ("base",))),
+        (ROCM, ("--kernel", "stage1"), (AiterFunction(site), ("stage1",))),
+        (ROCM, ("--device", "emulator"), "emulator"),
+        (replace(ROCM, arch="gfx1100"), (), "emulator"),
+        (CUDA, (), "emulator"),
+        (None, (), "emulator"),
+    ):
+        ran = machine(hardware)
+        assert validate("--path", str(site), *arguments) == 0
+        assert ran == [expected]
+
+
+def test_a_kernel_file_goes_to_the_emulator_and_a_plain_one_to_a_gpu(
+    machine: Callable[[Hardware | None], list[Any]],
+) -> None:
+    ran = machine(ROCM)
+    assert validate("--source", str(SAMPLE)) == 0
+    assert ran == ["emulator"]
+    for patched in ((), ("--patched",)):
+        ran = machine(CUDA)
+        assert validate("--source", str(PLAIN_SAMPLE), "--device", "gpu", "--kernel", "stage1", *patched) == 0
+        ((subject, kernels),) = ran
+        assert kernels == ("stage1",)
+        assert (subject.text == PLAIN_SAMPLE.read_bytes()) == (not patched) and subject.filename == "sample_plain.py"
+    ran = machine(CUDA)
+    assert validate("--device", "gpu", "--kernel", "own") == 0
+    ((subject, kernels),) = ran
+    assert kernels == ("own", "own_preshuffle") and subject.path.is_file()
+
+
+@pytest.mark.parametrize(
+    ("hardware", "arguments", "status", "message"),
+    [
+        (None, ("--device", "gpu"), 4, "sees no GPU"),
+        (None, ("--kernel", "own"), 2, "not run on the emulator"),
+        (ROCM, ("--device", "emulator", "--kernel", "own"), 2, "not run on the emulator"),
+        (CUDA, ("--device", "gpu", "--source", str(SAMPLE)), 2, "not on NVIDIA H200 (sm_90)"),
+        (ROCM, ("--device", "gpu", "--source", str(SAMPLE)), 2, "not from --source"),
+        (ROCM, ("--device", "gpu", "--hsaco", "k.hsaco"), 2, "judged by the emulator"),
+        (CUDA, ("--device", "gpu", "--source", str(SAMPLE), "--kernel", "stage1"), 3, "no plain-Triton kernel"),
+        (CUDA, ("--device", "gpu", "--kernel", "own", "--source", str(SAMPLE)), 2, "neither --source"),
+        (CUDA, ("--device", "gpu", "--kernel", "own", "--kernel", "base"), 2, "one after another"),
+    ],
+)
+def test_what_does_not_run_on_a_device_says_so(
+    hardware: Hardware | None,
+    arguments: Sequence[str],
+    status: int,
+    message: str,
+    machine: Callable[[Hardware | None], list[Any]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ran = machine(hardware)
+    assert validate(*arguments) == status
+    assert message in capsys.readouterr().err and ran == []

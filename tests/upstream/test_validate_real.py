@@ -67,6 +67,7 @@ def compiler(request: pytest.FixtureRequest) -> Iterator[Compiler]:
 
 
 def run(compiler: Compiler, ref: str, scenario: Scenario, wrapper: WrapperFacts | None = None) -> ScenarioResult:
+    assert isinstance(scenario.kernel, Kernel)
     request = make_request(kernel_file(ref), FILE, scenario.kernel, scenario.config, wrapper)
     return run_scenario(scenario, compiler.compile(request), EmulatorExecutor())
 

@@ -39,6 +39,7 @@ def compiled(compiler: Compiler, source: bytes, kernel: Kernel, config: KernelCo
 
 
 def run(compiler: Compiler, source: bytes, scenario: Scenario) -> ScenarioResult:
+    assert isinstance(scenario.kernel, Kernel)
     return run_scenario(scenario, compiled(compiler, source, scenario.kernel, scenario.config), EmulatorExecutor())
 
 

@@ -38,6 +38,7 @@ def test_select_takes_a_pattern_and_refuses_what_is_not_there() -> None:
 
 def test_every_scenario_is_a_launch_the_wrapper_could_make() -> None:
     for scenario in FULL:
+        assert isinstance(scenario.kernel, Kernel)
         check_config(scenario.kernel, scenario.config)
         assert all(0 <= length <= scenario.max_model_len for length in scenario.context_lengths), scenario.name
         assert scenario.workgroups >= 1

@@ -18,11 +18,14 @@ from aiterfix.source.rewrite import rewrite
 if TYPE_CHECKING:
     from aiterfix.assessment import Assessment
     from aiterfix.gfx950.signature import Kernel, KernelConfig
-    from aiterfix.validation.report import Report
+    from aiterfix.validation.gpu.subjects import Subject as GpuSubject
+    from aiterfix.validation.report import Hardware, Report
     from aiterfix.validation.run import Progress
+    from aiterfix.validation.scenarios import AnyKernel
 
 KERNELS = ("base", "preshuffle", "preshuffle_varctx")
 _ALL_GLUON = ("auto", "gluon", "all")
+_ON_A_GPU = ("stage1", "own")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,9 +42,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--kernel",
         action="append",
-        choices=(*_ALL_GLUON, "stage1", *KERNELS),
-        metavar="|".join(("gluon", *KERNELS)),
-        help="which kernels; may be repeated (default: gluon, all that the file defines)",
+        choices=(*_ALL_GLUON, *_ON_A_GPU, *KERNELS),
+        metavar="|".join(("gluon", *KERNELS, *_ON_A_GPU)),
+        help="which kernels; may be repeated (default: gluon, all that the file defines; stage1: aiter's plain-Triton "
+        "kernels, own: this project's, both on a GPU only)",
+    )
+    parser.add_argument(
+        "--device",
+        choices=("auto", "gpu", "emulator"),
+        default="auto",
+        help="what runs the kernels (default: auto, a gfx942 or gfx950 where torch for ROCm finds one, else the "
+        "emulator; an NVIDIA GPU only where asked for with gpu)",
     )
     parser.add_argument("--kv-block-size", action="append", type=int, metavar="N", help="only this; may be repeated")
     parser.add_argument("--heads", action="append", type=int, metavar="N", help="only this; may be repeated")
@@ -66,10 +77,14 @@ class _Subject:
 
 
 def execute(options: argparse.Namespace) -> int:
-    """Compile for gfx950, run the machine code on the emulator, and compare every logit with a reference."""
-    _require_extra()
+    """Run the kernels, on the gfx950 emulator or on a GPU, and compare every logit with a reference."""
     if sum(named is not None for named in (options.source, options.hsaco, options.path)) > 1:
         raise UsageError("--source and --hsaco name the file to validate: neither goes with --path or one another")
+    _require(("numpy",))
+    hardware = _hardware(options)
+    if hardware is not None:
+        return _finish(_on_gpu(options, hardware), options)
+    _require_extra()
     if options.hsaco is not None:
         return _finish(_prebuilt(options), options)
     subject = _from_file(options) if options.source is not None else _from_installation(options)
@@ -83,8 +98,103 @@ def execute(options: argparse.Namespace) -> int:
     return status
 
 
+def _hardware(options: argparse.Namespace) -> Hardware | None:
+    """The GPU to run on, or None for the emulator.
+
+    Raises:
+        UsageError: what is asked for does not run there.
+        EnvironmentProblem: a GPU is asked for and there is none.
+    """
+    from aiterfix.validation.gpu.contained import ask_hardware
+    from aiterfix.validation.gpu.devices import may_have_rocm_gpu, runs_gluon
+
+    python = str(options.python) if options.python is not None else None
+    if options.device == "gpu":
+        if options.hsaco is not None:
+            raise UsageError("--hsaco is judged by the emulator", remedy="leave out --device gpu")
+        return ask_hardware(python).hardware
+    plain = set(options.kernel or ()) & set(_ON_A_GPU)
+    if options.device == "emulator" or options.hsaco is not None or not may_have_rocm_gpu():
+        if plain:
+            raise UsageError(
+                f"{', '.join(sorted(plain))} kernels are not run on the emulator",
+                remedy="validate the Gluon kernels, which gfx950 uses, or these with --device gpu where there is one",
+            )
+        return None
+    if options.source is not None and not plain:
+        return None  # a Gluon file of its own has no wrapper to be launched by
+    try:
+        found = ask_hardware(python).hardware
+    except EnvironmentProblem as error:
+        output.note(f"aiterfix: no GPU is used: {error.what}")
+        return None
+    return found if plain or runs_gluon(found) else None
+
+
+def _on_gpu(options: argparse.Namespace, hardware: Hardware) -> Report:
+    from aiterfix.validation.gpu.run import validate_gpu
+
+    subject, kernels = _gpu_subject(options, hardware)
+    return validate_gpu(
+        subject,
+        kernels,
+        configs=_configs(options, kernels),
+        suite=options.suite,
+        scenario=options.scenario,
+        strict=options.strict,
+        progress=_progress(),
+        python=str(options.python) if options.python is not None else None,
+    )
+
+
+def _gpu_subject(options: argparse.Namespace, hardware: Hardware) -> tuple[GpuSubject, tuple[AnyKernel, ...]]:
+    """What the arguments ask for, on this GPU.
+
+    Raises:
+        UsageError: it does not run there.
+        NotUnderstoodError: a file defines no such kernel.
+    """
+    from aiterfix.gfx950.signature import find_kernels
+    from aiterfix.own_kernel import own_kernel_file
+    from aiterfix.validation.gpu.devices import runs_gluon
+    from aiterfix.validation.gpu.plain import PlainKernels, find_portable
+    from aiterfix.validation.gpu.subjects import AiterFunction, OwnKernel
+    from aiterfix.validation.portable import Portable
+
+    asked = set(options.kernel or ("gluon",))
+    site = None
+    if options.path is not None:
+        discovery, assessments = assess_all(argparse.Namespace(**{**vars(options), "kernel": "all"}))
+        require_found(discovery, assessments)
+        site = assessments[0].installation.root
+    if asked == {"own"}:
+        if options.source is not None or options.patched:
+            raise UsageError("--kernel own is this project's kernel: it goes with neither --source nor --patched")
+        return OwnKernel(own_kernel_file()), (Portable.OWN, Portable.OWN_PRESHUFFLE)
+    if asked & set(_ON_A_GPU) and len(asked) > 1:
+        raise UsageError("on a GPU, validate stage1, own and Gluon kernels one after another, not together")
+    if asked == {"stage1"}:
+        if options.source is None and runs_gluon(hardware):
+            return AiterFunction(site, options.patched), (Portable.STAGE1,)
+        file = _from_file(options, "stage1") if options.source is not None else _from_installation(options, "stage1")
+        kernels = find_portable(file.text, file.shown)
+        if not kernels:
+            raise NotUnderstoodError(f"{file.shown} defines no plain-Triton kernel that is known")
+        return PlainKernels(file.text, file.filename.rpartition("/")[2], file.shown), kernels
+    if options.source is not None or not runs_gluon(hardware):
+        where = f"{hardware.name} ({hardware.arch})"
+        raise UsageError(
+            f"aiter's Gluon kernels run on gfx942 and gfx950, through aiter's own function as installed; not on {where}"
+            if not runs_gluon(hardware)
+            else "on a GPU, Gluon kernels are launched by aiter's own function as installed, not from --source",
+            remedy="--device emulator, or --kernel stage1 or --kernel own",
+        )
+    installed = _from_installation(options)
+    return AiterFunction(site, options.patched), _kernels(options, find_kernels(installed.text, installed.shown))
+
+
 def _require_extra() -> None:
-    """Say what is missing before anything imports it.
+    """Say what the emulator lacks before anything imports it.
 
     Raises:
         EnvironmentProblem: Python is too old, or the extra is not installed.
@@ -95,7 +205,11 @@ def _require_extra() -> None:
             why="its instruction decoder does",
             remedy="run it with a newer Python and --python or --path for the installation",
         )
-    missing = [name for name in ("numpy", "elftools", "tinygrad") if importlib.util.find_spec(name) is None]
+    _require(("numpy", "elftools", "tinygrad"))
+
+
+def _require(names: tuple[str, ...]) -> None:
+    missing = [name for name in names if importlib.util.find_spec(name) is None]
     if missing:
         raise EnvironmentProblem(
             f"validate needs packages that are not installed: {', '.join(missing)}",
@@ -144,41 +258,44 @@ def _prebuilt(options: argparse.Namespace) -> Report:
     )
 
 
-def _from_file(options: argparse.Namespace) -> _Subject:
+def _from_file(options: argparse.Namespace, kind: str = "gluon") -> _Subject:
     try:
         text = options.source.read_bytes()
     except OSError as error:
         raise EnvironmentProblem(f"cannot read {options.source}", why=str(error)) from error
     shown = str(options.source)
     if options.patched:
-        fixes = [fix for fix in fixes_of(options) if fix.path == "gluon"]
+        fixes = [fix for fix in fixes_of(options) if fix.path == kind]
         text = rewrite(text, fixes, filename=shown).new
     return _Subject(text, options.source.name, shown, None, "")
 
 
-def _from_installation(options: argparse.Namespace) -> _Subject:
-    """The one file of what runs that defines the Gluon kernels, and the wrapper beside it."""
+def _from_installation(options: argparse.Namespace, kind: str = "gluon") -> _Subject:
+    """The one file of what runs that defines the Gluon kernels (or ``stage1``), and the wrapper beside it."""
     from aiterfix.gfx950.signature import find_kernels
+    from aiterfix.validation.gpu.plain import find_portable
 
-    discovery, assessments = assess_all(argparse.Namespace(**{**vars(options), "kernel": "gluon"}))
+    find = find_kernels if kind == "gluon" else find_portable
+    name = "Gluon" if kind == "gluon" else "plain-Triton"
+    discovery, assessments = assess_all(argparse.Namespace(**{**vars(options), "kernel": kind}))
     require_found(discovery, assessments)
     found = [
         (assessment, file)
         for assessment in assessments
         if not assessment.installation.shadowed
         for file in assessment.files
-        if find_kernels(file.text, file.relative)
+        if find(file.text, file.relative)
     ]
     if not found:
         doubts = [f"{s.path}: {s.reason}" for assessment in assessments for s in assessment.doubts]
         raise NotUnderstoodError(
-            "no Gluon kernel was found in " + ", ".join(str(a.installation.package) for a in assessments),
+            f"no {name} kernel was found in " + ", ".join(str(a.installation.package) for a in assessments),
             why="; ".join(doubts),
             remedy="name the kernel file with --source FILE",
         )
     if len(found) > 1:
         raise UsageError(
-            "several files define Gluon kernels: " + ", ".join(str(file.path) for _, file in found),
+            f"several files define {name} kernels: " + ", ".join(str(file.path) for _, file in found),
             remedy="name one with --source FILE",
         )
     assessment, file = found[0]
@@ -209,16 +326,12 @@ def _kernels(options: argparse.Namespace, present: tuple[Kernel, ...]) -> tuple[
     from aiterfix.gfx950.signature import Kernel
 
     asked = options.kernel or ["gluon"]
-    if "stage1" in asked:
-        raise UsageError(
-            "stage1 kernels are not run on the emulator", remedy="validate the Gluon kernels, which gfx950 uses"
-        )
     if set(asked) & set(_ALL_GLUON):
         return present
     return tuple(Kernel(name) for name in dict.fromkeys(asked))
 
 
-def _configs(options: argparse.Namespace, kernels: Sequence[Kernel]) -> tuple[KernelConfig, ...] | None:
+def _configs(options: argparse.Namespace, kernels: Sequence[AnyKernel]) -> tuple[KernelConfig, ...] | None:
     """The configurations that the arguments leave, or None where they say nothing."""
     if not options.kv_block_size and not options.heads and options.out_stride == "auto":
         return None

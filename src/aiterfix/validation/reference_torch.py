@@ -12,8 +12,13 @@ from aiterfix.validation.problem import Problem
 from aiterfix.validation.reference import Expected, rounding_factors
 
 
-def reference_torch(problem: Problem, device: str = "cpu") -> Expected:
+def reference_torch(problem: Problem, device: str = "cpu", *, dot_roundoff: float = 0.0) -> Expected:
     """The same as :func:`aiterfix.validation.reference.reference`, computed by torch on ``device``.
+
+    Args:
+        problem: the inputs.
+        device: where.
+        dot_roundoff: what the device's fp8 matrix product rounds beyond float32, as a factor of ``sum|q||k|``.
 
     Raises:
         EnvironmentProblem: torch is not installed.
@@ -42,6 +47,7 @@ def reference_torch(problem: Problem, device: str = "cpu") -> Expected:
     bound = torch.zeros((problem.rows, width), device=device)
     visible = problem.visible_counts()
     of_scores, of_dots = rounding_factors(problem)
+    of_dots += dot_roundoff
     for sequence, length in enumerate(problem.context_lengths.tolist()):
         if length == 0:
             continue

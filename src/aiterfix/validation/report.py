@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 
@@ -69,7 +69,8 @@ class ScenarioResult:
         outside: accesses outside allocations, stores first.
         findings: findings by name.
         seconds: time that it took to execute.
-        wave_instructions: instructions executed, counted once a wave.
+        wave_instructions: instructions executed, counted once a wave; 0 on a GPU.
+        fault: what ended the launch before there was anything to judge; empty otherwise.
     """
 
     name: str
@@ -89,6 +90,30 @@ class ScenarioResult:
     findings: tuple[Finding, ...]
     seconds: float
     wave_instructions: int
+    fault: str = ""
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """The machine that a kernel ran on.
+
+    Attributes:
+        kind: ``rocm``, ``cuda``, or ``cpu`` for Triton's interpreter.
+        name: the device's own name.
+        arch: ``gfx950``, ``sm_90``; empty for a CPU.
+        torch: release.
+        triton: release; empty where there is none.
+        runtime: ``ROCm 7.0`` or ``CUDA 13.0``, as torch was built for it.
+        driver: release of the kernel driver; empty where it is not known.
+    """
+
+    kind: str
+    name: str
+    arch: str
+    torch: str
+    triton: str
+    runtime: str
+    driver: str
 
 
 @dataclass(frozen=True)
@@ -131,6 +156,8 @@ class Report:
         not_run: what could not be.
         seconds: wall time, compilation included.
         notes: what went wrong beside the judgement, such as a certificate that could not be kept.
+        hardware: the GPU that it ran on; None for the emulator.
+        subject: what was run, in words; empty for a compiled code object.
     """
 
     path: str
@@ -144,6 +171,8 @@ class Report:
     not_run: tuple[NotRun, ...]
     seconds: float
     notes: tuple[str, ...] = ()
+    hardware: Hardware | None = None
+    subject: str = ""
 
     @property
     def passed(self) -> bool:
@@ -173,7 +202,12 @@ def to_json(report: Report) -> dict[str, Any]:
         "strict": report.strict,
         "suite": report.suite,
         "source": {"path": report.path, "sha256": report.source_sha256},
-        "executed_by": {"device": report.device, "triton": report.triton},
+        "executed_by": {
+            "device": report.device,
+            "triton": report.triton,
+            "subject": report.subject,
+            "hardware": asdict(report.hardware) if report.hardware is not None else None,
+        },
         "overshoot_columns": report.overshoot_columns,
         "code_objects": [
             {"kernel": c.kernel, "config": c.config, "sha256": c.sha256, "out_stride": c.out_stride}
@@ -217,18 +251,22 @@ def _scenario_json(result: ScenarioResult, failed: bool) -> dict[str, Any]:
         "findings": [{"name": f.name, "count": f.count, "detail": f.detail} for f in result.findings],
         "seconds": round(result.seconds, 3),
         "wave_instructions": result.wave_instructions,
+        "fault": result.fault,
     }
 
 
 def table(report: Report) -> Iterator[str]:
     """The report for people, line by line."""
     yield f"{report.path}  sha256 {report.source_sha256[:12] or '(prebuilt)'}"
-    yield f"executed by {report.device}, compiled by Triton {report.triton or '(unknown)'}, {report.suite} set"
+    yield from _executed_by(report)
     width = max((len(s.name) for s in report.scenarios), default=8)
     yield f"{'scenario':<{width}}  {'':6}  {'overshoot':>9}  {'wrong':>6}  {'largest error':>13}  {'seconds':>7}"
     failed = {s.name for s in report.failures}
     for s in report.scenarios:
         word = "FAILED" if s.name in failed else "passed"
+        if s.fault:
+            yield f"{s.name:<{width}}  {word:6}  {s.fault}"
+            continue
         yield (
             f"{s.name:<{width}}  {word:6}  {s.overshoot_columns:>9}  {s.wrong_logits:>6}"
             f"  {s.largest_error:>13.2e}  {s.seconds:>7.2f}"
@@ -245,7 +283,19 @@ def table(report: Report) -> Iterator[str]:
     word = "passed" if report.passed else "failed"
     yield f"{word}: {len(report.scenarios)} scenarios, {len(failed)} failed, {report.seconds:.1f} s"
     for s in report.failures[:3]:
-        yield f"  replay: aiterfix validate --scenario '{s.name}'"
+        where = "--device gpu " if report.hardware is not None else ""
+        yield f"  replay: aiterfix validate {where}--scenario '{s.name}'"
+
+
+def _executed_by(report: Report) -> Iterator[str]:
+    ran = report.hardware
+    if ran is None:
+        yield f"executed by {report.device}, compiled by Triton {report.triton or '(unknown)'}, {report.suite} set"
+        return
+    yield f"{report.subject}, {report.suite} set"
+    parts = (ran.arch, ran.runtime, f"driver {ran.driver}" if ran.driver else "", f"torch {ran.torch}")
+    said = ", ".join(part for part in (*parts, f"Triton {ran.triton or '(none)'}") if part)
+    yield f"ran on {ran.name} ({said})"
 
 
 def _accesses(report: Report, kind: str) -> Iterator[str]:

@@ -24,10 +24,9 @@ from aiterfix.gfx950.signature import (
 from aiterfix.validation import certificate as certificates
 from aiterfix.validation.execute import Executor
 from aiterfix.validation.judge import judge
-from aiterfix.validation.problem import make_problem
 from aiterfix.validation.reference import reference
 from aiterfix.validation.report import CodeObjectFacts, NotRun, Report, ScenarioResult
-from aiterfix.validation.scenarios import Scenario, Suite, scenarios, select, suits
+from aiterfix.validation.scenarios import AnyKernel, Scenario, Suite, problem_of, scenarios, select, suits
 from aiterfix.validation.source_lines import SourceLines
 
 
@@ -128,11 +127,11 @@ def validate(
 
 def run_scenarios(
     todo: Iterable[Scenario],
-    compiled: dict[tuple[Kernel, KernelConfig], CompiledKernel],
+    compiled: dict[tuple[AnyKernel, KernelConfig], CompiledKernel],
     executor: Executor,
     progress: Callable[[Progress], None] | None = None,
     lines: SourceLines | None = None,
-) -> tuple[tuple[ScenarioResult, ...], dict[tuple[Kernel, KernelConfig], NotRun]]:
+) -> tuple[tuple[ScenarioResult, ...], dict[tuple[AnyKernel, KernelConfig], NotRun]]:
     """Run and judge every scenario that a code object is there for.
 
     Returns:
@@ -143,7 +142,7 @@ def run_scenarios(
     """
     ready = [item for item in todo if (item.kernel, item.config) in compiled]
     results: list[ScenarioResult] = []
-    failed: dict[tuple[Kernel, KernelConfig], NotRun] = {}
+    failed: dict[tuple[AnyKernel, KernelConfig], NotRun] = {}
     for item in ready:
         key = (item.kernel, item.config)
         if key in failed:
@@ -166,17 +165,7 @@ def run_scenario(
     scenario: Scenario, kernel: CompiledKernel, executor: Executor, lines: SourceLines | None = None
 ) -> ScenarioResult:
     """Make a scenario's inputs, run it, judge it; ``lines`` makes reports name statements."""
-    problem = make_problem(
-        context_lengths=scenario.context_lengths,
-        next_n=scenario.next_n,
-        heads=scenario.config.heads,
-        hidden=scenario.config.hidden,
-        kv_block_size=scenario.config.kv_block_size,
-        max_model_len=scenario.max_model_len,
-        row_stride=scenario.row_stride,
-        seed=scenario.seed,
-        wide=scenario.wide,
-    )
+    problem = problem_of(scenario)
     execution = executor.execute(kernel, scenario, problem)
     if lines is not None:
         located = tuple(replace(access, source=lines.locate(access.source)) for access in execution.outside)
@@ -185,7 +174,7 @@ def run_scenario(
 
 
 def certify_report(
-    report: Report, facts: dict[tuple[Kernel, KernelConfig], CodeObjectFacts]
+    report: Report, facts: dict[tuple[AnyKernel, KernelConfig], CodeObjectFacts]
 ) -> tuple[certificates.Certificate, ...]:
     """A certificate for each kernel and configuration whose scenarios all passed."""
     made = []
@@ -247,16 +236,27 @@ def choose_scenarios(
 ) -> tuple[Scenario, ...]:
     """The scenarios of a suite for these kernels, or those of any suite that a name or pattern picks."""
     if configs is not None:
-        for config in configs:
-            fitting = [kernel for kernel in kernels if suits(kernel, config)]
-            if not fitting:
-                raise UsageError(f"configuration {config.name} suits none of the kernels")
-            for kernel in fitting:
-                check_config(kernel, config)
+        check_configs(kernels, configs)
     if pattern is None:
         return scenarios(suite, kernels, configs)
     everything = (*scenarios("full", kernels, configs), *scenarios("quick", kernels, configs))
     return select(pattern, dict.fromkeys(everything))
+
+
+def check_configs(kernels: Iterable[AnyKernel], configs: Iterable[KernelConfig]) -> None:
+    """Refuse a configuration that none of the kernels takes.
+
+    Raises:
+        UsageError: naming it.
+    """
+    kernels = tuple(kernels)
+    for config in configs:
+        fitting = [kernel for kernel in kernels if suits(kernel, config)]
+        if not fitting:
+            raise UsageError(f"configuration {config.name} suits none of the kernels")
+        for kernel in fitting:
+            if isinstance(kernel, Kernel):
+                check_config(kernel, config)
 
 
 def _compile_all(
@@ -267,18 +267,20 @@ def _compile_all(
     wrapper: WrapperFacts | None,
     progress: Callable[[Progress], None] | None,
 ) -> tuple[
-    dict[tuple[Kernel, KernelConfig], CompiledKernel],
-    dict[tuple[Kernel, KernelConfig], CodeObjectFacts],
+    dict[tuple[AnyKernel, KernelConfig], CompiledKernel],
+    dict[tuple[AnyKernel, KernelConfig], CodeObjectFacts],
     tuple[NotRun, ...],
 ]:
-    compiled: dict[tuple[Kernel, KernelConfig], CompiledKernel] = {}
-    facts: dict[tuple[Kernel, KernelConfig], CodeObjectFacts] = {}
+    compiled: dict[tuple[AnyKernel, KernelConfig], CompiledKernel] = {}
+    facts: dict[tuple[AnyKernel, KernelConfig], CodeObjectFacts] = {}
     not_run: list[NotRun] = []
     first: AiterfixError | None = None
     for kernel, config in dict.fromkeys((item.kernel, item.config) for item in todo):
         if progress:
             progress(Progress(0, len(todo), f"compiling {kernel.value} {config.name}"))
         try:
+            if not isinstance(kernel, Kernel):
+                raise NotUnderstoodError(f"{kernel.value} is not compiled for gfx950 here", remedy="use --device gpu")
             request = make_request(source, filename, kernel, config, wrapper)
             result = compiler.compile(request)
         except (CompileError, NotUnderstoodError) as error:

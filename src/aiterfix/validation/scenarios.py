@@ -22,8 +22,11 @@ from typing import Literal
 
 from aiterfix.errors import UsageError
 from aiterfix.gfx950.signature import Kernel, KernelConfig
+from aiterfix.validation.portable import Portable, check_portable, portable_configs
+from aiterfix.validation.problem import Problem, make_problem
 
 Suite = Literal["quick", "full"]
+AnyKernel = Kernel | Portable
 
 GAP = 385
 """Sentinel columns between rows: more than any overshoot below two stages of block 256, and odd, so that no two rows
@@ -45,11 +48,12 @@ class Scenario:
         next_n: rows of a sequence.
         max_model_len: columns.
         gap: row stride less ``max_model_len``.
-        splits: programs that share a row (fixed kernels); for the schedule kernel, programs in the grid.
+        splits: programs that share a row (fixed kernels); for the schedule kernel, programs in the grid. On a GPU, what
+            the wrapper is told of the device follows from it; 0 leaves that to the wrapper.
         wide: whether inputs span all of fp8.
     """
 
-    kernel: Kernel
+    kernel: AnyKernel
     config: KernelConfig
     title: str
     context_lengths: tuple[int, ...]
@@ -62,7 +66,7 @@ class Scenario:
     @property
     def name(self) -> str:
         """The name by which this launch can be repeated alone."""
-        shape = f"n{self.next_n}-len{self.max_model_len}-gap{self.gap}-split{self.splits}"
+        shape = f"n{self.next_n}-len{self.max_model_len}-gap{self.gap}-split{self.splits or 'auto'}"
         return f"{self.kernel.value}/{self.config.name}/{self.title}/{shape}"
 
     @property
@@ -98,10 +102,27 @@ class Scenario:
         raise UsageError(f"{self.name}: {self.splits} programs are too few for {len(chunks)} sequences")
 
 
-def default_configs(kernel: Kernel, suite: Suite) -> tuple[KernelConfig, ...]:
+def problem_of(scenario: Scenario) -> Problem:
+    """The inputs of a scenario; the same for the same name."""
+    return make_problem(
+        context_lengths=scenario.context_lengths,
+        next_n=scenario.next_n,
+        heads=scenario.config.heads,
+        hidden=scenario.config.hidden,
+        kv_block_size=scenario.config.kv_block_size,
+        max_model_len=scenario.max_model_len,
+        row_stride=scenario.row_stride,
+        seed=scenario.seed,
+        wide=scenario.wide,
+    )
+
+
+def default_configs(kernel: AnyKernel, suite: Suite) -> tuple[KernelConfig, ...]:
     """The configurations that a suite runs a kernel in."""
     quick: tuple[KernelConfig, ...]
     more: tuple[KernelConfig, ...]
+    if isinstance(kernel, Portable):
+        return portable_configs(kernel, suite)
     if kernel is Kernel.BASE:
         quick = (KernelConfig(kv_block_size=1, aligned_cache=False),)
         more = (
@@ -125,7 +146,7 @@ def default_configs(kernel: Kernel, suite: Suite) -> tuple[KernelConfig, ...]:
 
 def scenarios(
     suite: Suite,
-    kernels: Iterable[Kernel] = tuple(Kernel),
+    kernels: Iterable[AnyKernel] = tuple(Kernel),
     configs: Iterable[KernelConfig] | None = None,
 ) -> tuple[Scenario, ...]:
     """The scenarios of a suite in the order they run.
@@ -145,8 +166,14 @@ def scenarios(
     return tuple(found.values())
 
 
-def suits(kernel: Kernel, config: KernelConfig) -> bool:
+def suits(kernel: AnyKernel, config: KernelConfig) -> bool:
     """Whether a kernel can be compiled for a configuration."""
+    if isinstance(kernel, Portable):
+        try:
+            check_portable(kernel, config)
+        except UsageError:
+            return False
+        return True
     return (config.kv_block_size == 1) == (kernel is Kernel.BASE)
 
 
@@ -188,7 +215,7 @@ def edge_lengths(config: KernelConfig, next_n: int, max_model_len: int, *, dense
     return (max_model_len, *sorted(length for length in wanted if 0 < length < max_model_len))
 
 
-def _programs(kernel: Kernel, lengths: tuple[int, ...], next_n: int, splits: int) -> int:
+def _programs(kernel: AnyKernel, lengths: tuple[int, ...], next_n: int, splits: int) -> int:
     """Splits as the kernel takes them: per row, or for the whole grid, as many as give each row that many."""
     if kernel is not Kernel.PRESHUFFLE_VARCTX:
         return splits
@@ -196,7 +223,7 @@ def _programs(kernel: Kernel, lengths: tuple[int, ...], next_n: int, splits: int
 
 
 def _scenario(
-    kernel: Kernel,
+    kernel: AnyKernel,
     config: KernelConfig,
     title: str,
     lengths: tuple[int, ...],
@@ -211,7 +238,7 @@ def _scenario(
     return Scenario(kernel, config, title, lengths, next_n, max_model_len, gap, programs, wide)
 
 
-def _quick(kernel: Kernel, config: KernelConfig) -> Iterator[Scenario]:
+def _quick(kernel: AnyKernel, config: KernelConfig) -> Iterator[Scenario]:
     # One program for a whole row: a stage boundary inside its loop is masked by other code than its last chunk.
     for next_n, width, splits in ((2, 1000, 3), (4, 1024, 1), (1, 300, 3)):
         lengths = edge_lengths(config, next_n, width, dense=False)
@@ -223,7 +250,7 @@ def _quick(kernel: Kernel, config: KernelConfig) -> Iterator[Scenario]:
     yield _scenario(kernel, config, "wide", (515, 256, 130), next_n=1, max_model_len=600, wide=True)
 
 
-def _full(kernel: Kernel, config: KernelConfig) -> Iterator[Scenario]:
+def _full(kernel: AnyKernel, config: KernelConfig) -> Iterator[Scenario]:
     yield from _quick(kernel, config)
     yield from _short(kernel, config)
     if replace(config, out_stride="auto") not in default_configs(kernel, "quick"):
@@ -245,7 +272,7 @@ def _full(kernel: Kernel, config: KernelConfig) -> Iterator[Scenario]:
 _UNEVEN = (1100, 1, 255, 300, 513, 900)
 
 
-def _short(kernel: Kernel, config: KernelConfig) -> Iterator[Scenario]:
+def _short(kernel: AnyKernel, config: KernelConfig) -> Iterator[Scenario]:
     """What every configuration of the full set runs beyond the quick set."""
     for next_n in (1, 2, 4):
         for width, splits in ((1024, 1), (1000, 3), (77, 3)):
@@ -258,7 +285,7 @@ def _short(kernel: Kernel, config: KernelConfig) -> Iterator[Scenario]:
     yield _scenario(kernel, config, "long", (5000, 4097, 3), next_n=2, max_model_len=5001, splits=1)
 
 
-def every_length(kernel: Kernel, config: KernelConfig, longest: int = 2048) -> Scenario:
+def every_length(kernel: AnyKernel, config: KernelConfig, longest: int = 2048) -> Scenario:
     """Every length from 1 to ``longest``, one sequence each."""
     lengths = tuple(range(1, longest + 1))
     return _scenario(kernel, config, "everylength", lengths, next_n=1, max_model_len=longest, splits=1)

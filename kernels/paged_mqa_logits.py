@@ -1,0 +1,441 @@
+"""Paged MQA logits in plain Triton, with every store bounded by both ends of its row.
+
+For the sparse-attention indexer: score every cached token of a sequence for each of its query rows,
+
+    logits[row, column] = k_scale[column] * sum_h( relu(q[row, h, :] . k[column, :]) * weight[row, h] )
+
+``deepgemm_fp8_paged_mqa_logits`` takes the arguments of the function of that name in ``aiter`` and gives
+its result, on CUDA (compute capability 8.9 and up, measured on 9.0) and on ROCm (gfx942, gfx950).
+This file needs torch and triton, and nothing else: it can be copied on its own.
+
+What is written, for row ``sequence * next_n + n``:
+
+- columns that the row may see (``column < context_length - next_n + n + 1``): the logit;
+- every other column below ``context_length``: ``-inf``;
+- columns from ``context_length`` on, and everything at or past ``max_model_len``: untouched.
+
+How it works. A program takes one sequence and every ``splits``-th tile of its tokens, and reads each
+tile's keys once for all query rows (up to ``_QUERY_BYTES`` of queries; past that, row groups become programs
+of their own). Keys are the rows of the product and heads its columns, so that the sum over heads runs along
+the registers of a thread, and the scale, being positive, is applied once after it. The grid depends on
+shapes alone: no host synchronisation, safe under graph capture. Block and row offsets are 64-bit.
+"""
+
+# The constants of a Triton kernel are written in capitals, and the public function's keywords are aiter's.
+# Triton compiles the body: tuples grow by addition there, and branches on constants are statements.
+# ruff: noqa: N803, N806, RUF005, SIM108
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from dataclasses import dataclass
+
+import torch
+import triton
+import triton.language as tl
+
+__all__ = ["Tuning", "deepgemm_fp8_paged_mqa_logits", "tuning_for"]
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How one class of shapes is run, and how that was found.
+
+    Attributes:
+        architecture: ``cuda`` or ``hip``.
+        score_columns: the class: ``next_n * heads`` is at most this, both rounded up to powers of two.
+        tile: tokens in a tile.
+        dot_columns: most (query row, head) pairs in one matrix product; the rest follow one after another.
+        warps: warps of a program.
+        depth: tiles whose keys are being loaded ahead of the one that is worked on.
+        early: keep the block id of the next tile in a register; or else load it in the pipeline, as far ahead
+            again of the keys as these are ahead of their use.
+        programs: programs for each multiprocessor; as many as run on one at once.
+        found: how the numbers were found.
+    """
+
+    architecture: str
+    score_columns: int
+    tile: int
+    dot_columns: int
+    warps: int
+    depth: int
+    early: bool
+    programs: int
+    found: str
+
+
+_UNMEASURED = (
+    "not measured: no such GPU was at hand. Chosen so that the compiled kernel spills no register and fits "
+    "the local memory; the emulator says that it is right, nothing says that it is fast"
+)
+
+_MEASURED = (
+    "NVIDIA H200, torch 2.11, Triton 3.6.0: best of a sweep over tiles of 64 and 128, 64 to 256 columns, 4 and 8 "
+    "warps, depth 1 to 4 and 1 to 8 programs, at the shapes of benchmarks/paged_mqa_logits.py (docs/kernel.md)"
+)
+
+# First match wins: ordered by score_columns within an architecture.
+TUNINGS = (
+    Tuning("cuda", 64, 64, 64, 4, 2, True, 6, _MEASURED),
+    Tuning("cuda", 128, 64, 128, 4, 2, False, 4, _MEASURED),
+    Tuning("cuda", 1 << 30, 64, 256, 4, 2, False, 2, _MEASURED),
+    Tuning("hip", 1 << 30, 64, 64, 4, 1, True, 4, _UNMEASURED),
+)
+
+# Queries that a program holds on chip, bytes. More rows than fit become programs of their own.
+_QUERY_BYTES = 64 * 1024
+
+
+def tuning_for(architecture: str, next_n: int, heads: int) -> Tuning:
+    """The entry of ``TUNINGS`` for a shape; ``architecture`` is ``cuda`` or ``hip``."""
+    columns = triton.next_power_of_2(next_n) * _padded_heads(heads)
+    return next(t for t in TUNINGS if t.architecture == architecture and columns <= t.score_columns)
+
+
+def _padded_heads(heads: int) -> int:
+    """Heads as the matrix units take them: a power of two, and no fewer than 16."""
+    return max(16, triton.next_power_of_2(heads))
+
+
+@triton.jit(
+    do_not_specialize=[
+        "stride_table_row",
+        "table_width",
+        "stride_logits_row",
+        "max_model_len",
+        "splits",
+        "next_n",
+        "heads",
+    ]
+)
+def _paged_mqa_logits(
+    q_ptr,
+    stride_q_sequence,
+    stride_q_row,
+    stride_q_head,
+    keys_ptr,  # the cache, as fp8
+    scales_ptr,  # the same bytes, as float32
+    weights_ptr,
+    stride_weights_row,
+    lengths_ptr,
+    table_ptr,
+    stride_table_row,
+    table_width,
+    logits_ptr,
+    stride_logits_row,
+    max_model_len,
+    splits,
+    next_n,
+    heads,
+    LENGTH_PER_ROW: tl.constexpr,
+    NEXT_N: tl.constexpr,  # next_n, rounded up to a power of two
+    ROW_GROUPS: tl.constexpr,  # programs that share the rows of a sequence
+    DOTS: tl.constexpr,  # matrix products one after another
+    ROWS: tl.constexpr,  # query rows in a matrix product
+    HEADS: tl.constexpr,  # heads, rounded up to a power of two
+    HEAD_SIZE: tl.constexpr,
+    BLOCK_SIZE: tl.constexpr,
+    BLOCK_BYTES: tl.constexpr,  # from a block to the next
+    PRESHUFFLE: tl.constexpr,
+    EARLY: tl.constexpr,  # block ids one tile ahead in a register; BLOCK_SIZE is a multiple of TILE
+    TILE: tl.constexpr,
+    STAGES: tl.constexpr,
+):
+    program = tl.program_id(0)
+    split = program % splits
+    group = (program // splits) % ROW_GROUPS
+    sequence = (program // (splits * ROW_GROUPS)).to(tl.int64)
+    first_row = group * (DOTS * ROWS)
+
+    TILES_IN_BLOCK: tl.constexpr = BLOCK_SIZE // TILE
+    table_row = table_ptr + sequence * stride_table_row
+    if EARLY:
+        # The block id of the next tile, in a register: it is there as soon as the length is. Volatile, or the compiler
+        # takes it through shared memory like the keys, for a barrier more a tile.
+        index = split // TILES_IN_BLOCK
+        ahead = tl.load(table_row + index, mask=index < table_width, other=0, volatile=True)
+
+    token = tl.arange(0, TILE)
+    feature = tl.arange(0, HEAD_SIZE)
+    row_in_dot = tl.arange(0, ROWS)
+    line = tl.arange(0, ROWS * HEADS)
+    head = line % HEADS
+
+    # Queries and weights of every row, before anything that depends on a length: the loads overlap.
+    queries = ()
+    weights = ()
+    for dot in tl.static_range(DOTS):
+        line_row = first_row + dot * ROWS + line // HEADS
+        real = (line_row < next_n) & (head < heads)
+        query = tl.load(
+            q_ptr
+            + sequence * stride_q_sequence
+            + (line_row * stride_q_row + head * stride_q_head)[:, None]
+            + feature[None, :],
+            mask=real[:, None],
+            other=0.0,
+        )
+        queries = queries + (tl.trans(query),)
+        # A weight of zero makes a padding head harmless.
+        weight = tl.load(
+            weights_ptr + (sequence * next_n + line_row) * stride_weights_row + head, mask=real, other=0.0
+        ).to(tl.float32)
+        weights = weights + (weight,)
+
+    if LENGTH_PER_ROW:
+        any_row = tl.arange(0, NEXT_N)
+        lengths = tl.load(lengths_ptr + sequence * next_n + any_row, mask=any_row < next_n, other=0)
+        context = tl.max(lengths, axis=0).to(tl.int32)
+    else:
+        context = tl.load(lengths_ptr + sequence).to(tl.int32)
+    end = tl.minimum(context, max_model_len)
+    # Columns that each row may see. What the block table does not name can be seen by nobody.
+    seen = ()
+    for dot in tl.static_range(DOTS):
+        dot_row = first_row + dot * ROWS + row_in_dot
+        if LENGTH_PER_ROW:
+            length = tl.load(lengths_ptr + sequence * next_n + dot_row, mask=dot_row < next_n, other=0).to(tl.int32)
+        else:
+            length = context - next_n + dot_row + 1
+        seen = seen + (tl.minimum(length, table_width * BLOCK_SIZE),)
+
+    # Where a token stands inside its block. Preshuffled: groups of 16 tokens, in them 16 features of all
+    # 16 tokens, then the next 16 features.
+    if PRESHUFFLE:
+        feature_offset = feature // 16 * 256 + feature % 16
+    else:
+        feature_offset = feature
+
+    for tile in tl.range(split, tl.cdiv(end, TILE), splits, num_stages=STAGES):
+        column = tile * TILE + token
+        if BLOCK_SIZE % TILE == 0:
+            # The tile lies in one block. Where it begins there, and a token in the tile.
+            begin = tile % TILES_IN_BLOCK * TILE
+            inside = token
+        else:
+            begin = 0
+            inside = column % BLOCK_SIZE
+        if EARLY:
+            block = ahead.to(tl.int64)
+            index = (tile + splits) // TILES_IN_BLOCK
+            in_use = (index < table_width) & (index * BLOCK_SIZE < end)
+            ahead = tl.load(table_row + index, mask=in_use, other=0, volatile=True)
+        elif BLOCK_SIZE % TILE == 0:
+            index = tile // TILES_IN_BLOCK
+            block = tl.load(table_row + index, mask=index < table_width, other=0).to(tl.int64)
+        else:
+            index = column // BLOCK_SIZE
+            block = tl.load(table_row + index, mask=(column < end) & (index < table_width), other=0).to(tl.int64)
+        if PRESHUFFLE:
+            token_offset = inside // 16 * (16 * HEAD_SIZE) + inside % 16 * 16
+        else:
+            token_offset = inside * HEAD_SIZE
+        # No mask: every block id loaded is a block of the cache, and what a row may not see is not stored.
+        first_key = block * BLOCK_BYTES + begin * HEAD_SIZE
+        key = tl.load(keys_ptr + (first_key + token_offset)[:, None] + feature_offset[None, :])
+        first_scale = block * (BLOCK_BYTES // 4) + (BLOCK_SIZE * HEAD_SIZE // 4) + begin
+        scale = tl.load(scales_ptr + first_scale + inside)
+
+        for dot in tl.static_range(DOTS):
+            scores = tl.dot(key, queries[dot])
+            scores = tl.maximum(scores, 0.0) * weights[dot][None, :]
+            if ROWS == 1:
+                logits = tl.sum(scores, axis=1)[:, None]
+            else:
+                logits = tl.sum(tl.reshape(scores, (TILE, ROWS, HEADS)), axis=2)
+            logits = logits * scale[:, None]
+
+            row = first_row + dot * ROWS + row_in_dot
+            tl.store(
+                logits_ptr + ((sequence * next_n + row) * stride_logits_row)[None, :] + column[:, None],
+                logits,
+                mask=(column >= 0)[:, None]
+                & (column < max_model_len)[:, None]
+                & (column[:, None] < seen[dot][None, :])
+                & (row < next_n)[None, :],
+            )
+
+    # What a row may not see, below the context: at most next_n - 1 columns, unless lengths are given per row.
+    for dot in tl.static_range(DOTS):
+        row = first_row + dot * ROWS + row_in_dot
+        first_hidden = tl.maximum(tl.min(seen[dot], axis=0), 0)
+        for tile in tl.range(first_hidden // TILE + split, tl.cdiv(end, TILE), splits, num_stages=1):
+            column = tile * TILE + token
+            tl.store(
+                logits_ptr + ((sequence * next_n + row) * stride_logits_row)[None, :] + column[:, None],
+                tl.full((TILE, ROWS), float("-inf"), tl.float32),
+                mask=(column >= 0)[:, None]
+                & (column < max_model_len)[:, None]
+                & (column < context)[:, None]
+                & (column[:, None] >= seen[dot][None, :])
+                & (row < next_n)[None, :],
+            )
+
+
+def deepgemm_fp8_paged_mqa_logits(
+    q_fp8: torch.Tensor,
+    kv_cache: torch.Tensor,
+    weights: torch.Tensor,
+    out_logits: torch.Tensor,
+    context_lens: torch.Tensor,
+    kv_indices: torch.Tensor,
+    max_model_len: int,
+    Preshuffle: bool = False,
+    KVBlockSize: int = 1,
+    ChunkK: int = 256,
+    TotalCuCount: int | None = None,
+    WavePerEU: int = 2,
+    VarCtxSchedule: torch.Tensor | None = None,
+) -> None:
+    """Score the cached tokens of every sequence into ``out_logits``; see the module's text for what is written.
+
+    Args:
+        q_fp8: ``(batch, next_n, heads, head size)``, fp8 e4m3 (``fn``, or ``fnuz`` on gfx942); features contiguous.
+            Heads up to 128, head size a power of two from 32 (64 and 128 are tested).
+        kv_cache: ``(blocks, KVBlockSize, 1, head size + 4 or more)``, one byte an element. A block holds its
+            keys, then one float32 scale a token, then padding, if any.
+        weights: ``(batch * next_n, heads)``, float32.
+        out_logits: ``(batch * next_n, max_model_len)`` or wider, float32; any row stride.
+        context_lens: integers, one a sequence (the last row's), or one a row: ``batch`` or ``batch * next_n`` of them.
+        kv_indices: ``(batch, blocks of a sequence)``, int32 or int64, block ids. Those of the context must be valid;
+            the others are not used.
+        max_model_len: columns of a row, in tokens. No column at or past it is written.
+        Preshuffle: keys of a block are in groups of 16 tokens by 16 features; ``KVBlockSize`` a multiple of 16.
+        KVBlockSize: tokens in a block.
+        ChunkK, WavePerEU, VarCtxSchedule: accepted for ``aiter``'s sake; they tune a kernel that is not this one.
+        TotalCuCount: multiprocessors to split the work over; the device's own number if not given.
+
+    Raises:
+        ValueError: an argument does not fit the others. Nothing has been launched.
+    """
+    del ChunkK, WavePerEU, VarCtxSchedule
+    batch, next_n, heads, head_size = q_fp8.shape
+    _check(q_fp8, kv_cache, weights, out_logits, context_lens, kv_indices, max_model_len, Preshuffle, KVBlockSize)
+    if batch == 0 or next_n == 0 or max_model_len == 0:
+        return
+
+    blocks = kv_cache.view(kv_cache.shape[0], KVBlockSize * kv_cache.shape[3])
+    scales = blocks.view(torch.float32)
+    lengths = context_lens.reshape(-1)
+    tuning = tuning_for(_architecture(q_fp8.device), next_n, heads)
+    multiprocessors = TotalCuCount or _multiprocessors(q_fp8.device)
+
+    padded_heads = _padded_heads(heads)
+    padded_next_n = triton.next_power_of_2(next_n)
+    rows = max(1, min(padded_next_n, tuning.dot_columns // padded_heads))
+    dots = min(triton.cdiv(next_n, rows), max(1, _QUERY_BYTES // (rows * padded_heads * head_size)))
+    row_groups = triton.cdiv(next_n, rows * dots)
+    wanted = multiprocessors * tuning.programs // (batch * row_groups)
+    splits = max(1, min(wanted, triton.cdiv(max_model_len, tuning.tile)))
+
+    # Where the id of a block has to be loaded before its keys can be, the pipeline needs twice the stages.
+    early = tuning.early and KVBlockSize % tuning.tile == 0
+    stages = 1 + (1 if early else 2) * tuning.depth
+
+    with torch.cuda.device(q_fp8.device) if q_fp8.is_cuda else contextlib.nullcontext():
+        _paged_mqa_logits[(batch * row_groups * splits,)](
+            q_fp8,
+            q_fp8.stride(0),
+            q_fp8.stride(1),
+            q_fp8.stride(2),
+            blocks.view(q_fp8.dtype),
+            scales,
+            weights,
+            weights.stride(0),
+            lengths,
+            kv_indices,
+            kv_indices.stride(0),
+            kv_indices.shape[1],
+            out_logits,
+            out_logits.stride(0),
+            max_model_len,
+            splits,
+            next_n,
+            heads,
+            LENGTH_PER_ROW=lengths.numel() != batch,
+            NEXT_N=padded_next_n,
+            ROW_GROUPS=row_groups,
+            DOTS=dots,
+            ROWS=rows,
+            HEADS=padded_heads,
+            HEAD_SIZE=head_size,
+            BLOCK_SIZE=KVBlockSize,
+            BLOCK_BYTES=kv_cache.stride(0),
+            PRESHUFFLE=Preshuffle,
+            EARLY=early,
+            TILE=tuning.tile,
+            STAGES=stages,
+            num_warps=tuning.warps,
+            num_stages=stages,
+        )
+
+
+def _check(
+    q: torch.Tensor,
+    cache: torch.Tensor,
+    weights: torch.Tensor,
+    logits: torch.Tensor,
+    lengths: torch.Tensor,
+    table: torch.Tensor,
+    max_model_len: int,
+    preshuffle: bool,
+    block_size: int,
+) -> None:
+    """Refuse what the kernel would read or write wrongly. Looks at shapes and strides only: no synchronisation."""
+    batch, next_n, heads, head_size = q.shape
+    rows = batch * next_n
+    fp8 = (torch.float8_e4m3fn, torch.float8_e4m3fnuz)
+    demands = (
+        (q.dtype in fp8 and q.stride(3) == 1, f"q_fp8 must be fp8 e4m3 with contiguous features, is {q.dtype}"),
+        (1 <= heads <= 128, f"1 to 128 heads, not {heads}"),
+        (head_size >= 32 and head_size & (head_size - 1) == 0, f"head size {head_size}: not a power of two from 32"),
+        (
+            cache.dim() == 4
+            and cache.element_size() == 1
+            and cache.shape[0] > 0
+            and cache.shape[1:3] == (block_size, 1)
+            and cache.shape[3] >= head_size + 4
+            and cache.stride()[1:] == (cache.shape[3], cache.shape[3], 1)
+            and cache.stride(0) % 4 == 0
+            and block_size * cache.shape[3] % 4 == 0
+            and cache.storage_offset() % 4 == 0,
+            f"kv_cache must be (blocks, {block_size}, 1, {head_size} + 4 or more) bytes with contiguous blocks at "
+            f"multiples of 4 bytes, is {tuple(cache.shape)} of {cache.dtype} with strides {cache.stride()}",
+        ),
+        (not preshuffle or block_size % 16 == 0, f"a preshuffled block is a multiple of 16 tokens, not {block_size}"),
+        (
+            weights.shape == (rows, heads) and weights.stride(1) == 1,
+            f"weights must be ({rows}, {heads}) with contiguous heads, is {tuple(weights.shape)}",
+        ),
+        (
+            logits.dtype == torch.float32
+            and logits.dim() == 2
+            and logits.shape[0] >= rows
+            and logits.shape[1] >= max_model_len
+            and logits.stride(1) == 1
+            and (rows <= 1 or logits.stride(0) >= max_model_len),
+            f"out_logits must hold {rows} rows of {max_model_len} float32, is {tuple(logits.shape)} of {logits.dtype} "
+            f"with strides {logits.stride()}",
+        ),
+        (lengths.numel() in (batch, rows), f"context_lens must have {batch} or {rows} values, has {lengths.numel()}"),
+        (
+            table.dim() == 2 and table.shape[0] >= batch and (table.shape[1] <= 1 or table.stride(1) == 1),
+            f"kv_indices must be ({batch}, blocks) with contiguous ids, is {tuple(table.shape)}",
+        ),
+    )
+    for holds, demand in demands:
+        if not holds:
+            raise ValueError(f"paged_mqa_logits: {demand}")
+
+
+def _architecture(device: torch.device) -> str:
+    """Which tunings apply; the interpreter on a CPU takes those of CUDA."""
+    return "hip" if device.type == "cuda" and torch.version.hip is not None else "cuda"
+
+
+@functools.cache
+def _multiprocessors(device: torch.device) -> int:
+    """Multiprocessors of the device; for the interpreter, enough to split a context in two or three."""
+    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 1

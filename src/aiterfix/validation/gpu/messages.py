@@ -1,0 +1,94 @@
+"""What parent and child say to one another: one pickled object after its length, on a pipe of their own."""
+
+from __future__ import annotations
+
+import pickle
+import struct
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from aiterfix.errors import AiterfixError, EnvironmentProblem, NotUnderstoodError
+from aiterfix.validation.gpu.subjects import Subject
+from aiterfix.validation.report import Hardware, ScenarioResult
+
+_LENGTH = struct.Struct("<Q")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """To the child, first: what to load and where to run it; no subject only asks for the hardware."""
+
+    subject: Subject | None
+    device: str
+
+
+@dataclass(frozen=True)
+class Ready:
+    """From the child: what it has loaded, and on what."""
+
+    hardware: Hardware
+    what: str = ""
+    path: str = ""
+    sha256: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Refused:
+    """From the child: an error with its diagnosis."""
+
+    what: str
+    why: str
+    remedy: str
+    understood: bool
+
+    @classmethod
+    def of(cls, error: AiterfixError) -> Refused:
+        """An error as a message."""
+        return cls(error.what, error.why, error.remedy, not isinstance(error, NotUnderstoodError))
+
+    def error(self) -> AiterfixError:
+        """The error again."""
+        kind = EnvironmentProblem if self.understood else NotUnderstoodError
+        return kind(self.what, why=self.why, remedy=self.remedy)
+
+
+@dataclass(frozen=True)
+class Raised:
+    """From the child: the launch raised something; ``usable`` is false where the device is lost to this process."""
+
+    what: str
+    usable: bool
+
+
+@dataclass(frozen=True)
+class Judged:
+    """From the child: a scenario's result."""
+
+    result: ScenarioResult
+
+
+def send(stream: BinaryIO, message: object) -> None:
+    """Write one message."""
+    data = pickle.dumps(message, protocol=4)
+    stream.write(_LENGTH.pack(len(data)) + data)
+    stream.flush()
+
+
+def receive(stream: BinaryIO) -> object:
+    """Read one message.
+
+    Raises:
+        EOFError: the other side is gone.
+    """
+    return pickle.loads(_exactly(stream, _LENGTH.unpack(_exactly(stream, _LENGTH.size))[0]))
+
+
+def _exactly(stream: BinaryIO, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        part = stream.read(count - len(data))
+        if not part:
+            raise EOFError("the other side is gone")
+        data += part
+    return data

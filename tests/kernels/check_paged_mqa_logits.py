@@ -1,0 +1,349 @@
+"""Run the kernel over scenarios and compare with a reference: on a GPU, or on a CPU through Triton's interpreter.
+
+    TRITON_INTERPRET=1 python tests/kernels/check_paged_mqa_logits.py --device cpu
+    python tests/kernels/check_paged_mqa_logits.py --device cuda --large
+
+Prints one JSON object; exits 1 if a scenario failed. The tests run it in a child process, because the
+interpreter is switched on before triton is imported.
+
+Every scenario proves three things: what a row may see is right; every other column below the context is
+``-inf``; every other float of the output's memory (columns past the context, the gap between rows, redzones
+before and behind) still holds the sentinel it was filled with. Blocks and tokens that no context names hold
+NaN, and the block table names blocks far outside the cache where it should not be read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import ModuleType
+
+import torch
+
+KERNEL = Path(__file__).parents[2] / "kernels" / "paged_mqa_logits.py"
+SENTINEL = 0x7FC0BEEF
+"""Bits of a NaN that no arithmetic gives."""
+REDZONE = 512
+"""Floats of sentinel before the first row and behind the last."""
+NO_BLOCK = 1 << 30
+"""Block id in the table's unused entries: reading it would leave the cache."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One launch. ``contexts`` are lengths in tokens, one a sequence, or one a row if ``per_row``."""
+
+    contexts: tuple[int, ...]
+    next_n: int = 1
+    heads: int = 64
+    head_size: int = 128
+    block_size: int = 64
+    preshuffle: bool = False
+    max_model_len: int = 256
+    gap: int = 40
+    """Columns between the end of a row and the next row."""
+    per_row: bool = False
+    fnuz: bool = False
+    cache_padding: int = 0
+    """Bytes a token more than head size + 4."""
+    table_dtype: torch.dtype = torch.int32
+    far_blocks: bool = False
+    """Use the last blocks of a cache larger than 2 GiB."""
+    tuning: tuple[tuple[str, int], ...] = ()
+    """Fields of the tuning to replace."""
+    slack_blocks: int = 3
+
+    @property
+    def batch(self) -> int:
+        """Sequences."""
+        return len(self.contexts) // (self.next_n if self.per_row else 1)
+
+
+def load_kernel() -> ModuleType:
+    """The kernel's module, from its file."""
+    spec = importlib.util.spec_from_file_location("paged_mqa_logits", KERNEL)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["paged_mqa_logits"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def let_interpreter_read_scalars() -> None:
+    """Triton's interpreter calls ``int`` on arrays of one element, which NumPy refuses from 2.4 on."""
+    from triton.runtime import interpreter
+
+    patch_tensor = interpreter._patch_lang_tensor
+
+    def patch(tensor: type, scope: object) -> None:
+        patch_tensor(tensor, scope)
+        scope.set_attr(tensor, "__index__", lambda self: int(self.handle.data.item()))  # type: ignore[attr-defined]
+
+    interpreter._patch_lang_tensor = patch
+
+
+def shuffled(keys: torch.Tensor) -> torch.Tensor:
+    """``(blocks, tokens, features)`` to the preshuffled order: 16 tokens by 16 features at a time."""
+    blocks, tokens, features = keys.shape
+    tiles = keys.reshape(blocks, tokens // 16, 16, features // 16, 16)
+    return tiles.permute(0, 1, 3, 2, 4).reshape(blocks, tokens, features)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Tensors of one launch, and the plain values behind them."""
+
+    q: torch.Tensor
+    cache: torch.Tensor
+    weights: torch.Tensor
+    lengths: torch.Tensor
+    table: torch.Tensor
+    keys: list[torch.Tensor]
+    """Per sequence ``(tokens, head size)`` fp8."""
+    scales: list[torch.Tensor]
+
+
+def make_inputs(scenario: Scenario, device: str, seed: int) -> Inputs:
+    """Random inputs with everything unused poisoned."""
+    s = scenario
+    generator = torch.Generator(device=device).manual_seed(seed)
+    fp8 = torch.float8_e4m3fnuz if s.fnuz else torch.float8_e4m3fn
+    nan_byte = 0x80 if s.fnuz else 0x7F
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=generator, device=device)
+
+    rows = s.next_n if s.per_row else 1
+    longest = [max(s.contexts[i * rows : (i + 1) * rows]) for i in range(s.batch)]
+    # A context past the row's end may be given; only what fits is asked for.
+    needed = [-(-min(c, s.max_model_len) // s.block_size) for c in longest]
+    width = max(1, -(-max([s.max_model_len, *longest]) // s.block_size))
+    item = s.head_size + 4 + s.cache_padding
+    first = 1
+    if s.far_blocks:
+        first = -(-(2**31) // (s.block_size * item)) + 1
+    total = first + sum(needed) + s.slack_blocks
+    cache = torch.full((total, s.block_size * item), nan_byte, dtype=torch.uint8, device=device)
+    cache[:, s.block_size * s.head_size :].view(torch.float32).fill_(float("nan"))
+    order = first + torch.randperm(total - first, generator=generator, device=device)
+
+    table = torch.full((s.batch, width), NO_BLOCK, dtype=s.table_dtype, device=device)
+    keys, scales, used = [], [], 0
+    for i, count in enumerate(needed):
+        ids = order[used : used + count]
+        used += count
+        table[i, :count] = ids.to(s.table_dtype)
+        length = min(longest[i], s.max_model_len)
+        key = normal(length, s.head_size).to(fp8)
+        scale = torch.rand(length, generator=generator, device=device) * 2 + 0.25
+        keys.append(key)
+        scales.append(scale)
+        if not count:
+            continue
+        block_keys = torch.full((count * s.block_size, s.head_size), nan_byte, dtype=torch.uint8, device=device)
+        block_keys[:length] = key.view(torch.uint8)
+        block_keys = block_keys.view(count, s.block_size, s.head_size)
+        if s.preshuffle:
+            block_keys = shuffled(block_keys)
+        block_scales = torch.full((count * s.block_size,), float("nan"), device=device)
+        block_scales[:length] = scale
+        cache[ids, : s.block_size * s.head_size] = block_keys.reshape(count, -1)
+        start = s.block_size * s.head_size
+        cache[ids, start : start + 4 * s.block_size] = block_scales.view(count, -1).view(torch.uint8)
+    return Inputs(
+        q=normal(s.batch, s.next_n, s.heads, s.head_size).to(fp8),
+        cache=cache.view(total, s.block_size, 1, item),
+        weights=normal(s.batch * s.next_n, s.heads),
+        lengths=torch.tensor(s.contexts, dtype=torch.int32, device=device),
+        table=table,
+        keys=keys,
+        scales=scales,
+    )
+
+
+def seen_and_context(scenario: Scenario) -> Iterator[tuple[int, int, int]]:
+    """``(sequence, columns that the row may see, columns of the result)`` of every row."""
+    s = scenario
+    for row in range(s.batch * s.next_n):
+        sequence, n = divmod(row, s.next_n)
+        if s.per_row:
+            lengths = s.contexts[sequence * s.next_n : (sequence + 1) * s.next_n]
+            seen, context = lengths[n], max(lengths)
+        else:
+            context = s.contexts[sequence]
+            seen = max(0, context - s.next_n + n + 1)
+        yield sequence, min(seen, s.max_model_len), min(context, s.max_model_len)
+
+
+def reference_row(inputs: Inputs, row: int, next_n: int, seen: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The logits of the columns that a row may see, in float64, and the sums of their terms' sizes."""
+    sequence, n = divmod(row, next_n)
+    query = inputs.q[sequence, n].double()
+    weight = inputs.weights[row].double()
+    scores = torch.relu(inputs.keys[sequence][:seen].double() @ query.T)
+    scale = inputs.scales[sequence][:seen].double()
+    return scores @ weight * scale, scores @ weight.abs() * scale
+
+
+def check(kernel: ModuleType, scenario: Scenario, device: str, seed: int, graph: bool = False) -> dict[str, object]:
+    """Run one scenario; what went wrong, or nothing, and the largest error."""
+    s = scenario
+    inputs = make_inputs(s, device, seed)
+    rows, stride = s.batch * s.next_n, s.max_model_len + s.gap
+    memory = torch.full((2 * REDZONE + rows * stride,), SENTINEL, dtype=torch.int32, device=device)
+    floats = memory.view(torch.float32)
+    out = floats[REDZONE : REDZONE + rows * stride].view(rows, stride)
+
+    tunings = kernel.TUNINGS
+    kernel.TUNINGS = tuple(replace(t, **dict(s.tuning)) for t in tunings)
+
+    def launch() -> None:
+        kernel.deepgemm_fp8_paged_mqa_logits(
+            inputs.q,
+            inputs.cache,
+            inputs.weights,
+            out,
+            inputs.lengths,
+            inputs.table,
+            s.max_model_len,
+            Preshuffle=s.preshuffle,
+            KVBlockSize=s.block_size,
+        )
+
+    try:
+        launch()
+        if graph:
+            # Captured and replayed: a synchronisation or an allocation would be refused or show.
+            recorded = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(recorded):
+                launch()
+            memory.fill_(SENTINEL)
+            recorded.replay()
+    finally:
+        kernel.TUNINGS = tunings
+
+    wrong: list[str] = []
+    worst = 0.0
+    for row, (_, seen, context) in enumerate(seen_and_context(s)):
+        expected, size = reference_row(inputs, row, s.next_n, seen)
+        if seen:
+            # Against the size of what was summed up: a sum near zero is no more exact than its terms.
+            error = float(((out[row, :seen].double() - expected).abs() / size.clamp_min(1e-30)).max())
+            worst = max(worst, error if error == error else float("inf"))
+        hidden = out[row, seen:context]
+        if not bool((hidden == float("-inf")).all()):
+            wrong.append(
+                f"row {row}: {int((hidden != float('-inf')).sum())} of {context - seen} hidden columns not -inf"
+            )
+        outside = memory[REDZONE + row * stride + context : REDZONE + (row + 1) * stride]
+        if not bool((outside == SENTINEL).all()):
+            column = context + int((outside != SENTINEL).nonzero()[0])
+            wrong.append(f"row {row}: written at column {column}, context {context}, max_model_len {s.max_model_len}")
+    for name, zone in (("before", memory[:REDZONE]), ("behind", memory[-REDZONE:])):
+        if not bool((zone == SENTINEL).all()):
+            wrong.append(f"written {name} the output")
+    # Hopper's fp8 matrix units keep about 14 bits of the running sum; the interpreter is float32.
+    limit = 2e-3 if device == "cuda" else 1e-6
+    if not worst <= limit:
+        wrong.append(f"relative error {worst:.2e} past {limit:.0e}")
+    return {"wrong": wrong[:8], "relative_error": worst}
+
+
+def scenarios() -> list[Scenario]:
+    """Small ones, for the interpreter and a GPU alike."""
+    base = Scenario(contexts=(100,))
+    found = [
+        # Block sizes, with contexts around the edges of tiles, blocks and rows.
+        replace(base, block_size=b, preshuffle=p, next_n=n, contexts=contexts, max_model_len=m)
+        for b, p in (
+            (1, False),
+            (16, False),
+            (16, True),
+            (48, True),
+            (64, False),
+            (64, True),
+            (256, True),
+            (512, False),
+        )
+        for n in (1, 2, 4)
+        for contexts, m in (((0, 1, 63, 64, 65), 200), ((129, 130, 3, 255), 257))
+    ]
+    found += [
+        # The tail of a sequence across an edge: the hidden columns that aiter's kernels left finite.
+        replace(base, next_n=4, block_size=128, preshuffle=True, contexts=(129, 127, 128, 130), max_model_len=512),
+        replace(base, next_n=4, block_size=256, preshuffle=True, contexts=(257, 256, 1, 2), max_model_len=300),
+        # Rows that end where max_model_len is no multiple of anything, with no gap between them.
+        replace(base, contexts=(299, 300, 300), max_model_len=300, gap=0, preshuffle=True),
+        replace(base, contexts=(125, 127), max_model_len=127, gap=0, next_n=2),
+        # A context past max_model_len must not be followed past the row.
+        replace(base, contexts=(300, 64), max_model_len=190, gap=100),
+        # Heads and head sizes; queries that are too many for one program.
+        replace(base, heads=16, head_size=64),
+        replace(base, heads=128, next_n=3, contexts=(70, 131)),
+        replace(base, heads=24, head_size=64, next_n=2, contexts=(70, 131), block_size=16, preshuffle=True),
+        replace(base, heads=32, next_n=5, contexts=(70, 3)),
+        replace(base, heads=128, next_n=11, contexts=(90,), max_model_len=100),
+        # A length a row: the rows of a sequence see different amounts, in any order.
+        replace(base, next_n=2, per_row=True, contexts=(70, 71, 130, 64, 0, 0), max_model_len=133),
+        replace(base, next_n=3, per_row=True, contexts=(5, 90, 64), max_model_len=100, block_size=16),
+        # Layout of the cache and of the table.
+        replace(base, cache_padding=12, contexts=(100, 30)),
+        replace(base, block_size=1, cache_padding=12, contexts=(100, 30)),
+        replace(base, table_dtype=torch.int64, contexts=(100, 30)),
+        # Tiles larger and smaller than a block, and products one after another.
+        replace(base, next_n=2, contexts=(200, 77), tuning=(("tile", 128),)),
+        replace(base, next_n=2, contexts=(200, 77), tuning=(("tile", 32),), preshuffle=True),
+        replace(base, next_n=4, contexts=(200, 77), tuning=(("dot_columns", 64),)),
+        replace(base, next_n=3, contexts=(200, 77), tuning=(("dot_columns", 128),)),
+    ]
+    return found
+
+
+def large_scenarios() -> list[Scenario]:
+    """What needs a GPU: long contexts, an output and a cache past 2 GiB."""
+    return [
+        Scenario(contexts=(131072, 131071, 1), next_n=2, max_model_len=131072, gap=0),
+        Scenario(contexts=(131072,), next_n=4, max_model_len=131072, block_size=1, gap=3),
+        Scenario(contexts=(131009,), next_n=1, max_model_len=131072, preshuffle=True, gap=0),
+        # 1100 rows of 2 MiB: 2.15 GiB of output; the last rows lie past 2^31 bytes, and past 2^29 floats.
+        Scenario(contexts=(70,) * 1090 + (524288, 1, 524287, 65) + (130,) * 6, max_model_len=524288, gap=0),
+        Scenario(contexts=(4000, 1000), next_n=2, max_model_len=4096, far_blocks=True),
+        Scenario(contexts=(4000, 1000), next_n=2, max_model_len=4096, far_blocks=True, block_size=16, preshuffle=True),
+        Scenario(contexts=tuple(range(1, 300)), next_n=2, max_model_len=333),
+    ]
+
+
+def main() -> int:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", choices=("cpu", "cuda"), required=True)
+    parser.add_argument("--large", action="store_true", help="also what needs gigabytes (cuda)")
+    parser.add_argument("--graph", action="store_true", help="capture every launch and judge its replay (cuda)")
+    parser.add_argument(
+        "--only", type=int, nargs=2, metavar=("PART", "PARTS"), help="every PARTS-th scenario from PART"
+    )
+    options = parser.parse_args()
+    if options.device == "cpu":
+        let_interpreter_read_scalars()
+    kernel = load_kernel()
+    chosen = scenarios() + (large_scenarios() if options.large else [])
+    if options.only:
+        chosen = chosen[options.only[0] :: options.only[1]]
+    failures, worst = [], 0.0
+    for seed, scenario in enumerate(chosen):
+        result = check(kernel, scenario, options.device, seed, graph=options.graph)
+        worst = max(worst, float(str(result["relative_error"])))
+        if result["wrong"]:
+            failures.append({"scenario": {k: str(v)[:200] for k, v in asdict(scenario).items()}, **result})
+    report = {"device": options.device, "scenarios": len(chosen), "failed": len(failures), "relative_error": worst}
+    print(json.dumps({**report, "failures": failures}))  # noqa: T201
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

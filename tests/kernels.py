@@ -15,6 +15,7 @@ FIX = Fix(
     modules=("sample.kernels",),
     wrappers=(),
     kernels=(SPEC,),
+    entry=None,
     aot=None,
     upstream=(),
     file=Path("test-fix.toml"),

@@ -25,6 +25,7 @@ SCHEMA = 1
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\Z")
 _WORDS = "lower-case words joined by hyphens"
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z")
+_IDENTIFIER = re.compile(r"[A-Za-z_]\w*\Z")
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+\Z")
 
 
@@ -102,6 +103,8 @@ class Fix:
         modules: where the kernels stand in some release.
         wrappers: modules that import the kernels by name and keep compiled copies.
         kernels: what to look for.
+        entry: public function of the wrappers that launches these kernels, where this project has one to put in its
+            place.
         aot: prebuilt code objects that replace the source.
         upstream: pull requests that brought or propose part of the fix.
         file: where this was read from.
@@ -114,6 +117,7 @@ class Fix:
     modules: tuple[str, ...]
     wrappers: tuple[str, ...]
     kernels: tuple[KernelSpec, ...]
+    entry: str | None
     aot: AotDirectory | None
     upstream: tuple[PullRequest, ...]
     file: Path
@@ -245,7 +249,9 @@ def parse_fix(text: bytes, file: Path) -> Fix:
     schema = t.integer("schema")
     if schema != SCHEMA:
         raise t.fail("schema", f"{schema} is not a version this aiterfix reads ({SCHEMA})")
-    t.only("schema", "id", "title", "path", "superseded_by", "modules", "wrappers", "aot", "kernels", "upstream")
+    t.only(
+        "schema", "id", "title", "path", "superseded_by", "modules", "wrappers", "entry", "aot", "kernels", "upstream"
+    )
     kernels = tuple(_kernel(k) for k in t.tables("kernels"))
     if not kernels:
         raise t.fail("kernels", "must declare at least one kernel")
@@ -262,6 +268,7 @@ def parse_fix(text: bytes, file: Path) -> Fix:
         modules=t.strings("modules", _MODULE, "a dotted module name"),
         wrappers=t.strings("wrappers", _MODULE, "a dotted module name"),
         kernels=kernels,
+        entry=t.string("entry", _IDENTIFIER, "a name") if "entry" in data else None,
         aot=_aot(aot) if aot is not None else None,
         upstream=tuple(_pull_request(p) for p in t.tables("upstream")),
         file=file,

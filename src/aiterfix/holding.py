@@ -17,6 +17,7 @@ from typing import Any
 from aiterfix.fixes import Fix
 from aiterfix.importing.decision import aot_enabled, proven_results
 from aiterfix.importing.targets import targets
+from aiterfix.own_kernel import in_force
 from aiterfix.verdict import Verdict, worst
 
 
@@ -49,6 +50,7 @@ class Holding:
         where: module name or file, for people.
         doubt: what keeps an answer from being certain; empty where nothing does.
         prebuilt: the variable that switched prebuilt code objects on; empty where none did.
+        replaced: whether the wrappers that are imported call this project's own kernel.
     """
 
     kernels: tuple[HeldKernel, ...]
@@ -56,6 +58,7 @@ class Holding:
     where: str
     doubt: str
     prebuilt: str
+    replaced: bool = False
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,7 @@ def judge_loaded(loaded: Loaded) -> Holding:
         whole = text is not None and source.strip("\n") in text
         kernels.append(_judge(name, fix, source, text.encode() if whole and text is not None else None))
     modules = ", ".join(dict.fromkeys(o[0] for o in loaded.objects))
-    return Holding(tuple(kernels), True, modules, "", aot_enabled(known.fixes))
+    return Holding(tuple(kernels), True, modules, "", aot_enabled(known.fixes), in_force(known.fixes))
 
 
 def _module_text(module: Any) -> str | None:

@@ -1,11 +1,38 @@
-"""Where this project's own kernel is: beside the package in a checkout, inside it when installed."""
+"""This project's own kernel: where it is, and whether it has taken the place of aiter's in this process.
+
+Standard library only; the kernel itself needs torch and triton, and nothing of this package.
+"""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aiterfix.fixes import Fix
+
+OWN_MODULE = "aiterfix_paged_mqa_logits"
+"""Name under which the import hook loads it."""
 
 
 def own_kernel_file() -> Path:
-    """``kernels/paged_mqa_logits.py``: plain Triton, needs torch and triton and nothing of this package."""
+    """``kernels/paged_mqa_logits.py``: beside the package in a checkout, inside it when installed."""
     packaged = Path(__file__).parent / "_data" / "kernels" / "paged_mqa_logits.py"
     return packaged if packaged.is_file() else Path(__file__).parents[2] / "kernels" / "paged_mqa_logits.py"
+
+
+def in_place(wrapper: object, entry: str) -> bool:
+    """Whether a module's function of this name is this project's."""
+    function = getattr(wrapper, "__dict__", {}).get(entry)
+    return function is not None and function is getattr(sys.modules.get(OWN_MODULE), entry, None)
+
+
+def in_force(fixes: Iterable[Fix]) -> bool:
+    """Whether every wrapper that is imported calls this project's kernel; False where none is imported."""
+    if OWN_MODULE not in sys.modules:
+        return False
+    entries = {(name, fix.entry) for fix in fixes if fix.entry is not None for name in fix.wrappers}
+    here = [(sys.modules[name], entry) for name, entry in entries if name in sys.modules]
+    return bool(here) and all(in_place(module, entry) for module, entry in here)

@@ -22,6 +22,7 @@ from aiterfix.holding import (
 )
 from aiterfix.importing.decision import aot_enabled
 from aiterfix.importing.targets import targets
+from aiterfix.own_kernel import in_force
 from aiterfix.verdict import Verdict, worst
 
 AUTO, GLUON, STAGE1, ALL = "auto", "gluon", "stage1", "all"
@@ -160,6 +161,8 @@ def _recall() -> _Memory | None:
     memory = _memory
     if memory is None or aot_enabled(targets().fixes) != memory.prebuilt:
         return None
+    if memory.holding.loaded and in_force(targets().fixes) != memory.holding.replaced:
+        return None
     if len(sys.modules) != memory.modules:
         elsewhere = other_modules()
         if elsewhere != memory.elsewhere:
@@ -199,6 +202,9 @@ def advise(question: Question, holding: Holding, *, measured: bool = True) -> Ad
         holding: what is held.
         measured: whether stored measurements count; without them, the bound.
     """
+    if holding.replaced and question.kernel in (AUTO, GLUON):
+        reason = "AITERFIX_KERNEL=1: aiter's function is replaced by this project's kernel, whose stores are bounded"
+        return Advice(0, reason, "guarded", ASSUMPTION, "paged_mqa_logits (aiterfix)", Verdict.GUARDED, True)
     kernels, missing = _asked(question, holding)
     names = ", ".join(dict.fromkeys([*(k.name for k in kernels), *missing]))
     verdict = worst((k.verdict for k in kernels), empty=Verdict.UNKNOWN)

@@ -31,6 +31,10 @@ class State(str, Enum):
     """Its own source bounds every store; the import was left alone."""
     NOT_AFFECTED = "not-affected"
     """It holds no store of a declared kernel; the import was left alone."""
+    REPLACED = "replaced"
+    """A wrapper: what consumers call is this project's own kernel, as ``AITERFIX_KERNEL=1`` asks."""
+    BYPASSED = "bypassed"
+    """A kernel module that runs unpatched, whose wrapper is replaced: nothing launches its kernels."""
     UNPATCHED = "unpatched"
     """What runs can store past its row, or could not be understood."""
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from types import FunctionType, ModuleType
 from typing import Any
@@ -30,16 +31,26 @@ def catch_up() -> None:
     Raises:
         UnpatchedKernelError: one is unpatched for good, in `require` mode.
     """
-    known = targets()
     ledger.folders()
-    for name, fixes in known.modules.items():
-        module = sys.modules.get(name)
-        if module is not None and name not in ledger.records:
-            take_over(module, fixes)
-    for name, fixes in known.wrappers.items():
-        module = sys.modules.get(name)
-        if module is not None and type(module) is ModuleType:
-            look_after(module, fixes)
+    with ledger.postponing() if ledger.own_kernel() else nullcontext(None) as postponed:
+        known = targets()
+        for name, fixes in known.modules.items():
+            module = sys.modules.get(name)
+            if module is not None and name not in ledger.records:
+                take_over(module, fixes)
+        replaced = []
+        for name, fixes in known.wrappers.items():
+            module = sys.modules.get(name)
+            if module is not None and type(module) is ModuleType:
+                look_after(module, fixes)
+                if postponed is not None:
+                    from aiterfix.importing.substitute import substitute
+
+                    replaced.append(substitute(module, fixes))
+        if postponed is not None:
+            from aiterfix.importing.substitute import settle
+
+            settle(postponed, bool(replaced) and all(replaced))
     ledger.announce()
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from aiterfix.errors import AiterfixError, ExitCode
@@ -61,7 +63,14 @@ class ModuleRecord:
     pid: int = 0
 
 
+class _Postponed(threading.local):
+    """Kernel modules found unpatched while a wrapper is imported whose function is to be replaced."""
+
+    entries: list[ModuleRecord] | None = None
+
+
 records: dict[str, ModuleRecord] = {}
+_postponed = _Postponed()
 _said: dict[tuple[int, str], object] = {}
 _asked_for: list[Mode] = []
 
@@ -72,6 +81,14 @@ def mode() -> Mode:
     if said is Mode.OFF or not _asked_for:
         return said
     return _asked_for[-1]
+
+
+def own_kernel() -> bool:
+    """Whether ``AITERFIX_KERNEL=1`` asks for this project's kernel. Answers even where reading the settings fails."""
+    try:
+        return settings.read().own_kernel
+    except Exception:  # noqa: BLE001 - asked while a module is imported, which must go on
+        return False
 
 
 def strict() -> bool:
@@ -131,8 +148,29 @@ def record(module: str, decision: Decision, origin: str, *, late: bool = False) 
     )
     records[module] = entry
     if entry.state is State.UNPATCHED:
-        refuse(entry)
+        if _postponed.entries is not None and _replaceable(module):
+            _postponed.entries.append(entry)
+        else:
+            refuse(entry)
     return entry
+
+
+@contextlib.contextmanager
+def postponing() -> Iterator[list[ModuleRecord]]:
+    """Collect, in this thread, the kernel modules whose launching function may yet be replaced, instead of refusing
+    them. Whoever collects decides on them."""
+    outer, _postponed.entries = _postponed.entries, []
+    try:
+        yield _postponed.entries
+    finally:
+        _postponed.entries = outer
+
+
+def _replaceable(module: str) -> bool:
+    from aiterfix.importing.targets import targets
+
+    fixes = targets().modules.get(module, ())
+    return bool(fixes) and all(fix.entry is not None for fix in fixes)
 
 
 def folders() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from importlib.util import decode_source
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -296,24 +297,38 @@ class WatchingLoader:
         """
         _give_back(module, self.inner)
         WatchingLoader._depth += 1
-        try:
-            self.inner.exec_module(module)
-        finally:
-            WatchingLoader._depth -= 1
+        own_kernel = ledger.own_kernel()
+        if own_kernel and module.__spec__ is not None:
+            # aiter's redirection of old names executes a wrapper a second time from its spec: that copy has a
+            # function of its own, and consumers may get either.
+            module.__spec__.loader = self  # type: ignore[assignment]
+        with ledger.postponing() if own_kernel else nullcontext(None) as postponed:
+            executed = False
             try:
-                self._look_after(module)
-            except Exception as error:
-                if ledger.strict():
-                    raise
-                ledger.last_resort(module.__name__, error)
+                self.inner.exec_module(module)
+                executed = True
+            finally:
+                WatchingLoader._depth -= 1
+                try:
+                    self._look_after(module, executed, postponed)
+                except Exception as error:
+                    if ledger.strict():
+                        raise
+                    ledger.last_resort(module.__name__, error)
 
-    def _look_after(self, module: ModuleType) -> None:
+    def _look_after(self, module: ModuleType, executed: bool, postponed: list[ledger.ModuleRecord] | None) -> None:
+        """See to the kernels that a wrapper has taken, and to the modules that wait for its function's fate."""
         from aiterfix.importing.late import look_after
 
         ledger.folders()
         # Of another type it is one that is executed later (`importlib.util.LazyLoader`): looking would do that.
-        if type(module) is ModuleType:
+        looked_at = type(module) is ModuleType
+        if looked_at:
             look_after(module, self.fixes)
+        if postponed is not None:
+            from aiterfix.importing.substitute import settle, substitute
+
+            settle(postponed, executed and looked_at and substitute(module, self.fixes))
         ledger.announce()
 
 

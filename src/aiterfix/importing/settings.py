@@ -1,4 +1,4 @@
-"""``AITERFIX`` and ``AITERFIX_LOG``, read when they are needed: a process may set them for its children."""
+"""``AITERFIX``, ``AITERFIX_LOG`` and ``AITERFIX_KERNEL``, read when they are needed: a process may set them for its children."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from enum import Enum
 
 MODE_VARIABLE = "AITERFIX"
 LOG_VARIABLE = "AITERFIX_LOG"
+KERNEL_VARIABLE = "AITERFIX_KERNEL"
 LOG_LEVELS = ("debug", "info", "warning", "error", "off")
 
 
@@ -30,11 +31,13 @@ class Settings:
     Attributes:
         mode: from ``AITERFIX``.
         log: from ``AITERFIX_LOG``: one of `LOG_LEVELS`, or empty to leave logging to the host.
+        own_kernel: from ``AITERFIX_KERNEL``: whether this project's kernel takes the place of aiter's.
         complaints: values not understood, one sentence each.
     """
 
     mode: Mode
     log: str
+    own_kernel: bool = False
     complaints: tuple[str, ...] = ()
 
 
@@ -57,4 +60,7 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
     if log and log not in LOG_LEVELS:
         complaints.append(f"{LOG_VARIABLE}={log!r} is none of {', '.join(LOG_LEVELS)}; ignored")
         log = ""
-    return Settings(mode, log, tuple(complaints))
+    kernel = variables.get(KERNEL_VARIABLE, "").strip()
+    if kernel not in ("", "0", "1"):
+        complaints.append(f"{KERNEL_VARIABLE}={kernel!r} is neither 0 nor 1; taken as 0")
+    return Settings(mode, log, kernel == "1", tuple(complaints))

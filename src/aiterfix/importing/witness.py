@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 
 from aiterfix.importing.decision import KEEP_PADDING, State, aot_enabled
 from aiterfix.importing.kernels import judge, kernels_in
 from aiterfix.importing.ledger import RESTART, ModuleRecord
 from aiterfix.importing.loader import PatchingLoader
 from aiterfix.importing.targets import targets
+from aiterfix.own_kernel import in_force
 from aiterfix.verdict import Verdict
 
 _STATE = {
@@ -21,7 +23,9 @@ _STATE = {
 
 
 def _stale(record: ModuleRecord, module: object) -> bool:
-    """Whether a module has been executed again, by another loader, since it was patched."""
+    """Whether a module, or the wrapper in front of it, has been executed again without us since it was recorded."""
+    if record.state is State.BYPASSED:
+        return not in_force(targets().fixes)
     return record.state is State.PATCHED and not isinstance(getattr(module, "__loader__", None), PatchingLoader)
 
 
@@ -32,6 +36,9 @@ def unrecorded(known: Mapping[str, ModuleRecord]) -> dict[str, ModuleRecord]:
         known: the records there are, by module name.
     """
     found = {}
+    for name, record in known.items():
+        if record.state is State.REPLACED and not in_force(targets().fixes):
+            found[name] = replace(record, state=State.UNPATCHED, reason="its function is aiter's again", remedy=RESTART)
     for name, fixes in targets().modules.items():
         module = sys.modules.get(name)
         if module is None or (name in known and not _stale(known[name], module)):

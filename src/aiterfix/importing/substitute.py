@@ -1,0 +1,173 @@
+"""``AITERFIX_KERNEL=1``: the wrapper's public function gives way to this project's own kernel.
+
+For where aiter's kernels cannot be patched: prebuilt code objects, a Triton without Gluon, a source that is not
+understood. Never done unless asked for, and said when it is. Imports torch and triton, as the wrapper it acts on does.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+import inspect
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from types import FunctionType, ModuleType
+from typing import Any
+
+from aiterfix.errors import EnvironmentProblem
+from aiterfix.fixes import Fix
+from aiterfix.importing import ledger, log, settings
+from aiterfix.importing.decision import KEEP_PADDING, Decision, State
+from aiterfix.importing.ledger import ModuleRecord
+from aiterfix.own_kernel import OWN_MODULE, in_place, own_kernel_file
+
+REMEDY = f"Unset {settings.KERNEL_VARIABLE}, so that aiter's own kernels are patched where they can be. {KEEP_PADDING}"
+
+
+def substitute(wrapper: ModuleType, fixes: Sequence[Fix]) -> bool:
+    """Put this project's function in the place of a wrapper's, there and wherever it has been taken by name.
+
+    Args:
+        wrapper: executed already.
+        fixes: those whose kernels it launches.
+
+    Returns:
+        whether every function that these fixes name gave way.
+
+    Raises:
+        UnpatchedKernelError: one did not, in `require` mode.
+    """
+    entries = list(dict.fromkeys(fix.entry for fix in fixes if fix.entry is not None))
+    done = True
+    for entry in entries:
+        try:
+            decision = _substitute(wrapper, entry)
+        except Exception as error:  # noqa: BLE001 - the wrapper is imported and must stay so
+            decision = replace(ledger.trouble(wrapper.__name__, f"replacing {entry}", error), remedy=f"{REMEDY}.")
+        done = done and decision.state is State.REPLACED
+        ledger.record(wrapper.__name__, decision, str(getattr(wrapper, "__file__", "") or ""))
+    return done and bool(entries)
+
+
+def settle(postponed: Sequence[ModuleRecord], replaced: bool) -> None:
+    """Decide on kernel modules that are unpatched, once it is known whether anything calls them.
+
+    Args:
+        postponed: their records.
+        replaced: whether the wrapper's function gave way.
+
+    Raises:
+        UnpatchedKernelError: it did not, in `require` mode.
+    """
+    for entry in postponed:
+        if replaced:
+            reason = f"{entry.reason}; the wrapper's function that launches its kernels is replaced"
+            ledger.records[entry.module] = replace(entry, state=State.BYPASSED, reason=reason, remedy="")
+        else:
+            ledger.refuse(entry)
+
+
+def _substitute(wrapper: ModuleType, entry: str) -> Decision:
+    if in_place(wrapper, entry):
+        return Decision(State.REPLACED, reason=f"{entry} is aiterfix's own")
+    theirs = wrapper.__dict__.get(entry)
+    if not isinstance(theirs, FunctionType):
+        return Decision(State.UNPATCHED, reason=f"it has no function {entry} to replace", remedy=f"{REMEDY}.")
+    ours = getattr(_load(), entry)
+    if missing := _not_taken(theirs, ours):
+        return Decision(
+            State.UNPATCHED,
+            reason=f"{entry} was not replaced: aiterfix's own does not take {', '.join(missing)} as it does",
+            remedy=f"{REMEDY}.",
+        )
+    holders = _rebind(theirs, ours)
+    left = _still_held(theirs)
+    if left:
+        return Decision(
+            State.UNPATCHED,
+            reason=f"{entry} was replaced, but objects that cannot be rebound still hold aiter's: {left}",
+            remedy=f"{ledger.RESTART}.",
+        )
+    others = sorted(set(holders) - {wrapper.__name__})
+    if ledger.once(f"replaced {wrapper.__name__} {entry}"):
+        from aiterfix._version import __version__
+
+        also = f", and in {', '.join(others)}" if others else ""
+        log.emit(
+            log.INFO,
+            f"aiterfix {__version__} replaced {wrapper.__name__}.{entry}{also} with its own kernel, "
+            f"as {settings.KERNEL_VARIABLE}=1 asks. It has been measured on no AMD GPU.",
+        )
+    return Decision(State.REPLACED, reason=f"{entry} is aiterfix's own")
+
+
+def _load() -> ModuleType:
+    """This project's kernel, once a process.
+
+    Raises:
+        EnvironmentProblem: it cannot be imported here.
+    """
+    module = sys.modules.get(OWN_MODULE)
+    if module is not None:
+        return module
+    file = own_kernel_file()
+    spec = importlib.util.spec_from_file_location(OWN_MODULE, file)
+    if spec is None or spec.loader is None or not file.is_file():
+        raise EnvironmentProblem(f"{file} is not there", remedy="Install aiterfix again.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[OWN_MODULE] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[OWN_MODULE]
+        raise
+    return module
+
+
+def _not_taken(theirs: FunctionType, ours: Any) -> list[str]:
+    """Parameters of the one function that the other does not have at the same place, or without a default that the
+    one has."""
+    wanted = list(inspect.signature(theirs).parameters.values())
+    taken = list(inspect.signature(ours).parameters.values())
+    missing = []
+    for place, parameter in enumerate(wanted):
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            missing.append(str(parameter))
+            continue
+        mine = taken[place] if place < len(taken) else None
+        optional = parameter.default is not parameter.empty
+        if mine is None or mine.name != parameter.name or (optional and mine.default is mine.empty):
+            missing.append(parameter.name)
+    missing += [mine.name for mine in taken[len(wanted) :] if mine.default is mine.empty]
+    return missing
+
+
+def _rebind(theirs: FunctionType, ours: Any) -> list[str]:
+    """Give the new function to every module that holds the old one; their names."""
+    touched = []
+    for namespace in _holding_namespaces(theirs):
+        for name in [k for k, v in list(namespace.items()) if v is theirs]:
+            namespace[name] = ours
+            touched.append(str(namespace["__name__"]))
+    return touched
+
+
+def _holding_namespaces(function: object) -> list[dict[str, Any]]:
+    return [
+        referrer
+        for referrer in gc.get_referrers(function)
+        if isinstance(referrer, dict) and isinstance(referrer.get("__name__"), str) and "__spec__" in referrer
+    ]
+
+
+def _still_held(function: FunctionType) -> str:
+    """Types of the objects, other than running frames, that still refer to a function."""
+    gc.collect()
+    frame = sys._getframe()
+    frames = set()
+    while frame is not None:
+        frames.add(id(frame))
+        frame = frame.f_back  # type: ignore[assignment]
+    names = {type(r).__name__ for r in gc.get_referrers(function) if id(r) not in frames}
+    return ", ".join(sorted(names))

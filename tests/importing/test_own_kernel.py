@@ -1,0 +1,207 @@
+"""``AITERFIX_KERNEL=1``: aiter's function gives way to this project's own, where that is asked for and nowhere else."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.importing.world import GLUON, OLD_WRAPPER, STAGE1, WRAPPER, WRAPPER_SOURCE, World, build
+
+pytestmark = pytest.mark.skipif(
+    find_spec("triton") is None or find_spec("torch") is None, reason="torch or Triton is not installed"
+)
+
+ENTRY = "deepgemm_fp8_paged_mqa_logits"
+OWN = "aiterfix_paged_mqa_logits"
+PARAMETERS = (
+    "q_fp8, kv_cache, weights, out_logits, context_lens, kv_indices, max_model_len, Preshuffle=False, KVBlockSize=1, "
+    "ChunkK=256, TotalCuCount=None, WavePerEU=2, VarCtxSchedule=None"
+)
+CALLER = f"from {WRAPPER} import {ENTRY} as taken\n"
+SAY = f"""
+import {{wrapper}} as wrapper, caller
+found = aiterfix.status()
+print(json.dumps({{{{
+    "wrapper": wrapper.{ENTRY}.__module__,
+    "caller": caller.taken.__module__,
+    "states": {{{{m.module: m.state.value for m in found.modules}}}},
+    "reasons": {{{{m.module: m.reason for m in found.modules}}}},
+    "safe": found.safe,
+    "columns": aiterfix.required_padding(1000, 64).columns,
+    "why": aiterfix.required_padding(1000, 64).reason,
+}}}}))
+"""
+EARLY = "import json, sys\nimport aiterfix\naiterfix.install_hook()\n"
+LATE = "import json, sys\nimport {wrapper}, caller\nimport aiterfix\naiterfix.install_hook()\n"
+PREBUILT = {"AITER_ENABLE_AOT_GLUON_PA_MQA_LOGITS": "1"}
+
+
+def wrapper_with(parameters: str) -> str:
+    return WRAPPER_SOURCE.replace(f"def {ENTRY}(Preshuffle=False)", f"def {ENTRY}({parameters})")
+
+
+@pytest.fixture
+def real(tmp_path: Path) -> World:
+    """A site-packages whose wrapper takes what the real one takes, with the real Triton."""
+    return lay_out(tmp_path, PARAMETERS)
+
+
+def lay_out(folder: Path, parameters: str) -> World:
+    site = folder / "site"
+    site.mkdir()
+    world = build(site, wrapper=wrapper_with(parameters), triton=None)
+    (site / "caller.py").write_text(CALLER)
+    return world
+
+
+def answer(world: World, start: str = EARLY, wrapper: str = WRAPPER, **environment: str) -> Any:
+    script = start.replace("{wrapper}", wrapper) + SAY.format(wrapper=wrapper)
+    return world.answer(script, **environment)
+
+
+@pytest.mark.parametrize("value", ["", "0", "yes"])
+def test_never_unless_asked_for(real: World, value: str) -> None:
+    found = answer(real, AITERFIX_KERNEL=value)
+    assert found["wrapper"] == found["caller"] == WRAPPER
+    assert found["states"] == {GLUON: "patched", STAGE1: "patched"}
+
+
+@pytest.mark.parametrize("wrapper", [WRAPPER, OLD_WRAPPER])
+@pytest.mark.parametrize("start", [EARLY, LATE])
+def test_the_wrapper_and_who_took_its_function_call_ours(real: World, start: str, wrapper: str) -> None:
+    found = answer(real, start, wrapper, AITERFIX_KERNEL="1")
+    assert found["wrapper"] == found["caller"] == OWN
+    assert found["states"][GLUON] == found["states"][STAGE1] == "patched"
+    assert {found["states"].get(w, "replaced") for w in (WRAPPER, OLD_WRAPPER)} == {"replaced"}
+    assert found["safe"] and found["columns"] == 0
+
+
+def test_it_is_said(real: World) -> None:
+    done = real.run(f"{EARLY}import {WRAPPER}", AITERFIX_KERNEL="1", AITERFIX_LOG="info")
+    (line,) = [line for line in done.stderr.splitlines() if "replaced" in line]
+    assert f"{WRAPPER}.{ENTRY}" in line and "AITERFIX_KERNEL=1" in line and "no AMD GPU" in line
+    done = real.run(f"{EARLY}import {WRAPPER}", AITERFIX_KERNEL="yes", AITERFIX_LOG="info")
+    assert "AITERFIX_KERNEL='yes' is neither 0 nor 1" in done.stderr
+
+
+@pytest.mark.parametrize("start", [EARLY, LATE])
+def test_prebuilt_code_objects_no_longer_matter(real: World, start: str) -> None:
+    found = answer(real, start, AITERFIX_KERNEL="1", AITERFIX="require", **PREBUILT)
+    assert found["wrapper"] == found["caller"] == OWN
+    assert found["states"] == {GLUON: "bypassed", STAGE1: "patched", WRAPPER: "replaced"}
+    assert "AITER_ENABLE_AOT_GLUON_PA_MQA_LOGITS=1" in found["reasons"][GLUON]
+    assert found["safe"] and found["columns"] == 0 and "AITERFIX_KERNEL=1" in found["why"]
+    unasked = answer(real, start, **PREBUILT)
+    assert unasked["states"][GLUON] == "unpatched" and not unasked["safe"] and unasked["columns"] == 255
+
+
+def test_a_source_that_is_not_understood_no_longer_matters(real: World) -> None:
+    path = real.file(GLUON)
+    path.write_text(path.read_text().replace("ptr=OutLogits_buffer", "ptr=elsewhere(OutLogits_buffer)"))
+    assert answer(real)["states"][GLUON] == "unpatched"
+    found = answer(real, AITERFIX_KERNEL="1", AITERFIX="require")
+    assert found["states"][GLUON] == "bypassed" and found["safe"] and found["columns"] == 0
+
+
+def test_a_kernel_module_alone_is_not_bypassed(real: World) -> None:
+    script = f"{EARLY}import {GLUON}\nprint(json.dumps({{m.module: m.state.value for m in aiterfix.status().modules}}))"
+    assert real.answer(script, AITERFIX_KERNEL="1", **PREBUILT) == {GLUON: "unpatched"}
+    done = real.attempt(script, AITERFIX_KERNEL="1", AITERFIX="require", **PREBUILT)
+    assert done.returncode and "UnpatchedKernelError" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("parameters", "named"),
+    [
+        (PARAMETERS.replace("VarCtxSchedule=None", "Schedule=None"), "Schedule"),
+        (PARAMETERS + ", Sink=None", "Sink"),
+        (PARAMETERS.replace("kv_cache, weights", "weights, kv_cache"), "weights, kv_cache"),
+        (PARAMETERS.replace("max_model_len,", "max_model_len=None,"), "max_model_len"),
+        (PARAMETERS + ", **more", "**more"),
+    ],
+)
+def test_a_function_of_another_contract_stays(tmp_path: Path, parameters: str, named: str) -> None:
+    world = lay_out(tmp_path, parameters)
+    found = answer(world, AITERFIX_KERNEL="1")
+    assert found["wrapper"] == found["caller"] == WRAPPER
+    assert found["states"] == {GLUON: "patched", STAGE1: "patched", WRAPPER: "unpatched"}
+    assert f"does not take {named} as it does" in found["reasons"][WRAPPER] and not found["safe"]
+    also = answer(world, AITERFIX_KERNEL="1", **PREBUILT)
+    assert also["states"][GLUON] == "unpatched"
+    done = world.attempt(f"{EARLY}import {WRAPPER}", AITERFIX_KERNEL="1", AITERFIX="require")
+    assert done.returncode and "UnpatchedKernelError" in done.stderr and named in done.stderr
+
+
+def test_older_releases_have_fewer_parameters(tmp_path: Path) -> None:
+    world = lay_out(tmp_path, PARAMETERS.replace(", VarCtxSchedule=None", "").replace("Count=None", "Count=256"))
+    assert answer(world, AITERFIX_KERNEL="1")["wrapper"] == OWN
+
+
+def test_a_function_held_where_it_cannot_be_replaced_is_told(real: World) -> None:
+    (real.site / "caller.py").write_text(f"{CALLER}kept = [taken]\n")
+    found = answer(real, LATE, AITERFIX_KERNEL="1")
+    assert found["states"][WRAPPER] == "unpatched" and "still hold aiter's: list" in found["reasons"][WRAPPER]
+    assert found["columns"] == 0, "the kernels that the list leads to are patched"
+
+
+def test_without_torch_the_wrapper_stays(real: World) -> None:
+    (real.site / "torch.py").write_text("raise ImportError('no torch in this test')\n")
+    found = answer(real, AITERFIX_KERNEL="1", **PREBUILT)
+    assert found["wrapper"] == WRAPPER
+    assert found["states"] == {GLUON: "unpatched", STAGE1: "patched", WRAPPER: "unpatched"}
+    assert "no torch in this test" in found["reasons"][WRAPPER]
+
+
+def test_a_wrapper_that_fails_to_import_fails_as_without_us(real: World) -> None:
+    with real.file(WRAPPER).open("a") as file:
+        file.write("\nraise RuntimeError('its own')\n")
+    done = real.attempt(f"{EARLY}import {WRAPPER}", AITERFIX_KERNEL="1", AITERFIX="require")
+    assert "RuntimeError: its own" in done.stderr.splitlines()[-1]
+
+
+def test_status_sees_that_the_function_was_put_back(real: World) -> None:
+    script = f"""
+import {WRAPPER} as wrapper, caller
+wrapper.{ENTRY} = lambda *_: None
+found = aiterfix.status()
+print(json.dumps([{{m.module: m.state.value for m in found.modules}}, aiterfix.required_padding(1000, 64).columns]))
+"""
+    states, columns = real.answer(EARLY + script, AITERFIX_KERNEL="1", **PREBUILT)
+    assert states == {GLUON: "unpatched", STAGE1: "patched", WRAPPER: "unpatched"}
+    assert columns == 255
+
+
+def test_a_call_through_the_wrapper_gives_logits(real: World) -> None:
+    script = f"""
+import torch
+from triton.runtime import interpreter
+patch = interpreter._patch_lang_tensor
+
+
+def index_of_one_element(tensor, scope):
+    patch(tensor, scope)
+    scope.set_attr(tensor, "__index__", lambda value: int(value.handle.data.item()))
+
+
+interpreter._patch_lang_tensor = index_of_one_element  # NumPy 2.4 refuses what Triton's does
+import {WRAPPER} as wrapper
+torch.manual_seed(0)
+block, blocks, width = 16, 5, 70
+q = torch.randn(1, 2, 16, 64).to(torch.float8_e4m3fn)
+keys = torch.randn(blocks, block, 64).to(torch.float8_e4m3fn)
+scales = torch.rand(blocks, block) + 0.5
+cache = torch.cat([keys.view(torch.uint8).reshape(blocks, -1), scales.view(torch.uint8).reshape(blocks, -1)], 1)
+cache = cache.view(blocks, block, 1, 68)
+weights = torch.randn(2, 16)
+out = torch.full((2, width + 10), 7.0)
+table = torch.tensor([[3, 1, 4, 0, 2]], dtype=torch.int32)
+wrapper.{ENTRY}(q, cache, weights, out, torch.tensor([70], dtype=torch.int32), table, width, KVBlockSize=block)
+k, s = keys[table[0].long()].reshape(-1, 64).float()[:width], scales[table[0].long()].reshape(-1)[:width]
+expected = (torch.relu(q[0].float() @ k.T) * s * weights[:, :, None]).sum(1)
+expected[0, width - 1:] = float("-inf")
+print(json.dumps([torch.allclose(out[:, :width], expected, atol=1e-2), bool((out[:, width:] == 7).all())]))
+"""
+    assert real.answer(EARLY + script, AITERFIX_KERNEL="1", TRITON_INTERPRET="1") == [True, True]

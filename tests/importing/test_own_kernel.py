@@ -129,10 +129,13 @@ def test_a_function_of_another_contract_stays(tmp_path: Path, parameters: str, n
     assert found["wrapper"] == found["caller"] == WRAPPER
     assert found["states"] == {GLUON: "patched", STAGE1: "patched", WRAPPER: "unpatched"}
     assert f"does not take {named} as it does" in found["reasons"][WRAPPER] and not found["safe"]
-    also = answer(world, AITERFIX_KERNEL="1", **PREBUILT)
-    assert also["states"][GLUON] == "unpatched"
+
+
+def test_a_function_that_stays_lets_no_kernel_be_bypassed(tmp_path: Path) -> None:
+    world = lay_out(tmp_path, PARAMETERS + ", Sink=None")
+    assert answer(world, AITERFIX_KERNEL="1", **PREBUILT)["states"][GLUON] == "unpatched"
     done = world.attempt(f"{EARLY}import {WRAPPER}", AITERFIX_KERNEL="1", AITERFIX="require")
-    assert done.returncode and "UnpatchedKernelError" in done.stderr and named in done.stderr
+    assert done.returncode and "UnpatchedKernelError" in done.stderr and "Sink" in done.stderr
 
 
 def test_older_releases_have_fewer_parameters(tmp_path: Path) -> None:

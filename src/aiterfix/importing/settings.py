@@ -1,4 +1,7 @@
-"""``AITERFIX``, ``AITERFIX_LOG`` and ``AITERFIX_KERNEL``, read when they are needed: a process may set them for its children."""
+"""``AITERFIX``, ``AITERFIX_LOG`` and ``AITERFIX_KERNEL``.
+
+Read when they are needed: a process may set them for its children.
+"""
 
 from __future__ import annotations
 

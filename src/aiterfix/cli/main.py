@@ -7,11 +7,13 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import NoReturn
 
 from aiterfix._version import __version__
 from aiterfix.cli import output
 from aiterfix.errors import AiterfixError, ExitCode, UsageError
+from aiterfix.garbage import no_collection
 
 # name -> one-line help. A command's module is imported when it is used: `check` runs in container builds
 # and must not pay for what other commands need.
@@ -29,6 +31,9 @@ COMMANDS = {
     "hook": "start the import hook with every process of a Python: enable, disable, status",
     "demo": "run the main job end to end on an embedded sample",
 }
+
+# Parse and compare a few files, then end.
+_ANALYSIS = ("check", "diff", "apply")
 
 EXIT_CODES = """\
 exit codes:
@@ -90,7 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = build_parser(command).parse_args(words)
         execute = importlib.import_module(f"aiterfix.cli.{options.command}").execute
-        status = int(execute(options))
+        with no_collection() if options.command in _ANALYSIS else nullcontext():
+            status = int(execute(options))
         sys.stdout.flush()
         return status
     except AiterfixError as error:

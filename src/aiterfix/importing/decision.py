@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
 from aiterfix.errors import AiterfixError
 from aiterfix.fixes import Fix
+from aiterfix.garbage import no_collection
 
 PROVEN = Path(__file__).with_name("proven.tsv")
 
@@ -70,22 +69,8 @@ def decide(text: bytes, fixes: Sequence[Fix], filename: str) -> Decision:
         fixes: the fixes whose kernels the module may hold.
         filename: for messages.
     """
-    with _no_collection():
+    with no_collection():
         return _decide(text, fixes, filename)
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Syntax trees are many objects and no garbage. In a process that has torch, each collection that they set off
-    walks a million others."""
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def _decide(text: bytes, fixes: Sequence[Fix], filename: str) -> Decision:

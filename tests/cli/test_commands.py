@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from tests.cli.conftest import Runner, contents
@@ -300,6 +301,17 @@ def test_sarif(run: Runner, sample: Path) -> None:
     lines = (sample / GLUON).read_text().splitlines()
     assert "buffer_store" in lines[location["region"]["startLine"] - 1]
     assert run("check", "--path", sample, "--sarif", "--json").status == 2
+
+
+@pytest.mark.skipif(
+    "AITERFIX_SARIF_SCHEMA" not in os.environ,
+    reason="AITERFIX_SARIF_SCHEMA is unset: it names sarif-schema-2.1.0.json of oasis-tcs/sarif-spec",
+)
+def test_sarif_keeps_to_the_published_schema(run: Runner, sample: Path) -> None:
+    schema = json.loads(Path(os.environ["AITERFIX_SARIF_SCHEMA"]).read_bytes())
+    validator = jsonschema.validators.validator_for(schema)(schema)
+    assert list(validator.iter_errors(json.loads(run("check", "--path", sample, "--sarif").out))) == []
+    assert list(validator.iter_errors({"version": "2.1.0"})), "the schema refuses what is none"
 
 
 def test_demo(run: Runner, tmp_path: Path) -> None:

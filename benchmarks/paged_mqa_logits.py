@@ -28,6 +28,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
@@ -294,8 +295,10 @@ def capture(problem: Problem, launch: Launch, launches: int) -> Any:
     return graph
 
 
-def measure(problem: Problem, candidates: dict[str, Launch], rounds: int = 15) -> dict[str, list[float]]:
-    """Seconds a launch, one figure a round, of every candidate; replayed in turn."""
+def measure(
+    problem: Problem, candidates: dict[str, Launch], rounds: int = 15, pause: float = 0.0
+) -> dict[str, list[float]]:
+    """Seconds a launch, one figure a round, of every candidate; replayed in turn, ``pause`` seconds apart."""
     floor = problem.shape.least_bytes() / 4e12
     launches = max(len(problem.sets), min(400, int(1.5e-3 / (floor + 5e-6))))
     launches = -(-launches // len(problem.sets)) * len(problem.sets)
@@ -307,6 +310,7 @@ def measure(problem: Problem, candidates: dict[str, Launch], rounds: int = 15) -
         random.shuffle(order)
         for name, graph in order:
             start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+            time.sleep(pause)
             start.record()
             graph.replay()
             end.record()

@@ -72,20 +72,24 @@ _UNMEASURED = (
 )
 
 _MEASURED = (
-    "NVIDIA H200, torch 2.11, Triton 3.6.0: best of a sweep over tiles of 64 and 128, 64 to 256 columns, 4 and 8 "
-    "warps, depth 1 to 4 and 1 to 8 programs, at the shapes of benchmarks/paged_mqa_logits.py (docs/kernel.md)"
+    "NVIDIA H200, torch 2.11, Triton 3.6.0: from a sweep of 532 over tiles of 64 and 128, 64 to 256 columns, 4 and 8 "
+    "warps, depth 1 to 4, block ids early or not and 1 to 8 programs, at the six shapes of "
+    "benchmarks/paged_mqa_logits.py; among the first by less than the spread, the one that also held at the power limit"
 )
 
 # First match wins: ordered by score_columns within an architecture.
 TUNINGS = (
     Tuning("cuda", 64, 64, 64, 4, 2, True, 6, _MEASURED),
-    Tuning("cuda", 128, 64, 128, 4, 2, False, 4, _MEASURED),
-    Tuning("cuda", 1 << 30, 64, 256, 4, 2, False, 2, _MEASURED),
+    Tuning("cuda", 128, 64, 128, 4, 3, False, 4, _MEASURED),
+    Tuning("cuda", 1 << 30, 64, 256, 4, 3, False, 2, _MEASURED),
     Tuning("hip", 1 << 30, 64, 64, 4, 1, True, 4, _UNMEASURED),
 )
 
 # Queries that a program holds on chip, bytes. More rows than fit become programs of their own.
 _QUERY_BYTES = 64 * 1024
+
+# Columns are 32-bit numbers, and a tile past the last must be one too.
+_MOST_TOKENS = 2**31 - 1024
 
 
 def tuning_for(architecture: str, next_n: int, heads: int) -> Tuning:
@@ -288,88 +292,147 @@ def deepgemm_fp8_paged_mqa_logits(
     TotalCuCount: int | None = None,
     WavePerEU: int = 2,
     VarCtxSchedule: torch.Tensor | None = None,
-) -> None:
+) -> str:
     """Score the cached tokens of every sequence into ``out_logits``; see the module's text for what is written.
 
     Args:
         q_fp8: ``(batch, next_n, heads, head size)``, fp8 e4m3 (``fn``, or ``fnuz`` on gfx942); features contiguous.
             Heads up to 128, head size a power of two from 32 (64 and 128 are tested).
         kv_cache: ``(blocks, KVBlockSize, 1, head size + 4 or more)``, one byte an element. A block holds its
-            keys, then one float32 scale a token, then padding, if any.
-        weights: ``(batch * next_n, heads)``, float32.
-        out_logits: ``(batch * next_n, max_model_len)`` or wider, float32; any row stride.
+            keys, then one float32 scale a token, then padding, if any. Scales are positive.
+        weights: ``(batch * next_n, heads)`` or more rows, floating point.
+        out_logits: ``(batch * next_n, max_model_len)`` or larger, float32; any row stride.
         context_lens: integers, one a sequence (the last row's), or one a row: ``batch`` or ``batch * next_n`` of them.
-        kv_indices: ``(batch, blocks of a sequence)``, int32 or int64, block ids. Those of the context must be valid;
-            the others are not used.
+        kv_indices: ``(batch, blocks of a sequence)`` or more rows, int32 or int64, block ids. Those of the context
+            must be valid; the others are not used.
         max_model_len: columns of a row, in tokens. No column at or past it is written.
         Preshuffle: keys of a block are in groups of 16 tokens by 16 features; ``KVBlockSize`` a multiple of 16.
         KVBlockSize: tokens in a block.
         ChunkK, WavePerEU, VarCtxSchedule: accepted for ``aiter``'s sake; they tune a kernel that is not this one.
         TotalCuCount: multiprocessors to split the work over; the device's own number if not given.
 
+    Returns:
+        The key of the compiled kernel in Triton's cache, as ``aiter``'s function does; empty where none was launched.
+
     Raises:
         ValueError: an argument does not fit the others. Nothing has been launched.
     """
     del ChunkK, WavePerEU, VarCtxSchedule
-    batch, next_n, heads, head_size = q_fp8.shape
     _check(q_fp8, kv_cache, weights, out_logits, context_lens, kv_indices, max_model_len, Preshuffle, KVBlockSize)
-    if batch == 0 or next_n == 0 or max_model_len == 0:
-        return
+    if q_fp8.numel() == 0 or max_model_len == 0:
+        return ""
+    launch = plan(
+        q_fp8,
+        kv_cache,
+        weights,
+        out_logits,
+        context_lens,
+        kv_indices,
+        max_model_len,
+        Preshuffle,
+        KVBlockSize,
+        _architecture(q_fp8.device),
+        TotalCuCount or _multiprocessors(q_fp8.device),
+    )
+    with torch.cuda.device(q_fp8.device) if q_fp8.is_cuda else contextlib.nullcontext():
+        compiled = _paged_mqa_logits[(launch.programs,)](
+            *launch.arguments.values(), **launch.constants, num_warps=launch.warps, num_stages=launch.stages
+        )
+    return "" if compiled is None else _cache_key(compiled.hash)
 
-    blocks = kv_cache.view(kv_cache.shape[0], KVBlockSize * kv_cache.shape[3])
-    scales = blocks.view(torch.float32)
-    lengths = context_lens.reshape(-1)
-    tuning = tuning_for(_architecture(q_fp8.device), next_n, heads)
-    multiprocessors = TotalCuCount or _multiprocessors(q_fp8.device)
+
+@dataclass(frozen=True)
+class Launch:
+    """What the kernel is launched with.
+
+    Attributes:
+        programs: the grid, in one dimension.
+        arguments: tensors and integers by parameter, in the kernel's order.
+        constants: the kernel's compile-time values.
+        warps: warps of a program.
+        stages: depth that Triton's pipeline is told.
+    """
+
+    programs: int
+    arguments: dict[str, torch.Tensor | int]
+    constants: dict[str, int | bool]
+    warps: int
+    stages: int
+
+
+def plan(
+    q: torch.Tensor,
+    cache: torch.Tensor,
+    weights: torch.Tensor,
+    logits: torch.Tensor,
+    lengths: torch.Tensor,
+    table: torch.Tensor,
+    max_model_len: int,
+    preshuffle: bool,
+    block_size: int,
+    architecture: str,
+    multiprocessors: int,
+) -> Launch:
+    """How to run checked arguments: tuning, split of the work, and the kernel's arguments. Looks at no value."""
+    batch, next_n, heads, head_size = q.shape
+    blocks = cache.view(cache.shape[0], block_size * cache.shape[3])
+    lengths = lengths.reshape(-1)
+    tuning = tuning_for(architecture, next_n, heads)
 
     padded_heads = _padded_heads(heads)
     padded_next_n = triton.next_power_of_2(next_n)
     rows = max(1, min(padded_next_n, tuning.dot_columns // padded_heads))
     dots = min(triton.cdiv(next_n, rows), max(1, _QUERY_BYTES // (rows * padded_heads * head_size)))
     row_groups = triton.cdiv(next_n, rows * dots)
-    wanted = multiprocessors * tuning.programs // (batch * row_groups)
-    splits = max(1, min(wanted, triton.cdiv(max_model_len, tuning.tile)))
+    tiles = triton.cdiv(max_model_len, tuning.tile)
+    splits = max(1, min(multiprocessors * tuning.programs // (batch * row_groups), tiles))
 
-    # Where the id of a block has to be loaded before its keys can be, the pipeline needs twice the stages.
-    early = tuning.early and KVBlockSize % tuning.tile == 0
-    stages = 1 + (1 if early else 2) * tuning.depth
-
-    with torch.cuda.device(q_fp8.device) if q_fp8.is_cuda else contextlib.nullcontext():
-        _paged_mqa_logits[(batch * row_groups * splits,)](
-            q_fp8,
-            q_fp8.stride(0),
-            q_fp8.stride(1),
-            q_fp8.stride(2),
-            blocks.view(q_fp8.dtype),
-            scales,
-            weights,
-            weights.stride(0),
-            lengths,
-            kv_indices,
-            kv_indices.stride(0),
-            kv_indices.shape[1],
-            out_logits,
-            out_logits.stride(0),
-            max_model_len,
-            splits,
-            next_n,
-            heads,
-            LENGTH_PER_ROW=lengths.numel() != batch,
-            NEXT_N=padded_next_n,
-            ROW_GROUPS=row_groups,
-            DOTS=dots,
-            ROWS=rows,
-            HEADS=padded_heads,
-            HEAD_SIZE=head_size,
-            BLOCK_SIZE=KVBlockSize,
-            BLOCK_BYTES=kv_cache.stride(0),
-            PRESHUFFLE=Preshuffle,
-            EARLY=early,
-            TILE=tuning.tile,
-            STAGES=stages,
-            num_warps=tuning.warps,
-            num_stages=stages,
-        )
+    early = tuning.early and block_size % tuning.tile == 0
+    # A program that never has a second tile needs no pipeline. Where the id of a block has to be loaded before its
+    # keys can be, the pipeline needs twice the stages.
+    depth = 1 if splits == tiles else tuning.depth
+    stages = 1 + (1 if early else 2) * depth
+    return Launch(
+        programs=batch * row_groups * splits,
+        arguments={
+            "q_ptr": q,
+            "stride_q_sequence": q.stride(0),
+            "stride_q_row": q.stride(1),
+            "stride_q_head": q.stride(2),
+            "keys_ptr": blocks.view(q.dtype),
+            "scales_ptr": blocks.view(torch.float32),
+            "weights_ptr": weights,
+            "stride_weights_row": weights.stride(0),
+            "lengths_ptr": lengths,
+            "table_ptr": table,
+            "stride_table_row": table.stride(0),
+            # Tokens are counted in 32 bits.
+            "table_width": min(table.shape[1], _MOST_TOKENS // block_size),
+            "logits_ptr": logits,
+            "stride_logits_row": logits.stride(0),
+            "max_model_len": max_model_len,
+            "splits": splits,
+            "next_n": next_n,
+            "heads": heads,
+        },
+        constants={
+            "LENGTH_PER_ROW": lengths.numel() != batch,
+            "NEXT_N": padded_next_n,
+            "ROW_GROUPS": row_groups,
+            "DOTS": dots,
+            "ROWS": rows,
+            "HEADS": padded_heads,
+            "HEAD_SIZE": head_size,
+            "BLOCK_SIZE": block_size,
+            "BLOCK_BYTES": cache.stride(0),
+            "PRESHUFFLE": preshuffle,
+            "EARLY": early,
+            "TILE": tuning.tile,
+            "STAGES": stages,
+        },
+        warps=tuning.warps,
+        stages=stages,
+    )
 
 
 def _check(
@@ -384,50 +447,92 @@ def _check(
     block_size: int,
 ) -> None:
     """Refuse what the kernel would read or write wrongly. Looks at shapes and strides only: no synchronisation."""
+    if q.dim() != 4:
+        raise _refusal(f"q_fp8 must be (batch, next_n, heads, head size), is {tuple(q.shape)}")
     batch, next_n, heads, head_size = q.shape
     rows = batch * next_n
-    fp8 = (torch.float8_e4m3fn, torch.float8_e4m3fnuz)
-    demands = (
-        (q.dtype in fp8 and q.stride(3) == 1, f"q_fp8 must be fp8 e4m3 with contiguous features, is {q.dtype}"),
-        (1 <= heads <= 128, f"1 to 128 heads, not {heads}"),
-        (head_size >= 32 and head_size & (head_size - 1) == 0, f"head size {head_size}: not a power of two from 32"),
-        (
-            cache.dim() == 4
-            and cache.element_size() == 1
-            and cache.shape[0] > 0
-            and cache.shape[1:3] == (block_size, 1)
-            and cache.shape[3] >= head_size + 4
-            and cache.stride()[1:] == (cache.shape[3], cache.shape[3], 1)
-            and cache.stride(0) % 4 == 0
-            and block_size * cache.shape[3] % 4 == 0
-            and cache.storage_offset() % 4 == 0,
+    integers = (torch.int32, torch.int64)
+    others = (cache, weights, logits, lengths, table)
+    if any(other.device != q.device for other in others):
+        found = ", ".join(str(tensor.device) for tensor in (q, *others))
+        raise _refusal(f"all tensors must be on one device, are on {found}")
+    if q.dtype not in (torch.float8_e4m3fn, torch.float8_e4m3fnuz):
+        raise _refusal(f"q_fp8 must be fp8 e4m3 (fn or fnuz), is {q.dtype}")
+    if q.stride(3) != 1:
+        raise _refusal(f"q_fp8 must have contiguous features, has strides {q.stride()}")
+    if not 1 <= heads <= 128:
+        raise _refusal(f"q_fp8 must have 1 to 128 heads, has {heads}")
+    if head_size < 32 or head_size & (head_size - 1):
+        raise _refusal(f"the head size must be a power of two from 32, is {head_size}")
+    if block_size < 1:
+        raise _refusal(f"KVBlockSize must be 1 or more, is {block_size}")
+    if preshuffle and block_size % 16:
+        raise _refusal(f"KVBlockSize must be a multiple of 16 if Preshuffle is set, is {block_size}")
+    if not 0 <= max_model_len <= _MOST_TOKENS:
+        raise _refusal(f"max_model_len must be from 0 to {_MOST_TOKENS}, is {max_model_len}")
+    if not (
+        cache.dim() == 4
+        and cache.element_size() == 1
+        and cache.shape[0] > 0
+        and cache.shape[1:3] == (block_size, 1)
+        and cache.shape[3] >= head_size + 4
+        and cache.stride()[1:] == (cache.shape[3], cache.shape[3], 1)
+        and cache.stride(0) % 4 == 0
+        and block_size * cache.shape[3] % 4 == 0
+        and cache.storage_offset() % 4 == 0
+    ):
+        raise _refusal(
             f"kv_cache must be (blocks, {block_size}, 1, {head_size} + 4 or more) bytes with contiguous blocks at "
-            f"multiples of 4 bytes, is {tuple(cache.shape)} of {cache.dtype} with strides {cache.stride()}",
-        ),
-        (not preshuffle or block_size % 16 == 0, f"a preshuffled block is a multiple of 16 tokens, not {block_size}"),
-        (
-            weights.shape == (rows, heads) and weights.stride(1) == 1,
-            f"weights must be ({rows}, {heads}) with contiguous heads, is {tuple(weights.shape)}",
-        ),
-        (
-            logits.dtype == torch.float32
-            and logits.dim() == 2
-            and logits.shape[0] >= rows
-            and logits.shape[1] >= max_model_len
-            and logits.stride(1) == 1
-            and (rows <= 1 or logits.stride(0) >= max_model_len),
-            f"out_logits must hold {rows} rows of {max_model_len} float32, is {tuple(logits.shape)} of {logits.dtype} "
-            f"with strides {logits.stride()}",
-        ),
-        (lengths.numel() in (batch, rows), f"context_lens must have {batch} or {rows} values, has {lengths.numel()}"),
-        (
-            table.dim() == 2 and table.shape[0] >= batch and (table.shape[1] <= 1 or table.stride(1) == 1),
-            f"kv_indices must be ({batch}, blocks) with contiguous ids, is {tuple(table.shape)}",
-        ),
-    )
-    for holds, demand in demands:
-        if not holds:
-            raise ValueError(f"paged_mqa_logits: {demand}")
+            f"multiples of 4 bytes, is {tuple(cache.shape)} of {cache.dtype} with strides {cache.stride()}"
+        )
+    if not (
+        weights.dim() == 2
+        and weights.is_floating_point()
+        and weights.shape[0] >= rows
+        and weights.shape[1] == heads
+        and (heads == 1 or weights.stride(1) == 1)
+    ):
+        raise _refusal(
+            f"weights must hold {rows} rows of {heads} contiguous numbers, is {tuple(weights.shape)} of "
+            f"{weights.dtype} with strides {weights.stride()}"
+        )
+    if not (
+        logits.dtype == torch.float32
+        and logits.dim() == 2
+        and logits.shape[0] >= rows
+        and logits.shape[1] >= max_model_len
+        and (max_model_len <= 1 or logits.stride(1) == 1)
+        and (rows <= 1 or logits.stride(0) >= max_model_len)
+    ):
+        raise _refusal(
+            f"out_logits must hold {rows} rows of {max_model_len} contiguous float32 that do not overlap, is "
+            f"{tuple(logits.shape)} of {logits.dtype} with strides {logits.stride()}"
+        )
+    if lengths.dtype not in integers or lengths.numel() not in (batch, rows):
+        raise _refusal(
+            f"context_lens must be {batch} integers, or {rows}, is {tuple(lengths.shape)} of {lengths.dtype}"
+        )
+    if not (
+        table.dtype in integers
+        and table.dim() == 2
+        and table.shape[0] >= batch
+        and (table.shape[1] <= 1 or table.stride(1) == 1)
+    ):
+        raise _refusal(
+            f"kv_indices must hold {batch} rows of contiguous int32 or int64, is {tuple(table.shape)} of "
+            f"{table.dtype} with strides {table.stride()}"
+        )
+
+
+def _refusal(demand: str) -> ValueError:
+    return ValueError(f"deepgemm_fp8_paged_mqa_logits: {demand}")
+
+
+@functools.cache
+def _cache_key(compiled_hash: str) -> str:
+    """The name of a compiled kernel's folder in Triton's cache."""
+    key: str = triton.runtime.cache.get_cache_manager(compiled_hash).key
+    return key
 
 
 def _architecture(device: torch.device) -> str:

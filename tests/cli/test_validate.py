@@ -274,17 +274,43 @@ def test_a_kernel_file_goes_to_the_emulator_and_a_plain_one_to_a_gpu(
     assert kernels == ("own", "own_preshuffle") and subject.path.is_file()
 
 
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed")
+@needs_triton
+def test_our_own_kernel_on_the_emulator(capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        validate(
+            "--device",
+            "emulator",
+            "--kernel",
+            "own",
+            "--kv-block-size",
+            "64",
+            "--scenario",
+            "own*/full/n2-len1000*",
+            "--json",
+        )
+        == 0
+    )
+    said = as_json(capsys)
+    assert said["executed_by"]["device"] == "emulator" and said["executed_by"]["subject"] == "this project's kernel"
+    assert {s["kernel"] for s in said["scenarios"]} == {"own", "own_preshuffle"}
+    assert all(s["passed"] and not s["violations"] for s in said["scenarios"])
+
+
 @pytest.mark.parametrize(
     ("hardware", "arguments", "status", "message"),
     [
         (None, ("--device", "gpu"), 4, "sees no GPU"),
-        (None, ("--kernel", "own"), 2, "not run on the emulator"),
-        (ROCM, ("--device", "emulator", "--kernel", "own"), 2, "not run on the emulator"),
+        (None, ("--kernel", "stage1"), 2, "not run on the emulator"),
+        (ROCM, ("--device", "emulator", "--kernel", "stage1"), 2, "not run on the emulator"),
+        (None, ("--kernel", "own", "--patched"), 2, "goes with none of"),
+        (None, ("--kernel", "own", "--kernel", "base"), 2, "one after another"),
+        (None, ("--kernel", "own", "--python", "python3"), 2, "--python does not go"),
         (CUDA, ("--device", "gpu", "--source", str(SAMPLE)), 2, "not on NVIDIA H200 (sm_90)"),
         (ROCM, ("--device", "gpu", "--source", str(SAMPLE)), 2, "not from --source"),
         (ROCM, ("--device", "gpu", "--hsaco", "k.hsaco"), 2, "judged by the emulator"),
         (CUDA, ("--device", "gpu", "--source", str(SAMPLE), "--kernel", "stage1"), 3, "no plain-Triton kernel"),
-        (CUDA, ("--device", "gpu", "--kernel", "own", "--source", str(SAMPLE)), 2, "neither --source"),
+        (CUDA, ("--device", "gpu", "--kernel", "own", "--source", str(SAMPLE)), 2, "goes with none of"),
         (CUDA, ("--device", "gpu", "--kernel", "own", "--kernel", "base"), 2, "one after another"),
     ],
 )

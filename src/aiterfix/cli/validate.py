@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=(*_ALL_GLUON, *_ON_A_GPU, *KERNELS),
         metavar="|".join(("gluon", *KERNELS, *_ON_A_GPU)),
         help="which kernels; may be repeated (default: gluon, all that the file defines; stage1: aiter's plain-Triton "
-        "kernels, own: this project's, both on a GPU only)",
+        "kernels, on a GPU only; own: this project's)",
     )
     parser.add_argument(
         "--device",
@@ -87,6 +87,8 @@ def execute(options: argparse.Namespace) -> int:
     _require_extra()
     if options.hsaco is not None:
         return _finish(_prebuilt(options), options)
+    if "own" in (options.kernel or ()):
+        return _finish(_own(options), options)
     subject = _from_file(options) if options.source is not None else _from_installation(options)
     status = _finish(_validate(subject, options), options)
     if subject.prebuilt:
@@ -115,9 +117,9 @@ def _hardware(options: argparse.Namespace) -> Hardware | None:
         return ask_hardware(python).hardware
     plain = set(options.kernel or ()) & set(_ON_A_GPU)
     if options.device == "emulator" or options.hsaco is not None or not may_have_rocm_gpu():
-        if plain:
+        if "stage1" in plain:
             raise UsageError(
-                f"{', '.join(sorted(plain))} kernels are not run on the emulator",
+                "stage1 kernels are not run on the emulator",
                 remedy="validate the Gluon kernels, which gfx950 uses, or these with --device gpu where there is one",
             )
         return None
@@ -168,8 +170,7 @@ def _gpu_subject(options: argparse.Namespace, hardware: Hardware) -> tuple[GpuSu
         require_found(discovery, assessments)
         site = assessments[0].installation.root
     if asked == {"own"}:
-        if options.source is not None or options.patched:
-            raise UsageError("--kernel own is this project's kernel: it goes with neither --source nor --patched")
+        _require_own_alone(options)
         return OwnKernel(own_kernel_file()), (Portable.OWN, Portable.OWN_PRESHUFFLE)
     if asked & set(_ON_A_GPU) and len(asked) > 1:
         raise UsageError("on a GPU, validate stage1, own and Gluon kernels one after another, not together")
@@ -236,6 +237,34 @@ def _validate(subject: _Subject, options: argparse.Namespace) -> Report:
         wrapper=wrapper,
         python=str(options.python) if options.python is not None else None,
     )
+
+
+def _own(options: argparse.Namespace) -> Report:
+    """This project's kernel, on the emulator."""
+    from aiterfix.own_kernel import own_kernel_file
+    from aiterfix.validation.own import KERNELS as OWN
+    from aiterfix.validation.own import validate_own
+
+    _require_own_alone(options)
+    if options.python is not None:
+        raise UsageError("--kernel own is planned by this interpreter's torch and Triton: --python does not go with it")
+    return validate_own(
+        own_kernel_file(),
+        configs=_configs(options, OWN),
+        suite=options.suite,
+        scenario=options.scenario,
+        strict=options.strict,
+        progress=_progress(),
+    )
+
+
+def _require_own_alone(options: argparse.Namespace) -> None:
+    if set(options.kernel) != {"own"}:
+        raise UsageError("validate this project's kernel and aiter's one after another, not together")
+    if options.source is not None or options.hsaco is not None or options.path is not None or options.patched:
+        raise UsageError(
+            "--kernel own is this project's kernel: it goes with none of --source, --hsaco, --path and --patched"
+        )
 
 
 def _prebuilt(options: argparse.Namespace) -> Report:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from aiterfix.errors import NotUnderstoodError
 from aiterfix.gfx950 import CodeObject, DeviceMemory, Launch, RunResult, run
@@ -67,19 +68,24 @@ class EmulatorExecutor:
             # Rows without a gap are overwritten by their neighbours: which store comes last must not depend on timing.
             threads=1 if scenario.gap == 0 else None,
         )
-        return Execution(
-            output=output.array(np.uint32, (problem.rows, problem.row_stride)),
-            outside=tuple(_outside(result)),
-            findings=tuple(_findings(result)),
-            seconds=result.seconds,
-            wave_instructions=result.wave_instructions,
-            by_group={group: count for group, (count, _) in result.by_group.items()},
-        )
+        return execution_of(result, output.array(np.uint32, (problem.rows, problem.row_stride)))
 
     def _parse(self, kernel: CompiledKernel) -> CodeObject:
         if kernel.sha256 not in self._parsed:
             self._parsed[kernel.sha256] = CodeObject.from_bytes(kernel.code, kernel=kernel.function)
         return self._parsed[kernel.sha256]
+
+
+def execution_of(result: RunResult, output: npt.NDArray[np.uint32]) -> Execution:
+    """What the emulator noted of a run, in the terms of a validation."""
+    return Execution(
+        output=output,
+        outside=tuple(_outside(result)),
+        findings=tuple(_findings(result)),
+        seconds=result.seconds,
+        wave_instructions=result.wave_instructions,
+        by_group={group: count for group, (count, _) in result.by_group.items()},
+    )
 
 
 def arguments_in_order(kernel: CompiledKernel, code: CodeObject, values: dict[str, int]) -> tuple[int, ...]:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from aiterfix.validation.portable import Portable
+
 
 @dataclass(frozen=True)
 class AccessOutside:
@@ -157,7 +159,7 @@ class Report:
         seconds: wall time, compilation included.
         notes: what went wrong beside the judgement, such as a certificate that could not be kept.
         hardware: the GPU that it ran on; None for the emulator.
-        subject: what was run, in words; empty for a compiled code object.
+        subject: what was run, in words; empty for Gluon kernels and prebuilt code objects on the emulator.
     """
 
     path: str
@@ -284,13 +286,22 @@ def table(report: Report) -> Iterator[str]:
     yield f"{word}: {len(report.scenarios)} scenarios, {len(failed)} failed, {report.seconds:.1f} s"
     for s in report.failures[:3]:
         where = "--device gpu " if report.hardware is not None else ""
-        yield f"  replay: aiterfix validate {where}--scenario '{s.name}'"
+        yield f"  replay: aiterfix validate {where}{_option(s.kernel)}--scenario '{s.name}'"
+
+
+def _option(kernel: str) -> str:
+    """The option without which a kernel is not run."""
+    if kernel not in {portable.value for portable in Portable}:
+        return ""
+    return f"--kernel {'own' if Portable(kernel).own else 'stage1'} "
 
 
 def _executed_by(report: Report) -> Iterator[str]:
     ran = report.hardware
     if ran is None:
-        yield f"executed by {report.device}, compiled by Triton {report.triton or '(unknown)'}, {report.suite} set"
+        what = f"{report.subject}, " if report.subject else ""
+        triton = report.triton or "(unknown)"
+        yield f"{what}executed by {report.device}, compiled by Triton {triton}, {report.suite} set"
         return
     yield f"{report.subject}, {report.suite} set"
     parts = (ran.arch, ran.runtime, f"driver {ran.driver}" if ran.driver else "", f"torch {ran.torch}")

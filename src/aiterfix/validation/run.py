@@ -168,8 +168,7 @@ def run_scenario(
     problem = problem_of(scenario)
     execution = executor.execute(kernel, scenario, problem)
     if lines is not None:
-        located = tuple(replace(access, source=lines.locate(access.source)) for access in execution.outside)
-        execution = replace(execution, outside=located)
+        execution = lines.located(execution)
     return judge(scenario, reference(problem), execution)
 
 
@@ -232,7 +231,7 @@ def _kernel(name: Kernel | str) -> Kernel:
 
 
 def choose_scenarios(
-    kernels: tuple[Kernel, ...], configs: Sequence[KernelConfig] | None, suite: Suite, pattern: str | None
+    kernels: tuple[AnyKernel, ...], configs: Sequence[KernelConfig] | None, suite: Suite, pattern: str | None
 ) -> tuple[Scenario, ...]:
     """The scenarios of a suite for these kernels, or those of any suite that a name or pattern picks."""
     if configs is not None:

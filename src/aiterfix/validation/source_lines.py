@@ -7,10 +7,11 @@ line, which is the one that reading the source finds too.
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 
 from aiterfix.gfx950.signature import parse
+from aiterfix.validation.execute import Execution
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,11 @@ class SourceLines:
             if isinstance(node, ast.stmt) and not hasattr(node, "body"):
                 first.update(dict.fromkeys(range(node.lineno, (node.end_lineno or node.lineno) + 1), node.lineno))
         return cls(PurePath(filename).name, first)
+
+    def located(self, execution: Execution) -> Execution:
+        """The same execution, with the places of accesses outside allocations as :meth:`locate` gives them."""
+        outside = tuple(replace(access, source=self.locate(access.source)) for access in execution.outside)
+        return replace(execution, outside=outside)
 
     def locate(self, place: str) -> str:
         """``file:line`` with the statement's first line; anything else as it is."""

@@ -1,0 +1,56 @@
+"""This project's kernel on the emulator: right as it is, and found out where a bound is taken from it."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aiterfix.gfx950.cache import CodeObjectCache
+from aiterfix.gfx950.compile import Compiler
+from aiterfix.own_kernel import own_kernel_file
+from aiterfix.validation.own import validate_own
+from aiterfix.validation.portable import Portable
+from aiterfix.validation.run import Progress
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("torch") is None or importlib.util.find_spec("triton") is None,
+    reason="torch or Triton is not installed",
+)
+WIDTH = "*/full/n2-len1000-gap0-*"
+
+
+@pytest.fixture
+def compiler(tmp_path: Path) -> Iterator[Compiler]:
+    with Compiler(cache=CodeObjectCache(tmp_path / "cache")) as made:
+        yield made
+
+
+def test_it_is_right(compiler: Compiler) -> None:
+    done: list[Progress] = []
+    report = validate_own(own_kernel_file(), scenario=WIDTH, progress=done.append, compiler=compiler)
+    assert report.passed and report.device == "emulator" and report.hardware is None
+    assert {r.config for r in report.scenarios} >= {"h64-b64", "h64-b1-unaligned", "h64-b256"}
+    assert len({c.sha256 for c in report.code_objects}) >= 4
+    assert done[-1].last == report.scenarios[-1] and not any(r.outside for r in report.scenarios)
+
+
+def test_a_missing_bound_is_found_out(tmp_path: Path, compiler: Compiler) -> None:
+    """The last tile of 64 of a row of 1000 reaches column 1024."""
+    bound = "(column < max_model_len)"
+    text = own_kernel_file().read_text()
+    assert bound in text
+    file = tmp_path / "paged_mqa_logits.py"
+    file.write_text(text.replace(bound, "(column >= 0)").replace("& (column[:, None] < seen[dot][None, :])", ""))
+    report = validate_own(
+        file, kernels=[Portable.OWN], scenario="own/h64-b64/full/n2-len1000-gap0-*", compiler=compiler
+    )
+    assert not report.passed and report.overshoot_columns == 24
+    (result,) = report.scenarios
+    assert result.wrong_logits and any(access.kind == "store" for access in result.outside)
+    assert (
+        result.outside[0].source.startswith("paged_mqa_logits.py:")
+        or "/paged_mqa_logits.py:" in result.outside[0].source
+    )

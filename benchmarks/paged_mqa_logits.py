@@ -173,7 +173,7 @@ def import_file(path: Path, name: str) -> ModuleType:
     return module
 
 
-def our_launch(kernel: ModuleType, tuning: Any = None) -> Launch:
+def our_launch(kernel: Any, tuning: Any = None) -> Launch:
     """Our kernel, with its own tunings or with the one given."""
 
     def launch(problem: Problem, s: InputSet) -> None:
@@ -332,7 +332,7 @@ def copy_rate() -> float:
         end.record()
         end.synchronize()
         times.append(start.elapsed_time(end) / 1e3)
-    return 2 * source.numel() / statistics.median(times[2:])
+    return float(2 * source.numel() / statistics.median(times[2:]))
 
 
 def agree(problem: Problem, ours: Launch, theirs: Launch) -> float:

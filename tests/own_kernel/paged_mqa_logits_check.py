@@ -1,9 +1,9 @@
 """Run the kernel over scenarios and compare with a reference: on a GPU, or on a CPU through Triton's interpreter.
 
-    TRITON_INTERPRET=1 python tests/kernels/check_paged_mqa_logits.py --device cpu
-    python tests/kernels/check_paged_mqa_logits.py --device cuda --large
+    TRITON_INTERPRET=1 python tests/own_kernel/paged_mqa_logits_check.py --device cpu
+    python tests/own_kernel/paged_mqa_logits_check.py --device cuda --large
 
-Prints one JSON object; exits 1 if a scenario failed. The tests run it in a child process, because the
+Prints one JSON object a kernel; exits 1 if a scenario failed. The tests run it in a child process, because the
 interpreter is switched on before triton is imported.
 
 Every scenario proves three things: what a row may see is right; every other column below the context is
@@ -15,13 +15,17 @@ NaN, and the block table names blocks far outside the cache where it should not 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import json
+import mmap
+import resource
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import torch
 
@@ -53,7 +57,11 @@ class Scenario:
     """Bytes a token more than head size + 4."""
     table_dtype: torch.dtype = torch.int32
     far_blocks: bool = False
-    """Use the last blocks of a cache larger than 2 GiB."""
+    """Use the last blocks of a cache larger than 2^32 bytes."""
+    table_width: int = 0
+    """Blocks that the table has room for, if fewer than the context needs: what it does not name is seen by nobody."""
+    strided: bool = False
+    """Queries, weights, block table and cache blocks with room between their rows."""
     tuning: tuple[tuple[str, int], ...] = ()
     """Fields of the tuning to replace."""
     slack_blocks: int = 3
@@ -64,9 +72,9 @@ class Scenario:
         return len(self.contexts) // (self.next_n if self.per_row else 1)
 
 
-def load_kernel() -> ModuleType:
+def load_kernel(path: Path = KERNEL) -> ModuleType:
     """The kernel's module, from its file."""
-    spec = importlib.util.spec_from_file_location("paged_mqa_logits", KERNEL)
+    spec = importlib.util.spec_from_file_location("paged_mqa_logits", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules["paged_mqa_logits"] = module
@@ -85,6 +93,20 @@ def let_interpreter_read_scalars() -> None:
         scope.set_attr(tensor, "__index__", lambda self: int(self.handle.data.item()))  # type: ignore[attr-defined]
 
     interpreter._patch_lang_tensor = patch
+
+
+def sparse(count: int, dtype: torch.dtype, device: str) -> torch.Tensor:
+    """Zeros in one dimension; on the CPU, memory that exists only where it is written."""
+    if device != "cpu":
+        return torch.zeros(count, dtype=dtype, device=device)
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0x4000)
+    return torch.frombuffer(mmap.mmap(-1, count * dtype.itemsize, flags=flags), dtype=dtype)
+
+
+def spaced(shape: tuple[int, int], room: int, dtype: torch.dtype, device: str) -> torch.Tensor:
+    """A matrix with ``room`` elements between its rows."""
+    rows, columns = shape
+    return sparse(rows * (columns + room), dtype, device).view(rows, columns + room)[:, :columns]
 
 
 def shuffled(keys: torch.Tensor) -> torch.Tensor:
@@ -121,24 +143,27 @@ def make_inputs(scenario: Scenario, device: str, seed: int) -> Inputs:
     rows = s.next_n if s.per_row else 1
     longest = [max(s.contexts[i * rows : (i + 1) * rows]) for i in range(s.batch)]
     # A context past the row's end may be given; only what fits is asked for.
-    needed = [-(-min(c, s.max_model_len) // s.block_size) for c in longest]
-    width = max(1, -(-max([s.max_model_len, *longest]) // s.block_size))
+    width = s.table_width or max(1, -(-max([s.max_model_len, *longest]) // s.block_size))
+    needed = [min(width, -(-min(c, s.max_model_len) // s.block_size)) for c in longest]
     item = s.head_size + 4 + s.cache_padding
     first = 1
+    block_bytes = s.block_size * item
     if s.far_blocks:
-        first = -(-(2**31) // (s.block_size * item)) + 1
+        first = -(-(2**32) // block_bytes) + 1
     total = first + sum(needed) + s.slack_blocks
-    cache = torch.full((total, s.block_size * item), nan_byte, dtype=torch.uint8, device=device)
-    cache[:, s.block_size * s.head_size :].view(torch.float32).fill_(float("nan"))
+    cache = spaced((total, block_bytes), 16 if s.strided else 0, torch.uint8, device)
+    poisoned = cache[first - 1 :] if s.far_blocks else cache
+    poisoned.fill_(nan_byte)
+    poisoned[:, s.block_size * s.head_size :].view(torch.float32).fill_(float("nan"))
     order = first + torch.randperm(total - first, generator=generator, device=device)
 
-    table = torch.full((s.batch, width), NO_BLOCK, dtype=s.table_dtype, device=device)
+    table = spaced((s.batch, width), 3 if s.strided else 0, s.table_dtype, device).fill_(NO_BLOCK)
     keys, scales, used = [], [], 0
     for i, count in enumerate(needed):
         ids = order[used : used + count]
         used += count
         table[i, :count] = ids.to(s.table_dtype)
-        length = min(longest[i], s.max_model_len)
+        length = min(longest[i], s.max_model_len, count * s.block_size)
         key = normal(length, s.head_size).to(fp8)
         scale = torch.rand(length, generator=generator, device=device) * 2 + 0.25
         keys.append(key)
@@ -155,10 +180,17 @@ def make_inputs(scenario: Scenario, device: str, seed: int) -> Inputs:
         cache[ids, : s.block_size * s.head_size] = block_keys.reshape(count, -1)
         start = s.block_size * s.head_size
         cache[ids, start : start + 4 * s.block_size] = block_scales.view(count, -1).view(torch.uint8)
+    q = normal(s.batch, s.next_n, s.heads, s.head_size).to(fp8)
+    weights = normal(s.batch * s.next_n, s.heads)
+    if s.strided:
+        roomy = torch.full((s.batch, s.next_n + 1, s.heads + 2, s.head_size + 16), nan_byte, dtype=torch.uint8)
+        roomy = roomy.to(device).view(fp8)[:, : s.next_n, : s.heads, : s.head_size]
+        q = roomy.copy_(q)
+        weights = spaced((s.batch * s.next_n, s.heads), 5, torch.float32, device).copy_(weights)
     return Inputs(
-        q=normal(s.batch, s.next_n, s.heads, s.head_size).to(fp8),
-        cache=cache.view(total, s.block_size, 1, item),
-        weights=normal(s.batch * s.next_n, s.heads),
+        q=q,
+        cache=cache.unflatten(1, (s.block_size, 1, item)),
+        weights=weights,
         lengths=torch.tensor(s.contexts, dtype=torch.int32, device=device),
         table=table,
         keys=keys,
@@ -177,7 +209,8 @@ def seen_and_context(scenario: Scenario) -> Iterator[tuple[int, int, int]]:
         else:
             context = s.contexts[sequence]
             seen = max(0, context - s.next_n + n + 1)
-        yield sequence, min(seen, s.max_model_len), min(context, s.max_model_len)
+        named = s.table_width * s.block_size if s.table_width else seen
+        yield sequence, min(seen, named, s.max_model_len), min(context, s.max_model_len)
 
 
 def reference_row(inputs: Inputs, row: int, next_n: int, seen: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -190,42 +223,74 @@ def reference_row(inputs: Inputs, row: int, next_n: int, seen: int) -> tuple[tor
     return scores @ weight * scale, scores @ weight.abs() * scale
 
 
-def check(kernel: ModuleType, scenario: Scenario, device: str, seed: int, graph: bool = False) -> dict[str, object]:
+LaunchFunction = Callable[[Inputs, torch.Tensor], None]
+"""Runs the kernel on inputs, into an output of ``(rows, row stride)``."""
+
+
+def direct_launch(kernel: ModuleType, scenario: Scenario) -> LaunchFunction:
+    """Call the public function."""
+
+    def launch(inputs: Inputs, out: torch.Tensor) -> None:
+        with replaced_tunings(kernel, scenario):
+            kernel.deepgemm_fp8_paged_mqa_logits(
+                inputs.q,
+                inputs.cache,
+                inputs.weights,
+                out,
+                inputs.lengths,
+                inputs.table,
+                scenario.max_model_len,
+                Preshuffle=scenario.preshuffle,
+                KVBlockSize=scenario.block_size,
+            )
+
+    return launch
+
+
+@contextlib.contextmanager
+def replaced_tunings(kernel: Any, scenario: Scenario) -> Iterator[None]:
+    """The scenario's tuning in place of the kernel's own."""
+    tunings = kernel.TUNINGS
+    kernel.TUNINGS = tuple(replace(t, **dict(scenario.tuning)) for t in tunings)
+    try:
+        yield
+    finally:
+        kernel.TUNINGS = tunings
+
+
+def captured_launch(launch: LaunchFunction) -> LaunchFunction:
+    """Run, capture, and replay on fresh sentinels: a synchronisation or an allocation would be refused or show."""
+
+    def captured(inputs: Inputs, out: torch.Tensor) -> None:
+        before = torch.empty_strided(out.shape, out.stride(), dtype=out.dtype, device=out.device).copy_(out)
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            launch(inputs, out)
+            recorded = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(recorded):
+                launch(inputs, out)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        out.copy_(before)
+        recorded.replay()
+
+    return captured
+
+
+def check(scenario: Scenario, device: str, seed: int, launch: LaunchFunction) -> dict[str, object]:
     """Run one scenario; what went wrong, or nothing, and the largest error."""
     s = scenario
     inputs = make_inputs(s, device, seed)
     rows, stride = s.batch * s.next_n, s.max_model_len + s.gap
-    memory = torch.full((2 * REDZONE + rows * stride,), SENTINEL, dtype=torch.int32, device=device)
-    floats = memory.view(torch.float32)
-    out = floats[REDZONE : REDZONE + rows * stride].view(rows, stride)
-
-    tunings = kernel.TUNINGS
-    kernel.TUNINGS = tuple(replace(t, **dict(s.tuning)) for t in tunings)
-
-    def launch() -> None:
-        kernel.deepgemm_fp8_paged_mqa_logits(
-            inputs.q,
-            inputs.cache,
-            inputs.weights,
-            out,
-            inputs.lengths,
-            inputs.table,
-            s.max_model_len,
-            Preshuffle=s.preshuffle,
-            KVBlockSize=s.block_size,
-        )
-
-    try:
-        launch()
-        if graph:
-            # Captured and replayed: a synchronisation or an allocation would be refused or show.
-            recorded = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(recorded):
-                launch()
-            memory.fill_(SENTINEL)
-            recorded.replay()
-    finally:
-        kernel.TUNINGS = tunings
+    memory = sparse(2 * REDZONE + rows * stride, torch.int32, device)
+    # Of a gap too large to look at, its two ends.
+    watched = min(s.gap, max(REDZONE, 2**20))
+    for row in range(rows + 1):
+        begin = REDZONE + row * stride
+        memory[begin - (REDZONE if row in (0, rows) else min(REDZONE, s.gap)) : begin].fill_(SENTINEL)
+        memory[begin : begin + (s.max_model_len + watched if row < rows else REDZONE)].fill_(SENTINEL)
+    out = memory.view(torch.float32)[REDZONE : REDZONE + rows * stride].view(rows, stride)
+    launch(inputs, out)
 
     wrong: list[str] = []
     worst = 0.0
@@ -240,13 +305,15 @@ def check(kernel: ModuleType, scenario: Scenario, device: str, seed: int, graph:
             wrong.append(
                 f"row {row}: {int((hidden != float('-inf')).sum())} of {context - seen} hidden columns not -inf"
             )
-        outside = memory[REDZONE + row * stride + context : REDZONE + (row + 1) * stride]
+        outside = memory[REDZONE + row * stride + context : REDZONE + row * stride + s.max_model_len + watched]
         if not bool((outside == SENTINEL).all()):
             column = context + int((outside != SENTINEL).nonzero()[0])
             wrong.append(f"row {row}: written at column {column}, context {context}, max_model_len {s.max_model_len}")
-    for name, zone in (("before", memory[:REDZONE]), ("behind", memory[-REDZONE:])):
+    before = REDZONE if s.gap > 2**20 else 0
+    zones = [(f"before row {row}", memory[row * stride : row * stride + before]) for row in range(1, rows)]
+    for name, zone in (*zones, ("before", memory[:REDZONE]), ("behind", memory[-REDZONE:])):
         if not bool((zone == SENTINEL).all()):
-            wrong.append(f"written {name} the output")
+            wrong.append(f"written {name}")
     # Hopper's fp8 matrix units keep about 14 bits of the running sum; the interpreter is float32.
     limit = 2e-3 if device == "cuda" else 1e-6
     if not worst <= limit:
@@ -257,21 +324,16 @@ def check(kernel: ModuleType, scenario: Scenario, device: str, seed: int, graph:
 def scenarios() -> list[Scenario]:
     """Small ones, for the interpreter and a GPU alike."""
     base = Scenario(contexts=(100,))
+    layouts = (
+        (1, False), (2, False), (3, False), (16, False), (16, True), (48, True), (64, False), (64, True),
+        (100, False), (128, False), (128, True), (256, False), (256, True), (512, False), (512, True),
+    )  # fmt: skip
+    edges = (((0, 1, 63, 64, 65), 200), ((129, 130, 3, 255), 257), ((127, 128, 2, 0), 131))
     found = [
-        # Block sizes, with contexts around the edges of tiles, blocks and rows.
-        replace(base, block_size=b, preshuffle=p, next_n=n, contexts=contexts, max_model_len=m)
-        for b, p in (
-            (1, False),
-            (16, False),
-            (16, True),
-            (48, True),
-            (64, False),
-            (64, True),
-            (256, True),
-            (512, False),
-        )
-        for n in (1, 2, 4)
-        for contexts, m in (((0, 1, 63, 64, 65), 200), ((129, 130, 3, 255), 257))
+        # Block sizes, with contexts around the edges of tiles, blocks and rows; every next_n with every edge.
+        replace(base, block_size=b, preshuffle=p, next_n=n, contexts=edges[at][0], max_model_len=edges[at][1])
+        for i, (b, p) in enumerate(layouts)
+        for at, n in ((i % 3, 1 + i % 5), ((i + 1) % 3, 1 + (i + 2) % 5))
     ]
     found += [
         # The tail of a sequence across an edge: the hidden columns that aiter's kernels left finite.
@@ -286,12 +348,26 @@ def scenarios() -> list[Scenario]:
         replace(base, heads=16, head_size=64),
         replace(base, heads=128, next_n=3, contexts=(70, 131)),
         replace(base, heads=24, head_size=64, next_n=2, contexts=(70, 131), block_size=16, preshuffle=True),
+        replace(base, heads=100, contexts=(70, 131), next_n=2),
+        replace(base, heads=48, head_size=64, contexts=(70,), block_size=512),
+        replace(base, heads=1, head_size=32, contexts=(70,)),
         replace(base, heads=32, next_n=5, contexts=(70, 3)),
         replace(base, heads=128, next_n=11, contexts=(90,), max_model_len=100),
         # A length a row: the rows of a sequence see different amounts, in any order.
         replace(base, next_n=2, per_row=True, contexts=(70, 71, 130, 64, 0, 0), max_model_len=133),
         replace(base, next_n=3, per_row=True, contexts=(5, 90, 64), max_model_len=100, block_size=16),
+        # A length a row, some past the row's end.
+        replace(base, next_n=2, per_row=True, contexts=(500, 60, 61, 500), max_model_len=130, gap=0),
         # Layout of the cache and of the table.
+        replace(base, strided=True, contexts=(100, 30), next_n=3),
+        replace(base, strided=True, contexts=(100, 30), block_size=16, preshuffle=True, gap=0, heads=32, head_size=64),
+        replace(base, table_width=1, contexts=(100, 30), next_n=2),
+        replace(base, table_width=70, block_size=1, contexts=(100, 30)),
+        # Past 2^31 elements of output and 2^32 bytes of cache.
+        replace(base, contexts=(70, 130, 1), max_model_len=133, gap=2**30, next_n=2),
+        replace(base, contexts=(70, 130), far_blocks=True),
+        replace(base, contexts=(70, 130), far_blocks=True, block_size=16, preshuffle=True, next_n=2),
+        replace(base, contexts=(70, 3), far_blocks=True, block_size=1),
         replace(base, cache_padding=12, contexts=(100, 30)),
         replace(base, block_size=1, cache_padding=12, contexts=(100, 30)),
         replace(base, table_dtype=torch.int64, contexts=(100, 30)),
@@ -302,6 +378,16 @@ def scenarios() -> list[Scenario]:
         replace(base, next_n=3, contexts=(200, 77), tuning=(("dot_columns", 128),)),
     ]
     return found
+
+
+def revealing_scenarios() -> list[Scenario]:
+    """A few in which hidden columns, a row's end past the context's and large offsets all occur."""
+    base = Scenario(contexts=(100,), max_model_len=133)
+    return [
+        replace(base, contexts=(129, 200), next_n=4),
+        replace(base, contexts=(70, 130), gap=2**30, next_n=2),
+        replace(base, contexts=(70,), far_blocks=True, block_size=16),
+    ]
 
 
 def large_scenarios() -> list[Scenario]:
@@ -323,26 +409,48 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=("cpu", "cuda"), required=True)
     parser.add_argument("--large", action="store_true", help="also what needs gigabytes (cuda)")
-    parser.add_argument("--graph", action="store_true", help="capture every launch and judge its replay (cuda)")
+    parser.add_argument(
+        "--graph",
+        action="store_true",
+        help="synchronisations are errors; capture every launch, judge its replay (cuda)",
+    )
+    parser.add_argument("--kernel", type=Path, nargs="+", default=[KERNEL], help="files of kernels, each judged alone")
+    parser.add_argument("--faults", action="store_true", help="only scenarios in which a fault of the kernel must show")
     parser.add_argument(
         "--only", type=int, nargs=2, metavar=("PART", "PARTS"), help="every PARTS-th scenario from PART"
     )
     options = parser.parse_args()
     if options.device == "cpu":
         let_interpreter_read_scalars()
-    kernel = load_kernel()
-    chosen = scenarios() + (large_scenarios() if options.large else [])
+    # A kernel with a fault may end the process, and its memory is large.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    chosen = revealing_scenarios() if options.faults else scenarios() + (large_scenarios() if options.large else [])
     if options.only:
         chosen = chosen[options.only[0] :: options.only[1]]
+    reports = [report_on(path, chosen, options.device, options.graph) for path in options.kernel]
+    for report in reports:
+        print(json.dumps(report))  # noqa: T201
+    return 1 if any(report["failed"] for report in reports) else 0
+
+
+def report_on(path: Path, chosen: list[Scenario], device: str, graph: bool) -> dict[str, object]:
+    """Every scenario on one kernel."""
+    kernel = load_kernel(path)
     failures, worst = [], 0.0
     for seed, scenario in enumerate(chosen):
-        result = check(kernel, scenario, options.device, seed, graph=options.graph)
+        launch = direct_launch(kernel, scenario)
+        result = check(scenario, device, seed, captured_launch(launch) if graph else launch)
         worst = max(worst, float(str(result["relative_error"])))
         if result["wrong"]:
             failures.append({"scenario": {k: str(v)[:200] for k, v in asdict(scenario).items()}, **result})
-    report = {"device": options.device, "scenarios": len(chosen), "failed": len(failures), "relative_error": worst}
-    print(json.dumps({**report, "failures": failures}))  # noqa: T201
-    return 1 if failures else 0
+    return {
+        "kernel": path.name,
+        "device": device,
+        "scenarios": len(chosen),
+        "failed": len(failures),
+        "relative_error": worst,
+        "failures": failures,
+    }
 
 
 if __name__ == "__main__":

@@ -1,0 +1,120 @@
+"""The kernel compiled for gfx950 and executed in the emulator, against the reference."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from types import ModuleType
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("triton")
+if sys.version_info < (3, 11):
+    pytest.skip("the emulator's decoder needs Python 3.11", allow_module_level=True)
+
+import torch
+
+from aiterfix.gfx950.compile import Compiler
+from aiterfix.gfx950.findings import Access
+from tests.own_kernel.emulated import Emulated
+from tests.own_kernel.paged_mqa_logits_check import Scenario, check, load_kernel, scenarios
+
+BASE = Scenario(contexts=(70, 0, 129, 1), max_model_len=133, gap=27)
+QUICK = (
+    BASE,
+    replace(BASE, next_n=2, preshuffle=True, gap=0),
+    # The hidden columns that aiter's kernels left finite.
+    replace(BASE, next_n=4, block_size=128, preshuffle=True, contexts=(129, 127)),
+    replace(BASE, next_n=4, block_size=256, preshuffle=True, contexts=(257, 2), max_model_len=300),
+    replace(BASE, block_size=1, contexts=(70, 3)),
+    replace(BASE, next_n=3, heads=24, head_size=64, block_size=16, per_row=True, contexts=(70, 131, 5), strided=True),
+    replace(BASE, next_n=5, heads=128, block_size=512, contexts=(70,)),
+)
+FAR_STRIDE = 2**29 + 64
+"""Floats of a row whose successor lies past 2^31 bytes."""
+
+
+@pytest.fixture(scope="module")
+def kernel() -> ModuleType:
+    return load_kernel()
+
+
+@pytest.fixture(scope="module")
+def compiler() -> Iterator[Compiler]:
+    with Compiler() as opened:
+        yield opened
+
+
+def run_clean(emulated: Emulated, scenario: Scenario) -> None:
+    result = check(scenario, "cpu", 0, emulated.launch(scenario))
+    assert result["wrong"] == []
+    assert emulated.result is not None
+    # Nothing read or written outside a tensor, no missing wait, no LDS out of range, no register nobody wrote.
+    assert emulated.result.violations == ()
+    assert emulated.result.findings == ()
+
+
+@pytest.mark.parametrize("scenario", QUICK, ids=range(len(QUICK)))
+def test_right_and_inside(kernel: ModuleType, compiler: Compiler, scenario: Scenario) -> None:
+    run_clean(Emulated(kernel, compiler), scenario)
+
+
+def test_right_and_inside_with_addresses_of_64_bits(kernel: ModuleType, compiler: Compiler) -> None:
+    run_clean(Emulated(kernel, compiler, narrow=False), replace(BASE, next_n=2))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("narrow", [True, False])
+def test_every_scenario(kernel: ModuleType, compiler: Compiler, narrow: bool) -> None:
+    near = [s for s in scenarios() if s.gap < 2**20 and not s.far_blocks and not s.tuning]
+    assert len(near) > 40
+    for scenario in near:
+        run_clean(Emulated(kernel, compiler, narrow), scenario)
+
+
+def test_rows_and_blocks_past_2_gib_are_reached(kernel: ModuleType, compiler: Compiler) -> None:
+    """Told of a row stride and a block id that no tensor here has, it goes exactly there."""
+    scenario = replace(BASE, contexts=(70, 65), max_model_len=70)
+    emulated = Emulated(kernel, compiler, narrow=False)
+    block = 2**31 // (64 * 132) + 5
+
+    def changed(arguments: dict[str, torch.Tensor | int]) -> None:
+        arguments["stride_logits_row"] = FAR_STRIDE
+        table = arguments["table_ptr"]
+        assert isinstance(table, torch.Tensor)
+        table[1, 1] = block
+
+    emulated.change = changed
+    check(scenario, "cpu", 0, emulated.launch(scenario))
+    assert emulated.result is not None
+    stores = [v for v in emulated.result.violations if v.access is Access.STORE]
+    loads = [v for v in emulated.result.violations if v.access is Access.LOAD]
+    # The second row's columns, told as elements of the output (its first row stands behind a redzone).
+    assert {v.argument for v in stores} == {"logits_ptr"}
+    assert min(v.first_element for v in stores) == 512 + FAR_STRIDE
+    assert max(v.last_element for v in stores) == 512 + FAR_STRIDE + 64
+    # The keys of the block, and the one scale behind them.
+    assert min(v.first_element for v in loads) == block * 64 * 132
+    assert max(v.last_element for v in loads) < (block + 1) * 64 * 132
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "table_width"),
+    [
+        (
+            "& (column < max_model_len)[:, None]\n                & (column[:, None] < seen",
+            "& (column[:, None] < seen",
+            0,
+        ),
+        ("& (index < table_width), other=0).to(tl.int64)", ", other=0).to(tl.int64)", 100),
+    ],
+    ids=["store", "table"],
+)
+def test_a_missing_bound_is_seen(compiler: Compiler, before: str, after: str, table_width: int) -> None:
+    scenario = replace(BASE, contexts=(133, 200), block_size=1, gap=0, table_width=table_width)
+    emulated = Emulated(load_kernel(), compiler, replacement=(before, after))
+    result = check(scenario, "cpu", 0, emulated.launch(scenario))
+    assert emulated.result is not None
+    assert result["wrong"] or emulated.result.violations

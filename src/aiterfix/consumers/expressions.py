@@ -372,11 +372,10 @@ class Expressions:
         if followed is not None:
             return followed
         name = terminal(node.func)
-        positional, keywords = arguments.single()
         if isinstance(node.func, ast.Attribute):
             if name in tensors.METHODS:
                 bases = self.forced(bases)
-            return unite(*(self._method(base, name, positional, keywords, node) for base in bases))
+            return unite(*(self._method(b, name, *chosen, node) for b in bases for chosen in _chosen(arguments)))
         made = self._function(name, callee, arguments, frame)
         return (fresh(_text(node)),) if made is None else made
 

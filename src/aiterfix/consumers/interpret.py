@@ -25,7 +25,15 @@ from aiterfix.consumers.expressions import (
     terminal,
     unite,
 )
-from aiterfix.consumers.program import Function, Program, Source, absolute_module, imported_from, parameters
+from aiterfix.consumers.program import (
+    Function,
+    Program,
+    Source,
+    absolute_module,
+    attribute_writers,
+    identifiers,
+    parameters,
+)
 from aiterfix.consumers.values import (
     Atom,
     Cache,
@@ -80,6 +88,10 @@ class Record:
     inlined: bool
     supposed: bool
     """Noted where an inner function is defined, before anything calls it."""
+    callee: str | None = None
+    """Identity of the function called, where it is known; otherwise the name is all that speaks for it."""
+    on_object: bool = False
+    """Called as a method of an object."""
 
 
 @dataclass(frozen=True)
@@ -200,7 +212,9 @@ class Interpreter(Expressions):
                 known = True
                 results += self._call_function(function, owner, node, arguments, frame)
             else:
-                results.append(fresh(terminal(node.func) or "a call"))
+                instance = self._instance_of(value)
+                known = known or instance is not None
+                results.append(instance or fresh(terminal(node.func) or "a call"))
         self._note_watched(node, callee, arguments, frame)
         if not known and not harmless(node):
             for value in arguments.all():
@@ -209,30 +223,22 @@ class Interpreter(Expressions):
 
     def _function_of(self, value: Value) -> tuple[Function | None, Sum | None]:
         if isinstance(value, Local):
-            return self._local(value.identity), value.owner
+            return self.program.function(value.identity), value.owner
         if isinstance(value, Imported):
-            for found in self._resolve(value):
-                if isinstance(found, Local):
-                    return self._local(found.identity), None
+            found = self.program.find(value.module, value.name)
+            return (found, None) if isinstance(found, Function) else (None, None)
         return None, None
 
-    def _local(self, identity: str) -> Function | None:
-        return self.program.function(identity)
-
-    def _resolve(self, value: Imported) -> Alternatives:
-        """What an import of the package's own leads to, without reading modules that do not bear on it."""
-        source = self.program.module(value.module)
-        depth = 0
-        name = value.name
-        while source is not None and depth < 4:
-            found = source.functions.get(f"{source.dotted}:{name}")
-            if found is not None:
-                return (Local(found.identity),)
-            origin = imported_from(source, name)
-            if origin is None:
-                return ()
-            source, name, depth = self.program.module(origin[0]), origin[1], depth + 1
-        return ()
+    def _instance_of(self, value: Value) -> Value | None:
+        """What a call of a class of the package makes."""
+        found: object = None
+        if isinstance(value, Imported):
+            found = self.program.find(value.module, value.name)
+        elif isinstance(value, Sum) and value.atom is not None and value.atom.kind == "class":
+            return single(Atom("instance", f"{value.atom.text}()", value.atom.parts))
+        if isinstance(found, tuple):
+            return single(Atom("instance", f"{found[1]}()", (found[0].dotted, found[1])))
+        return None
 
     def _call_function(
         self, function: Function, owner: Sum | None, node: ast.Call, arguments: Arguments, frame: Frame
@@ -276,11 +282,14 @@ class Interpreter(Expressions):
     def relevant(self, source: Source) -> frozenset[str]:
         """Functions of a module that name what is looked for, or a function that does."""
         if source.dotted not in self._relevant:
-            names = {*ENTRIES, *self._watched, *_aliases(source, {*ENTRIES, *self._watched})}
-            mentioned = {identity: _identifiers(f.node) for identity, f in source.functions.items()}
+            names = {*ENTRIES, *self._watched}
             found: set[str] = set()
-            while True:
-                more = {i for i, words in mentioned.items() if i not in found and not words.isdisjoint(names)}
+            if source.mentions(names):
+                names |= _aliases(source, names)
+            else:
+                names = set()
+            while names:
+                more = {i for i, words in source.words.items() if i not in found and not words.isdisjoint(names)}
                 if not more:
                     break
                 found |= more
@@ -295,7 +304,15 @@ class Interpreter(Expressions):
         keywords = {**{k: (v,) for k, v in entry.keywords}, **arguments.keywords}
         self._note(entry.name, node, Arguments((*bound, *arguments.positional), keywords, arguments.complete), frame)
 
-    def _note(self, name: str, node: ast.Call, arguments: Arguments, frame: Frame) -> None:
+    def _note(
+        self,
+        name: str,
+        node: ast.Call,
+        arguments: Arguments,
+        frame: Frame,
+        callee: str | None = None,
+        on_object: bool = False,
+    ) -> None:
         settled = Arguments(
             tuple(self.forced(v) for v in arguments.positional),
             {k: self.forced(v) for k, v in arguments.keywords.items()},
@@ -309,18 +326,34 @@ class Interpreter(Expressions):
                 settled.complete,
             )
         self.records.append(
-            Record(name, frame.source, node.lineno, frame.qualified, self._root, settled, len(self._stack) > 1, self._supposed > 0)
+            Record(
+                name,
+                frame.source,
+                node.lineno,
+                frame.qualified,
+                self._root,
+                settled,
+                len(self._stack) > 1,
+                self._supposed > 0,
+                callee,
+                on_object,
+            )
         )
 
     def _note_watched(self, node: ast.Call, callee: Alternatives, arguments: Arguments, frame: Frame) -> None:
         if not self._watched:
             return
         names = {terminal(node.func)} | {v.name for v in callee if isinstance(v, Imported)}
-        names |= {v.identity.rpartition(".")[2].rpartition(":")[2] for v in callee if isinstance(v, Local)}
+        called = [f for f, _ in map(self._function_of, callee) if f is not None]
+        names |= {f.name for f in called}
+        names |= {v.atom.text for v in callee if isinstance(v, Sum) and v.atom is not None and v.atom.kind == "class"}
         if terminal(node.func) == "__init__" and isinstance(node.func, ast.Attribute):
             names |= self._bases(node.func.value, frame)
+        # A method of some object, or what is certainly another function of the same name.
+        on_object = isinstance(node.func, ast.Attribute) and any(isinstance(v, (Sum, Local)) for v in callee)
         for name in sorted(names & self._watched):
-            self._note(name, node, arguments, frame)
+            identity = next((f.identity for f in called if f.name == name), None)
+            self._note(name, node, arguments, frame, identity, on_object)
 
     def _bases(self, node: ast.expr, frame: Frame) -> set[str]:
         """Classes that ``super().__init__`` may mean."""
@@ -343,7 +376,7 @@ class Interpreter(Expressions):
         if values is None:
             return (single(Atom("global", name, (source.dotted,))),)
         key = f"{source.dotted}:{name}"
-        writers = _global_writers(source).get(name, frozenset())
+        writers = source.global_writers.get(name, frozenset())
         if not writers:
             return values
         stored = self.stores.get(key, ())
@@ -402,7 +435,7 @@ class Interpreter(Expressions):
         """What was stored in a cache here, and that others store there too."""
         dotted, _, name = cache.key.partition(":")
         source = self.program.module(dotted)
-        others = () if source is None else _cache_writers(source).get(name, frozenset()) - self._entered
+        others = () if source is None else source.cache_writers.get(name, frozenset()) - self._entered
         return unite(self.stores.get(cache.key, ()), (fresh(f"{name}, as another function left it"),) if others else ())
 
     # statements
@@ -463,7 +496,7 @@ class Interpreter(Expressions):
     _do_AsyncFunctionDef = _do_FunctionDef
 
     def _do_ClassDef(self, node: ast.ClassDef, frame: Frame) -> None:
-        frame.state.names[node.name] = (single(Atom("global", node.name, (frame.source.dotted,))),)
+        frame.state.names[node.name] = (single(Atom("class", node.name, (frame.source.dotted, node.name))),)
 
     def _do_Return(self, node: ast.Return, frame: Frame) -> None:
         frame.returned += self.evaluate(node.value, frame) if node.value is not None else (Nothing(),)
@@ -761,82 +794,13 @@ def _yields(function: Function) -> bool:
     return any(isinstance(node, (ast.Yield, ast.YieldFrom)) for node in ast.walk(function.node))
 
 
-def _identifiers(node: ast.AST) -> set[str]:
-    words: set[str] = set()
-    for child in ast.walk(node):
-        if isinstance(child, ast.Name):
-            words.add(child.id)
-        elif isinstance(child, ast.Attribute):
-            words.add(child.attr)
-        elif isinstance(child, ast.alias):
-            words.add(child.name.rpartition(".")[2])
-        elif isinstance(child, ast.Constant) and isinstance(child.value, str):
-            words.add(child.value)
-    return words
-
-
 def _aliases(source: Source, names: Iterable[str]) -> set[str]:
     """Names that a module gives to what is looked for: imports under another name, assignments at its own level."""
     wanted = set(names)
-    found: set[str] = set()
-    for node in ast.walk(source.tree):
-        if isinstance(node, ast.alias) and node.asname and node.name in wanted:
-            found.add(node.asname)
+    found = {new for old, new in source.aliases if old in wanted}
     for node in source.tree.body:
-        if isinstance(node, ast.Assign) and not _identifiers(node.value).isdisjoint(wanted | found):
+        if isinstance(node, ast.Assign) and not identifiers(node.value).isdisjoint(wanted | found):
             found |= {t.id for t in node.targets if isinstance(t, ast.Name)}
-    return found
-
-
-def _global_writers(source: Source) -> dict[str, frozenset[str]]:
-    return _writers(source, "globals")
-
-
-def _cache_writers(source: Source) -> dict[str, frozenset[str]]:
-    return _writers(source, "caches")
-
-
-def _writers(source: Source, kind: str) -> dict[str, frozenset[str]]:
-    """Which functions of a module assign its global variables, or store into its dicts."""
-    known: dict[str, dict[str, frozenset[str]]] = source.__dict__.setdefault("_writers", {})
-    if not known:
-        tables: dict[str, dict[str, set[str]]] = {"globals": {}, "caches": {}}
-        for identity, function in source.functions.items():
-            for node in ast.walk(function.node):
-                if isinstance(node, ast.Global):
-                    for name in node.names:
-                        tables["globals"].setdefault(name, set()).add(identity)
-                elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
-                    if isinstance(node.value, ast.Name):
-                        tables["caches"].setdefault(node.value.id, set()).add(identity)
-                elif (
-                    isinstance(node, ast.Call)
-                    and isinstance(node.func, ast.Attribute)
-                    and node.func.attr in ("update", "setdefault")
-                    and isinstance(node.func.value, ast.Name)
-                ):
-                    tables["caches"].setdefault(node.func.value.id, set()).add(identity)
-        known.update({k: {n: frozenset(w) for n, w in t.items()} for k, t in tables.items()})
-    return known[kind]
-
-
-def attribute_writers(source: Source, class_name: str, name: str) -> list[tuple[Function, ast.expr]]:
-    """Assignments ``self.name = value`` in a class's methods."""
-    found: list[tuple[Function, ast.expr]] = []
-    for function in source.methods(class_name):
-        owner = parameters(function.node)[:1]
-        for node in ast.walk(function.node):
-            value = getattr(node, "value", None)
-            if not isinstance(node, (ast.Assign, ast.AnnAssign)) or not isinstance(value, ast.expr):
-                continue
-            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
-                if (
-                    isinstance(target, ast.Attribute)
-                    and target.attr == name
-                    and isinstance(target.value, ast.Name)
-                    and [target.value.id] == owner
-                ):
-                    found.append((function, value))
     return found
 
 

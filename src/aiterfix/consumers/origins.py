@@ -9,16 +9,17 @@ from aiterfix.consumers.expressions import Alternatives, Exhausted
 from aiterfix.consumers.interpret import (
     Interpreter,
     Record,
-    attribute_writers,
     defaults_of,
     parameter,
 )
 from aiterfix.consumers.model import Width, WidthKind
-from aiterfix.consumers.program import Function, Program, Source, parameters
+from aiterfix.consumers.program import Function, Program, Source, attribute_writers, parameters
 from aiterfix.consumers.values import (
     Atom,
+    Flag,
     Sum,
     Value,
+    atoms,
     describe,
     fresh,
     is_multiple,
@@ -82,10 +83,10 @@ class Origins:
             return
         wanted = sorted(_open_atoms(context.width) | _open_atoms(context.gap), key=repr)
         own = [a for a in wanted if a.kind == "parameter" and a.parts == (function.identity,)]
-        kept = [a for a in wanted if a.kind == "attribute" and _of_self(a, function)]
+        kept = [a for a in wanted if a.kind == "attribute"]
         if kept:
             yield from self._through_attribute(context, function, kept[0])
-        elif own:
+        elif own and not _generic(function):
             yield from self._through_callers(context, function)
 
     def _through_callers(self, context: Context, function: Function) -> Iterable[Context]:
@@ -96,6 +97,8 @@ class Origins:
         defaults = defaults_of(function)
         wanted = function.class_name if function.name == "__init__" and function.class_name else function.name
         for record in self._records(wanted):
+            if record.callee not in (None, function.identity) or (function.class_name is None and record.on_object):
+                continue
             bindings: dict[Atom, Alternatives] = {}
             given = dict(zip(names, record.arguments.positional, strict=False))
             given.update((k, v) for k, v in record.arguments.keywords.items() if k in names)
@@ -119,7 +122,7 @@ class Origins:
         source: Source,
         line: int,
     ) -> Iterable[Context]:
-        used = _open_atoms(context.width) | _open_atoms(context.gap) | _open_atoms(context.block)
+        used = {a for v in (context.width, context.gap, context.block) if v is not None for a in atoms(v)}
         chosen: list[dict[Atom, Value]] = [{a: v[0] for a, v in bindings.items()}]
         for atom in sorted(used, key=repr):
             values = bindings.get(atom, ())
@@ -138,19 +141,38 @@ class Origins:
             )
 
     def _through_attribute(self, context: Context, function: Function, atom: Atom) -> Iterable[Context]:
+        for writer, line, values in self._written(atom, function):
+            # `self` in the caller and in the method that assigns are the same object.
+            yield from self._bound(context, {atom: values}, writer, writer.source, line)
+
+    def _written(
+        self, atom: Atom, function: Function, depth: int = 0
+    ) -> Iterable[tuple[Function, int, Alternatives]]:
+        """What is assigned to an attribute, of ``self`` or of an object that ``self`` keeps, and where."""
         name = str(atom.parts[1])
-        holder = self._holder(function.source, function.class_name or "", name)
-        if holder is None:
-            return
-        source, class_name = holder
-        for writer, expression in attribute_writers(source, class_name, name):
-            interpreter = Interpreter(self._program)
-            interpreter.follow(writer)
-            values = interpreter.stores.get(f"{source.dotted}:{class_name}.{name}", ())
-            for value in values:
-                # `self` in the caller and in the method that assigns are the same object.
-                bindings: dict[Atom, Alternatives] = {atom: (value,)}
-                yield from self._bound(context, bindings, writer, source, expression.lineno)
+        base = atom.parts[0]
+        inner = base.atom if isinstance(base, Sum) else None
+        holders: list[tuple[Source, str] | None] = []
+        if _of_self(atom, function):
+            holders.append(self._holder(function.source, function.class_name or "", name))
+        elif inner is not None and inner.kind == "instance":
+            source = self._program.module(str(inner.parts[0]))
+            holders.append(None if source is None else self._holder(source, str(inner.parts[1]), name))
+        elif inner is not None and inner.kind == "attribute" and depth < 3:  # noqa: PLR2004
+            for _, _, values in self._written(inner, function, depth + 1):
+                for value in values:
+                    made = value.atom if isinstance(value, Sum) else None
+                    if made is not None and made.kind == "instance":
+                        source = self._program.module(str(made.parts[0]))
+                        holders.append(None if source is None else self._holder(source, str(made.parts[1]), name))
+        for holder in dict.fromkeys(h for h in holders if h is not None):
+            source, class_name = holder
+            for writer in dict.fromkeys(w for w, _ in attribute_writers(source, class_name, name)):
+                interpreter = Interpreter(self._program)
+                interpreter.follow(writer)
+                values = interpreter.stores.get(f"{source.dotted}:{class_name}.{name}", ())
+                lines = [e.lineno for w, e in attribute_writers(source, class_name, name) if w is writer]
+                yield writer, lines[0], values
 
     def _holder(self, source: Source, class_name: str, name: str, depth: int = 0) -> tuple[Source, str] | None:
         """The class, or its nearest base, that assigns an attribute."""
@@ -205,10 +227,12 @@ def _of_self(atom: Atom, function: Function) -> bool:
     )
 
 
-def _bare(atom: Atom) -> bool:
-    """An attribute of a parameter such as ``self.x``."""
-    base = atom.parts[0] if atom.parts else None
-    return isinstance(base, Sum) and base.atom is not None and base.atom.kind == "parameter"
+_GENERIC = frozenset("__call__ apply call execute impl process run wrapped wrapper".split())
+
+
+def _generic(function: Function) -> bool:
+    """Whether so many functions have this name that a call by name says nothing."""
+    return function.name in _GENERIC or function.name.startswith("forward")
 
 
 def _open_atoms(value: Value | None) -> set[Atom]:
@@ -220,21 +244,21 @@ def _open_atoms(value: Value | None) -> set[Atom]:
         if isinstance(here, Sum):
             pending += [a for product, _ in here.terms for a in product]
         elif isinstance(here, Atom) and here not in found and not is_operator(here):
-            if here.kind == "parameter" or (here.kind == "attribute" and _bare(here)):
+            if here.kind in ("parameter", "attribute"):
                 found.add(here)
-            pending += here.parts if here.kind != "attribute" or not _bare(here) else ()
-            if here.kind == "attribute" and _bare(here) and here.text.partition(".")[0] not in ("self", "cls"):
+            else:
                 pending += here.parts
+        elif isinstance(here, Flag):
+            pending += [here.left, here.right]
     return found
 
 
 def is_operator(atom: Atom) -> bool:
-    """The configuration's ``max_model_len``: an attribute of something other than ``self``."""
-    return (
-        atom.kind == "attribute"
-        and atom.parts[1:] == (OPERATOR,)
-        and not (_bare(atom) and atom.text.partition(".")[0] in ("self", "cls"))
-    )
+    """``max_model_len`` of a configuration."""
+    if atom.kind != "attribute" or atom.parts[1:] != (OPERATOR,):
+        return False
+    holder = atom.text.split(".")[-2].lower() if "." in atom.text else ""
+    return "config" in holder or "args" in holder
 
 
 def _settled(gap: Value | None) -> bool:

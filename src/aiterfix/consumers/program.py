@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Union
 
@@ -52,6 +53,80 @@ class Source:
     text: bytes = field(repr=False)
     functions: dict[str, Function] = field(default_factory=dict, repr=False)
     classes: dict[str, ast.ClassDef] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def imports(self) -> dict[str, tuple[str, str]]:
+        """Names that ``from ... import`` gives, anywhere in the module: the module and the name there."""
+        found: dict[str, tuple[str, str]] = {}
+        for node in statements(self.tree.body):
+            if isinstance(node, ast.ImportFrom):
+                for alias in node.names:
+                    found.setdefault(alias.asname or alias.name, (absolute_module(self, node), alias.name))
+        return found
+
+    @cached_property
+    def words(self) -> dict[str, frozenset[str]]:
+        """Identifiers and strings of every function."""
+        return {identity: identifiers(function.node) for identity, function in self.functions.items()}
+
+    @cached_property
+    def aliases(self) -> list[tuple[str, str]]:
+        """Names that imports give to others: the other name, the new one."""
+        found: list[tuple[str, str]] = []
+        for node in statements(self.tree.body):
+            if isinstance(node, (ast.ImportFrom, ast.Import)):
+                found += [(alias.name, alias.asname) for alias in node.names if alias.asname]
+        return found
+
+    @cached_property
+    def attribute_writers(self) -> dict[tuple[str, str], list[tuple[Function, ast.expr]]]:
+        """Assignments ``self.name = value`` by class and name."""
+        found: dict[tuple[str, str], list[tuple[Function, ast.expr]]] = {}
+        for function in self.functions.values():
+            owner = parameters(function.node)[:1]
+            if function.class_name is None or not owner:
+                continue
+            for node in statements(function.node.body):
+                if not isinstance(node, (ast.Assign, ast.AnnAssign)) or node.value is None:
+                    continue
+                for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                    if (
+                        isinstance(target, ast.Attribute)
+                        and isinstance(target.value, ast.Name)
+                        and target.value.id == owner[0]
+                    ):
+                        found.setdefault((function.class_name, target.attr), []).append((function, node.value))
+        return found
+
+    @cached_property
+    def global_writers(self) -> dict[str, frozenset[str]]:
+        """Functions that declare a name ``global``, by name."""
+        found: dict[str, set[str]] = {}
+        for identity, function in self.functions.items():
+            for node in statements(function.node.body):
+                if isinstance(node, ast.Global):
+                    for name in node.names:
+                        found.setdefault(name, set()).add(identity)
+        return {name: frozenset(writers) for name, writers in found.items()}
+
+    @cached_property
+    def cache_writers(self) -> dict[str, frozenset[str]]:
+        """Functions that store into a dict, by the dict's name."""
+        found: dict[str, set[str]] = {}
+        for identity, function in self.functions.items():
+            for node in ast.walk(function.node):
+                holder: ast.expr | None = None
+                if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
+                    holder = node.value
+                elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                    holder = node.func.value if node.func.attr in ("update", "setdefault") else None
+                if isinstance(holder, ast.Name):
+                    found.setdefault(holder.id, set()).add(identity)
+        return {name: frozenset(writers) for name, writers in found.items()}
+
+    def mentions(self, names: Iterable[str]) -> bool:
+        """Whether the text has one of these names at all."""
+        return any(name.encode() in self.text for name in names)
 
     def methods(self, class_name: str) -> Iterator[Function]:
         """The methods of a class."""
@@ -110,16 +185,28 @@ class Program:
         source = self.module(identity.partition(":")[0])
         return None if source is None else source.functions.get(identity)
 
+    def find(self, module: str, name: str) -> Function | tuple[Source, str] | None:
+        """The function or class that a name of a module of this package stands for, through re-exports."""
+        source = self.module(module)
+        for _ in range(4):
+            if source is None:
+                return None
+            function = source.functions.get(f"{source.dotted}:{name}")
+            if function is not None:
+                return function
+            if name in source.classes:
+                return source, name
+            origin = source.imports.get(name)
+            if origin is None:
+                return None
+            source, name = self.module(origin[0]), origin[1]
+        return None
+
     def class_of(self, source: Source, node: ast.expr) -> tuple[Source, str] | None:
         """The class that a name, as written in a module, stands for."""
         name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
-        here: Source | None = source
-        for _ in range(4):
-            if here is None or name in here.classes:
-                break
-            origin = imported_from(here, name)
-            here, name = (None, name) if origin is None else (self.module(origin[0]), origin[1])
-        return (here, name) if here is not None and name in here.classes else None
+        found = self.find(source.dotted, name)
+        return found if isinstance(found, tuple) else None
 
     def subclasses(self, source: Source, name: str) -> list[str]:
         """Classes of a module that inherit the constructor of a class of this name."""
@@ -184,11 +271,33 @@ def absolute_module(source: Source, node: ast.ImportFrom) -> str:
     return ".".join([*base, *([node.module] if node.module else [])])
 
 
-def imported_from(source: Source, name: str) -> tuple[str, str] | None:
-    """Where a module has a name from: module and the name there."""
-    for node in ast.walk(source.tree):
-        if isinstance(node, ast.ImportFrom):
-            for alias in node.names:
-                if (alias.asname or alias.name) == name:
-                    return absolute_module(source, node), alias.name
-    return None
+def statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
+    """Every statement below, without looking into expressions (which are nine tenths of a tree)."""
+    pending = list(reversed(body))
+    while pending:
+        node = pending.pop()
+        yield node
+        for inner in ("finalbody", "orelse", "body"):
+            pending += reversed(getattr(node, inner, None) or [])
+        for part in (*getattr(node, "handlers", ()), *getattr(node, "cases", ())):
+            pending += reversed(part.body)
+
+
+def identifiers(node: ast.AST) -> frozenset[str]:
+    """Names, attributes, imported names and strings below a node."""
+    words: set[str] = set()
+    for child in ast.walk(node):
+        if isinstance(child, ast.Name):
+            words.add(child.id)
+        elif isinstance(child, ast.Attribute):
+            words.add(child.attr)
+        elif isinstance(child, ast.alias):
+            words.add(child.name.rpartition(".")[2])
+        elif isinstance(child, ast.Constant) and isinstance(child.value, str):
+            words.add(child.value)
+    return frozenset(words)
+
+
+def attribute_writers(source: Source, class_name: str, name: str) -> list[tuple[Function, ast.expr]]:
+    """Assignments ``self.name = value`` in a class's methods."""
+    return source.attribute_writers.get((class_name, name), [])

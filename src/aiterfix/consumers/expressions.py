@@ -189,7 +189,15 @@ class Expressions:
         return (Text(value),) if isinstance(value, str) else (fresh(_text(node)),)
 
     def _Name(self, node: ast.Name, frame: Frame) -> Alternatives:
-        return self.load(node.id, frame)
+        return unite(*(self._constant(value) for value in self.load(node.id, frame)))
+
+    def _constant(self, value: Value) -> Alternatives:
+        """What an imported constant of the package is; other imports are looked into when they are called."""
+        if isinstance(value, Imported) and value.name.strip("_").isupper() and self._own(value.module):
+            source = self.program.module(value.module)
+            if source is not None:
+                return self.global_name(value.name, source)
+        return (value,)
 
     def _Tuple(self, node: ast.Tuple | ast.List, frame: Frame) -> Alternatives:
         parts: list[Alternatives] = []
@@ -237,6 +245,11 @@ class Expressions:
         united: list[Value] = []
         for index, part in enumerate(node.values):
             values = self.evaluate(part, frame)
+            if len(values) == 1 and isinstance(values[0], Flag) and values[0].value is not None:
+                if values[0].value is isinstance(node.op, ast.Or):
+                    return unite(united, values)
+                if index < len(node.values) - 1:
+                    continue
             if index < len(node.values) - 1:
                 # `x or y` is x where x is true, and what is None never is.
                 drop = (Nothing,) if isinstance(node.op, ast.Or) else (Row, Table, Tensor, EntryPoint)
@@ -264,9 +277,7 @@ class Expressions:
         if len(operands) != 2 or operator is None:
             return (fresh(_text(node)),)
         return unite(
-            compare(operator, left, right)
-            if isinstance(left, Sum) and isinstance(right, Sum)
-            else fresh(_text(node))
+            compare(operator, left, right) if isinstance(left, Sum) and isinstance(right, Sum) else fresh(_text(node))
             for left, right in _product(operands)
         )
 
@@ -286,7 +297,7 @@ class Expressions:
             source = self.program.module(base.name)
             if source is not None:
                 inner = f"{base.name}.{node.attr}"
-                return (Module(inner),) if self.program.module(inner) else self.global_name(node.attr, source)
+                return (Module(inner),) if self.program.place_of(inner) else self.global_name(node.attr, source)
             return (Imported(base.name, node.attr),)
         if isinstance(base, Imported):
             return (Imported(f"{base.module}.{base.name}", node.attr),)
@@ -429,6 +440,8 @@ class Expressions:
                 )
         if name == "dict" and not arguments.positional and arguments.complete and arguments.keywords:
             return (Table(tuple(arguments.single()[1].items())),)
+        if name == "type" and len(arguments.positional) == 1:
+            return arguments.positional[0]  # attributes that a class has are looked up as its instance's
         if name in ("tuple", "list") and len(arguments.positional) == 1 and not arguments.keywords:
             return arguments.positional[0]
         if name == "int" and len(arguments.positional) == 1 and not arguments.keywords:
@@ -442,9 +455,7 @@ class Expressions:
             )
         return None
 
-    def _function(
-        self, name: str, callee: Alternatives, arguments: Arguments, frame: Frame
-    ) -> Alternatives | None:
+    def _function(self, name: str, callee: Alternatives, arguments: Arguments, frame: Frame) -> Alternatives | None:
         if name in _PURE and arguments.complete and not arguments.keywords:
             return unite(_pure(name, chosen) for chosen in _product(list(arguments.positional)))
         if any(isinstance(v, Imported) and v.module == "torch" for v in callee):
@@ -454,9 +465,7 @@ class Expressions:
     def _torch(self, name: str, arguments: Arguments) -> Alternatives | None:
         if not arguments.complete:
             return None
-        made = [
-            tensors.construct(name, positional, keywords) for positional, keywords in _chosen(arguments)
-        ]
+        made = [tensors.construct(name, positional, keywords) for positional, keywords in _chosen(arguments)]
         return unite(m for m in made if m is not None) if made and None not in made else None
 
     def _method(
@@ -480,7 +489,9 @@ class Expressions:
             made = _pure(name, positional) if name in _PURE and not keywords else None
         else:
             made = tensors.method(base, name, positional, keywords)
-        made = made or tensors.construct_new(name, positional, keywords) or tensors.workspace(name, positional, keywords)
+        made = (
+            made or tensors.construct_new(name, positional, keywords) or tensors.workspace(name, positional, keywords)
+        )
         return unknown if made is None else (made,)
 
 

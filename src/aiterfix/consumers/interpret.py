@@ -9,6 +9,7 @@ to have been filled by calls with the same arguments.
 from __future__ import annotations
 
 import ast
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -56,6 +57,7 @@ from aiterfix.consumers.values import (
 )
 
 MOST_STEPS = 200_000  # expressions in one root function with what it enters; the largest real one needs some 20,000
+_MOST_FLAGS = 2
 _DEEPEST = 12  # functions within functions
 _EMPTY_DICTS = frozenset({"dict", "OrderedDict", "defaultdict", "WeakKeyDictionary", "WeakValueDictionary"})
 _TRANSPARENT = frozenset(
@@ -134,17 +136,23 @@ class Interpreter(Expressions):
         Raises:
             Exhausted: it is too large.
         """
-        self._steps = MOST_STEPS
         self.stores.clear()
-        self._entered.clear()
         self._root = function
-        arguments = Arguments((), {})
+        # A flag that is tested more than once splits the paths in two that do not mix.
+        flags = _repeated_tests(function)[:_MOST_FLAGS]
+        for chosen in itertools.product((True, False), repeat=len(flags)):
+            self._follow_once(function, dict(zip(flags, chosen, strict=True)))
+
+    def _follow_once(self, function: Function, flags: dict[str, bool]) -> None:
+        self._steps = MOST_STEPS
+        self._entered.clear()
+        before = dict(self.stores)
         noted = len(self.records), len(self.escapes)
-        self._enter(function, arguments, None, root=True)
-        if self.stores:
+        self._enter(function, Arguments((), {}), None, flags=flags)
+        if self.stores != before:
             # What the first call stored in a cache a second one finds there.
             del self.records[noted[0] :], self.escapes[noted[1] :]
-            self._enter(function, arguments, None, root=True)
+            self._enter(function, Arguments((), {}), None, flags=flags)
 
     def follow_module(self, source: Source) -> None:
         """Follow a module's own level."""
@@ -159,10 +167,21 @@ class Interpreter(Expressions):
     # functions
 
     def _enter(
-        self, function: Function, arguments: Arguments, owner: Sum | None, *, root: bool = False, outer: Frame | None = None
+        self,
+        function: Function,
+        arguments: Arguments,
+        owner: Sum | None,
+        *,
+        flags: dict[str, bool] | None = None,
+        outer: Frame | None = None,
     ) -> Alternatives:
+        root = flags is not None
         state = State(self._bind(function, arguments, owner, root=root))
         frame = Frame(function.source, function, state, outer)
+        for name, truth in (flags or {}).items():
+            values = self.load(name, frame)
+            if len(values) == 1 and isinstance(values[0], Sum):
+                state.facts[values[0]] = Flag(truth)
         self._stack.append(function.identity)
         self._entered.add(function.identity)
         try:
@@ -277,7 +296,7 @@ class Interpreter(Expressions):
         """Whether a function may hold a call that is of interest."""
         if any(isinstance(value, (EntryPoint,)) for value in arguments.all()):
             return True
-        return function.identity in self.relevant(function.source)
+        return function.identity.partition(".<locals>.")[0] in self.relevant(function.source)
 
     def relevant(self, source: Source) -> frozenset[str]:
         """Functions of a module that name what is looked for, or a function that does."""
@@ -296,6 +315,10 @@ class Interpreter(Expressions):
                 names |= {source.functions[i].name for i in more}
             self._relevant[source.dotted] = frozenset(found)
         return self._relevant[source.dotted]
+
+    def _stands_in_relevant(self, frame: Frame) -> bool:
+        assert frame.function is not None
+        return frame.function.identity.partition(".<locals>.")[0] in self.relevant(frame.source)
 
     # notes
 
@@ -333,12 +356,19 @@ class Interpreter(Expressions):
                 frame.qualified,
                 self._root,
                 settled,
-                len(self._stack) > 1,
+                not self._in_root(frame),
                 self._supposed > 0,
                 callee,
                 on_object,
             )
         )
+
+    def _in_root(self, frame: Frame) -> bool:
+        """Whether a call stands in the function that is followed, or in one defined inside it."""
+        if self._root is None or frame.function is None:
+            return len(self._stack) <= 1
+        identity = frame.function.identity
+        return identity == self._root.identity or identity.startswith(self._root.identity + ".<locals>.")
 
     def _note_watched(self, node: ast.Call, callee: Alternatives, arguments: Arguments, frame: Frame) -> None:
         if not self._watched:
@@ -363,7 +393,9 @@ class Interpreter(Expressions):
         return set() if owner is None else {terminal(base) for base in owner.bases}
 
     def _escape(self, value: Value, line: int, frame: Frame, reason: str) -> None:
-        inside = value.items if isinstance(value, Row) else [v for _, v in value.items] if isinstance(value, Table) else []
+        inside = (
+            value.items if isinstance(value, Row) else [v for _, v in value.items] if isinstance(value, Table) else []
+        )
         for part in (value, *inside):
             if isinstance(part, EntryPoint):
                 self.escapes.append(Escape(part.name, line, frame.qualified, reason))
@@ -412,7 +444,9 @@ class Interpreter(Expressions):
                     return None
                 return (Local(method.identity, owner),)
         key = f"{source.dotted}:{function.class_name}.{name}"
-        writers = [w for w in attribute_writers(source, function.class_name, name) if w[0].identity not in self._entered]
+        writers = [
+            w for w in attribute_writers(source, function.class_name, name) if w[0].identity not in self._entered
+        ]
         stored = self.stores.get(key, ())
         if any(not _is_none(value) for _, value in writers):
             return unite(stored, (single(Atom("attribute", f"{atom.text}.{name}", (owner, name))),)) if stored else None
@@ -458,7 +492,11 @@ class Interpreter(Expressions):
     def _do_Expr(self, node: ast.Expr, frame: Frame) -> None:
         self.evaluate(node.value, frame)
         call = node.value
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name):
+        if (
+            isinstance(call, ast.Call)
+            and isinstance(call.func, ast.Attribute)
+            and isinstance(call.func.value, ast.Name)
+        ):
             name = call.func.attr
             in_place = name.endswith("_") and not name.startswith("_") and name not in tensors.METHODS
             if name in _MUTATORS or in_place:
@@ -485,7 +523,7 @@ class Interpreter(Expressions):
             frame.state.names[node.name] = (Local(identity),)
         else:
             frame.state.names[node.name] = (single(Atom("global", node.name, (identity,))),)
-        if frame.function is not None and identity in self.relevant(frame.source):
+        if frame.function is not None and self._stands_in_relevant(frame):
             # It may be called from anywhere: what it does is followed where it is defined.
             self._supposed += 1
             try:
@@ -534,12 +572,7 @@ class Interpreter(Expressions):
             source = self.program.module(module)
             found = () if source is None else self.global_name(name, source)
             return one(found) if found else EntryPoint(name)
-        if name.strip("_").isupper():
-            source = self.program.module(module)
-            values = () if source is None else self._module(source).get(name, ())
-            if len(values) == 1 and isinstance(values[0], (Sum, Flag)):
-                return values[0]
-        if self.program.module(f"{module}.{name}") is not None:
+        if self.program.place_of(f"{module}.{name}") is not None:
             return Module(f"{module}.{name}")
         return Imported(module, name)
 
@@ -643,7 +676,9 @@ class Interpreter(Expressions):
         tests = self.evaluate(node.test, frame)
         refine(frame.state, node.test, True, tests)
 
-    def _loop(self, body: Sequence[ast.stmt], orelse: Sequence[ast.stmt], frame: Frame, target: ast.expr | None) -> None:
+    def _loop(
+        self, body: Sequence[ast.stmt], orelse: Sequence[ast.stmt], frame: Frame, target: ast.expr | None
+    ) -> None:
         before = frame.state
         for _ in range(2):
             start = before.copy()
@@ -738,7 +773,9 @@ def refine(state: State, test: ast.expr, truth: bool, tests: Alternatives) -> No
             for part in test.values:
                 refine(state, part, truth, ())
     elif isinstance(test, ast.Name):
-        _keep(state, test.id, lambda v: not isinstance(v, Nothing) if truth else not isinstance(v, (Tensor, EntryPoint)))
+        _keep(
+            state, test.id, lambda v: not isinstance(v, Nothing) if truth else not isinstance(v, (Tensor, EntryPoint))
+        )
     elif isinstance(test, ast.Compare) and len(test.ops) == 1:
         _refine_comparison(state, test, truth, tests)
 
@@ -778,6 +815,29 @@ def _join(into: State, states: Sequence[State]) -> None:
     into.names = names
     into.facts = {k: v for k, v in alive[0].facts.items() if all(s.facts.get(k) == v for s in alive)}
     into.dead = False
+
+
+def _repeated_tests(function: Function) -> list[str]:
+    """Names that conditions of a function test more than once, and that it does not assign."""
+    counts: dict[str, int] = {}
+    assigned: set[str] = set()
+    for node in ast.walk(function.node):
+        if isinstance(node, (ast.If, ast.IfExp)):
+            for name in _tested(node.test):
+                counts[name] = counts.get(name, 0) + 1
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            assigned.add(node.id)
+    return sorted((n for n, c in counts.items() if c > 1 and n not in assigned), key=lambda n: (-counts[n], n))
+
+
+def _tested(test: ast.expr) -> list[str]:
+    if isinstance(test, ast.Name):
+        return [test.id]
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        return _tested(test.operand)
+    if isinstance(test, ast.BoolOp):
+        return [name for part in test.values for name in _tested(part)]
+    return []
 
 
 def _decorator(node: ast.expr) -> str:

@@ -59,10 +59,17 @@ class Origins:
         """Prepare."""
         self._program = program
         self._calls: dict[str, list[Record]] = {}
-        self._subclasses: dict[str, tuple[str, ...]] = {}
+        self._written_to: dict[str, list[tuple[Function, int, Alternatives]]] = {}
+        self._stores: dict[str, dict[str, Alternatives]] = {}
+        self._traced: dict[Context, list[tuple[Context, Width]]] = {}
 
     def trace(self, context: Context, depth: int = 0) -> list[tuple[Context, Width]]:
         """Every way in which the width comes about, with what the other arguments are then."""
+        if context not in self._traced:
+            self._traced[context] = self._trace(context, depth)
+        return self._traced[context]
+
+    def _trace(self, context: Context, depth: int) -> list[tuple[Context, Width]]:
         width = classify(context)
         if width.kind is not WidthKind.UNKNOWN and _settled(context.gap):
             return [(context, width)]
@@ -73,7 +80,7 @@ class Origins:
             further = []
         if not further:
             return [(context, width)]
-        for one in further:
+        for one in dict.fromkeys(further):
             found += self.trace(one, depth + 1)
         return list(dict.fromkeys(found))
 
@@ -145,9 +152,7 @@ class Origins:
             # `self` in the caller and in the method that assigns are the same object.
             yield from self._bound(context, {atom: values}, writer, writer.source, line)
 
-    def _written(
-        self, atom: Atom, function: Function, depth: int = 0
-    ) -> Iterable[tuple[Function, int, Alternatives]]:
+    def _written(self, atom: Atom, function: Function, depth: int = 0) -> Iterable[tuple[Function, int, Alternatives]]:
         """What is assigned to an attribute, of ``self`` or of an object that ``self`` keeps, and where."""
         name = str(atom.parts[1])
         base = atom.parts[0]
@@ -167,12 +172,23 @@ class Origins:
                         holders.append(None if source is None else self._holder(source, str(made.parts[1]), name))
         for holder in dict.fromkeys(h for h in holders if h is not None):
             source, class_name = holder
-            for writer in dict.fromkeys(w for w, _ in attribute_writers(source, class_name, name)):
-                interpreter = Interpreter(self._program)
-                interpreter.follow(writer)
-                values = interpreter.stores.get(f"{source.dotted}:{class_name}.{name}", ())
-                lines = [e.lineno for w, e in attribute_writers(source, class_name, name) if w is writer]
-                yield writer, lines[0], values
+            yield from self._assigned(source, class_name, name)
+
+    def _assigned(self, source: Source, class_name: str, name: str) -> list[tuple[Function, int, Alternatives]]:
+        """What the methods of a class assign to an attribute."""
+        key = f"{source.dotted}:{class_name}.{name}"
+        if key not in self._written_to:
+            found = self._written_to[key] = []
+            writers = attribute_writers(source, class_name, name)
+            for writer in dict.fromkeys(w for w, _ in writers):
+                stores = self._stores.get(writer.identity)
+                if stores is None:
+                    interpreter = Interpreter(self._program)
+                    interpreter.follow(writer)
+                    stores = self._stores[writer.identity] = dict(interpreter.stores)
+                line = next(e.lineno for w, e in writers if w is writer)
+                found.append((writer, line, stores.get(key, ())))
+        return self._written_to[key]
 
     def _holder(self, source: Source, class_name: str, name: str, depth: int = 0) -> tuple[Source, str] | None:
         """The class, or its nearest base, that assigns an attribute."""
@@ -210,7 +226,10 @@ class Origins:
                 if depth < 3:
                     for subclass in self._program.subclasses(source, name):
                         found += self._records(subclass, depth + 1)
-            unique = {(r.source.relative, r.line, r.supposed): r for r in found}
+            unique = {
+                (r.source.relative, r.line, r.arguments.positional, tuple(r.arguments.keywords.items())): r
+                for r in found
+            }
             self._calls[name] = list(unique.values()) if len(unique) <= _MOST_CALLS else []
         return self._calls[name]
 

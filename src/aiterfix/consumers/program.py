@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Union
 
 from aiterfix.installation import KernelSearch, Skipped, find_kernel_files
+from aiterfix.installation.view import is_file
 
 FunctionNode = Union[ast.FunctionDef, ast.AsyncFunctionDef]
 
@@ -153,6 +153,7 @@ class Program:
         self.root = package.parent
         self._image_root = image_root
         self._sources: dict[Path, Source | Skipped] = {}
+        self._places: dict[str, Path | None] = {}
         self._searches: dict[tuple[str, ...], KernelSearch] = {}
 
     def files_naming(self, names: Sequence[str]) -> KernelSearch:
@@ -170,15 +171,22 @@ class Program:
 
     def module(self, dotted: str) -> Source | None:
         """A module of the package by name; None where there is none that can be read."""
-        parts = dotted.split(".")
-        if parts[0] != self.package.name:
-            return None
-        place = self.root.joinpath(*parts)
-        for path in (place / "__init__.py", place.with_name(place.name + ".py")):
-            if os.path.isfile(path):  # noqa: PTH113 - any trouble means no
-                found = self.source(path)
-                return found if isinstance(found, Source) else None
-        return None
+        path = self.place_of(dotted)
+        found = None if path is None else self.source(path)
+        return found if isinstance(found, Source) else None
+
+    def place_of(self, dotted: str) -> Path | None:
+        """The file of a module of the package, by name."""
+        if dotted not in self._places:
+            parts = dotted.split(".")
+            self._places[dotted] = None
+            if parts[0] == self.package.name:
+                place = self.root.joinpath(*parts)
+                for path in (place / "__init__.py", place.with_name(place.name + ".py")):
+                    if is_file(path):
+                        self._places[dotted] = path
+                        break
+        return self._places[dotted]
 
     def function(self, identity: str) -> Function | None:
         """A function by identity."""

@@ -66,7 +66,12 @@ def _of_source(program: Program, origins: Origins, source: Source) -> list[Call]
             interpreter.follow(function)
         except Exhausted:
             lost.append(
-                Escape(Entry.LOGITS.value, function.node.lineno, function.qualified, "is used in a function that is too large to follow")
+                Escape(
+                    Entry.LOGITS.value,
+                    function.node.lineno,
+                    function.qualified,
+                    "is used in a function that is too large to follow",
+                )
             )
     sites: dict[tuple[str, str, int], list[Record]] = {}
     for record in interpreter.records:
@@ -159,9 +164,7 @@ def _contexts(record: Record, why: list[str]) -> Iterable[Context]:
         why.append("too many paths lead to the call")
         groups = [(fresh("one of many"),) for _ in groups]
     for out, width, block in itertools.product(*groups):
-        yield Context(
-            _gap(out, width, why), width, block, record.root, record.source.relative, record.line
-        )
+        yield Context(_gap(out, width, why), width, block, record.root, record.source.relative, record.line)
 
 
 def _gap(out: Value, width: Value, why: list[str]) -> Value | None:
@@ -206,7 +209,13 @@ def _setting(values: Alternatives) -> Setting:
     if len(settings) == 1:
         return settings.pop()
     if all(not isinstance(s, Unknown) for s in settings):
-        return RunTime(" or ".join(sorted(s.text if isinstance(s, RunTime) else str(s.value) for s in settings if not isinstance(s, Unknown))))
+        return RunTime(
+            " or ".join(
+                sorted(
+                    s.text if isinstance(s, RunTime) else str(s.value) for s in settings if not isinstance(s, Unknown)
+                )
+            )
+        )
     return Unknown("several values, not all of them understood")
 
 

@@ -1,0 +1,100 @@
+"""Arguments of ``check`` that ask about a pair, and what answers them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from aiterfix.assessment import Assessment, exit_code, overall
+from aiterfix.consumers import CONSUMERS, Found, find_consumers, read_consumer
+from aiterfix.consumers.bound import bound_of_unpatched
+from aiterfix.consumers.pairing import Operator, Pair, PairVerdict, judge_pair, worst
+from aiterfix.consumers.pairing import exit_code as pair_exit_code
+from aiterfix.errors import EnvironmentProblem, UsageError
+from aiterfix.installation import Discovery
+
+
+class Judged(NamedTuple):
+    """Verdicts on pairs; ``verdict`` and ``status`` are None where none was asked for."""
+
+    pairs: tuple[Pair, ...]
+    verdict: PairVerdict | None
+    status: int | None
+    operator: Operator
+
+
+def add_consumer(parser: argparse.ArgumentParser) -> None:
+    """``--for`` and what the operator says of their deployment."""
+    group = parser.add_argument_group("the pair of aiter and the engine that calls it")
+    group.add_argument(
+        "--for", dest="consumer", choices=CONSUMERS, help="judge this engine's calls too; the exit code is the pair's"
+    )
+    group.add_argument("--max-model-len", type=_positive, metavar="N", help="with --for: the length that is wanted")
+    group.add_argument("--block-size", type=_positive, metavar="B", help="with --for: tokens in a KV block")
+    group.add_argument("--max-num-seqs", type=_positive, metavar="S", help="with --for: sequences in a batch")
+    group.add_argument(
+        "--next-n", type=_positive, metavar="R", help="with --for: rows a sequence, 1 + speculative tokens (default: 1)"
+    )
+    group.add_argument(
+        "--compress-ratio",
+        type=_positive,
+        metavar="C",
+        help="with --for: by which the model divides the context that its indexer scores (default: 1, as in DeepSeek "
+        "V3.2 and GLM-5)",
+    )
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+def found_consumers(options: argparse.Namespace, discovery: Discovery) -> tuple[Found, ...]:
+    """The engines installed where ``aiter`` was looked for."""
+    return find_consumers(discovery, first_only=options.path is None)
+
+
+def judge_pairs(
+    options: argparse.Namespace, found: Sequence[Found], discovery: Discovery, assessments: Sequence[Assessment]
+) -> Judged:
+    """Judge the pairs that ``--for`` asks about.
+
+    Raises:
+        UsageError: numbers of a deployment without ``--for``.
+        EnvironmentProblem: the engine is not installed here.
+    """
+    numbers = {
+        name: getattr(options, name)
+        for name in ("max_model_len", "block_size", "max_num_seqs", "next_n", "compress_ratio")
+        if getattr(options, name) is not None
+    }
+    operator = Operator(**numbers)
+    if options.consumer is None:
+        if numbers:
+            given = "--" + next(iter(numbers)).replace("_", "-")
+            raise UsageError(
+                f"{given} is about a pair", remedy=f"Say which engine: --for {' or --for '.join(CONSUMERS)}."
+            )
+        return Judged((), None, None, operator)
+    wanted = [f for f in found if f.name == options.consumer]
+    if not wanted:
+        raise EnvironmentProblem(
+            f"no {options.consumer} is installed here",
+            why="searched: " + ", ".join(str(p) for p in discovery.searched),
+            remedy="Name the environment that holds both with --path DIR or --python EXE.",
+        )
+    verdict = overall(discovery, assessments)
+    live = [a for a in assessments if not a.installation.shadowed]
+    pairs = tuple(
+        judge_pair(a, c, operator, bound_of_unpatched, options.kernel) for c in map(read_consumer, wanted) for a in live
+    )
+    whole = worst((p.verdict for p in pairs), empty=PairVerdict.UNKNOWN)
+    if not live:
+        # There is nothing for the engine to call, or it could not be read.
+        return Judged(pairs, whole, int(exit_code(verdict)), operator)
+    if discovery.doubts:
+        whole = PairVerdict.UNKNOWN
+    return Judged(pairs, whole, int(pair_exit_code(whole)), operator)

@@ -1,5 +1,33 @@
 """aiterfix: judge and fix row-overshooting stores in AMD aiter's paged-MQA-logits kernels."""
 
-from aiterfix._version import __version__
+# With the `.pth` enabled this file runs at every interpreter start, so it imports nothing, not even
+# `__future__` or typing; checkers know the name TYPE_CHECKING.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
-__all__ = ["__version__"]
+    from aiterfix._version import __version__
+    from aiterfix.importing.api import install_hook, status
+
+__all__ = ["__version__", "install_hook", "status"]
+
+_LAZY = {
+    "__version__": "aiterfix._version",
+    "install_hook": "aiterfix.importing.api",
+    "status": "aiterfix.importing.api",
+}
+
+
+def __getattr__(name: str) -> "Any":
+    """Import what is asked for when it is asked for: ``import aiterfix`` stays cheap."""
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    value = getattr(importlib.import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from aiterfix.errors import NotUnderstoodError
+from aiterfix.verdict import Guard
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -73,11 +74,20 @@ class AotDirectory:
 
 @dataclass(frozen=True)
 class PullRequest:
-    """A pull request that brought, or proposes, part of the fix."""
+    """A pull request that brought, or proposes, part of the fix.
+
+    Attributes:
+        repository: owner and name.
+        number: of the pull request.
+        role: what it does, one phrase.
+        removes: guards that no store of the fix's kernels has once its change is in; by these, source tells
+            whether a tree has it. Empty where it does not change the kernels.
+    """
 
     repository: str
     number: int
     role: str
+    removes: tuple[Guard, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -205,8 +215,16 @@ def _aot(t: _Table) -> AotDirectory:
 
 
 def _pull_request(t: _Table) -> PullRequest:
-    t.only("repository", "number", "role")
-    return PullRequest(t.string("repository", _REPOSITORY, "owner/name"), t.integer("number"), t.string("role"))
+    t.only("repository", "number", "role", "removes")
+    unbounded = [g.value for g in Guard if not g.bounded]
+    kind = f"a guard without an upper bound ({', '.join(unbounded)})"
+    removes = t.strings("removes", re.compile(rf"({'|'.join(unbounded)})\Z"), kind) if "removes" in t.data else ()
+    return PullRequest(
+        t.string("repository", _REPOSITORY, "owner/name"),
+        t.integer("number"),
+        t.string("role"),
+        tuple(Guard(g) for g in removes),
+    )
 
 
 def parse_fix(text: bytes, file: Path) -> Fix:

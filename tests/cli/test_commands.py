@@ -344,3 +344,14 @@ def test_read_only_installation_is_refused(sample: Path) -> None:
     assert done.returncode == 4
     assert "What to do:" in done.stderr
     assert contents(sample) == before
+
+
+def test_digest_is_cross_checked_with_the_version(run: Runner, sample: Path) -> None:
+    data = run("check", "--path", sample, "--json").json("check")
+    file = data["installations"][0]["kernel_files"][0]
+    assert file["releases"] == []
+    assert "is in no tag of ROCm/aiter" in file["note"]
+    assert "is in no tag of ROCm/aiter" in run("check", "--path", sample).text
+    run("apply", "--path", sample)
+    data = run("check", "--path", sample, "--json").json("check")
+    assert {f["releases"] for f in data["installations"][0]["kernel_files"]} == {None}

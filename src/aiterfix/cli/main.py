@@ -20,6 +20,12 @@ COMMANDS = {
     "diff": "show what apply would change, as a unified diff",
     "apply": "bound every store on disk, transactionally",
     "revert": "give back the original files",
+    "validate": "compile for gfx950, run the machine code on a CPU, compare every logit with a reference",
+    "compat": "what is known of a release of aiter, offline",
+    "upstream": "which releases have the fix, what the pull requests mean, and a patch to send upstream",
+    "cost": "what the fix costs on gfx950: registers, occupancy, instructions executed",
+    "run": "run a command with the import hook in every Python that it starts",
+    "hook": "start the import hook with every process of a Python: enable, disable, status",
     "demo": "run the main job end to end on an embedded sample",
 }
 

@@ -10,13 +10,16 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from aiterfix.patching.place import FileChange, Place
-from aiterfix.patching.state import Content, FileState, State, StateKind, state
-
 if TYPE_CHECKING:
     from aiterfix.patching.disk import Applied, Recovered, Reverted, apply, recover, revert
+    from aiterfix.patching.place import FileChange, Place
+    from aiterfix.patching.status import Content, FileState, State, StateKind, state
 
-_FROM_DISK = ("Applied", "Recovered", "Reverted", "apply", "recover", "revert")
+_HOME = {
+    **dict.fromkeys(("Applied", "Recovered", "Reverted", "apply", "recover", "revert"), "disk"),
+    **dict.fromkeys(("FileChange", "Place"), "place"),
+    **dict.fromkeys(("Content", "FileState", "State", "StateKind", "state"), "status"),
+}
 
 __all__ = [
     "Applied",
@@ -36,7 +39,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Load what writes when it is asked for: `check` only reads the state."""
-    if name in _FROM_DISK:
-        return getattr(importlib.import_module("aiterfix.patching.disk"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """Load what is asked for: `check` must not pay for what writes."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -16,7 +16,7 @@ from aiterfix.patching.journal import Journal, Phase
 from aiterfix.patching.locking import locked
 from aiterfix.patching.place import FileChange, Place
 from aiterfix.patching.plan import ApplyPlan, ReturnPlan, plan_apply, plan_revert, plan_undo
-from aiterfix.patching.state import StateKind, state
+from aiterfix.patching.status import StateKind, state
 
 LOCK_TIMEOUT_SECONDS = 10.0
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from aiterfix.patching import traces
 from aiterfix.patching.failures import (
     ChangedMeanwhileError,
     ForeignOwnerError,
@@ -72,12 +73,12 @@ class Place:
     @property
     def state_dir(self) -> Path:
         """Holds journal and originals while a patch is applied; absent otherwise."""
-        return self.home / ("aiterfix" if self.in_dist_info else f".aiterfix-{self.package.name}")
+        return self.home / (traces.IN_DIST_INFO if self.in_dist_info else traces.beside_tree(self.package.name))
 
     @property
     def staging_dir(self) -> Path:
         """The state directory while it is being made; never holds anything that matters."""
-        return self.state_dir.with_name(self.state_dir.name + ".tmp")
+        return self.state_dir.with_name(self.state_dir.name + traces.STAGING_SUFFIX)
 
     @cached_property
     def record(self) -> Path | None:

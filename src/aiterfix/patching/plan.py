@@ -34,7 +34,7 @@ from aiterfix.patching.place import (
     require_writable,
 )
 from aiterfix.patching.record import Listed, RecordEdit
-from aiterfix.patching.state import Content, content
+from aiterfix.patching.status import Content, content
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ installed projects"). Rewriting the file through a CSV module would touch every 
 from __future__ import annotations
 
 import binascii
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from aiterfix.patching.failures import RecordError
@@ -54,21 +54,24 @@ def edit(data: bytes, changed: Iterable[Listed], added: Iterable[Listed]) -> tup
     wanted = {_encode(row.path): row for row in changed}
     replaced: list[tuple[bytes, bytes]] = []
     out: list[bytes] = []
-    ending = b"\n"
-    last = b"\n"
-    for row, last in _rows(data):
-        ending = last or ending
-        fields = _split(row, wanted)
-        if fields is None or not fields[1]:
-            out.append(row + last)
+    done = 0
+    for start, end in _rows_with(data, [path.replace(b'"', b'""') for path in wanted]):
+        row = data[start:end]
+        path, hashed = _split(row)
+        if _unquote(path) not in wanted or not _unquote(hashed):
             continue
         # The path field is kept as it was written, quoted or not.
-        after = fields[0] + _hash_and_size(wanted[_unquote(fields[0])])
+        after = path + _hash_and_size(wanted[_unquote(path)])
         # Kept even where nothing changes: with two rows for one path, taking back goes by their order.
         replaced.append((row, after))
-        out.append(after + last)
+        out += (data[done:start], after)
+        done = end
+    out.append(data[done:])
+    endings = [ending for ending in (b"\r\n", b"\n", b"\r") if data.endswith(ending)]
+    unfinished = bool(data) and not endings
+    ending = endings[0] if endings else (b"\r\n" if b"\r\n" in data else b"\n")
     tail = b"".join(_quote(_encode(row.path)) + _hash_and_size(row) + ending for row in added)
-    if tail and not last:
+    if tail and unfinished:
         # The last row stays without a line ending, and the new last row is like it.
         tail = ending + tail[: -len(ending)]
     return b"".join(out) + tail, RecordEdit(tuple(replaced), tail)
@@ -78,33 +81,51 @@ def undo(data: bytes, change: RecordEdit) -> bytes:
     """Take ``change`` back, wherever its rows stand now; rows that others changed since stay as they are."""
     if change.appended and data.endswith(change.appended):
         data = data[: -len(change.appended)]
-        ours: set[bytes] = set()
+        ours: list[bytes] = []
     else:
-        ours = {row for row, _ in _rows(change.appended) if row}
+        ours = [change.appended[start:end] for start, end in _rows(change.appended) if start < end]
     before: dict[bytes, list[bytes]] = {}
     for old, new in change.replaced:
         before.setdefault(new, []).append(old)
     out: list[bytes] = []
-    for row, ending in _rows(data):
+    done = 0
+    for start, end in _rows_with(data, [*before, *ours]):
+        row = data[start:end]
         if row in ours:
-            continue
-        olds = before.get(row)
-        out.append((olds.pop(0) if olds else row) + ending)
+            out.append(data[done:start])
+            done = _after_ending(data, end)
+        elif before.get(row):
+            out += (data[done:start], before[row].pop(0))
+            done = end
+    out.append(data[done:])
     return b"".join(out)
 
 
-def _rows(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Rows with their line endings; a quoted field may hold line endings of its own."""
-    if b'"' not in data:
-        # bytes.splitlines knows \n, \r and \r\n only, which is what a CSV reader takes for a row's end.
-        for line in data.splitlines(keepends=True):
-            row = line.rstrip(b"\r\n")
-            yield row, line[len(row) :]
-        return
+def _rows_with(data: bytes, needles: Iterable[bytes]) -> Iterable[tuple[int, int]]:
+    """Start and end (without the line ending) of every row that may hold one of these texts, in order.
+
+    Searching for them is ten times faster than splitting 15,000 rows.
+    """
+    if b'"' in data:
+        # A quoted field may hold line endings of its own, so rows can only be told from the start.
+        return _rows(data)
+    spans = set()
+    for needle in needles:
+        position = data.find(needle)
+        while position >= 0:
+            start = max(data.rfind(b"\n", 0, position), data.rfind(b"\r", 0, position)) + 1
+            ends = (data.find(b"\n", position), data.find(b"\r", position), len(data))
+            end = min(found for found in ends if found >= 0)
+            spans.add((start, end))
+            position = data.find(needle, max(end, position + 1))
+    return sorted(spans)
+
+
+def _rows(data: bytes) -> Iterator[tuple[int, int]]:
     import re
 
     field = rb'(?:"[^"]*(?:""[^"]*)*"|[^",\r\n][^,\r\n]*|)'
-    pattern = re.compile(rb"(" + field + rb"(?:," + field + rb")*)(\r\n|\r|\n|\Z)")
+    pattern = re.compile(field + rb"(?:," + field + rb")*(?=[\r\n]|\Z)")
     position = 0
     while position < len(data):
         match = pattern.match(data, position)
@@ -115,12 +136,16 @@ def _rows(data: bytes) -> Iterator[tuple[bytes, bytes]]:
                 why="A quoted field is not closed, or text follows a closing quote.",
                 remedy="Reinstall the distribution; its list of files is damaged.",
             )
-        yield match.group(1), match.group(2)
-        position = match.end()
+        yield match.span()
+        position = _after_ending(data, match.end())
 
 
-def _split(row: bytes, wanted: Mapping[bytes, object]) -> tuple[bytes, bytes] | None:
-    """The path field as written and the hash field, if the row's path is wanted."""
+def _after_ending(data: bytes, end: int) -> int:
+    return end + (2 if data.startswith(b"\r\n", end) else 1)
+
+
+def _split(row: bytes) -> tuple[bytes, bytes]:
+    """The path field and the hash field as written."""
     if row.startswith(b'"'):
         end = 1
         while row[end : end + 2] == b'""' or row[end : end + 1] != b'"':
@@ -128,10 +153,7 @@ def _split(row: bytes, wanted: Mapping[bytes, object]) -> tuple[bytes, bytes] | 
         path = row[: end + 1]
     else:
         path = row.partition(b",")[0]
-    if _unquote(path) not in wanted:
-        return None
-    rest = row[len(path) + 1 :]
-    return path, rest.partition(b",")[0]
+    return path, row[len(path) + 1 :].partition(b",")[0]
 
 
 def _unquote(field: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Mapping
@@ -59,7 +60,12 @@ def store(place: Place, journal: Journal) -> None:
     path = place.state_dir / NAME
     fsops.unlink_if_there(temporary(path))
     fsops.write_new(temporary(path), encode(journal), mode=_MODE, owner=_owner(place), owner_may_differ=True)
-    fsops.rename(temporary(path), path)
+    try:
+        fsops.rename(temporary(path), path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            fsops.unlink(temporary(path))
+        raise
     fsops.sync_directory(place.state_dir)
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from aiterfix.assessment import Assessment
 from aiterfix.installation import Discovery
-from aiterfix.patching import State, StateKind
 from aiterfix.verdict import Verdict
+
+if TYPE_CHECKING:
+    from aiterfix.patching import State
 
 REPORT_IT = "keep (or add) 256 padding columns in the caller, and report the file's digest to the aiterfix project"
 
@@ -53,14 +56,14 @@ def next_step(discovery: Discovery, assessments: Sequence[Assessment], verdict: 
     return "nothing"
 
 
-def patch_line(state: State) -> str:
+def patch_line(patch: State | None) -> str:
     """One line on what aiterfix itself has done to an installation; empty for nothing."""
-    if state.kind is StateKind.NONE:
+    if patch is None or patch.kind.value == "none":
         return ""
-    if state.kind is StateKind.APPLIED:
-        applied = state.annotations.get("aiterfix", "")
+    if patch.kind.value == "applied":
+        applied = patch.annotations.get("aiterfix", "")
         by = f"by aiterfix {applied}" if applied else "by aiterfix"
-        return f"patched on disk {by}; originals in {state.state_dir}; undo with `aiterfix revert`"
-    if state.kind is StateKind.INTERRUPTED:
-        return f"an interrupted run left something behind: {state.detail} (run `aiterfix apply` or `aiterfix revert`)"
-    return f"{state.kind.value}: {state.detail}"
+        return f"patched on disk {by}; originals in {patch.state_dir}; undo with `aiterfix revert`"
+    if patch.kind.value == "interrupted":
+        return f"an interrupted run left something behind: {patch.detail} (run `aiterfix apply` or `aiterfix revert`)"
+    return f"{patch.kind.value}: {patch.detail}"

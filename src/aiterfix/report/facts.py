@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiterfix.assessment import Assessment, KernelFile
 from aiterfix.installation import Discovery, Installation, Skipped
-from aiterfix.patching import State, state
-from aiterfix.places import place_of
+from aiterfix.places import patch_of
+from aiterfix.provenance import Provenance, provenance
 from aiterfix.source.sites import StoreSite
 from aiterfix.verdict import Verdict
+
+if TYPE_CHECKING:
+    from aiterfix.patching import State
 
 Facts = dict[str, Any]
 
@@ -47,10 +50,11 @@ def installation_facts(installation: Installation) -> Facts:
 
 def assessment_facts(assessment: Assessment) -> Facts:
     """One installation and everything judged in it."""
+    origins = provenance(assessment)
     return {
         **installation_facts(assessment.installation),
         "verdict": assessment.verdict.value,
-        "patch": state_facts(state(place_of(assessment.installation))),
+        "patch": patch_facts(patch_of(assessment.installation)),
         "prebuilt": [
             {
                 "fix": fix.id,
@@ -63,12 +67,14 @@ def assessment_facts(assessment: Assessment) -> Facts:
             for fix, p in assessment.prebuilt
         ],
         "unreadable": [skipped_facts(d) for d in assessment.doubts],
-        "kernel_files": [file_facts(f, assessment) for f in assessment.files],
+        "kernel_files": [file_facts(f, assessment, origins.get(f)) for f in assessment.files],
     }
 
 
-def state_facts(patch: State) -> Facts:
+def patch_facts(patch: State | None) -> Facts:
     """What aiterfix has done to an installation."""
+    if patch is None:
+        return {"state": "none", "detail": "", "version": None, "files": []}
     return {
         "state": patch.kind.value,
         "detail": patch.detail,
@@ -77,13 +83,15 @@ def state_facts(patch: State) -> Facts:
     }
 
 
-def file_facts(file: KernelFile, assessment: Assessment) -> Facts:
-    """One kernel file."""
+def file_facts(file: KernelFile, assessment: Assessment, origin: Provenance | None) -> Facts:
+    """One kernel file; ``releases`` is null for one that aiterfix has patched."""
     return {
         "path": str(file.path),
         "sha256": file.analysis.sha256,
         "verdict": file.analysis.verdict.value,
         "asked": any(k.fix in assessment.asked for k in file.analysis.kernels),
+        "releases": list(origin.releases) if origin is not None else None,
+        "note": origin.note if origin is not None else "",
         "problems": [
             {"code": p.code, "message": p.message, "line": p.line, "kernel": p.kernel}
             for p in file.analysis.all_problems

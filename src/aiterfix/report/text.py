@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from aiterfix.assessment import ALL, Assessment, KernelFile
 from aiterfix.cli.output import colour
 from aiterfix.installation import Discovery, Installation
-from aiterfix.patching import state
-from aiterfix.places import place_of
+from aiterfix.places import patch_of
+from aiterfix.provenance import Provenance, provenance
 from aiterfix.report.advice import meaning, next_step, patch_line
 from aiterfix.verdict import Verdict
 
@@ -88,7 +88,7 @@ def _paths(assessment: Assessment) -> str:
 
 def _installation(assessment: Assessment) -> list[str]:
     lines = [heading(assessment.installation)]
-    patched = patch_line(state(place_of(assessment.installation)))
+    patched = patch_line(patch_of(assessment.installation))
     if patched:
         lines.append(f"  {patched}")
     for fix, prebuilt in assessment.prebuilt:
@@ -99,16 +99,21 @@ def _installation(assessment: Assessment) -> list[str]:
         )
     for doubt in assessment.doubts:
         lines.append(f"  could not be read: {doubt.path}: {doubt.reason}")
+    origins = provenance(assessment)
     for file in assessment.files:
-        lines += _file(assessment, file)
+        lines += _file(assessment, file, origins.get(file))
     return lines
 
 
-def _file(assessment: Assessment, file: KernelFile) -> list[str]:
+def _file(assessment: Assessment, file: KernelFile, origin: Provenance | None) -> list[str]:
     verdict = file.analysis.verdict
     path_of = {f.id: f.path for f in assessment.fixes}
     held = ", ".join(dict.fromkeys(path_of[k.fix] for k in file.analysis.kernels))
     lines = [f"  {file.relative}  [{held}]  sha256 {file.analysis.sha256[:12]}  {shown(verdict)}"]
+    if origin is not None and origin.note:
+        lines.append(f"    {origin.note}")
+    elif origin is not None and assessment.installation.version is None:
+        lines.append(f"    the same file as in {_span(origin.releases)}")
     for problem in file.analysis.all_problems:
         name = f"{problem.kernel}: " if problem.kernel else ""
         lines.append(f"    line {problem.line}: {name}{problem.message}")
@@ -122,6 +127,12 @@ def _file(assessment: Assessment, file: KernelFile) -> list[str]:
         if site.obstacle and not site.guard.bounded:
             lines.append(f"    line {site.line}: cannot be edited: {site.obstacle}")
     return lines
+
+
+def _span(releases: Sequence[str]) -> str:
+    """Releases in a few words. Tags below a folder (archive/…) are named only where there is nothing else."""
+    named = [r for r in releases if "/" not in r] or list(releases)
+    return named[0] if len(named) == 1 else f"{named[0]} to {named[-1]}"
 
 
 def table(rows: Iterable[Sequence[str]]) -> list[str]:

@@ -79,6 +79,8 @@ def same_tree(left: ast.AST, right: ast.AST) -> bool:
     stack: list[tuple[object, object]] = [(left, right)]
     while stack:
         a, b = stack.pop()
+        if a is b:
+            continue  # operators and contexts are one object each, names are interned: half of all nodes
         if type(a) is not type(b):
             return False
         if isinstance(a, ast.AST):

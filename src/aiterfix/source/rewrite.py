@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -89,6 +90,37 @@ def rewrite(
         SourceNotUnderstoodError: a kernel or site is not understood, or the edit could not be proven.
     """
     before = analyse(text, fixes) if analysis is None else analysis
+    edits, edited = _edits(text, before, filename)
+    if not edits:
+        return Rewrite(text, text, (), (), before, before)
+    new = splice(text, edits)
+    after = analyse(new, fixes)
+    prove(before, after, edited, filename)
+    return Rewrite(text, new, tuple(edits), tuple(edited), before, after)
+
+
+def rewrite_as_recorded(text: bytes, analysis: SourceAnalysis, sha256: str, *, filename: str) -> bytes | None:
+    """The same edit without its proof, where the result is known by its digest and was proven when that was recorded.
+
+    Args:
+        text: the file's bytes.
+        analysis: of exactly this text.
+        sha256: hexadecimal digest of the result that was proven.
+        filename: for messages.
+
+    Returns:
+        The new text; None where it comes out differently, and has to be proven afresh.
+
+    Raises:
+        SourceNotUnderstoodError: a kernel or site is not understood.
+    """
+    edits, _ = _edits(text, analysis, filename)
+    new = splice(text, edits)
+    return new if hashlib.sha256(new).hexdigest() == sha256 else None
+
+
+def _edits(text: bytes, before: SourceAnalysis, filename: str) -> tuple[list[Edit], list[StoreSite]]:
+    """What is to be changed, in ascending order, and the sites that are changed by it."""
     if before.problems or any(k.problems for k in before.kernels):
         raise SourceNotUnderstoodError(filename, before)
     lines = Lines(text)
@@ -102,13 +134,8 @@ def rewrite(
                 raise SourceNotUnderstoodError(filename, before)
             edits += _SiteEditor(lines, site, syntax).edits()
             edited.append(site)
-    if not edits:
-        return Rewrite(text, text, (), (), before, before)
     edits.sort(key=lambda e: e.span.start)
-    new = splice(text, edits)
-    after = analyse(new, fixes)
-    prove(before, after, edited, filename)
-    return Rewrite(text, new, tuple(edits), tuple(edited), before, after)
+    return edits, edited
 
 
 def splice(text: bytes, edits: Sequence[Edit]) -> bytes:

@@ -1,0 +1,332 @@
+"""Compile a kernel file for gfx950 with the Triton that is installed, on a machine with no GPU, in a child process.
+
+The child (``_compile_child.py``) never imports ``aiter`` and may die: a compiler assertion becomes a
+:class:`CompileError` that names source, kernel, configuration, Triton release and the compiler's last words. Results
+are kept by content (``cache.py``). Prebuilt code objects are read by :func:`load_prebuilt`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from aiterfix.errors import EnvironmentProblem, NotUnderstoodError
+from aiterfix.gfx950.cache import CodeObjectCache, CompiledKernel
+from aiterfix.gfx950.signature import CompileRequest
+
+_CHILD = Path(__file__).with_name("_compile_child.py")
+_KNOBS = ("TRITON_", "AMDGCN_", "LLVM_", "MLIR_")
+_NO_KNOBS = ("TRITON_CACHE_DIR", "TRITON_HOME", "TRITON_DUMP_DIR", "TRITON_OVERRIDE_DIR", "TRITON_PRINT_AUTOTUNING")
+INSTALL_TRITON = "pip install 'triton>=3.5' (3.5.1 to 3.9.0 are known to work; on ROCm images use the image's own)"
+
+
+class CompileError(EnvironmentProblem):
+    """The compiler refused the source or died of it."""
+
+    code = "compile"
+
+
+class Compiler:
+    """One child process that compiles; started on first use, started anew after it died.
+
+    Args:
+        python: the interpreter whose Triton compiles; default this one.
+        cache: where results are kept; None for the default place.
+        timeout: seconds that one compilation may take.
+
+    Use as a context manager, or call :meth:`close`.
+    """
+
+    def __init__(self, python: str | None = None, cache: CodeObjectCache | None = None, timeout: float = 300.0) -> None:
+        self.python = python or sys.executable
+        self.cache = cache if cache is not None else CodeObjectCache()
+        self.timeout = timeout
+        self._process: subprocess.Popen[str] | None = None
+        self._work = tempfile.TemporaryDirectory(prefix="aiterfix-compile-")
+        self._environment: dict[str, Any] | None = None
+        self._said_before = 0
+
+    def __enter__(self) -> Compiler:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the child and remove its files. May be called twice."""
+        if self._process is not None:
+            self._end(self._process)
+            self._process = None
+        self._work.cleanup()
+
+    @property
+    def triton(self) -> str:
+        """Release of the Triton that compiles.
+
+        Raises:
+            EnvironmentProblem: the interpreter does not run, or has no Triton.
+        """
+        if self._environment is None:
+            self._start()
+        assert self._environment is not None
+        return str(self._environment["triton"])
+
+    def compile(self, request: CompileRequest) -> CompiledKernel:
+        """The code object for a request, from the cache where it is there.
+
+        Raises:
+            EnvironmentProblem: no Triton, or one without Gluon.
+            CompileError: the compiler refused, died, or took too long.
+            NotUnderstoodError: the kernel file uses parts of ``aiter`` that have no stand-in.
+        """
+        key = self.key(request)
+        known = self.cache.load(key)
+        if known is not None:
+            return known
+        self._require(request.language)
+        answer = self._ask(request)
+        kernel = CompiledKernel(
+            code=self._output.read_bytes(),
+            ttgir=Path(f"{self._output}.ttgir").read_text(encoding="utf-8"),
+            function=str(answer["metadata"]["name"]),
+            shared_bytes=int(answer["metadata"]["shared"]),
+            threads=int(answer["metadata"]["num_warps"]) * int(answer["metadata"]["warp_size"]),
+            triton=self.triton,
+            arguments=request.arguments,
+        )
+        self.cache.store(key, kernel)
+        return kernel
+
+    def key(self, request: CompileRequest) -> str:
+        """Name of the result by content: source, specialisation, Triton release, and the compiler's own switches."""
+        knobs = sorted(
+            (name, value) for name, value in os.environ.items() if name.startswith(_KNOBS) and name not in _NO_KNOBS
+        )
+        said = {
+            "triton": self.triton,
+            "source": hashlib.sha256(request.source).hexdigest(),
+            "filename": request.filename,
+            "function": request.function,
+            "signature": request.signature,
+            "constants": request.constants,
+            "attributes": request.attributes,
+            "options": request.options,
+            "language": request.language,
+            "arch": request.arch,
+            "knobs": knobs,
+        }
+        return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+    # -- the child -------------------------------------------------------------------------------------------------
+
+    @property
+    def _output(self) -> Path:
+        return Path(self._work.name) / "kernel.hsaco"
+
+    @property
+    def _errors(self) -> Path:
+        return Path(self._work.name) / "stderr"
+
+    def _start(self) -> subprocess.Popen[str]:
+        if self._process is not None and self._process.poll() is None:
+            return self._process
+        # A private Triton cache: the user's holds what production compiled, and this is not production.
+        environment = {**os.environ, "TRITON_CACHE_DIR": str(Path(self._work.name) / "triton")}
+        try:
+            with self._errors.open("wb") as errors:
+                process = subprocess.Popen(
+                    [self.python, str(_CHILD)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    env=environment,
+                    text=True,
+                    encoding="utf-8",
+                )
+        except OSError as error:
+            raise EnvironmentProblem(
+                f"cannot run {self.python} to compile kernels", why=str(error), remedy="pass an interpreter that runs"
+            ) from error
+        self._process, self._said_before = process, 0
+        hello = self._read(process)
+        if hello is None:
+            raise EnvironmentProblem(
+                f"{self.python} ended ({_ending(process)}) before Triton was imported",
+                why=self._last_words(),
+                remedy=INSTALL_TRITON,
+            )
+        if not hello["ok"]:
+            self.close_child()
+            raise EnvironmentProblem(
+                f"no Triton in {self.python}: kernels cannot be compiled",
+                why=str(hello["message"]),
+                remedy=INSTALL_TRITON,
+            )
+        self._environment = hello
+        return process
+
+    def close_child(self) -> None:
+        """End the child; the next compilation starts another."""
+        if self._process is not None:
+            self._end(self._process)
+            self._process = None
+
+    @staticmethod
+    def _end(process: subprocess.Popen[str]) -> None:
+        if process.stdin is not None:
+            try:
+                process.stdin.close()
+            except BrokenPipeError:
+                process.kill()  # it died with a request unread
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+    def _require(self, language: str) -> None:
+        self._start()
+        assert self._environment is not None
+        if language == "gluon" and not self._environment["gluon"]:
+            raise EnvironmentProblem(
+                f"Triton {self.triton} in {self.python} has no Gluon with AMD buffer operations",
+                why=str(self._environment["message"]),
+                remedy=INSTALL_TRITON,
+            )
+
+    def _ask(self, request: CompileRequest) -> dict[str, Any]:
+        process = self._start()
+        said = {
+            "source": request.source.decode("utf-8"),
+            "filename": request.filename,
+            "function": request.function,
+            "signature": dict(request.signature),
+            "constexprs": dict(request.constants),
+            "attributes": request.attributes,
+            "options": dict(request.options),
+            "language": request.language,
+            "arch": request.arch,
+            "output": str(self._output),
+        }
+        what = f"{request.filename}: {request.function} ({request.label}) with Triton {self.triton}"
+        self._said_before = self._errors.stat().st_size
+        assert process.stdin is not None
+        try:
+            process.stdin.write(json.dumps(said) + "\n")
+            process.stdin.flush()
+        except BrokenPipeError:
+            pass  # reported below, with how it ended
+        answer = self._read(process)
+        if answer is None:
+            why = f"the compiler ended ({_ending(process)}). Its last words: {self._last_words()}"
+            self.close_child()
+            raise CompileError(
+                f"the compiler died on {what}",
+                why=why,
+                remedy="use another Triton release for this source, or a newer aiter",
+            )
+        if answer["ok"]:
+            return answer
+        if answer["kind"] == "stand-in":
+            raise NotUnderstoodError(
+                f"cannot compile {what} without importing aiter",
+                why=str(answer["message"]),
+                remedy="use a newer aiterfix, or validate a prebuilt code object of this kernel",
+            )
+        printed = self._last_words()  # MLIR passes print their diagnosis and raise without it
+        raise CompileError(
+            f"the compiler refuses {what}",
+            why=str(answer["message"]) + ("" if printed == _NOTHING else f"\n{printed}"),
+            remedy="use another Triton release for this source, or a newer aiter",
+        )
+
+    def _read(self, process: subprocess.Popen[str]) -> dict[str, Any] | None:
+        """The child's next answer; None where it ended, or was ended after ``timeout`` seconds."""
+        assert process.stdout is not None
+        timer = threading.Timer(self.timeout, process.kill)
+        timer.start()
+        try:
+            line = process.stdout.readline()
+        finally:
+            timer.cancel()
+        if line.endswith("\n"):
+            answer: dict[str, Any] = json.loads(line)
+            return answer
+        process.wait()
+        return None
+
+    def _last_words(self) -> str:
+        with self._errors.open("rb") as file:
+            file.seek(self._said_before)
+            return last_words(file.read().decode("utf-8", errors="replace"))
+
+
+_NOTHING = "nothing"
+_TELLING = re.compile(r"assertion|LLVM ERROR|error:|Error\b", re.IGNORECASE)
+
+
+def last_words(text: str, lines: int = 6) -> str:
+    """What a dying compiler said: the lines that state a cause, else its last ones; stack dumps left out."""
+    said = [line.strip() for line in text.splitlines() if line.strip()]
+    telling = [line for line in said if _TELLING.search(line)]
+    return "\n".join((telling or said)[-lines:]) or _NOTHING
+
+
+def _ending(process: subprocess.Popen[str]) -> str:
+    status = process.wait()
+    if status >= 0:
+        return f"exit status {status}"
+    try:
+        return f"signal {-status}, {signal.Signals(-status).name}"
+    except ValueError:
+        return f"signal {-status}"
+
+
+def load_prebuilt(path: Path) -> CompiledKernel:
+    """A code object that stands on disk: from Triton's cache, or an AOT folder.
+
+    The ``.json`` that Triton writes beside it says how much LDS a launch adds and how many threads a workgroup has.
+
+    Raises:
+        EnvironmentProblem: the file cannot be read.
+        NotUnderstoodError: it is no ELF file, or nothing beside it says how to launch it.
+    """
+    try:
+        code = path.read_bytes()
+    except OSError as error:
+        raise EnvironmentProblem(f"cannot read {path}", why=str(error)) from error
+    if not code.startswith(b"\x7fELF"):
+        raise NotUnderstoodError(f"{path} is not an ELF file", remedy="name a .hsaco file")
+    beside = path.with_suffix(".json")
+    try:
+        said = json.loads(beside.read_text(encoding="utf-8"))
+        ttgir = path.with_suffix(".ttgir")
+        return CompiledKernel(
+            code=code,
+            ttgir=ttgir.read_text(encoding="utf-8") if ttgir.is_file() else "",
+            function=str(said["name"]),
+            shared_bytes=int(said["shared"]),
+            threads=int(said["num_warps"]) * int(said.get("warp_size", 64)),
+            triton=str(said.get("triton_version", "")),
+            arguments=(),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise NotUnderstoodError(
+            f"{path} cannot be launched: {beside.name} beside it does not say how",
+            why=f"{type(error).__name__}: {error}",
+            remedy="keep the .json file that Triton writes next to the .hsaco",
+        ) from error

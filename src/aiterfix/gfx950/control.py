@@ -1,0 +1,77 @@
+"""Program control: branches, barriers, waits (ISA manual, chapter 4).
+
+Branches and barriers end a basic block; ``machine`` carries them out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aiterfix.gfx950.instruction import EXEC, VCC, Instruction
+from aiterfix.gfx950.operands import SCC_REGISTER, Binder, Bound
+
+if TYPE_CHECKING:
+    from aiterfix.gfx950.waves import Waves
+
+NAME = "control"
+
+CONDITIONS: dict[str, Callable[[Waves], Any]] = {
+    "s_cbranch_scc0": lambda g: ~g.scc,
+    "s_cbranch_scc1": lambda g: g.scc,
+    "s_cbranch_vccz": lambda g: g.pairs64[VCC >> 1] == 0,
+    "s_cbranch_vccnz": lambda g: g.pairs64[VCC >> 1] != 0,
+    "s_cbranch_execz": lambda g: g.pairs64[EXEC >> 1] == 0,
+    "s_cbranch_execnz": lambda g: g.pairs64[EXEC >> 1] != 0,
+}
+"""Which waves take a conditional branch."""
+
+NOTHING = frozenset(
+    {"s_nop", "s_waitcnt", "s_sleep", "s_setprio", "s_sethalt", "s_sendmsg", "s_icache_inv", "s_incperflevel",
+     "s_decperflevel", "s_ttracedata", "v_nop"}
+)  # fmt: skip
+"""No effect on what is computed: loads complete when they are issued, and there is no timing."""
+
+BRANCH, BARRIER, END = "s_branch", "s_barrier", "s_endpgm"
+_MODE_REGISTER, _MODE_BITS = 1, 0xFF
+NAMES = frozenset({*CONDITIONS, *NOTHING, BRANCH, BARRIER, END, "s_setreg_imm32_b32", "s_setreg_b32"})
+
+
+def is_terminator(instruction: Instruction) -> bool:
+    """True where the instruction ends a basic block."""
+    return instruction.mnemonic in CONDITIONS or instruction.mnemonic in (BRANCH, BARRIER, END)
+
+
+def branch_target(instruction: Instruction) -> int:
+    """The pc a branch goes to when taken."""
+    offset = instruction["simm16"]
+    return instruction.end + 4 * (offset - (offset >> 15 << 16))
+
+
+def bind(binder: Binder) -> Bound:
+    """Bind an instruction of this group; terminators do nothing here but name the registers they read."""
+    instruction = binder.instruction
+    name = instruction.mnemonic
+    if name == "s_sethalt" and instruction["simm16"] & 1:
+        binder.refuse("it halts the wave")
+    if name == "s_sendmsg":
+        binder.refuse("a message to the host")
+    if name.startswith("s_setreg"):
+        binder.refuse("a write to a hardware register: the mode is taken from the kernel descriptor")
+    if name.startswith("s_cbranch_scc"):
+        binder.reads.add(SCC_REGISTER)
+        binder.steers.add(SCC_REGISTER)
+    elif name.startswith("s_cbranch_vcc"):
+        binder.note_scalar(VCC, 2, binder.reads, steer=True)
+    return binder.bound(_nothing)
+
+
+def _nothing(g: Waves) -> None:
+    pass
+
+
+def taken(instruction: Instruction, g: Waves) -> Any:
+    """``(n,)`` bool: the waves that take a conditional branch."""
+    return np.asarray(CONDITIONS[instruction.mnemonic](g), np.bool_)

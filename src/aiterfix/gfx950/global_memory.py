@@ -1,0 +1,133 @@
+"""Global and flat loads and stores (ISA manual, chapter 10). Flat addresses are taken as global ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aiterfix.gfx950.access import load, store
+from aiterfix.gfx950.instruction import Encoding
+from aiterfix.gfx950.operands import Binder, Bound, Fetch, Kind, joined, write_vector
+
+if TYPE_CHECKING:
+    from aiterfix.gfx950.waves import Waves
+
+NAME = "global memory"
+
+_OFF = 0x7F
+
+LOADS = {
+    "ubyte": (1, 0), "sbyte": (1, 8), "ushort": (2, 0), "sshort": (2, 16),
+    "dword": (4, 0), "dwordx2": (8, 0), "dwordx3": (12, 0), "dwordx4": (16, 0),
+}  # fmt: skip
+"""Suffix to bytes and the width to sign-extend from (0: none). Shared with buffer and scratch instructions."""
+HALF_LOADS = {
+    f"{name}_d16{hi}": (size, sign, bool(hi))
+    for name, (size, sign) in {"ubyte": (1, 0), "sbyte": (1, 8), "short": (2, 0)}.items()
+    for hi in ("", "_hi")
+}
+"""Suffix to bytes, sign width, and whether the high half of the register is written; the other half stays."""
+STORES = {
+    "byte": (1, 0), "short": (2, 0), "byte_d16_hi": (1, 16), "short_d16_hi": (2, 16),
+    "dword": (4, 0), "dwordx2": (8, 0), "dwordx3": (12, 0), "dwordx4": (16, 0),
+}  # fmt: skip
+"""Suffix to bytes and the bit of the register that the data starts at."""
+
+
+def names(prefix: str) -> frozenset[str]:
+    """Every load and store mnemonic with this prefix."""
+    return frozenset({f"{prefix}_load_{s}" for s in (*LOADS, *HALF_LOADS)} | {f"{prefix}_store_{s}" for s in STORES})
+
+
+NAMES = names("global") | names("flat")
+
+
+def split(mnemonic: str) -> tuple[bool, str]:
+    """Whether it is a load, and the suffix that tables are keyed by."""
+    _, direction, suffix = mnemonic.split("_", 2)
+    return direction == "load", suffix
+
+
+def write_loaded(binder: Binder, row: int, suffix: str) -> Any:
+    """A function that writes loaded ``(n, 64, dwords)`` values to registers, as the mnemonic's suffix asks."""
+    if suffix in HALF_LOADS:
+        _, sign, high = HALF_LOADS[suffix]
+        binder.note_vector(row, 1, binder.writes)
+        binder.note_vector(row, 1, binder.reads)
+
+        def write_half(g: Waves, values: Any) -> None:
+            value = values[..., 0]
+            if sign:
+                value = value.astype(np.int8).astype(np.int16).astype(np.uint16).astype(np.uint32)
+            old = g.vector[row]
+            if high:
+                write_vector(g, row, old & np.uint32(0xFFFF) | value << np.uint32(16))
+            else:
+                write_vector(g, row, old & np.uint32(0xFFFF_0000) | value)
+
+        return write_half
+    size, sign = LOADS[suffix]
+    dwords = max(size // 4, 1)
+    binder.note_vector(row, dwords, binder.writes)
+
+    def write(g: Waves, values: Any) -> None:
+        if sign:
+            values = values.astype(f"i{sign // 8}").astype(np.int32).view(np.uint32)
+        if g.lanes is None:
+            g.vector[row : row + dwords] = values.transpose(2, 0, 1)
+            return
+        for k in range(dwords):
+            write_vector(g, row + k, values[..., k])
+
+    return write
+
+
+def loaded_bytes(suffix: str) -> int:
+    """Bytes a lane reads."""
+    return HALF_LOADS[suffix][0] if suffix in HALF_LOADS else LOADS[suffix][0]
+
+
+def read_stored(binder: Binder, row: int, suffix: str) -> tuple[Fetch, int]:
+    """A function that gathers a store's data as ``(n, 64, dwords)``, and its bytes a lane."""
+    size, shift = STORES[suffix]
+    dwords = max(size // 4, 1)
+    binder.note_vector(row, dwords, binder.reads)
+
+    def read(g: Waves) -> Any:
+        values = g.vector[row : row + dwords].transpose(1, 2, 0)
+        return values >> np.uint32(shift) if shift else values
+
+    return read, size
+
+
+def bind(binder: Binder) -> Bound:
+    """Bind a global or flat load or store."""
+    instruction = binder.instruction
+    binder.only_zero("sve", "lds")
+    is_load, suffix = split(instruction.mnemonic)
+    accumulation = bool(instruction["acc"])
+    offset_bits = 12 if instruction.encoding is Encoding.FLAT else 13
+    immediate = instruction["offset"]
+    if instruction.encoding is not Encoding.FLAT:
+        immediate -= immediate >> (offset_bits - 1) << offset_bits
+    address_row = binder.row(instruction["addr"])
+    scalar = None
+    if instruction.encoding is Encoding.GLOBAL and instruction["saddr"] != _OFF:
+        scalar = binder.scalar_source(instruction["saddr"], Kind.U64, steer=True)
+        binder.note_vector(address_row, 1, binder.reads, steer=True)
+    else:
+        binder.note_vector(address_row, 2, binder.reads, steer=True)
+
+    def addresses(g: Waves) -> Any:
+        if scalar is None:
+            found = joined(g, address_row).view(np.int64)
+            return found + immediate if immediate else found
+        return g.vector[address_row].astype(np.int64) + (scalar(g).view(np.int64) + immediate)[:, np.newaxis]
+
+    if is_load:
+        write = write_loaded(binder, binder.row(instruction["vdst"], accumulation), suffix)
+        size = loaded_bytes(suffix)
+        return binder.bound(lambda g: write(g, load(g, instruction, addresses(g), g.active(), size)))
+    read, size = read_stored(binder, binder.row(instruction["data"], accumulation), suffix)
+    return binder.bound(lambda g: store(g, instruction, addresses(g), g.active(), read(g), size))

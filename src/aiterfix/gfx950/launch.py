@@ -1,0 +1,291 @@
+"""Launching a kernel: kernarg segment, initial registers, batches, threads, and the result."""
+
+from __future__ import annotations
+
+import math
+import os
+import struct
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aiterfix.errors import UsageError
+from aiterfix.gfx950 import semantics
+from aiterfix.gfx950.batch import Batch
+from aiterfix.gfx950.blas import one_thread
+from aiterfix.gfx950.instruction import EXEC
+from aiterfix.gfx950.machine import Machine
+from aiterfix.gfx950.memory import Allocation, DeviceMemory
+from aiterfix.gfx950.operands import VECTOR_BASE
+from aiterfix.gfx950.program import PRELOAD_ENTRY, Program
+from aiterfix.gfx950.recorder import Recorder
+from aiterfix.gfx950.waves import Waves
+from aiterfix.gfx950.workspace import borrow
+
+if TYPE_CHECKING:
+    from aiterfix.gfx950.code_object import CodeObject, KernelArgument
+    from aiterfix.gfx950.findings import Finding, Violation
+
+DEFAULT_STEP_LIMIT = 5_000_000
+_BATCH_WAVES = 256
+"""Waves of a batch: a vector register is then 64 KiB, so that the few that an instruction touches stay in the cache."""
+
+ArgumentValue = int | float | Allocation | None
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What a host would pass at launch.
+
+    Attributes:
+        grid: workgroups in x, y, z.
+        block: work-items of a workgroup in x, y, z.
+        args: values by argument name or, as a sequence, in order. Pointers take an ``Allocation``, an address, or
+            None for a null pointer. Arguments that Triton appends (scratch pointers) may be left out: they are 0.
+        lds_bytes: LDS of a workgroup asked for at launch, on top of the kernel's static size. Triton's kernels get
+            all of theirs this way: pass the compiled kernel's ``metadata.shared``.
+    """
+
+    grid: tuple[int, int, int]
+    block: tuple[int, int, int] = (256, 1, 1)
+    args: Mapping[str, ArgumentValue] | Sequence[ArgumentValue] = ()
+    lds_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run did.
+
+    Attributes:
+        violations: accesses outside every allocation.
+        findings: other faults: LDS, scratch, registers never written, missing waits.
+        wave_instructions: instructions executed, counted once a wave.
+        seconds: wall time of the execution.
+        by_group: group of instructions to (wave-instructions, seconds); seconds are 0 unless profiled.
+        by_opcode: mnemonic to the same.
+    """
+
+    violations: tuple[Violation, ...]
+    findings: tuple[Finding, ...]
+    wave_instructions: int
+    seconds: float
+    by_group: Mapping[str, tuple[int, float]] = field(repr=False)
+    by_opcode: Mapping[str, tuple[int, float]] = field(repr=False)
+
+
+def run(
+    code: CodeObject,
+    memory: DeviceMemory,
+    launch: Launch,
+    *,
+    step_limit: int = DEFAULT_STEP_LIMIT,
+    batch_workgroups: int | None = None,
+    threads: int | None = None,
+    profile: bool = False,
+    addresses_only: bool = False,
+) -> RunResult:
+    """Execute a kernel over its whole grid.
+
+    Args:
+        memory: every allocation that the arguments point to; changed by the kernel's stores.
+        step_limit: instructions that one wave may execute.
+        batch_workgroups: workgroups executed together; chosen for the cache if None.
+        threads: threads to spread the batches over (numpy computes outside the interpreter lock); at most two by
+            default. Workgroups of different batches run concurrently, as on hardware.
+        profile: measure time by instruction; costs a few per cent.
+        addresses_only: compute only what addresses and branches depend on (``address_slice``): every access happens at
+            its place and is checked, but stores write data that mean nothing. Several times faster.
+
+    Raises:
+        UsageError: arguments that do not fit the kernel.
+        UnmodelledInstructionError: the kernel needs something that is not modelled.
+        StepLimitError: an endless loop.
+    """
+    items = math.prod(launch.block)
+    workgroups = math.prod(launch.grid)
+    if items < 1 or items > code.workgroup_size:
+        raise UsageError(f"Kernel {code.name} takes 1 to {code.workgroup_size} work-items, not {items}.")
+    if min(launch.grid) < 1:
+        raise UsageError(f"The grid {launch.grid} holds no workgroup.")
+    kernarg, names = _kernarg(code, launch.args)
+    # The segment is read through device memory of its own view, so that a caller's memory does not grow with runs.
+    visible = memory.extended(kernarg)
+    recorder = Recorder(code, visible, names)
+    segment = next(a for a in visible if a.name == kernarg.name and a.data is kernarg.data)
+    program = program_of(code, addresses_only=addresses_only)
+    waves_per_workgroup = -(-items // 64)
+    size = batch_workgroups or max(1, _BATCH_WAVES // waves_per_workgroup)
+    threads = threads or min(2, os.cpu_count() or 1)
+    if batch_workgroups is None and workgroups < size * threads:
+        size = max(1, -(-workgroups // threads))
+    starts = range(0, workgroups, size)
+    lds_bytes = code.lds_bytes + launch.lds_bytes
+
+    def run_batch(first: int) -> Machine:
+        count = min(size, workgroups - first)
+        batch = Batch(visible, recorder, first, count, waves_per_workgroup, lds_bytes, code.scratch_bytes)
+        machine = Machine(batch, program, step_limit, profile)
+        machine.run(_initial_waves(code, program, batch, launch, segment.address, kernarg.data))
+        return machine
+
+    started = perf_counter()
+    with one_thread():
+        if threads == 1 or len(starts) == 1:
+            machines = [run_batch(first) for first in starts]
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                machines = list(pool.map(run_batch, starts))
+    seconds = perf_counter() - started
+    program.report_missing_waits(recorder, np.sum([machine.counts for machine in machines], axis=0))
+    return _result(program, recorder, machines, seconds)
+
+
+def program_of(code: CodeObject, *, addresses_only: bool = False) -> Program:
+    """The kernel's executable form, made once for each code object."""
+    key = "_address_program" if addresses_only else "_program"
+    program = code.__dict__.get(key)
+    if program is None:
+        program = code.__dict__.setdefault(key, Program(code, addresses_only=addresses_only))
+    found: Program = program
+    return found
+
+
+def _kernarg(
+    code: CodeObject, args: Mapping[str, ArgumentValue] | Sequence[ArgumentValue]
+) -> tuple[Allocation, dict[int, str]]:
+    """The kernarg segment, not yet placed, and allocation address to argument name."""
+    given: dict[str, ArgumentValue] = {}
+    if isinstance(args, Mapping):
+        given.update(args)
+        unknown = set(given) - {argument.name for argument in code.kernarg}
+        if unknown:
+            raise UsageError(
+                f"Kernel {code.name} has no argument {', '.join(sorted(unknown))}.",
+                why=f"Its arguments are {', '.join(a.name for a in code.kernarg)}.",
+                remedy="Name them with CodeObject.with_argument_names, or pass a sequence.",
+            )
+    else:
+        if len(args) > len(code.kernarg):
+            raise UsageError(f"Kernel {code.name} takes {len(code.kernarg)} arguments; {len(args)} were given.")
+        given.update({argument.name: value for argument, value in zip(code.kernarg, args, strict=False)})
+    hidden = _trailing_pointers(code)
+    data = bytearray(max(code.descriptor.kernarg_bytes, 16))
+    names: dict[int, str] = {}
+    for argument in code.kernarg:
+        if argument.name not in given:
+            if argument not in hidden and not argument.kind.startswith("hidden_"):
+                raise UsageError(f"Kernel {code.name} needs a value for its argument {argument.name}.")
+            continue
+        value = given[argument.name]
+        data[argument.offset : argument.offset + argument.size] = _encoded(argument, value)
+        if isinstance(value, Allocation):
+            known = names.get(value.address)
+            names[value.address] = argument.name if known is None else f"{known}, {argument.name}"
+    contents = np.zeros(-(-len(data) // 16) * 16, np.uint8)
+    contents[: len(data)] = np.frombuffer(data, np.uint8)
+    aligned = np.zeros(len(contents) // 16, np.complex128).view(np.uint8)
+    aligned[:] = contents
+    return Allocation("kernel arguments", 0, len(data), 4, aligned), names
+
+
+def _trailing_pointers(code: CodeObject) -> list[KernelArgument]:
+    """The pointers at the end that Triton appends: global scratch, and profile scratch from 3.5 on."""
+    tail: list[KernelArgument] = []
+    for argument in reversed(code.kernarg):
+        if len(tail) == 2 or not argument.is_pointer:
+            break
+        tail.append(argument)
+    return tail
+
+
+def _encoded(argument: KernelArgument, value: ArgumentValue) -> bytes:
+    if isinstance(value, Allocation):
+        value = value.address
+    if value is None:
+        value = 0
+    if isinstance(value, float):
+        formats = {2: "<e", 4: "<f", 8: "<d"}
+        if argument.size not in formats or argument.is_pointer:
+            raise UsageError(f"Argument {argument.name} ({argument.kind}, {argument.size} bytes) takes no float.")
+        return struct.pack(formats[argument.size], value)
+    bits = 8 * argument.size
+    if not -(1 << (bits - 1)) <= value < 1 << bits:
+        raise UsageError(f"{value} does not fit into argument {argument.name} of {argument.size} bytes.")
+    return (int(value) & (1 << bits) - 1).to_bytes(argument.size, "little")
+
+
+def _initial_waves(
+    code: CodeObject, program: Program, batch: Batch, launch: Launch, kernarg_address: int, kernarg: Any
+) -> Waves:
+    """Registers as the hardware sets them up: user SGPRs, workgroup ids, packed work-item ids, EXEC."""
+    count = batch.workgroups * batch.waves_per_workgroup
+    ids = np.arange(count, dtype=np.int64)
+    descriptor = code.descriptor
+    vector = borrow((code.vgprs + code.agprs, count, 64), np.uint32)
+    vector.fill(0)
+    pairs = np.zeros((64, count, 2), np.uint32)
+    written = np.zeros((count, program.registers), np.bool_)
+
+    def set_scalar(register: int, value: Any) -> None:
+        pairs[register >> 1, :, register & 1] = value
+        written[:, register] = True
+
+    register = 0
+    if descriptor.kernarg_pointer:
+        set_scalar(0, kernarg_address & 0xFFFF_FFFF)
+        set_scalar(1, kernarg_address >> 32)
+        register = 2
+    words = kernarg.view(np.uint32)
+    for k in range(descriptor.preload_length):
+        place = descriptor.preload_offset + k
+        set_scalar(register + k, words[place] if place < len(words) else 0)
+    workgroup = batch.workgroup_of(ids)
+    width, height, _ = launch.grid
+    position = (workgroup % width, workgroup // width % height, workgroup // (width * height))
+    register = descriptor.user_sgprs
+    for axis, enabled in enumerate(descriptor.workgroup_ids):
+        if enabled:
+            set_scalar(register, position[axis])
+            register += 1
+    item = (ids % batch.waves_per_workgroup)[:, np.newaxis] * 64 + np.arange(64)
+    x_size, y_size, _ = launch.block
+    packed = item % x_size
+    if descriptor.workitem_dimensions >= 1:
+        packed = packed | (item // x_size % y_size) << 10
+    if descriptor.workitem_dimensions >= 2:
+        packed = packed | (item // (x_size * y_size)) << 20
+    vector[0] = packed
+    written[:, VECTOR_BASE] = True
+    active = item < math.prod(launch.block)
+    lanes = np.packbits(active, axis=1, bitorder="little").view(np.uint32)
+    set_scalar(EXEC, lanes[:, 0])
+    set_scalar(EXEC + 1, lanes[:, 1])
+    entry = PRELOAD_ENTRY if descriptor.preload_length else 0
+    return Waves(batch, ids, vector, pairs, np.zeros(count, np.bool_), written, program.block_at(entry), 0)
+
+
+def _result(program: Program, recorder: Recorder, machines: list[Machine], seconds: float) -> RunResult:
+    counts = np.sum([machine.counts for machine in machines], axis=0)
+    times = np.sum([machine.seconds for machine in machines], axis=0)
+    groups: dict[str, tuple[int, float]] = {}
+    opcodes: dict[str, tuple[int, float]] = {}
+    for instruction, count, spent in zip(program.instructions, counts.tolist(), times.tolist(), strict=True):
+        if not count:
+            continue
+        group = semantics.group_of(instruction.mnemonic)
+        for table, key in ((groups, group), (opcodes, instruction.mnemonic)):
+            before = table.get(key, (0, 0.0))
+            table[key] = (before[0] + count, before[1] + spent)
+    order = dict(sorted(groups.items(), key=lambda item: (-item[1][1], -item[1][0])))
+    return RunResult(
+        violations=recorder.violations(),
+        findings=recorder.findings(),
+        wave_instructions=int(counts.sum()),
+        seconds=seconds,
+        by_group=order,
+        by_opcode=dict(sorted(opcodes.items(), key=lambda item: (-item[1][1], -item[1][0]))),
+    )

@@ -1,0 +1,173 @@
+"""Device memory: allocations in an address space of their own, never host addresses.
+
+An allocation is a numpy byte array; the space between allocations is nothing at all. Allocations lie so far apart
+that a 32-bit offset from one never reaches another, so a redzone costs no host memory. An access that is not wholly
+inside one allocation is reported to the caller and not performed: loads give 0, stores are dropped.
+"""
+
+from __future__ import annotations
+
+import bisect
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aiterfix.errors import UsageError
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike, NDArray
+
+_FIRST_ADDRESS = 0x1000_0000_0000
+_ALIGNMENT = 4096
+_BACKING_ALIGNMENT = 16
+
+
+@dataclass(eq=False)
+class Allocation:
+    """A region of device memory.
+
+    Attributes:
+        name: what reports call it.
+        address: device address of its first byte.
+        size: bytes.
+        element_size: bytes of an element, for reports that count in elements.
+        data: its bytes; longer than ``size`` by padding that no access reaches.
+    """
+
+    name: str
+    address: int
+    size: int
+    element_size: int
+    data: NDArray[np.uint8] = field(repr=False)
+
+    def array(self, dtype: DTypeLike = np.uint8, shape: tuple[int, ...] | int = -1) -> NDArray[Any]:
+        """The contents as a numpy view (writing to it writes device memory)."""
+        return self.data[: self.size].view(dtype).reshape(shape)
+
+    @property
+    def end(self) -> int:
+        """Address of the first byte behind it."""
+        return self.address + self.size
+
+
+class DeviceMemory:
+    """The allocations that a kernel may touch.
+
+    Args:
+        redzone: least number of bytes between two allocations, before the first and behind the last that belong to
+            none. The default, 8 GiB, is more than a 32-bit byte offset can cross; it takes no host memory.
+    """
+
+    def __init__(self, redzone: int = 1 << 33) -> None:
+        if redzone < 0:
+            raise UsageError(f"A redzone of {redzone} bytes makes no sense.", remedy="Pass 0 or more.")
+        self.redzone = redzone
+        self._next = _FIRST_ADDRESS
+        self._starts: list[int] = []
+        self._allocations: list[Allocation] = []
+
+    def __iter__(self) -> Any:
+        return iter(self._allocations)
+
+    def allocate(
+        self, name: str, array: NDArray[Any], *, element_size: int | None = None, align: int = 256
+    ) -> Allocation:
+        """Copy an array into device memory.
+
+        Args:
+            name: what reports call it; best the kernel parameter that will point to it.
+            array: contents, any dtype, copied in C order.
+            element_size: bytes of an element for reports; the array's own by default.
+            align: the address is a multiple of this and of no larger power of two up to 4096, so that a kernel that
+                wrongly assumes more alignment is found out.
+        """
+        contents = np.ascontiguousarray(array)
+        size = contents.nbytes
+        data = aligned_bytes(size + _BACKING_ALIGNMENT)
+        data[:size] = contents.reshape(-1).view(np.uint8)
+        address = -(-(self._next + self.redzone) // (2 * _ALIGNMENT)) * 2 * _ALIGNMENT + align
+        self._next = address + size
+        allocation = Allocation(name, address, size, element_size or contents.dtype.itemsize, data)
+        self._starts.append(address)
+        self._allocations.append(allocation)
+        return allocation
+
+    def extended(self, allocation: Allocation) -> DeviceMemory:
+        """A memory with the same allocations and one more, which this one does not get. The bytes are shared."""
+        other = DeviceMemory(self.redzone)
+        address = -(-(self._next + self.redzone) // _ALIGNMENT) * _ALIGNMENT
+        placed = Allocation(allocation.name, address, allocation.size, allocation.element_size, allocation.data)
+        other._next = placed.end
+        other._allocations = [*self._allocations, placed]
+        other._starts = [*self._starts, address]
+        return other
+
+    def containing(self, first: int, last: int) -> Allocation | None:
+        """The allocation that holds every byte from ``first`` to ``last``, both included."""
+        at = bisect.bisect_right(self._starts, first) - 1
+        if at >= 0 and last < (allocation := self._allocations[at]).end:
+            return allocation
+        return None
+
+    def nearest(self, address: int) -> Allocation | None:
+        """The allocation with the least distance from ``address``."""
+        at = bisect.bisect_right(self._starts, address)
+        candidates = self._allocations[max(at - 1, 0) : at + 1]
+        return min(candidates, key=lambda a: max(a.address - address, address - a.end + 1, 0), default=None)
+
+
+def aligned_bytes(size: int) -> NDArray[np.uint8]:
+    """A zeroed byte array on a 16-byte boundary, a multiple of 16 long, so that wide elements can view it."""
+    rounded = -(-size // _BACKING_ALIGNMENT) * _BACKING_ALIGNMENT
+    return np.zeros(max(rounded // 16, 1), np.complex128).view(np.uint8)
+
+
+def gather(data: NDArray[np.uint8], index: NDArray[np.int64], dwords: int) -> NDArray[np.uint32]:
+    """Read ``dwords`` little-endian dwords at each byte index.
+
+    Args:
+        data: bytes, backed as ``aligned_bytes`` backs them; every index must be in range.
+        index: byte offsets, any shape and any alignment.
+
+    Returns:
+        ``index.shape + (dwords,)``.
+    """
+    alignment = int(np.bitwise_or.reduce(index, axis=None)) if index.size else 0
+    if dwords == 4 and not alignment & 15:
+        return _as_dwords(data.view(np.complex128).take(index >> 4, mode="clip"))
+    if dwords == 2 and not alignment & 7:
+        return _as_dwords(data.view(np.uint64).take(index >> 3, mode="clip"))
+    if not alignment & 3:
+        cells = data.view(np.uint32)
+        if dwords == 1:
+            return cells.take(index >> 2, mode="clip")[..., np.newaxis]
+        return cells.take((index >> 2)[..., np.newaxis] + np.arange(dwords), mode="clip")
+    return data.take(index[..., np.newaxis] + np.arange(4 * dwords), mode="clip").view(np.uint32)
+
+
+def _as_dwords(wide: NDArray[Any]) -> NDArray[np.uint32]:
+    """Wide elements as one more axis of dwords."""
+    dwords: NDArray[np.uint32] = wide[..., np.newaxis].view(np.uint32)
+    return dwords
+
+
+def scatter(data: NDArray[np.uint8], index: NDArray[np.int64], values: NDArray[np.uint32]) -> None:
+    """Write dwords at byte indexes; where two lanes write one place, the higher lane of the later wave wins.
+
+    Args:
+        index: ``(n,)`` byte offsets, all in range.
+        values: ``(n, dwords)``.
+    """
+    dwords = values.shape[1]
+    alignment = int(np.bitwise_or.reduce(index, axis=None)) if index.size else 0
+    if dwords == 4 and not alignment & 15:
+        wide: Any = np.ascontiguousarray(values).view(np.complex128)
+        data.view(np.complex128)[index >> 4] = wide[:, 0]
+        return
+    if not alignment & 3:
+        cells = data.view(np.uint32)
+        for k in range(dwords):
+            cells[(index >> 2) + k] = values[:, k]
+        return
+    data[index[:, np.newaxis] + np.arange(4 * dwords)] = np.ascontiguousarray(values).view(np.uint8)

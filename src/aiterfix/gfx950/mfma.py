@@ -1,0 +1,236 @@
+"""Matrix instructions: MFMA (ISA manual, chapter 7).
+
+Operand layout. ``A`` is M x K, ``B`` is K x N, one block. Lane ``l`` holds row ``l % M`` of ``A`` (column ``l % N`` of
+``B``) and the ``K / (64 / M)`` consecutive values of k that start at ``(l // M) * K / (64 / M)``, lowest k in the
+lowest bits. ``A`` and ``B`` are laid out alike, so the order in which k is summed is free. ``D`` and ``C``: lane ``l``
+holds column ``l % N``; register ``r`` of a 16 x 16 result is row ``4 * (l // 16) + r``, of a 32 x 32 result row
+``8 * (r // 4) + 4 * (l // 32) + r % 4``.
+
+Products of 8- and 16-bit floats are exact in single precision; sums are taken by BLAS in single precision, in an
+order that may differ from the hardware's (ISA manual: the order is not specified). NaN and infinity propagate as in
+IEEE arithmetic. EXEC plays no part.
+
+Converted operands are kept until a register under them is written (``Waves.versions`` tells): a kernel multiplies
+the same registers many times.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aiterfix.gfx950.instruction import AGPR, VGPR
+from aiterfix.gfx950.numerics import fp8_pair_table
+from aiterfix.gfx950.operands import Binder, Bound, Execute, Fetch, Kind, constant_bits
+from aiterfix.gfx950.workspace import borrow, temporary
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aiterfix.gfx950.waves import Waves
+
+NAME = "matrix"
+
+
+@dataclass(frozen=True)
+class MatrixOperation:
+    """Shape and element formats of one instruction.
+
+    Attributes:
+        size: M and N.
+        depth: K.
+        a, b: element format: ``fp8``, ``bf8``, ``f16``, ``bf16``.
+    """
+
+    size: int
+    depth: int
+    a: str
+    b: str
+
+    @property
+    def elements_per_lane(self) -> int:
+        """Values of k that a lane holds."""
+        return self.depth * self.size // 64
+
+    def registers(self, fmt: str) -> int:
+        """Registers of an operand."""
+        return self.elements_per_lane * (1 if fmt in ("fp8", "bf8") else 2) // 4
+
+
+_EIGHT_BIT = [("fp8", "fp8"), ("fp8", "bf8"), ("bf8", "fp8"), ("bf8", "bf8")]
+OPERATIONS: dict[str, MatrixOperation] = {
+    **{f"v_mfma_f32_16x16x32_{a}_{b}": MatrixOperation(16, 32, a, b) for a, b in _EIGHT_BIT},
+    **{f"v_mfma_f32_32x32x16_{a}_{b}": MatrixOperation(32, 16, a, b) for a, b in _EIGHT_BIT},
+    **{
+        f"v_mfma_f32_{size}x{size}x{depth}_{fmt}": MatrixOperation(size, depth, fmt, fmt)
+        for size, depth in ((16, 16), (16, 32), (32, 8), (32, 16))
+        for fmt in ("f16", "bf16")
+    },
+}
+_F8F6F4 = {"v_mfma_f32_16x16x128_f8f6f4": (16, 128), "v_mfma_f32_32x32x64_f8f6f4": (32, 64)}
+"""Formats are in the instruction: modelled for the two 8-bit ones."""
+NAMES = frozenset({*OPERATIONS, *_F8F6F4})
+
+
+def _operation(binder: Binder) -> MatrixOperation:
+    instruction = binder.instruction
+    if instruction.mnemonic in _F8F6F4:
+        formats = {0: "fp8", 1: "bf8"}
+        if instruction["cbsz"] not in formats or instruction["blgp"] not in formats:
+            binder.refuse("a 6- or 4-bit format")
+        size, depth = _F8F6F4[instruction.mnemonic]
+        binder.only_zero("abid")
+        return MatrixOperation(size, depth, formats[instruction["cbsz"]], formats[instruction["blgp"]])
+    binder.only_zero("cbsz", "abid", "blgp")
+    return OPERATIONS[instruction.mnemonic]
+
+
+@dataclass(frozen=True)
+class Matrices:
+    """Where one matrix instruction finds its operands.
+
+    Attributes:
+        op: shape and formats.
+        a, b: rows of the operands' registers, in order.
+        addend: first row of C, or None.
+        constant: C where it is the same everywhere.
+        target: first row of D.
+    """
+
+    op: MatrixOperation
+    a: tuple[int, ...]
+    b: tuple[int, ...]
+    addend: int | None
+    constant: float
+    target: int
+
+    @property
+    def results(self) -> int:
+        """Registers of C and D."""
+        return self.op.size * self.op.size // 64
+
+
+def matrices(binder: Binder) -> Matrices:
+    """The operands of a matrix instruction; notes what it reads and writes."""
+    instruction = binder.instruction
+    op = _operation(binder)
+    rows = []
+    for field, fmt, bit in (("src0", op.a, 0), ("src1", op.b, 1)):
+        code = instruction[field]
+        if code < VGPR or code >= AGPR:
+            binder.refuse("a matrix operand that is no vector register")
+        first, count = binder.row(code, bool(instruction["acc"] >> bit & 1)), op.registers(fmt)
+        binder.note_vector(first, count, binder.reads)
+        rows.append(tuple(range(first, first + count)))
+    code = instruction["src2"]
+    accumulation = bool(instruction["acc_cd"])
+    results = op.size * op.size // 64
+    addend, constant = None, 0.0
+    if code >= VGPR:
+        addend = binder.row(code, accumulation)
+        binder.note_vector(addend, results, binder.reads)
+    else:
+        bits = constant_bits(code, Kind.F32, None)
+        if bits is None:
+            binder.refuse("a scalar register as addend")
+        constant = float(np.uint32(bits).view(np.float32))
+    target = binder.row(instruction["vdst"], accumulation)
+    binder.note_vector(target, results, binder.writes)
+    return Matrices(op, rows[0], rows[1], addend, constant, target)
+
+
+def bind(binder: Binder) -> Bound:
+    """Bind a matrix instruction."""
+    return binder.bound(executor([matrices(binder)]))
+
+
+def executor(chain: Sequence[Matrices]) -> Execute:
+    """The effect of instructions each of which adds to the result of the one before: the last one's result.
+
+    One product over all their k together takes half the time of a product each.
+    """
+    op, first, results = chain[0].op, chain[0], chain[0].results
+    target = chain[-1].target
+    size, depth = op.size, op.depth * len(chain)
+    a = _operand(tuple(row for link in chain for row in link.a), op.a, size, depth)
+    b = _operand(tuple(row for link in chain for row in link.b), op.b, size, depth)
+    addend, constant = first.addend, np.float32(first.constant)
+    groups, per_wave = 64 // size, (results // 4, 4)
+
+    def execute(g: Waves) -> None:
+        left, right = a(g), b(g)
+        team = g.team
+        # Where all waves of a workgroup multiply by the same matrix, one wider product does for all of them.
+        wide = len(right) // len(left)
+        tall = len(left) // len(right)
+        right = right.reshape(len(left), wide * size, depth) if wide > 1 else right
+        left = left.reshape(len(right), tall * size, depth) if tall > 1 else left
+        product = temporary("matrix product", (len(left), max(tall, 1) * size, max(wide, 1) * size), np.float32)
+        np.matmul(left, right.swapaxes(1, 2), out=product)
+        # To (r // 4, r % 4, workgroup, wave, l // N, column): the split of the row in the docstring above.
+        teams = g.count // team
+        if wide > 1:
+            split = product.reshape(teams, results // 4, groups, 4, team, size).transpose(1, 3, 0, 4, 2, 5)
+        else:
+            waves = len(product) * max(tall, 1) // teams
+            split = product.reshape(teams, waves, results // 4, groups, 4, size).transpose(2, 4, 0, 1, 3, 5)
+        out = g.vector_f32[target : target + results].reshape(*per_wave, teams, team, groups, size)
+        if addend is not None:
+            np.add(split, g.vector_f32[addend : addend + results].reshape(out.shape), out=out)
+        else:
+            np.add(split, constant, out=out)  # adding 0 turns -0 into 0, as the hardware's sum with C = 0 does
+
+    return execute
+
+
+def _operand(rows: tuple[int, ...], fmt: str, size: int, depth: int) -> Fetch:
+    """Fetches ``(waves, size, K)``, or ``(workgroups, size, K)`` where the waves of each workgroup hold the same."""
+    key = (rows, fmt, size)
+
+    def fetch(g: Waves) -> Any:
+        versions = [g.versions[row] for row in rows]
+        kept = g.conversions.get(key)
+        if kept is not None and kept[0] == versions:
+            return kept[1]
+        step = g.team if _shared_by_workgroups(g, rows) else 1
+        shape = (g.count // step, size, depth)
+        if kept is None or kept[1].shape != shape:
+            kept = g.conversions[key] = [versions, borrow(shape, np.float32)]
+        kept[0] = versions
+        _convert(g, rows, fmt, kept[1], step)
+        return kept[1]
+
+    return fetch
+
+
+def _shared_by_workgroups(g: Waves, rows: tuple[int, ...]) -> bool:
+    """Do all waves of each workgroup hold the same in these registers?"""
+    team = g.team
+    if team == 1:
+        return False
+    for row in rows:
+        values = g.vector[row].reshape(-1, team, 64)
+        if not (values[:, 1:] == values[:, :1]).all():
+            return False
+    return True
+
+
+def _convert(g: Waves, rows: tuple[int, ...], fmt: str, out: Any, step: int) -> None:
+    """Every ``step``-th wave's operand as singles; k in any order, the same one for every format of one width."""
+    count, size, depth = out.shape
+    # (register, wave, k group, row) to (wave, row, k group, register): moved as whole registers.
+    packed = temporary("matrix operand", (count, size, 64 // size, len(rows)), np.uint32)
+    for place, row in enumerate(rows):
+        packed[..., place] = g.vector[row, ::step].reshape(count, 64 // size, size).transpose(0, 2, 1)
+    if fmt in ("fp8", "bf8"):
+        table = fp8_pair_table("e4m3fn" if fmt == "fp8" else "e5m2")
+        pairs = packed.view(np.uint16).reshape(count, size, depth // 2)
+        table.take(pairs, mode="clip", out=out.view(np.complex64))
+        return
+    halves = packed.view(np.uint16).reshape(count, size, depth)
+    if fmt == "f16":
+        out[...] = halves.view(np.float16)
+    else:
+        np.left_shift(halves, np.uint32(16), out=out.view(np.uint32), dtype=np.uint32)

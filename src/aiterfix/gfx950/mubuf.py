@@ -1,0 +1,95 @@
+"""Untyped buffer loads and stores through raw buffer descriptors (ISA manual, chapter 9)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aiterfix.gfx950.access import load, store
+from aiterfix.gfx950.global_memory import loaded_bytes, names, read_stored, split, write_loaded
+from aiterfix.gfx950.operands import Binder, Bound, Kind
+
+if TYPE_CHECKING:
+    from aiterfix.gfx950.waves import Waves
+
+NAME = "buffer memory"
+IGNORED = frozenset({"buffer_wbl2", "buffer_inv"})
+"""Cache maintenance: memory is modelled without caches."""
+NAMES = names("buffer") | IGNORED
+
+_STRIDE_AND_SWIZZLE = np.uint32(0xFFFF_0000)
+_ADD_THREAD_ID_AND_TYPE = np.uint32(0xC080_0000)
+
+
+def bind(binder: Binder) -> Bound:
+    """Bind a buffer instruction.
+
+    Modelled: raw buffers (stride 0, no swizzle). An access whose offset (register plus constant) is not below
+    ``num_records - soffset`` is out of range: loads give 0, stores are dropped, dword by dword; the descriptor did
+    its work and no violation is reported.
+    """
+    instruction = binder.instruction
+    if instruction.mnemonic in IGNORED:
+        return binder.bound(lambda g: None)
+    binder.only_zero("idxen", "lds")
+    is_load, suffix = split(instruction.mnemonic)
+    immediate = instruction["offset"]
+    offset_row = None
+    if instruction["offen"]:
+        offset_row = binder.row(instruction["vaddr"])
+        binder.note_vector(offset_row, 1, binder.reads, steer=True)
+    scalar_offset = binder.scalar_source(instruction["soffset"], Kind.U32, steer=True)
+    descriptor = instruction["srsrc"]
+    binder.note_scalar(descriptor, 4, binder.reads, steer=True)
+    size = loaded_bytes(suffix) if is_load else 0
+    row = binder.row(instruction["vdata"], bool(instruction["acc"]))
+    write: Any = None
+    read: Any = None
+    if is_load:
+        write = write_loaded(binder, row, suffix)
+    else:
+        read, size = read_stored(binder, row, suffix)
+
+    def execute(g: Waves) -> None:
+        words = [g.scalar[descriptor + k] for k in range(4)]
+        if (words[1] & _STRIDE_AND_SWIZZLE).any() or (words[3] & _ADD_THREAD_ID_AND_TYPE).any():
+            binder.refuse("a buffer descriptor with a stride, swizzling, thread-id addressing or another type")
+        base = words[0].astype(np.int64) | words[1].astype(np.int64) << 32
+        moved = scalar_offset(g).astype(np.int64)
+        limit = words[2].astype(np.int64) - moved
+        if offset_row is None:
+            offsets = np.full((g.count, 64), immediate, np.int64)
+        else:
+            offsets = g.vector[offset_row].astype(np.int64)
+            if immediate:
+                # Register and constant wrap at 32 bits, before soffset and the range check come in (measured on gfx950
+                # by ROCm/rocm-systems #10928); LLVM folds constants into the instruction on the strength of it.
+                offsets = (offsets + immediate) & 0xFFFF_FFFF
+        addresses = offsets + (base + moved)[:, np.newaxis]
+        active = g.active()
+        anchor = int(base[0])
+        if int(offsets.max()) + size <= int(limit.min()):
+            if is_load:
+                write(g, load(g, instruction, addresses, active, size, anchor))
+            else:
+                store(g, instruction, addresses, active, read(g), size, anchor)
+            return
+        dwords, unit = max(size // 4, 1), min(size, 4)
+        values: Any = None if is_load else read(g)
+        inside = [offsets + 4 * k < limit[:, np.newaxis] for k in range(dwords)]
+        whole = dwords == 1 or bool((inside[0] == inside[-1]).all())
+        steps = [(0, inside[0], size)] if whole else [(k, inside[k], unit) for k in range(dwords)]
+        result = np.zeros((g.count, 64, dwords), np.uint32)
+        for k, mask, width in steps:
+            chosen = mask if active is None else mask & active
+            part = slice(k, k + max(width // 4, 1))
+            if is_load:
+                loaded = load(g, instruction, addresses + 4 * k, chosen, width, anchor)
+                result[..., part] = np.where(chosen[..., np.newaxis], loaded, np.uint32(0))
+            else:
+                store(g, instruction, addresses + 4 * k, chosen, values[..., part], width, anchor)
+        if is_load:
+            write(g, result)
+
+    return binder.bound(execute)

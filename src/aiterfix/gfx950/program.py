@@ -1,0 +1,281 @@
+"""A kernel cut into basic blocks of bound instructions."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from aiterfix.errors import NotUnderstoodError
+from aiterfix.gfx950 import control, mfma, semantics
+from aiterfix.gfx950.findings import FindingKind
+from aiterfix.gfx950.instruction import Encoding
+from aiterfix.gfx950.operands import VECTOR_BASE, Binder, Bound, Execute
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from aiterfix.gfx950.code_object import CodeObject
+    from aiterfix.gfx950.instruction import Instruction
+    from aiterfix.gfx950.recorder import Recorder
+    from aiterfix.gfx950.waits import MissingWait
+    from aiterfix.gfx950.waves import Waves
+
+PRELOAD_ENTRY = 256
+"""Firmware that preloads kernarg SGPRs starts a wave this many bytes in, past the code that loads them."""
+
+
+class Block:
+    """Instructions executed one after the other, the last of which may branch.
+
+    Attributes:
+        number: place in ``Program.blocks``.
+        first: index of its first instruction in the program.
+        instructions: the instructions.
+        executes: their effects; empty until ``Program.bind`` is called for the block.
+        exposed: numbers of the registers read before the block writes them.
+        written: numbers of the registers it writes.
+    """
+
+    __slots__ = ("bound", "executes", "exposed", "first", "instructions", "number", "written")
+
+    def __init__(self, number: int, first: int, instructions: tuple[Instruction, ...]) -> None:
+        self.number = number
+        self.first = first
+        self.instructions = instructions
+        self.executes: tuple[Execute, ...] = ()
+        self.bound: tuple[Bound, ...] = ()
+        self.exposed: NDArray[np.int64] = np.zeros(0, np.int64)
+        self.written: NDArray[np.int64] = np.zeros(0, np.int64)
+
+    @property
+    def pc(self) -> int:
+        """Where it starts."""
+        return self.instructions[0].pc
+
+    @property
+    def last(self) -> Instruction:
+        """Its last instruction."""
+        return self.instructions[-1]
+
+
+class Program:
+    """The executable form of a kernel. Made once for a code object and used by all batches and threads.
+
+    Args:
+        code: the kernel.
+        addresses_only: leave out what addresses and branches do not depend on (``address_slice``).
+    """
+
+    def __init__(self, code: CodeObject, *, addresses_only: bool = False) -> None:
+        self.code = code
+        self.instructions = code.instructions
+        self.registers = VECTOR_BASE + code.vgprs + code.agprs
+        self._lock = threading.Lock()
+        self._missing_waits: dict[frozenset[int], tuple[MissingWait, ...]] = {}
+        self.blocks = self._cut()
+        self._at = {block.pc: block.number for block in self.blocks}
+        self._matrix_rows = _matrix_rows(code)
+        self._needed: frozenset[int] | None = None
+        if addresses_only:
+            from aiterfix.gfx950.address_slice import needed_for_addresses
+
+            self._needed = needed_for_addresses(self)
+
+    def _cut(self) -> tuple[Block, ...]:
+        starts = {0, PRELOAD_ENTRY}
+        known = {instruction.pc for instruction in self.instructions}
+        for instruction in self.instructions:
+            if control.is_terminator(instruction):
+                starts.add(instruction.end)
+                if instruction.mnemonic in control.CONDITIONS or instruction.mnemonic == control.BRANCH:
+                    target = control.branch_target(instruction)
+                    if target not in known:
+                        raise NotUnderstoodError(
+                            f"{instruction.describe()} branches to {target:#x}, where no instruction of the kernel is.",
+                            remedy="Check that the code object is complete.",
+                        )
+                    starts.add(target)
+        blocks: list[Block] = []
+        current: list[Instruction] = []
+        first = 0
+        for index, instruction in enumerate(self.instructions):
+            if instruction.pc in starts and current:
+                blocks.append(Block(len(blocks), first, tuple(current)))
+                current = []
+            if not current:
+                first = index
+            current.append(instruction)
+        if current:
+            blocks.append(Block(len(blocks), first, tuple(current)))
+        return tuple(blocks)
+
+    def block_at(self, pc: int, reached_from: Instruction | None = None) -> int:
+        """Number of the block that starts at ``pc``.
+
+        Raises:
+            NotUnderstoodError: control flow leaves the kernel.
+        """
+        if pc in self._at:
+            return self._at[pc]
+        came = "" if reached_from is None else f" after {reached_from.describe()}"
+        raise NotUnderstoodError(
+            f"Execution leaves kernel {self.code.name} at pc {pc:#x}{came}.",
+            remedy="Check that the code object is complete.",
+        )
+
+    def successors(self, block: Block) -> tuple[int, ...]:
+        """Numbers of the blocks that may follow."""
+        last = block.last
+        pcs = []
+        if last.mnemonic in control.CONDITIONS or last.mnemonic == control.BRANCH:
+            pcs.append(control.branch_target(last))
+        if last.mnemonic not in (control.BRANCH, control.END):
+            pcs.append(last.end)
+        return tuple(self.block_at(pc, last) for pc in pcs)
+
+    def bind(self, block: Block) -> None:
+        """Make a block executable.
+
+        Raises:
+            UnmodelledInstructionError: it contains something that is not modelled.
+        """
+        with self._lock:
+            if block.executes:
+                return
+            bound = self.bound_instructions(block)
+            exposed: set[int] = set()
+            written: set[int] = set()
+            for item in bound:
+                exposed |= item.reads - written
+                written |= item.writes
+            block.exposed = np.array(sorted(r for r in exposed if r >= 0), np.int64)
+            block.written = np.array(sorted(r for r in written if r >= 0), np.int64)
+            block.bound = bound
+            replaced = self._left_out(block) if self._needed is not None else chained(block, bound, self.code)
+            block.executes = tuple(
+                self._counting_versions(replaced.get(position, item.execute), item)
+                for position, item in enumerate(bound)
+            )
+
+    def bound_instructions(self, block: Block) -> tuple[Bound, ...]:
+        """The block's instructions with their register sets."""
+        return tuple(semantics.bind(Binder(instruction, self.code)) for instruction in block.instructions)
+
+    def report_missing_waits(self, recorder: Recorder, counts: NDArray[np.int64]) -> None:
+        """Report uses of a load's result without a wait, among the instructions that were executed."""
+        from aiterfix.gfx950.waits import missing_waits
+
+        executed = frozenset(block.number for block in self.blocks if counts[block.first])
+        with self._lock:
+            if executed not in self._missing_waits:
+                self._missing_waits[executed] = missing_waits(self, executed)
+        for missing in self._missing_waits[executed]:
+            recorder.finding(
+                FindingKind.MISSING_WAIT,
+                missing.instruction,
+                f"touches {self.register_name(missing.register)} without waiting for {missing.counter}",
+            )
+
+    def register_name(self, number: int) -> str:
+        """The assembler's name of a register number."""
+        if number < VECTOR_BASE:
+            return {106: "vcc_lo", 107: "vcc_hi", 124: "m0", 126: "exec_lo", 127: "exec_hi"}.get(number, f"s{number}")
+        row = number - VECTOR_BASE
+        return f"v{row}" if row < self.code.vgprs else f"a{row - self.code.vgprs}"
+
+    def _left_out(self, block: Block) -> dict[int, Execute]:
+        needed = self._needed or frozenset()
+        return {k: _nothing for k, instruction in enumerate(block.instructions) if instruction.pc not in needed}
+
+    def _counting_versions(self, execute: Execute, item: Bound) -> Execute:
+        """Let a write to a register that matrix instructions read be noticed: they keep their operands converted."""
+        rows = tuple(n - VECTOR_BASE for n in item.writes if n - VECTOR_BASE in self._matrix_rows)
+        if not rows:
+            return execute
+
+        def execute_and_count(g: Waves) -> None:
+            execute(g)
+            for row in rows:
+                g.versions[row] += 1
+
+        return execute_and_count
+
+
+def _matrix_rows(code: CodeObject) -> frozenset[int]:
+    """Vector registers that some matrix instruction multiplies."""
+    rows: set[int] = set()
+    for instruction in code.instructions:
+        if instruction.mnemonic in mfma.NAMES and instruction.encoding is not Encoding.MFMA_SCALED:
+            operands = mfma.matrices(Binder(instruction, code))
+            rows.update(operands.a, operands.b)
+    return frozenset(rows)
+
+
+def _nothing(g: Waves) -> None:
+    """In place of an instruction whose result nobody looks at."""
+
+
+def chained(block: Block, bound: Sequence[Bound], code: CodeObject) -> dict[int, Execute]:
+    """Matrix instructions that may be executed as one.
+
+    Instruction ``j`` continues ``i`` where it adds to ``i``'s result; nothing else reads or writes that result before
+    it is overwritten in the same block; and the registers that ``i`` multiplies still hold the same at ``j``.
+
+    Returns:
+        By position in the block, the replacements: nothing for all but the last of a chain.
+    """
+    operands = {
+        position: mfma.matrices(Binder(instruction, code))
+        for position, instruction in enumerate(block.instructions)
+        if instruction.mnemonic in mfma.NAMES
+    }
+    replaced: dict[int, Execute] = {}
+    used: set[int] = set()
+    for start in operands:
+        if start in used:
+            continue
+        chain = [start]
+        while (following := _continuation(chain, operands, bound)) is not None:
+            chain.append(following)
+        if len(chain) > 1:
+            used.update(chain)
+            replaced.update(dict.fromkeys(chain[:-1], _nothing))
+            replaced[chain[-1]] = mfma.executor([operands[position] for position in chain])
+    return replaced
+
+
+def _continuation(chain: list[int], operands: dict[int, mfma.Matrices], bound: Sequence[Bound]) -> int | None:
+    link = operands[chain[-1]]
+    result = frozenset(range(VECTOR_BASE + link.target, VECTOR_BASE + link.target + link.results))
+    inputs = frozenset(
+        VECTOR_BASE + row for position in chain for row in (*operands[position].a, *operands[position].b)
+    )
+    first = operands[chain[0]]
+    if first.addend is not None:
+        inputs |= frozenset(range(VECTOR_BASE + first.addend, VECTOR_BASE + first.addend + first.results))
+    position = chain[-1] + 1
+    while position < len(bound):
+        item = bound[position]
+        if position in operands and operands[position].addend == link.target and operands[position].op == link.op:
+            break
+        if item.reads & result or item.writes & (result | inputs):
+            return None
+        position += 1
+    else:
+        return None
+    following = bound[position]
+    left = set(result - following.writes)
+    multiplied = frozenset(VECTOR_BASE + row for row in (*operands[position].a, *operands[position].b))
+    if multiplied & result:
+        return None
+    for item in bound[position + 1 :]:
+        if not left:
+            break
+        if item.reads & left:
+            return None
+        left -= item.writes
+    return None if left else position

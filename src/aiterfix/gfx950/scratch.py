@@ -1,0 +1,87 @@
+"""Scratch: each lane's private memory (ISA manual, section 10.6)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aiterfix.gfx950.findings import FindingKind
+from aiterfix.gfx950.global_memory import LOADS, loaded_bytes, names, read_stored, split, write_loaded
+from aiterfix.gfx950.memory import gather, scatter
+from aiterfix.gfx950.operands import Binder, Bound, Kind
+
+if TYPE_CHECKING:
+    from aiterfix.gfx950.waves import Waves
+
+NAME = "scratch memory"
+_OFF = 0x7F
+NAMES = frozenset(
+    {n for n in names("scratch") if ("_d16" not in n and n.rsplit("_", 1)[1] in LOADS) or n.endswith(("byte", "short"))}
+)
+
+
+def bind(binder: Binder) -> Bound:
+    """Bind a scratch load or store. The address is ``saddr + vaddr + offset`` within the lane's private segment."""
+    instruction = binder.instruction
+    binder.only_zero("lds")
+    is_load, suffix = split(instruction.mnemonic)
+    immediate = instruction["offset"]
+    immediate -= immediate >> 12 << 13
+    vector_row = scalar = None
+    if instruction["sve"]:
+        vector_row = binder.row(instruction["addr"])
+        binder.note_vector(vector_row, 1, binder.reads, steer=True)
+    if instruction["saddr"] != _OFF:
+        scalar = binder.scalar_source(instruction["saddr"], Kind.I32, steer=True)
+    accumulation = bool(instruction["acc"])
+    write: Any = None
+    read: Any = None
+    if is_load:
+        write = write_loaded(binder, binder.row(instruction["vdst"], accumulation), suffix)
+        size = loaded_bytes(suffix)
+    else:
+        read, size = read_stored(binder, binder.row(instruction["data"], accumulation), suffix)
+    lane = np.arange(64, dtype=np.int64)
+
+    def execute(g: Waves) -> None:
+        batch = g.batch
+        address = np.full((g.count, 64), immediate, np.int64)
+        if vector_row is not None:
+            address += g.vector[vector_row].view(np.int32)
+        if scalar is not None:
+            address += scalar(g)[:, np.newaxis]
+        ok = (address >= 0) & (address + size <= batch.scratch_bytes)
+        active = g.active()
+        if not ok.all():
+            out = ~ok if active is None else ~ok & active
+            if out.any():
+                waves = np.nonzero(out)[0]
+                batch.recorder.finding(
+                    FindingKind.SCRATCH_OUT_OF_RANGE,
+                    instruction,
+                    f"a lane has {batch.scratch_bytes} bytes of scratch",
+                    batch.workgroup_of(g.ids)[waves],
+                    len(waves),
+                )
+        chosen = ok if active is None else ok & active
+        place = (g.ids[:, np.newaxis] * 64 + lane) * batch.scratch_bytes + address
+        if is_load:
+            index = np.where(chosen, place, 0)
+            if size >= 4:
+                values: Any = gather(batch.scratch, index, size // 4)
+            else:
+                values = batch.scratch.take(index[..., np.newaxis] + np.arange(size), mode="clip").astype(np.uint32)
+                values = (values << (8 * np.arange(size, dtype=np.uint32))).sum(axis=2, dtype=np.uint32)[
+                    ..., np.newaxis
+                ]
+            write(g, values if chosen.all() else np.where(chosen[..., np.newaxis], values, np.uint32(0)))
+            return
+        flat, data = place[chosen], read(g)[chosen]
+        if size >= 4:
+            scatter(batch.scratch, flat, data)
+        else:
+            for k in range(size):
+                batch.scratch[flat + k] = (data[:, 0] >> np.uint32(8 * k)).astype(np.uint8)
+
+    return binder.bound(execute)

@@ -1,0 +1,237 @@
+"""Binding of vector ALU instructions: encodings, modifiers and EXEC around a table entry's array code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aiterfix.gfx950.instruction import Encoding
+from aiterfix.gfx950.kernel_descriptor import Denormals
+from aiterfix.gfx950.operands import (
+    Array,
+    Binder,
+    Bound,
+    Execute,
+    Fetch,
+    Kind,
+    flush_denormals,
+    write_vector,
+    write_vector64,
+)
+from aiterfix.gfx950.workspace import temporary
+
+if TYPE_CHECKING:
+    from aiterfix.gfx950.waves import Waves
+
+_SOURCE_FIELDS = {
+    Encoding.VOP1: ("src0",),
+    Encoding.VOP2: ("src0", "vsrc1"),
+    Encoding.VOPC: ("src0", "vsrc1"),
+    Encoding.VOP3: ("src0", "src1", "src2"),
+    Encoding.VOP3SD: ("src0", "src1", "src2"),
+}
+
+
+@dataclass(frozen=True)
+class VectorOperation:
+    """One line of a semantics table.
+
+    Attributes:
+        compute: called with the sources and ``out=``. ``out`` may be the same array as a source, so only the last
+            array operation may write to it.
+        result: what ``out`` is.
+        sources: what each source is.
+        accumulates: the destination is read as one more source, the last.
+        keeps_high_half: a 16-bit result leaves the register's other half alone; else it becomes 0.
+    """
+
+    compute: Callable[..., Any]
+    result: Kind
+    sources: tuple[Kind, ...]
+    accumulates: bool = False
+    keeps_high_half: bool = False
+
+
+def operation(compute: Callable[..., Any], kinds: str, *, accumulates: bool = False) -> VectorOperation:
+    """A table line from a signature such as ``"U32 <- U32 U32"``."""
+    result, sources = kinds.split("<-")
+    return VectorOperation(
+        compute, Kind[result.strip()], tuple(Kind[name] for name in sources.split()), accumulates=accumulates
+    )
+
+
+def sources_of(binder: Binder, kinds: tuple[Kind, ...]) -> list[Fetch]:
+    """The sources of a vector instruction in any encoding, modifiers applied."""
+    instruction = binder.instruction
+    if instruction.encoding is Encoding.SDWA:
+        from aiterfix.gfx950.sdwa import sdwa_sources
+
+        return sdwa_sources(binder, kinds)
+    if instruction.encoding is Encoding.DPP:
+        from aiterfix.gfx950.dpp import dpp_sources
+
+        return dpp_sources(binder, kinds)
+    fetches = []
+    opsel = instruction.get("opsel")
+    for number, (field, kind) in enumerate(zip(_SOURCE_FIELDS[instruction.encoding], kinds, strict=False)):
+        high = bool(opsel >> number & 1)
+        if high and kind.bits != 16:
+            binder.refuse(f"opsel {opsel:#x} on an operand of {kind.bits} bits")
+        fetch = binder.vector_source(instruction[field], kind, high_half=high)
+        absolute = instruction.get("abs") >> number & 1
+        negative = instruction.get("neg") >> number & 1
+        fetches.append(modified(binder, fetch, kind, bool(absolute), bool(negative)))
+    return fetches
+
+
+def modified(binder: Binder, fetch: Fetch, kind: Kind, absolute: bool, negative: bool) -> Fetch:
+    """A source with the floating-point input modifiers."""
+    if not (absolute or negative):
+        return fetch
+    if not kind.is_float:
+        binder.refuse("abs or neg on an integer operand")
+    if absolute and negative:
+        return lambda g: np.negative(np.abs(fetch(g)))
+    if absolute:
+        return lambda g: np.abs(fetch(g))
+    return lambda g: np.negative(fetch(g))
+
+
+def bind_vector(binder: Binder, op: VectorOperation) -> Bound:
+    """Bind a vector instruction whose result is a vector register."""
+    instruction = binder.instruction
+    compute = _finished(binder, op)
+    fetches = sources_of(binder, op.sources)
+    row = binder.row(instruction["vdst"])
+    count = 2 if op.result.bits == 64 else 1
+    if op.accumulates:
+        fetches.append(binder.vector_source(instruction["vdst"], op.result))
+    binder.note_vector(row, count, binder.writes)
+    high_result = bool(instruction.get("opsel") & 8)
+    if high_result and op.result.bits != 16:
+        binder.refuse("opsel on a result of 32 bits or more")
+    if instruction.encoding is Encoding.SDWA:
+        from aiterfix.gfx950.sdwa import sdwa_result
+
+        return binder.bound(sdwa_result(binder, compute, fetches, op, row))
+    if instruction.encoding is Encoding.DPP:
+        from aiterfix.gfx950.dpp import dpp_result
+
+        return binder.bound(dpp_result(binder, compute, fetches, op, row))
+    if op.result.bits == 64:
+        return binder.bound(_wide(compute, fetches, op.result, row))
+    if op.result.bits == 16:
+        keep = op.keeps_high_half or bool(instruction.get("opsel"))
+        if keep:
+            binder.note_vector(row, 1, binder.reads)
+        return binder.bound(_narrow(compute, fetches, op.result, row, high_result, keep))
+    return binder.bound(_plain(compute, fetches, op.result, row))
+
+
+def plain_result(binder: Binder, op: VectorOperation, fetches: list[Fetch], row: int) -> Execute:
+    """The function that computes a 32-bit result from sources at hand and writes it under EXEC."""
+    return _plain(_finished(binder, op), fetches, op.result, row)
+
+
+def _finished(binder: Binder, op: VectorOperation) -> Callable[..., Any]:
+    """The table's array code with output modifiers and the denormal mode around it."""
+    instruction = binder.instruction
+    mode = binder.code.descriptor.mode
+    compute = op.compute
+    binder.only_zero("omod")
+    steps: list[Callable[[Array], Array]] = []
+    if op.result.is_float:
+        width_mode = mode.denormals_32 if op.result is Kind.F32 else mode.denormals_16_64
+        if width_mode in (Denormals.FLUSH_ALL, Denormals.FLUSH_RESULTS):
+            steps.append(flush_denormals)
+    if instruction.get("clmp"):
+        if not op.result.is_float:
+            binder.refuse("clamp on an integer result")
+        if not mode.dx10_clamp:
+            binder.refuse("clamp without DX10_CLAMP")
+        steps.append(_clamped)
+    if not steps:
+        return compute
+
+    def stepped(*sources: Array, out: Array) -> None:
+        compute(*sources, out=out)
+        for step in steps:
+            out[...] = step(out)
+
+    return stepped
+
+
+def _clamped(values: Array) -> Array:
+    # fmax turns NaN into 0, as DX10_CLAMP asks; adding 0 turns -0 into +0.
+    return np.fmin(np.fmax(values, values.dtype.type(0)), values.dtype.type(1)) + values.dtype.type(0)
+
+
+def _plain(compute: Callable[..., Any], fetches: list[Fetch], kind: Kind, row: int) -> Execute:
+    dtype = kind.dtype
+    view = {Kind.U32: "vector", Kind.I32: "vector_i32", Kind.F32: "vector_f32"}[kind]
+
+    def partial(g: Waves, *values: Array) -> None:
+        out = temporary("vector result", (g.count, 64), dtype)
+        compute(*values, out=out)
+        write_vector(g, row, out.view(np.uint32))
+
+    # Spelled out by arity: this is the innermost loop.
+    if len(fetches) == 1:
+        (first,) = fetches
+
+        def one(g: Waves) -> None:
+            if g.lanes is None:
+                compute(first(g), out=getattr(g, view)[row])
+            else:
+                partial(g, first(g))
+
+        return one
+    if len(fetches) == 2:
+        first, second = fetches
+
+        def two(g: Waves) -> None:
+            if g.lanes is None:
+                compute(first(g), second(g), out=getattr(g, view)[row])
+            else:
+                partial(g, first(g), second(g))
+
+        return two
+
+    def many(g: Waves) -> None:
+        values = [fetch(g) for fetch in fetches]
+        if g.lanes is None:
+            compute(*values, out=getattr(g, view)[row])
+        else:
+            partial(g, *values)
+
+    return many
+
+
+def _wide(compute: Callable[..., Any], fetches: list[Fetch], kind: Kind, row: int) -> Execute:
+    dtype = kind.dtype
+
+    def execute(g: Waves) -> None:
+        out = temporary("vector result", (g.count, 64), dtype)
+        compute(*[fetch(g) for fetch in fetches], out=out)
+        write_vector64(g, row, out)
+
+    return execute
+
+
+def _narrow(compute: Callable[..., Any], fetches: list[Fetch], kind: Kind, row: int, high: bool, keep: bool) -> Execute:
+    dtype = kind.dtype
+
+    def execute(g: Waves) -> None:
+        out = temporary("vector result", (g.count, 64), dtype)
+        compute(*[fetch(g) for fetch in fetches], out=out)
+        wide = out.view(np.uint16).astype(np.uint32)
+        if high:
+            wide <<= 16
+        if keep:
+            wide |= g.vector[row] & np.uint32(0xFFFF if high else 0xFFFF_0000)
+        write_vector(g, row, wide)
+
+    return execute

@@ -1,0 +1,190 @@
+"""Packed vector instructions and accumulation-register moves: VOP3P (ISA manual, section 6.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aiterfix.gfx950 import numerics
+from aiterfix.gfx950.instruction import AGPR, VGPR
+from aiterfix.gfx950.kernel_descriptor import Denormals
+from aiterfix.gfx950.operands import Array, Binder, Bound, Fetch, Kind, write_vector
+
+if TYPE_CHECKING:
+    from aiterfix.gfx950.waves import Waves
+
+NAME = "vector packed"
+
+PACKED_32: dict[str, tuple[Callable[..., Any], int]] = {
+    "v_pk_add_f32": (np.add, 2),
+    "v_pk_mul_f32": (np.multiply, 2),
+    "v_pk_fma_f32": (numerics.fma_f32, 3),
+}
+"""Array code over single precision and number of sources; done for each half of 64-bit operands."""
+
+PACKED_16: dict[str, tuple[Callable[..., Any], Kind]] = {
+    "v_pk_add_f16": (np.add, Kind.F16),
+    "v_pk_mul_f16": (np.multiply, Kind.F16),
+    "v_pk_max_f16": (numerics.maximum, Kind.F16),
+    "v_pk_min_f16": (numerics.minimum, Kind.F16),
+    "v_pk_add_u16": (np.add, Kind.U16),
+    "v_pk_sub_u16": (np.subtract, Kind.U16),
+    "v_pk_mul_lo_u16": (np.multiply, Kind.U16),
+    "v_pk_add_i16": (np.add, Kind.I16),
+    "v_pk_sub_i16": (np.subtract, Kind.I16),
+    "v_pk_max_i16": (np.maximum, Kind.I16),
+    "v_pk_min_i16": (np.minimum, Kind.I16),
+    "v_pk_max_u16": (np.maximum, Kind.U16),
+    "v_pk_min_u16": (np.minimum, Kind.U16),
+    "v_pk_lshlrev_b16": (lambda n, a, out: np.left_shift(a, n & np.uint16(15), out=out), Kind.U16),
+    "v_pk_lshrrev_b16": (lambda n, a, out: np.right_shift(a, n & np.uint16(15), out=out), Kind.U16),
+    "v_pk_ashrrev_i16": (lambda n, a, out: np.right_shift(a, n & np.int16(15), out=out), Kind.I16),
+}
+
+ACCUMULATION = frozenset({"v_accvgpr_read", "v_accvgpr_write", "v_accvgpr_mov_b32"})
+NAMES = frozenset({*PACKED_32, *PACKED_16, *ACCUMULATION, "v_pk_mov_b32"})
+_SOURCES = ("src0", "src1", "src2")
+
+
+def bind(binder: Binder) -> Bound:
+    """Bind a packed instruction or an accumulation-register move."""
+    name = binder.instruction.mnemonic
+    if name in ACCUMULATION:
+        return _bind_accumulation(binder)
+    binder.only_zero("clmp")
+    if name in PACKED_16:
+        return _bind_16(binder, *PACKED_16[name])
+    if name == "v_pk_mov_b32":
+        return _bind_move(binder)
+    return _bind_32(binder, *PACKED_32[name])
+
+
+def _bind_accumulation(binder: Binder) -> Bound:
+    instruction = binder.instruction
+    target, source = instruction["vdst"], instruction["src0"]
+    if instruction.mnemonic != "v_accvgpr_read" and target < AGPR:
+        target += AGPR - VGPR
+    if instruction.mnemonic != "v_accvgpr_write" and source >= VGPR:
+        source += AGPR - VGPR
+    fetch = binder.vector_source(source, Kind.U32)
+    row = binder.row(target)
+    binder.note_vector(row, 1, binder.writes)
+    return binder.bound(lambda g: write_vector(g, row, fetch(g)))
+
+
+def _half(binder: Binder, number: int, high: int, kind: Kind) -> Fetch:
+    """One 32-bit half of a 64-bit source; a constant has the same low half only."""
+    code = binder.instruction[_SOURCES[number]]
+    if code >= VGPR:
+        row = binder.row(code)
+        binder.note_vector(row, 2, binder.reads)
+        return binder.vector_source(code + high, kind)
+    if code >= 128:
+        fetch = binder.vector_source(code, kind)
+        if high and code != 128:
+            binder.refuse("the high half of a constant other than 0")
+        return fetch
+    if code & 1:
+        binder.refuse(f"64-bit scalar operand at odd register {code}")
+    return binder.vector_source(code + high, kind)
+
+
+def _selectors(binder: Binder) -> tuple[int, int, int, int]:
+    instruction = binder.instruction
+    return (
+        instruction["opsel"],
+        instruction["opsel_hi"] | instruction["opsel_hi2"] << 2,
+        instruction["neg"],
+        instruction["neg_hi"],
+    )
+
+
+def _bind_32(binder: Binder, compute: Callable[..., Any], count: int) -> Bound:
+    if binder.code.descriptor.mode.denormals_32 is not Denormals.KEEP:
+        binder.refuse("a packed operation while denormals are flushed")
+    low, high, negative_low, negative_high = _selectors(binder)
+    halves = []
+    for select, negative in ((low, negative_low), (high, negative_high)):
+        fetches = []
+        for number in range(count):
+            fetch = _half(binder, number, select >> number & 1, Kind.F32)
+            fetches.append(_negated(fetch) if negative >> number & 1 else fetch)
+        halves.append(fetches)
+    row = binder.row(binder.instruction["vdst"])
+    binder.note_vector(row, 2, binder.writes)
+
+    def execute(g: Waves) -> None:
+        results = []
+        for fetches in halves:
+            out = np.empty((g.count, 64), np.float32)
+            compute(*[fetch(g) for fetch in fetches], out=out)
+            results.append(out.view(np.uint32))
+        # Both halves are computed before either is written: the destination may be a source.
+        write_vector(g, row, results[0])
+        write_vector(g, row + 1, results[1])
+
+    return binder.bound(execute)
+
+
+def _negated(fetch: Fetch) -> Fetch:
+    return lambda g: np.negative(fetch(g))
+
+
+def _bind_move(binder: Binder) -> Bound:
+    """The low half of the result from the first source, the high half from the second."""
+    low, _, negative_low, negative_high = _selectors(binder)
+    if negative_low or negative_high:
+        binder.refuse("neg on a move")
+    first = _half(binder, 0, low & 1, Kind.U32)
+    second = _half(binder, 1, low >> 1 & 1, Kind.U32)
+    row = binder.row(binder.instruction["vdst"])
+    binder.note_vector(row, 2, binder.writes)
+
+    def execute(g: Waves) -> None:
+        shape = (g.count, 64)
+        one, two = np.broadcast_to(first(g), shape).copy(), np.broadcast_to(second(g), shape).copy()
+        write_vector(g, row, one)
+        write_vector(g, row + 1, two)
+
+    return binder.bound(execute)
+
+
+def _bind_16(binder: Binder, compute: Callable[..., Any], kind: Kind) -> Bound:
+    low, high, negative_low, negative_high = _selectors(binder)
+    if (negative_low or negative_high) and not kind.is_float:
+        binder.refuse("neg on integers")
+    halves = []
+    for select, negative in ((low, negative_low), (high, negative_high)):
+        fetches = []
+        for number in range(2):
+            fetch = _half_16(binder, binder.instruction[_SOURCES[number]], select >> number & 1, kind)
+            fetches.append(_negated(fetch) if negative >> number & 1 else fetch)
+        halves.append(fetches)
+    row = binder.row(binder.instruction["vdst"])
+    binder.note_vector(row, 1, binder.writes)
+    dtype = kind.dtype
+
+    def execute(g: Waves) -> None:
+        packed: Array = None
+        for shift, fetches in zip((0, 16), halves, strict=True):
+            out = np.empty((g.count, 64), dtype)
+            compute(*[fetch(g) for fetch in fetches], out=out)
+            part = out.view(np.uint16).astype(np.uint32) << np.uint32(shift)
+            packed = part if packed is None else packed | part
+        write_vector(g, row, packed)
+
+    return binder.bound(execute)
+
+
+def _half_16(binder: Binder, code: int, high: int, kind: Kind) -> Fetch:
+    if code >= VGPR:
+        return binder.vector_source(code, kind, high_half=bool(high))
+    if code >= 128:
+        if high and code != 128:
+            binder.refuse("the high half of a constant other than 0")
+        return binder.vector_source(code, kind)
+    fetch = binder.scalar_source(code, Kind.U32)
+    dtype = kind.dtype
+    return lambda g: (fetch(g) >> np.uint32(16 * high)).astype(np.uint16).view(dtype)[:, np.newaxis]

@@ -1,0 +1,128 @@
+"""Uses of a load's result that no ``s_waitcnt`` covers, found by following the counters through the program.
+
+The emulator completes every load when it is issued, so a missing wait never changes a result here; on hardware it
+does, now and then. So the counters are checked apart from execution, over the blocks that were executed and the
+branches between them (ISA manual, section 4.4):
+
+- ``vmcnt`` counts buffer, global, flat and scratch loads and stores, which are taken to finish in order.
+- ``lgkmcnt`` counts LDS instructions, which finish in order among themselves, and scalar loads, which do not: only a
+  wait for 0 covers a scalar load. Flat instructions count in both.
+
+A register with a load under way may neither be read nor be overwritten, except by a later load that counts in the
+same counter and finishes in order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from aiterfix.gfx950.instruction import Encoding, Instruction
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from aiterfix.gfx950.program import Block, Program
+
+_VECTOR, _LDS, _SCALAR = "vmcnt", "lgkmcnt (LDS)", "lgkmcnt (scalar)"
+_COUNTERS = {
+    Encoding.MUBUF: (_VECTOR,),
+    Encoding.GLOBAL: (_VECTOR,),
+    Encoding.SCRATCH: (_VECTOR,),
+    Encoding.FLAT: (_VECTOR, _LDS),
+    Encoding.DS: (_LDS,),
+    Encoding.SMEM: (_SCALAR,),
+}
+_AGE_LIMIT = 64
+"""Ages beyond the widest counter are alike."""
+
+
+@dataclass
+class _State:
+    """For each counter: register to the number of operations issued after the load into it."""
+
+    ages: dict[str, dict[int, int]] = field(default_factory=lambda: {_VECTOR: {}, _LDS: {}, _SCALAR: {}})
+
+    def copy(self) -> _State:
+        return _State({counter: dict(ages) for counter, ages in self.ages.items()})
+
+    def join(self, other: _State) -> bool:
+        """Take in another path; the younger load counts. True if anything changed."""
+        changed = False
+        for counter, ages in other.ages.items():
+            mine = self.ages[counter]
+            for register, age in ages.items():
+                if mine.get(register, _AGE_LIMIT + 1) > age:
+                    mine[register] = age
+                    changed = True
+        return changed
+
+
+@dataclass(frozen=True)
+class MissingWait:
+    """An instruction that touches a register before the load into it is known to be complete."""
+
+    instruction: Instruction
+    register: int
+    counter: str
+
+
+def counts_waited_for(instruction: Instruction) -> tuple[int, int]:
+    """``vmcnt`` and ``lgkmcnt`` that an ``s_waitcnt`` waits for."""
+    bits = instruction["simm16"]
+    return bits & 0xF | bits >> 14 << 4, bits >> 8 & 0xF
+
+
+def missing_waits(program: Program, executed: Collection[int]) -> tuple[MissingWait, ...]:
+    """Check the blocks with these numbers.
+
+    Args:
+        executed: blocks that were run (and so are bound). Paths through others are not followed.
+    """
+    entries: dict[int, _State] = {}
+    followed = {number: [n for n in program.successors(program.blocks[number]) if n in executed] for number in executed}
+    targets = {n for successors in followed.values() for n in successors}
+    work = [number for number in executed if number not in targets] or [min(executed, default=0)]
+    for number in work:
+        entries[number] = _State()
+    while work:
+        number = work.pop()
+        state = entries[number].copy()
+        _walk(program.blocks[number], state, None)
+        for successor in followed.get(number, ()):
+            if successor not in entries:
+                entries[successor] = state.copy()
+                work.append(successor)
+            elif entries[successor].join(state):
+                work.append(successor)
+    found: dict[tuple[int, int, str], MissingWait] = {}
+    for number, state in entries.items():
+        if number in followed:
+            _walk(program.blocks[number], state.copy(), found)
+    return tuple(found[key] for key in sorted(found))
+
+
+def _walk(block: Block, state: _State, found: dict[tuple[int, int, str], MissingWait] | None) -> None:
+    for instruction, bound in zip(block.instructions, block.bound, strict=True):
+        counters = _COUNTERS.get(instruction.encoding, ())
+        for counter, ages in state.ages.items():
+            touched = ages.keys() & (bound.reads | bound.writes)
+            for register in sorted(touched):
+                in_order = counter in counters and counter != _SCALAR
+                if found is not None and (register in bound.reads or not in_order):
+                    key = (instruction.pc, register, counter)
+                    found[key] = MissingWait(instruction, register, counter)
+                # Reported once; a register overwritten by something else is no longer the load's.
+                del ages[register]
+        if instruction.mnemonic == "s_waitcnt":
+            vector, lgkm = counts_waited_for(instruction)
+            for counter, limit in ((_VECTOR, vector), (_LDS, lgkm)):
+                state.ages[counter] = {r: age for r, age in state.ages[counter].items() if age < limit}
+            if lgkm == 0:
+                state.ages[_SCALAR] = {}
+        for counter in counters:
+            ages = state.ages[counter]
+            for register in ages:
+                ages[register] = min(ages[register] + 1, _AGE_LIMIT)
+            for register in bound.writes:
+                ages[register] = 0

@@ -1,0 +1,180 @@
+"""What programs call: ``aiterfix.install_hook()`` and ``aiterfix.status()``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from types import TracebackType
+
+from aiterfix.errors import UsageError
+from aiterfix.importing import ledger, log, settings
+from aiterfix.importing.decision import State
+from aiterfix.importing.ledger import ModuleRecord
+from aiterfix.importing.settings import Mode
+from aiterfix.startup import Finder, standing, start
+
+_handles: set[Hook] = set()
+
+
+class Hook:
+    """The hook, as one caller of `install_hook` holds it. Usable as a context manager."""
+
+    def __init__(self, finder: Finder | None, mode: Mode | None) -> None:
+        self._finder = finder
+        self._mode = mode
+
+    @property
+    def active(self) -> bool:
+        """Whether the finder stands. False where ``AITERFIX=off`` forbade it."""
+        return self._finder is not None and self._finder in sys.meta_path
+
+    def uninstall(self) -> None:
+        """Take the finder away, unless the `.pth`, `aiterfix run`, a plugin or another caller wants it too.
+
+        Modules that were patched stay patched. May be called twice.
+        """
+        finder, self._finder = self._finder, None
+        _handles.discard(self)
+        if finder is None:
+            return
+        if self._mode is not None:
+            ledger.withdraw(self._mode)
+        if not _handles:
+            finder.ways[:] = [w for w in finder.ways if w != "call"]
+            if not finder.ways and finder in sys.meta_path:
+                sys.meta_path.remove(finder)
+
+    def __enter__(self) -> Hook:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.uninstall()
+
+
+def install_hook(*, mode: str | None = None) -> Hook:
+    """Have every later import of an affected ``aiter`` module in this process give the patched one.
+
+    A module that is imported already is patched where that still takes effect. Processes that this one forks
+    inherit the hook; processes that it spawns do not: use the plugin entry points, `aiterfix hook enable` or
+    `aiterfix run` for them.
+
+    Args:
+        mode: ``"auto"`` or ``"require"``; by default what ``AITERFIX`` says. ``AITERFIX=off`` outranks it.
+
+    Raises:
+        UsageError: ``mode`` is none of these.
+        UnpatchedKernelError: an affected module is imported already and cannot be patched, in `require` mode.
+    """
+    if mode not in (None, "auto", "require"):
+        raise UsageError(f"install_hook: mode {mode!r} is unknown", remedy="Give 'auto' or 'require'.")
+    wanted = None if mode is None else Mode(mode)
+    finder = _start("call")
+    hook = Hook(finder, wanted if finder is not None else None)
+    if finder is None:
+        return hook
+    _handles.add(hook)
+    if wanted is not None:
+        ledger.ask_for(wanted)
+    try:
+        _catch_up()
+    except Exception:
+        hook.uninstall()
+        raise
+    return hook
+
+
+def enter(way: str) -> None:
+    """Put the finder in place for good and see to what is imported already; for plugins.
+
+    Args:
+        way: by which path the caller came.
+
+    Raises:
+        UnpatchedKernelError: see `install_hook`.
+    """
+    if _start(way) is not None:
+        _catch_up()
+
+
+def _start(way: str) -> Finder | None:
+    try:
+        return start(way)
+    except Exception as error:
+        if ledger.strict():
+            raise
+        ledger.last_resort("this process", error)
+        return None
+
+
+def _catch_up() -> None:
+    try:
+        from aiterfix.importing.late import catch_up
+
+        for complaint in settings.read().complaints:
+            if ledger.once(complaint):
+                log.emit(log.WARNING, complaint)
+        catch_up()
+    except Exception as error:
+        if ledger.strict():
+            raise
+        ledger.last_resort("the modules of aiter imported so far", error)
+
+
+@dataclass(frozen=True)
+class Status:
+    """The hook in this process.
+
+    Attributes:
+        mode: in force.
+        standing: whether the finder is on ``sys.meta_path``.
+        ways: by which paths it came: "pth", "run", "vllm", "sglang", "call".
+        modules: every affected module imported so far, by name.
+        children: whether processes that this one spawns get the hook too, and by what.
+        pid: this process.
+    """
+
+    mode: Mode
+    standing: bool
+    ways: tuple[str, ...]
+    modules: tuple[ModuleRecord, ...]
+    children: str
+    pid: int
+
+    @property
+    def safe(self) -> bool:
+        """Whether no affected module that is imported runs unpatched. True where none is imported."""
+        return all(m.state is not State.UNPATCHED for m in self.modules)
+
+
+def status() -> Status:
+    """What the hook did in this process. Changes nothing, logs nothing, writes nothing."""
+    from aiterfix.importing.witness import unrecorded
+
+    finder = standing()
+    ways = tuple(finder.ways) if finder is not None else ()
+    modules = {**ledger.records, **unrecorded(ledger.records)}
+    return Status(
+        ledger.mode(),
+        finder is not None,
+        ways,
+        tuple(modules[name] for name in sorted(modules)),
+        _children(ways),
+        os.getpid(),
+    )
+
+
+def _children(ways: tuple[str, ...]) -> str:
+    if "pth" in ways:
+        return "covered by the .pth, where they use this interpreter's site-packages"
+    if "run" in ways:
+        return "covered by `aiterfix run`, where they keep PYTHONPATH and use site"
+    if "vllm" in ways or "sglang" in ways:
+        return "covered where they load plugins themselves, as vLLM's and SGLang's processes do"
+    if ways:
+        return (
+            "forked ones are covered, spawned ones are not: use `aiterfix hook enable`, `aiterfix run` or the plugins"
+        )
+    return "not covered"

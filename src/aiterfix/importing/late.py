@@ -1,0 +1,215 @@
+"""A kernel module that was imported before the hook stood: patch it after all, and verify that it took effect.
+
+The wrapper has imported the kernels by name and may have compiled some. Executing the module again from
+patched text makes new kernel objects; then every module that holds an old one is given the new one, and the
+wrapper's caches of compiled kernels are emptied. What still holds an old kernel after that is found by asking
+the garbage collector, and counts as unpatched.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from types import FunctionType, ModuleType
+from typing import Any
+
+from aiterfix.fixes import Fix
+from aiterfix.importing import ledger
+from aiterfix.importing.decision import Decision, State
+from aiterfix.importing.kernels import held_source, judge, kernels_in, owner
+from aiterfix.importing.loader import PatchingLoader
+from aiterfix.importing.targets import targets
+from aiterfix.verdict import Verdict
+
+
+def catch_up() -> None:
+    """Look at every target module that is imported already.
+
+    Raises:
+        UnpatchedKernelError: one is unpatched for good, in `require` mode.
+    """
+    known = targets()
+    ledger.folders()
+    for name, fixes in known.modules.items():
+        module = sys.modules.get(name)
+        if module is not None and name not in ledger.records:
+            take_over(module, fixes)
+    for name, fixes in known.wrappers.items():
+        module = sys.modules.get(name)
+        if module is not None and type(module) is ModuleType:
+            look_after(module, fixes)
+    ledger.announce()
+
+
+def look_after(wrapper: ModuleType, fixes: Sequence[Fix]) -> None:
+    """See to it that the kernels a wrapper holds are patched, wherever they were defined.
+
+    Raises:
+        UnpatchedKernelError: one is unpatched for good, in `require` mode.
+    """
+    try:
+        names = targets().kernels | {k.name for f in fixes for k in f.kernels}
+        # No reference to a kernel may stay here: it would be found when it is asked who still holds an old one.
+        owners = sorted({o for k in kernels_in(wrapper.__dict__, names).values() if (o := owner(k)) is not None})
+        modules = [m for o in owners if o not in ledger.records and (m := sys.modules.get(o)) is not None]
+        everything = targets().fixes
+    except Exception as error:  # noqa: BLE001 - the wrapper is imported and must stay so
+        ledger.record(wrapper.__name__, ledger.trouble(wrapper.__name__, "looking at its kernels", error), "")
+        return
+    for module in modules:
+        take_over(module, everything)
+
+
+def take_over(module: ModuleType, fixes: Sequence[Fix]) -> None:
+    """Judge a module that is imported; patch it where that is needed and takes effect.
+
+    Raises:
+        UnpatchedKernelError: it is unpatched for good, in `require` mode.
+    """
+    name = module.__name__
+    origin = str(getattr(module, "__file__", "") or "")
+    try:
+        decision = _take_over(module, fixes, origin)
+    except Exception as error:  # noqa: BLE001 - the host's module must stay usable
+        decision = ledger.trouble(name, "patching it after its import", error)
+    if decision.state is State.UNPATCHED and ledger.RESTART not in decision.remedy:
+        decision = replace(decision, remedy=f"{ledger.RESTART}. {decision.remedy}".strip())
+    ledger.record(name, decision, origin, late=True)
+
+
+def _take_over(module: ModuleType, fixes: Sequence[Fix], origin: str) -> Decision:
+    names = frozenset(k.name for f in fixes for k in f.kernels)
+    old = kernels_in(module.__dict__, names)
+    spec = module.__spec__
+    if getattr(spec, "_initializing", False) and not old:
+        return _unpatched("another thread is importing it at this moment, without the hook")
+    loader = getattr(spec, "loader", None)
+    if isinstance(loader, PatchingLoader) or spec is None or loader is None:
+        patcher = None
+    else:
+        patcher = PatchingLoader(module.__name__, loader, spec.origin or "", fixes)
+    held = judge(old, fixes)
+    if held in (Verdict.GUARDED, Verdict.NOT_AFFECTED):
+        found = patcher.decision() if patcher is not None else Decision(State.GUARDED)
+        if found.state is State.UNPATCHED:
+            return found  # such as prebuilt code objects in use
+        return Decision(State.GUARDED if held is Verdict.GUARDED else State.NOT_AFFECTED, found.before)
+    if patcher is None:
+        return _unpatched("it was imported before the hook stood, and not by a loader that could do it again")
+    found = patcher.decision()
+    if found.state is not State.PATCHED:
+        if found.state is State.UNPATCHED:
+            return found
+        return _unpatched("it was imported before the hook stood, and its file has been changed since")
+    if changed := [
+        n for n, k in sorted(old.items()) if (held_source(k) or "?").strip("\n") not in patcher.found_text()
+    ]:
+        return _unpatched(f"its file has been changed since it was imported ({', '.join(changed)} differ)")
+    return _replace(module, patcher, old, found)
+
+
+def _replace(module: ModuleType, patcher: PatchingLoader, old: Mapping[str, Any], found: Decision) -> Decision:
+    snapshot = dict(module.__dict__)
+    try:
+        patcher.execute_again(module)
+        new = kernels_in(module.__dict__, frozenset(old))
+        _require_new(new, old, patcher)
+    except BaseException:
+        module.__dict__.clear()
+        module.__dict__.update(snapshot)
+        if module.__spec__ is not None:
+            module.__spec__.loader = patcher.inner
+        raise
+    snapshot.clear()
+    holders = _rebind(old, new)
+    compiled = _clear_caches(holders)
+    left = _still_held(old, new)
+    note = f"patched after its import: {', '.join(sorted({h['__name__'] for h in holders})) or 'nobody'} had taken it"
+    if compiled:
+        note += f"; {compiled} compiled kernels dropped; graphs captured before keep theirs"
+    if left:
+        return _unpatched(f"{note}; but objects that cannot be rebound still hold the unpatched kernels: {left}")
+    return replace(found, reason=note, remedy="")
+
+
+def _require_new(new: Mapping[str, Any], old: Mapping[str, Any], patcher: PatchingLoader) -> None:
+    missing = [n for n in old if n not in new or new[n] is old[n]]
+    wrong = patcher.unpatched_kernels(new)
+    if missing or wrong:
+        raise RuntimeError(f"executed again, {', '.join(missing or wrong)} did not become a patched kernel")
+
+
+def _namespaces() -> Iterable[dict[str, Any]]:
+    for module in list(sys.modules.values()):
+        namespace = getattr(module, "__dict__", None)
+        if type(module) is ModuleType and isinstance(namespace, dict):
+            yield namespace
+
+
+def _is_namespace(candidate: object) -> bool:
+    """Whether a dictionary is the namespace of a module, perhaps of one no longer in `sys.modules`: aiter's own
+    redirection of old module names executes the wrapper twice and keeps both."""
+    return isinstance(candidate, dict) and isinstance(candidate.get("__name__"), str) and "__spec__" in candidate
+
+
+def _rebind(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Give the new kernels to every module that holds an old one."""
+    replacement = {id(kernel): new[name] for name, kernel in old.items()}
+    places = {id(n): n for n in _namespaces()}
+    for kernel in old.values():
+        places.update({id(r): r for r in gc.get_referrers(kernel) if _is_namespace(r)})
+    touched = []
+    for namespace in places.values():
+        names = [k for k, v in list(namespace.items()) if id(v) in replacement]
+        for name in names:
+            namespace[name] = replacement[id(namespace[name])]
+        if names:
+            touched.append(namespace)
+    return touched
+
+
+def _clear_caches(holders: Iterable[Mapping[str, Any]]) -> int:
+    """Empty every `functools` cache around a function of these modules; how many results were in them."""
+    count = 0
+    for namespace in holders:
+        for value in list(namespace.values()):
+            function = getattr(value, "__wrapped__", None)
+            if (
+                isinstance(function, FunctionType)
+                and function.__globals__ is namespace
+                and hasattr(value, "cache_clear")
+            ):
+                count += value.cache_info().currsize if hasattr(value, "cache_info") else 0
+                value.cache_clear()
+    return count
+
+
+def _still_held(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Types of the objects, other than the kernels' own parts, that still refer to an old kernel."""
+    gc.collect()
+    kernels = list(old.values())
+    frame = sys._getframe()
+    frames = set()
+    while frame is not None:
+        frames.add(id(frame))
+        frame = frame.f_back  # type: ignore[assignment]
+    names: set[str] = set()
+    for kernel in kernels:
+        for holder in gc.get_referrers(kernel):
+            if holder is kernels or holder is old or id(holder) in frames or _part_of(holder, kernel):
+                continue
+            names.add(type(holder).__name__)
+    return ", ".join(sorted(names))
+
+
+def _part_of(holder: object, kernel: Any) -> bool:
+    """Whether something that refers to a kernel belongs to it: bound methods of it, its own attributes."""
+    if getattr(holder, "__self__", None) is kernel:
+        return True
+    return holder is getattr(kernel, "__dict__", None)
+
+
+def _unpatched(reason: str) -> Decision:
+    return Decision(State.UNPATCHED, reason=reason, remedy=ledger.RESTART)

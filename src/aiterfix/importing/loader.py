@@ -1,0 +1,341 @@
+"""Loaders that stand around the one that the other finders chose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.util import decode_source
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any
+
+from aiterfix.fixes import Fix
+from aiterfix.importing import ledger
+from aiterfix.importing.decision import KEEP_PADDING, Decision, State, decide
+from aiterfix.importing.kernels import comes_from, kernels_in
+from aiterfix.importing.targets import targets
+from aiterfix.startup import MODULES, Deferred
+
+
+class _OwnWayError(Exception):
+    """The inner loader executed the module without asking for its code."""
+
+
+class PatchingLoader:
+    """Loads a kernel module from patched text.
+
+    `linecache`, and through it `inspect` and Triton's decorator, read a file where one has the name that is in
+    the code object, and only otherwise ask the loader. So the code gets a name that no file has.
+
+    Args:
+        name: the module's.
+        inner: the loader that would have been used.
+        origin: the file that it would have read; empty where there is none.
+        fixes: the fixes whose kernels the module may hold.
+        fault: why these are not known.
+    """
+
+    def __init__(
+        self, name: str, inner: Any, origin: str, fixes: Sequence[Fix], fault: Exception | None = None
+    ) -> None:
+        self._fault = fault
+        self.name = name
+        self.inner = inner
+        self.origin = origin
+        self.fixes = tuple(fixes)
+        self._decision: Decision | None = None
+        self.filename = ""
+        self._text: str | None = None
+        self._executed = False
+        self._host_failure: BaseException | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.inner, name)
+
+    def get_source(self, fullname: str | None = None) -> str | None:
+        """The text that was, or would be, imported."""
+        if self._text is None and self.decision().text is None:
+            # `linecache` forgives a loader that answers None, not one that raises.
+            get_source = getattr(self.inner, "get_source", None)
+            source: str | None = get_source(self.name) if get_source is not None else None
+            return source
+        return self._patched_text()
+
+    def get_code(self, fullname: str | None = None) -> CodeType | None:
+        """The code that would be executed (`runpy` asks for it)."""
+        decision = self.decision()
+        code: CodeType | None = self.inner.get_code(self.name) if decision.text is None else self._compile(decision)
+        return code
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Execute the patched text; or leave everything to the inner loader, where there is nothing to patch.
+
+        Raises:
+            UnpatchedKernelError: it cannot be patched, in `require` mode.
+        """
+        before = dict(module.__dict__)
+        self._decision = None  # a reload reads the file again
+        self._executed = False
+        self._host_failure = None
+        try:
+            self._exec_module(module, before)
+        except ledger.UnpatchedKernelError:
+            raise
+        except Exception as error:
+            if error is self._host_failure or ledger.strict():
+                raise
+            # Not even our book-keeping may become the host's failure.
+            ledger.last_resort(self.name, error)
+            if not self._executed:
+                self._execute_plainly(module, before)
+
+    def _exec_module(self, module: ModuleType, before: dict[str, Any]) -> None:
+        decision = self.decision()
+        if decision.state is State.PATCHED:
+            problem = self._execute_patched(module, decision)
+            if problem is None:
+                ledger.record(self.name, decision, self.filename)
+                if not WatchingLoader.at_work():
+                    ledger.announce()
+                return
+            decision = problem
+        # Before the module is executed: in `require` mode that must not happen.
+        ledger.record(self.name, decision, self.origin)
+        if not self._executed:
+            self._execute_plainly(module, before)
+
+    def _execute_plainly(self, module: ModuleType, before: Mapping[str, Any]) -> None:
+        """As if we were not there."""
+        module.__dict__.clear()
+        module.__dict__.update(before)
+        self._stand_aside(module)
+        try:
+            self.inner.exec_module(module)
+        except BaseException as error:
+            self._host_failure = error
+            raise
+        self._executed = True
+
+    def execute_again(self, module: ModuleType) -> None:
+        """Execute the patched text in a module that was imported without us. Failures are the caller's to undo."""
+        decision = self.decision()
+        code = self._compile(decision)
+        self._claim(module)
+        self._execute(module, code)
+
+    def found_text(self) -> str:
+        """The unpatched text, with line endings as the interpreter sees them."""
+        return decode_source(self._read())
+
+    def decision(self) -> Decision:
+        """The decision on the text as it is now. Whatever goes wrong is a decision too."""
+        if self._decision is None:
+            try:
+                if self._fault is not None:
+                    raise self._fault
+                self._decision = self._decide()
+            except Exception as error:  # noqa: BLE001 - the host's import must not fail for our faults
+                self._decision = ledger.trouble(self.name, "reading and patching its source", error)
+        return self._decision
+
+    def _decide(self) -> Decision:
+        obstacle = self._obstacle()
+        if not obstacle:
+            return decide(self._read(), self.fixes, self.origin)
+        source = self.inner.get_source(self.name) if hasattr(self.inner, "get_source") else None
+        found = decide(source.encode(), self.fixes, self.origin) if source else Decision(State.UNPATCHED)
+        if found.state in (State.GUARDED, State.NOT_AFFECTED):
+            return found
+        return Decision(
+            State.UNPATCHED,
+            found.before,
+            reason=f"left alone, because it is {obstacle}",
+            remedy=f"Install aiter as files in a folder. {KEEP_PADDING}.",
+        )
+
+    def _read(self) -> bytes:
+        get_data = getattr(self.inner, "get_data", None)
+        text: bytes = get_data(self.origin) if get_data is not None else Path(self.origin).read_bytes()
+        return text
+
+    def _obstacle(self) -> str:
+        """What keeps this module from being patched while it is imported; empty where nothing does."""
+        if not self.origin:
+            return "no file"
+        if not Path(self.origin).is_file():
+            return f"not a file of its own ({self.origin}, loaded by {type(self.inner).__name__})"
+        if not self.origin.endswith(".py"):
+            return f"not a source file ({self.origin})"
+        return ""
+
+    def _execute_patched(self, module: ModuleType, decision: Decision) -> Decision | None:
+        """Execute the patched text and check what came of it.
+
+        Returns:
+            None where all is well; else what went wrong.
+        """
+        try:
+            code = self._compile(decision)
+            self._claim(module)
+            self._execute(module, code)
+            wrong = self.unpatched_kernels(module.__dict__)
+        except _OwnWayError as error:
+            # It has been executed, unpatched, by a loader that has its own way: leave it as that loader made it.
+            self._executed = True
+            self._stand_aside(module)
+            module.__file__ = self.origin
+            return ledger.trouble(self.name, "importing the patched text", error)
+        except Exception as error:
+            if ledger.strict():
+                raise
+            # An error of the host's own will come again when the module is executed as it is.
+            return ledger.trouble(self.name, "importing the patched text", error)
+        if not wrong:
+            self._executed = True
+            return None
+        return Decision(
+            State.UNPATCHED,
+            decision.before,
+            reason=f"after the patched import, {', '.join(wrong)} did not hold the patched text",
+            remedy=f"Report this to the aiterfix project. {KEEP_PADDING}.",
+        )
+
+    def _claim(self, module: ModuleType) -> None:
+        """What `inspect` and `linecache` go by: the loader to ask, and a file name that leads to it."""
+        module.__loader__ = self
+        if module.__spec__ is not None:
+            module.__spec__.loader = self  # type: ignore[assignment]
+        module.__file__ = self.filename
+        module.__dict__.pop("__cached__", None)
+
+    def _execute(self, module: ModuleType, code: CodeType) -> None:
+        if not hasattr(self.inner, "get_code"):
+            # Such as pytest's: a loader that reads and rewrites the file by itself. Its rewriting is left out.
+            exec(code, module.__dict__)
+            return
+        asked = False
+
+        def get_code(_fullname: str) -> CodeType:
+            nonlocal asked
+            asked = True
+            return code
+
+        # The inner loader may do more than execute code (typeguard's does): have it execute ours.
+        self.inner.get_code = get_code
+        try:
+            self.inner.exec_module(module)
+        finally:
+            del self.inner.get_code
+        if not asked:
+            raise _OwnWayError(f"{type(self.inner).__name__} executes modules in a way of its own")
+
+    def _compile(self, decision: Decision) -> CodeType:
+        assert decision.text is not None
+        base, dot, extension = self.origin.rpartition(".")
+        self.filename = f"{base}.aiterfix-{decision.after[:12]}{dot}{extension}"
+        self._text = None
+        self._patched_text()
+        # The inner loader's, because that of typeguard and its like instruments the code.
+        compile_ = getattr(self.inner, "source_to_code", None)
+        code: CodeType = (
+            compile_(decision.text, self.filename)
+            if compile_ is not None
+            else compile(decision.text, self.filename, "exec", dont_inherit=True)
+        )
+        return code
+
+    def _patched_text(self) -> str:
+        if self._text is None:
+            text = self.decision().text
+            assert text is not None
+            self._text = decode_source(text)
+        return self._text
+
+    def unpatched_kernels(self, namespace: Mapping[str, Any]) -> list[str]:
+        """Names of the kernels of a namespace whose source is not that of the patched text."""
+        names = frozenset(k.name for f in self.fixes for k in f.kernels)
+        text = self._patched_text()
+        return [n for n, kernel in sorted(kernels_in(namespace, names).items()) if not comes_from(kernel, text)]
+
+    def _stand_aside(self, module: ModuleType) -> None:
+        """Leave no trace on a module that is imported as it is."""
+        self._text = None
+        _give_back(module, self.inner)
+
+
+class WatchingLoader:
+    """Loads a wrapper as it is, then sees to it that the kernels it has taken are the patched ones.
+
+    Args:
+        inner: the loader that would have been used.
+        fixes: the fixes whose kernels the wrapper takes.
+    """
+
+    _depth = 0
+
+    def __init__(self, inner: Any, fixes: Sequence[Fix]) -> None:
+        self.inner = inner
+        self.fixes = tuple(fixes)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.inner, name)
+
+    @classmethod
+    def at_work(cls) -> bool:
+        """Whether a wrapper is being imported, which will say what was patched."""
+        return cls._depth > 0
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Execute the wrapper, then look at its kernels.
+
+        Raises:
+            UnpatchedKernelError: it has an unpatched one, in `require` mode.
+        """
+        _give_back(module, self.inner)
+        WatchingLoader._depth += 1
+        try:
+            self.inner.exec_module(module)
+        finally:
+            WatchingLoader._depth -= 1
+            try:
+                self._look_after(module)
+            except Exception as error:
+                if ledger.strict():
+                    raise
+                ledger.last_resort(module.__name__, error)
+
+    def _look_after(self, module: ModuleType) -> None:
+        from aiterfix.importing.late import look_after
+
+        ledger.folders()
+        # Of another type it is one that is executed later (`importlib.util.LazyLoader`): looking would do that.
+        if type(module) is ModuleType:
+            look_after(module, self.fixes)
+        ledger.announce()
+
+
+def make(deferred: Deferred) -> PatchingLoader | WatchingLoader:
+    """The loader that takes over when a module is executed."""
+    fault = None
+    fixes: tuple[Fix, ...] = ()
+    try:
+        known = targets()
+        fixes = (known.modules if deferred.name in MODULES else known.wrappers)[deferred.name]
+    except Exception as error:  # noqa: BLE001 - fix files that cannot be read are our fault, not the host's
+        fault = error
+    if deferred.name in MODULES:
+        return PatchingLoader(deferred.name, deferred.inner, deferred.origin, fixes, fault)
+    return WatchingLoader(deferred.inner, fixes)
+
+
+def _give_back(module: ModuleType, inner: Any) -> None:
+    """Leave no loader of ours on a module that is imported as it is."""
+    ours = (Deferred, PatchingLoader, WatchingLoader)
+    if isinstance(getattr(module, "__loader__", None), ours):
+        module.__loader__ = inner
+    spec = module.__spec__
+    if spec is not None and isinstance(spec.loader, ours):
+        spec.loader = inner

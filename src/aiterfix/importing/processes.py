@@ -1,0 +1,91 @@
+"""What can be known, from outside, of the hook in another process. It is little, and this says so.
+
+Linux shows the environment a process was started with, its command and its interpreter. It shows no Python
+module: a ``.py`` file is read and closed, and leaves no trace in ``/proc/PID/maps``. The hook writes no file
+that could be read either. So the answer is what the process was given, never what it made of it.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiterfix.errors import EnvironmentProblem
+from aiterfix.importing.run import DIRECTORY
+from aiterfix.importing.settings import LOG_VARIABLE, MODE_VARIABLE
+
+CANNOT_BE_KNOWN = (
+    "whether its kernels are patched: ask inside it (`aiterfix.status()`), or look in its log for the line "
+    "'aiterfix ... patched'"
+)
+
+
+@dataclass(frozen=True)
+class ProcessFacts:
+    """What another process was started with.
+
+    Attributes:
+        pid: which one.
+        command: its arguments.
+        interpreter: the interpreter as its command names it, where that is a path; else its executable.
+        variables: ``AITERFIX``, ``AITERFIX_LOG``, ``VLLM_PLUGINS``, ``SGLANG_PLUGINS``, ``PYTHONPATH``, where set.
+        started_by_run: whether `aiterfix run` is behind it.
+        off: whether ``AITERFIX=off`` forbids the hook.
+        same_files: whether it sees the same files as we do, so that its site-packages can be looked at.
+        started: when, in seconds since the epoch.
+    """
+
+    pid: int
+    command: tuple[str, ...]
+    interpreter: Path
+    variables: tuple[tuple[str, str], ...]
+    started_by_run: bool
+    off: bool
+    same_files: bool
+    started: float
+
+
+_VARIABLES = (MODE_VARIABLE, LOG_VARIABLE, "VLLM_PLUGINS", "SGLANG_PLUGINS", "PYTHONPATH")
+
+
+def facts_of(pid: int, proc: Path = Path("/proc")) -> ProcessFacts:
+    """Read what the system shows of a process.
+
+    Args:
+        pid: of a live process.
+        proc: where the process file system is.
+
+    Raises:
+        EnvironmentProblem: there is no such process, or it belongs to someone else.
+    """
+    folder = proc / str(pid)
+    try:
+        environ = (folder / "environ").read_bytes()
+        command = tuple(os.fsdecode(w) for w in (folder / "cmdline").read_bytes().split(b"\0")[:-1])
+        executable = (folder / "exe").readlink()
+        started = folder.stat().st_ctime
+        same = (folder / "ns" / "mnt").readlink() == (proc / "self" / "ns" / "mnt").readlink()
+    except FileNotFoundError as error:
+        raise EnvironmentProblem(
+            f"there is no process {pid} to be seen", why=str(error), remedy="Give the pid of a live process of yours."
+        ) from error
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"process {pid} cannot be looked at",
+            why=error.strerror or str(error),
+            remedy="Run the command as that process's user, or as root.",
+        ) from error
+    pairs = dict(os.fsdecode(p).partition("=")[::2] for p in environ.split(b"\0") if p)
+    paths = pairs.get("PYTHONPATH", "").split(os.pathsep)
+    named = Path(command[0]) if command and os.path.isabs(command[0]) else executable  # noqa: PTH117
+    return ProcessFacts(
+        pid,
+        command,
+        named,
+        tuple((n, pairs[n]) for n in _VARIABLES if n in pairs),
+        str(DIRECTORY) in paths or any(p.endswith("/aiterfix/importing/run_directory") for p in paths),
+        pairs.get(MODE_VARIABLE, "").strip().lower() == "off",
+        same,
+        started,
+    )

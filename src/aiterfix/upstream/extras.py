@@ -1,0 +1,45 @@
+"""The optional dependencies, with an error that says how to get them."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from aiterfix.errors import EnvironmentProblem
+
+# import name -> what is missing without it
+_WHAT = {"git": "GitPython", "requests": "requests", "packaging.version": "packaging"}
+
+
+class ExtraMissingError(EnvironmentProblem):
+    """A package of the extra ``upstream`` is not installed."""
+
+    code = "extra-missing"
+
+    def __init__(self, package: str, reason: str) -> None:
+        super().__init__(
+            f"{package} is needed for this command and cannot be imported",
+            why=reason,
+            remedy="pip install 'aiterfix[upstream]'",
+        )
+
+
+def need(module: str) -> Any:
+    """Import a module of the extra.
+
+    Raises:
+        ExtraMissingError: it is not installed.
+        EnvironmentProblem: GitPython finds no git.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise ExtraMissingError(_WHAT[module], f"no module named {error.name}") from error
+    except ImportError as error:
+        # GitPython raises this where there is no git executable.
+        first = str(error).strip().splitlines()
+        raise EnvironmentProblem(
+            f"{_WHAT[module]} cannot be imported",
+            why=first[0] if first else "",
+            remedy="Install git, or put it on PATH.",
+        ) from error

@@ -1,0 +1,162 @@
+"""The commit message and the pull-request text: what the source says, what was measured, and what was not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aiterfix.fixes import Fix
+from aiterfix.history.record import GuardCounts
+from aiterfix.source.rewrite import Rewrite
+from aiterfix.source.sites import SourceAnalysis
+from aiterfix.upstream.evidence import Measured
+from aiterfix.verdict import Guard
+
+_MOST_ROWS = 40
+
+
+@dataclass(frozen=True)
+class ChangedFile:
+    """One file that the patch changes: its path in the tree, and the proven edit."""
+
+    path: str
+    rewrite: Rewrite
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Text for people upstream.
+
+    Attributes:
+        subject: first line of the commit message.
+        message: all of it, sign-off not included.
+        body: the pull request's description, Markdown.
+    """
+
+    subject: str
+    message: str
+    body: str
+
+
+def propose(
+    files: Sequence[ChangedFile], fixes: Sequence[Fix], base: str, measured: Measured, test_path: str | None
+) -> Proposal:
+    """Write both texts.
+
+    Args:
+        files: what is changed.
+        fixes: which fixes were asked for.
+        base: the commit that the patch stands on, and its name.
+        measured: what validation found; may be empty, and the text then says that nothing was measured.
+        test_path: where the regression test is added; None without one.
+    """
+    stem = files[0].path.rsplit("/", 1)[-1].removesuffix(".py") if len(files) == 1 else "paged MQA logits"
+    bounds = sorted({s.bound for f in files for s in f.rewrite.edited})
+    bound = bounds[0] if len(bounds) == 1 else "the row's length"
+    # No prefix in brackets: `git am` takes those off.
+    subject = f"{stem}: bound every output store by {bound}"
+    count = sum(len(f.rewrite.edited) for f in files)
+    plural = "store does" if count == 1 else "stores do"
+    what = (
+        f"{count} {plural} not bound the column from above. Where the columns that a program handles are rounded up "
+        f"past {bound}, such a store writes into the next row, or past the tensor on the last one."
+    )
+    done = (
+        f"Each gets the mask term `column < {bound}`, where `column` is the very expression of its own address. The "
+        "values stored, and every store that was bounded already, are unchanged."
+    )
+    tested = f"{test_path} checks the structure of every output store, without a GPU." if test_path else ""
+    message = "\n\n".join(_wrap(p) for p in (subject, what, done.replace("`", ""), tested) if p) + "\n"
+    body = "\n".join(
+        [
+            "## What",
+            "",
+            what,
+            "",
+            done,
+            "",
+            "## Stores, by how their column is bounded",
+            "",
+            *_site_table(files),
+            "",
+            f"Base: {base}.",
+            "",
+            "## Measured",
+            "",
+            *_measured(measured),
+            *(["", "## Test", "", tested] if tested else []),
+            *_related(fixes),
+        ]
+    )
+    return Proposal(subject, message, body + "\n")
+
+
+def _site_table(files: Sequence[ChangedFile]) -> list[str]:
+    lines = ["| file | kernel | | none | lower | upper | both |", "| --- | --- | --- | --- | --- | --- | --- |"]
+    for f in files:
+        for name in dict.fromkeys(k.name for k in f.rewrite.before.kernels if k.sites):
+            for when, analysis in (("before", f.rewrite.before), ("after", f.rewrite.after)):
+                counts = _counts(analysis, name)
+                cells = " | ".join(str(counts.count(g)) for g in Guard)
+                lines.append(f"| `{f.path}` | `{name}` | {when} | {cells} |")
+    return lines
+
+
+def _counts(analysis: SourceAnalysis, kernel: str) -> GuardCounts:
+    return GuardCounts.of(s.guard for s in analysis.sites if s.kernel == kernel)
+
+
+def _measured(measured: Measured) -> list[str]:
+    pairs = measured.pairs()
+    if not measured.before and not measured.after:
+        return ["Not measured: neither overshoot nor instruction counts were taken for this patch."]
+    lines: list[str] = []
+    for when, reports in (("Before", measured.before), ("After", measured.after)):
+        for r in reports:
+            worst = max((s.overshoot for s in r.scenarios.values()), default=0)
+            outcome = "passed" if r.passed else "failed"
+            lines.append(
+                f"- {when} (sha256 {r.sha256[:12]}, {r.device}, Triton {r.triton}): {len(r.scenarios)} launches, "
+                f"{outcome}, at most {worst} columns past the row."
+            )
+        if not reports:
+            lines.append(f"- {when}: not measured.")
+    if not pairs:
+        return [*lines, "", "Instruction counts were not compared: no launch was run both before and after."]
+    # The launches that show the fault first.
+    ordered = sorted(pairs, key=lambda p: (-p[0].overshoot, p[0].name))
+    lines += [
+        "",
+        "| launch | columns past the row: before | after | wrong logits: before | after "
+        "| wave instructions: before | after |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for b, a in ordered[:_MOST_ROWS]:
+        cells = (b.overshoot, a.overshoot, b.wrong, a.wrong, b.instructions, a.instructions)
+        lines.append(f"| {_cell(b.name)} | " + " | ".join(str(c) for c in cells) + " |")
+    if len(ordered) > _MOST_ROWS:
+        lines += ["", f"{len(ordered) - _MOST_ROWS} further launches are left out of the table."]
+    before, after = (sum(p[i].instructions for p in pairs) for i in (0, 1))
+    if before:
+        lines += [
+            "",
+            f"All {len(pairs)}: {before} wave instructions before, {after} after ({after / before - 1:+.2%}).",
+        ]
+    return lines
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _related(fixes: Sequence[Fix]) -> list[str]:
+    pulls = list(dict.fromkeys((p.repository, p.number, p.role) for f in fixes for p in f.upstream))
+    if not pulls:
+        return []
+    return ["", "## Related", "", *(f"- {repository}#{number}: {role}." for repository, number, role in pulls)]
+
+
+def _wrap(text: str) -> str:
+    import textwrap
+
+    return textwrap.fill(text, 72, break_long_words=False, break_on_hyphens=False)

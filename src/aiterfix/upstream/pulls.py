@@ -1,0 +1,167 @@
+"""Pull requests as facts: picked from GitHub's answers, from the cache, or from what shipped with the package."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from aiterfix.errors import NotUnderstoodError
+from aiterfix.upstream.cache import Fact
+from aiterfix.upstream.github import BadAnswerError
+
+_SHA = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+_DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+_LONGEST_TITLE = 300
+LAST_KNOWN = Path(__file__).with_name("lastknown.json")
+
+
+class PullState(str, Enum):
+    """How a pull request stands. GitHub's ``state`` knows open and closed only."""
+
+    OPEN = "open"
+    MERGED = "merged"
+    CLOSED = "closed without merge"
+
+
+@dataclass(frozen=True)
+class Pull:
+    """What GitHub says of a pull request.
+
+    Attributes:
+        state: from ``state`` and ``merged``. Never from ``merge_commit_sha``: unmerged ones have one too.
+        title: its title; printable characters only.
+        head: the last commit on its branch; empty where it is not known.
+        merge: the commit that merged it; empty where it was not merged or it is not known.
+        changed: when it was merged or closed, ISO 8601; empty for an open one.
+    """
+
+    state: PullState
+    title: str
+    head: str
+    merge: str
+    changed: str
+
+
+@dataclass(frozen=True)
+class LastKnown:
+    """States recorded when this version of aiterfix was made.
+
+    Attributes:
+        as_of: the day, or the month, that they are known to hold for.
+        source: where they were taken from.
+        pulls: by repository and number.
+        contained: pairs of pull requests (first, second): the first's head is part of the second's history.
+    """
+
+    as_of: str
+    source: str
+    pulls: Mapping[tuple[str, int], Pull]
+    contained: frozenset[tuple[str, int, int]]
+
+
+def pull_path(repository: str, number: int) -> str:
+    """Where the API has a pull request."""
+    return f"/repos/{repository}/pulls/{number}"
+
+
+def compare_path(repository: str, base: str, head: str) -> str:
+    """Where the API compares two commits. Commits and files are of no interest here: ask for few."""
+    return f"/repos/{repository}/compare/{base}...{head}?per_page=1"
+
+
+def pick_pull(document: object) -> Mapping[str, Fact]:
+    """The facts of a pull request, from GitHub's document.
+
+    Raises:
+        BadAnswerError: it is not one.
+    """
+    top = _object(document, "the answer")
+    head = _object(top.get("head"), "head")
+    merged = top.get("merged")
+    if not isinstance(merged, bool):
+        raise BadAnswerError("GitHub's answer is not a pull request: `merged` is not true or false")
+    title = top.get("title")
+    facts: dict[str, Fact] = {
+        "state": _text(top, "state"),
+        "merged": merged,
+        "title": title[:_LONGEST_TITLE] if isinstance(title, str) else "",
+        "head": _text(head, "sha"),
+        "merge": _text(top, "merge_commit_sha") if merged else "",
+        "changed": (_text(top, "merged_at") if merged else "") or _optional(top, "closed_at"),
+    }
+    read_pull(facts)
+    return facts
+
+
+def read_pull(facts: Mapping[str, Fact]) -> Pull:
+    """A pull request from picked facts, checked: they may come from a damaged cache.
+
+    Raises:
+        BadAnswerError: they do not fit together.
+    """
+    state, merged = facts.get("state"), facts.get("merged")
+    if state not in ("open", "closed") or not isinstance(merged, bool):
+        raise BadAnswerError("GitHub's answer is not a pull request: `state` is neither open nor closed")
+    if merged and state == "open":
+        raise BadAnswerError("GitHub's answer contradicts itself: merged and open")
+    head, merge, changed, title = (facts.get(k) for k in ("head", "merge", "changed", "title"))
+    for name, value in (("head", head), ("merge", merge)):
+        if not isinstance(value, str) or (value and not _SHA.fullmatch(value)):
+            raise BadAnswerError(f"GitHub's answer is not a pull request: {name} is not the name of a commit")
+    if not isinstance(changed, str) or (changed and not _DATE.fullmatch(changed)):
+        raise BadAnswerError("GitHub's answer is not a pull request: a date is not a date")
+    how = PullState.MERGED if merged else PullState.OPEN if state == "open" else PullState.CLOSED
+    return Pull(how, printable(title if isinstance(title, str) else ""), str(head), str(merge), changed)
+
+
+def pick_comparison(document: object) -> Mapping[str, Fact]:
+    """Whether the second commit of a comparison is part of the first's history.
+
+    Raises:
+        BadAnswerError: it is no comparison.
+    """
+    status = _text(_object(document, "the answer"), "status")
+    if status not in ("ahead", "behind", "identical", "diverged"):
+        raise BadAnswerError("GitHub's answer is not a comparison of commits")
+    return {"contained": status in ("behind", "identical")}
+
+
+def load_last_known(path: Path = LAST_KNOWN) -> LastKnown:
+    """What shipped with the package.
+
+    Raises:
+        NotUnderstoodError: the file is damaged.
+    """
+    try:
+        data = json.loads(path.read_bytes())
+        pulls = {(p["repository"], p["number"]): read_pull(p["facts"]) for p in data["pull_requests"]}
+        contained = frozenset((c["repository"], c["number"], c["in"]) for c in data["contained"])
+        return LastKnown(data["as_of"], data["source"], pulls, contained)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, BadAnswerError) as error:
+        raise NotUnderstoodError(f"{path} is damaged: {error}", remedy="Reinstall aiterfix.") from error
+
+
+def printable(text: str) -> str:
+    """Text that cannot command a terminal: control, format and direction characters become escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _object(value: object, what: str) -> Mapping[str, object]:
+    if not isinstance(value, dict):
+        raise BadAnswerError(f"GitHub's answer is not a pull request: {what} is not an object")
+    return value
+
+
+def _text(table: Mapping[str, object], key: str) -> str:
+    value = table.get(key)
+    if not isinstance(value, str):
+        raise BadAnswerError(f"GitHub's answer is not what was asked for: `{key}` is not text")
+    return value
+
+
+def _optional(table: Mapping[str, object], key: str) -> str:
+    return _text(table, key) if table.get(key) is not None else ""

@@ -1,0 +1,169 @@
+"""Which tags need which fix, judged by the source in them: never by ancestry, never by a pull request's state."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from aiterfix.errors import UsageError
+from aiterfix.fixes import Fix
+from aiterfix.history.record import FileRecord, GuardCounts, KernelRecord, RefRecord
+from aiterfix.source.sites import KernelAnalysis, analyse, needles
+from aiterfix.upstream.gitrepo import Clone, Objects, Tag
+from aiterfix.upstream.trees import Forest, in_package
+from aiterfix.verdict import Verdict, worst
+
+
+@dataclass(frozen=True)
+class ScanResult:
+    """What a scan found.
+
+    Attributes:
+        refs: every reference asked about, by date, then name.
+        fixes: the fixes that it looked for.
+        shallow: whether the clone lacks older commits: what is first here may not be first upstream.
+        partial: whether it was cloned with a filter: files may be missing.
+        skipped: tags that name no commit.
+        sources: how many distinct Python files were searched.
+        analysed: how many distinct ones were analysed.
+    """
+
+    refs: tuple[RefRecord, ...]
+    fixes: tuple[Fix, ...]
+    shallow: bool
+    partial: bool
+    skipped: tuple[str, ...]
+    sources: int
+    analysed: int
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The judgement on one distinct file, whatever its paths."""
+
+    sha256: str
+    kernels: tuple[KernelRecord, ...]
+    problems: tuple[str, ...]
+
+
+def scan(
+    clone: Clone,
+    fixes: Sequence[Fix],
+    revisions: Sequence[str] = (),
+    progress: Callable[[str], None] = lambda _: None,
+) -> ScanResult:
+    """Judge every tag, or some revisions.
+
+    Args:
+        clone: where to look.
+        fixes: what to look for.
+        revisions: tags, shell patterns over tags, or anything that names a commit; every tag without any.
+        progress: told what is being done.
+
+    Raises:
+        UsageError: a revision names nothing.
+        CloneError: git failed.
+    """
+    wanted, skipped = _references(clone, revisions)
+    progress(f"{len(wanted)} references")
+    with clone.objects() as objects:
+        forest = Forest(clone, objects, (t.commit for t in wanted))
+        blobs = forest.blobs()
+        progress(f"{len(blobs)} distinct Python files")
+        judged, missing = _judge_blobs(objects, blobs, fixes)
+    records = [_record(tag, forest, judged, missing) for tag in wanted]
+    records.sort(key=lambda r: (r.when, r.ref))
+    return ScanResult(
+        tuple(records), tuple(fixes), clone.shallow, clone.partial, tuple(skipped), len(blobs), len(judged)
+    )
+
+
+def _references(clone: Clone, revisions: Sequence[str]) -> tuple[list[Tag], list[str]]:
+    tags = clone.tags()
+    skipped = [t.name for t in tags if not t.commit]
+    usable = {t.name: t for t in tags if t.commit}
+    if not revisions:
+        if not usable:
+            raise UsageError(
+                f"{clone.path} has no tags", remedy="Fetch them with `git fetch --tags`, or name revisions with --refs."
+            )
+        return list(usable.values()), skipped
+    wanted: dict[str, Tag] = {}
+    for revision in revisions:
+        name = revision.removeprefix("refs/tags/")
+        if name in usable:
+            wanted[name] = usable[name]
+            continue
+        matches = fnmatch.filter(usable, name) if any(c in name for c in "*?[") else []
+        if matches:
+            wanted.update((m, usable[m]) for m in matches)
+            continue
+        commit = clone.resolve(revision)
+        if commit is None:
+            raise UsageError(
+                f"{revision!r} names no commit in {clone.path}",
+                remedy="Give a tag, a shell pattern over tags, a branch or a commit; fetch first if it is new.",
+            )
+        wanted[revision] = Tag(revision, commit, clone.commit_date(commit))
+    return list(wanted.values()), []
+
+
+def _judge_blobs(objects: Objects, blobs: Iterable[str], fixes: Sequence[Fix]) -> tuple[dict[str, Judged], set[str]]:
+    words = [w.encode() for w in shortest(needles(fixes))]
+    judged: dict[str, Judged] = {}
+    missing: set[str] = set()
+    for oid, blob in objects.read(blobs):
+        if blob is None:
+            missing.add(oid)
+        elif any(w in blob.data for w in words):
+            result = judge(blob.data, fixes)
+            if result is not None:
+                judged[oid] = result
+    return judged, missing
+
+
+def shortest(words: Sequence[str]) -> list[str]:
+    """The words that no other word is part of: a file that has a longer one has one of these."""
+    return [w for w in words if not any(o in w for o in words if o != w)]
+
+
+def judge(text: bytes, fixes: Sequence[Fix]) -> Judged | None:
+    """Facts about one file's text; None where it has no declared kernel and raises no doubt."""
+    analysis = analyse(text, fixes)
+    if not analysis.kernels and not analysis.problems:
+        return None
+    problems = tuple(f"{p.code} at line {p.line}" for p in analysis.problems)
+    names: dict[str, list[KernelAnalysis]] = {}
+    for kernel in analysis.kernels:
+        names.setdefault(kernel.name, []).append(kernel)
+    records = []
+    for name, found in names.items():
+        counts = GuardCounts.of(s.guard for k in found for s in k.sites)
+        verdict = worst((k.verdict for k in found), empty=Verdict.NOT_AFFECTED)
+        records.append(KernelRecord(name, found[0].fix, counts, verdict))
+    return Judged(hashlib.sha256(text).hexdigest(), tuple(records), problems)
+
+
+def _record(tag: Tag, forest: Forest, judged: dict[str, Judged], missing: set[str]) -> RefRecord:
+    found, doubts = forest.files(tag.commit, judged.keys() | missing)
+    absent = [f for f in found if f.oid in missing and in_package(f.path)]
+    if absent:
+        doubts.append(
+            f"{len(absent)} Python files of the package are not in this clone, {_shown(absent[0].path)} first"
+        )
+    files = tuple(
+        FileRecord(
+            _shown(f.path), judged[f.oid].sha256, in_package(f.path), judged[f.oid].kernels, judged[f.oid].problems
+        )
+        for f in found
+        if f.oid in judged
+    )
+    return RefRecord(tag.name, tag.date, tag.commit, files, tuple(doubts))
+
+
+def _shown(path: str) -> str:
+    """A path as text: bytes that are not UTF-8, and control characters, as escapes."""
+    text = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

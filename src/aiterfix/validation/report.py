@@ -1,0 +1,274 @@
+"""What a validation found, as facts; and their JSON and table forms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class AccessOutside:
+    """Accesses outside every allocation that one instruction made, over all its lanes and repetitions.
+
+    Attributes:
+        kind: ``load`` or ``store``.
+        allocation: the kernel argument whose allocation is nearest.
+        source: kernel source line, ``file:line``; empty where the line table does not say.
+        pc: byte offset of the instruction in the code.
+        count: lanes that accessed outside, all executions together.
+        first_element: lowest element offset from the allocation's start, or None where it is not known.
+        last_element: highest.
+        workgroup: one workgroup that did it.
+    """
+
+    kind: str
+    allocation: str
+    source: str
+    pc: int
+    count: int
+    first_element: int | None
+    last_element: int | None
+    workgroup: int | None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is not as it should be and does not fail a run unless it is strict.
+
+    Attributes:
+        name: stable name of the kind of finding.
+        count: how many elements, lanes or rows.
+        detail: where, in words.
+    """
+
+    name: str
+    count: int
+    detail: str
+
+
+@dataclass(frozen=True)
+class ScenarioResult:
+    """One launch, judged.
+
+    Attributes:
+        name: the scenario's name.
+        kernel: the kernel's short name.
+        config: name of the configuration.
+        passed: nothing written outside a row or an allocation, and the visible columns right.
+        rows: rows of the output.
+        visible_logits: logits that were compared.
+        largest_error: largest absolute error of a logit that is right.
+        error_of_bound: the same as a fraction of the bound that float32 rounding explains.
+        wrong_logits: visible logits that are wrong.
+        wrong_at: a few of them, ``row, column: got, expected``.
+        overshoot_columns: columns written past ``max_model_len``, the most of any row; measured in the gap between
+            rows, or past the last row where rows have no gap.
+        elements_in_gaps: elements written between rows, all together.
+        elements_past_last_row: elements written past the output's end.
+        outside: accesses outside allocations, stores first.
+        findings: findings by name.
+        seconds: time that it took to execute.
+        wave_instructions: instructions executed, counted once a wave.
+    """
+
+    name: str
+    kernel: str
+    config: str
+    passed: bool
+    rows: int
+    visible_logits: int
+    largest_error: float
+    error_of_bound: float
+    wrong_logits: int
+    wrong_at: tuple[str, ...]
+    overshoot_columns: int
+    elements_in_gaps: int
+    elements_past_last_row: int
+    outside: tuple[AccessOutside, ...]
+    findings: tuple[Finding, ...]
+    seconds: float
+    wave_instructions: int
+
+
+@dataclass(frozen=True)
+class NotRun:
+    """A kernel and configuration that could not be compiled or executed, and why.
+
+    ``understood`` is false where the kernel or its code object holds something that this package does not know.
+    """
+
+    kernel: str
+    config: str
+    what: str
+    why: str
+    understood: bool = True
+
+
+@dataclass(frozen=True)
+class CodeObjectFacts:
+    """One code object that was executed."""
+
+    kernel: str
+    config: str
+    sha256: str
+    out_stride: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """A whole validation.
+
+    Attributes:
+        path: the kernel file, as named by the caller.
+        source_sha256: its digest; empty for a prebuilt code object.
+        device: ``emulator``, or the GPU's name.
+        triton: release that compiled; empty where it is not known.
+        suite: ``quick``, ``full``, or ``scenario`` for chosen ones.
+        strict: whether findings fail the run.
+        code_objects: what was executed.
+        scenarios: results in order.
+        not_run: what could not be.
+        seconds: wall time, compilation included.
+        notes: what went wrong beside the judgement, such as a certificate that could not be kept.
+    """
+
+    path: str
+    source_sha256: str
+    device: str
+    triton: str
+    suite: str
+    strict: bool
+    code_objects: tuple[CodeObjectFacts, ...]
+    scenarios: tuple[ScenarioResult, ...]
+    not_run: tuple[NotRun, ...]
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything ran, every scenario passed, and, if strict, nothing was found."""
+        return bool(self.scenarios) and not self.not_run and not self.failures
+
+    @property
+    def failures(self) -> tuple[ScenarioResult, ...]:
+        """Scenarios that did not pass."""
+        return tuple(s for s in self.scenarios if not s.passed or (self.strict and s.findings))
+
+    @property
+    def not_understood(self) -> bool:
+        """Whether something was not run because it is not understood, rather than for want of a compiler."""
+        return any(not missing.understood for missing in self.not_run)
+
+    @property
+    def overshoot_columns(self) -> int:
+        """The most columns written past ``max_model_len`` in any scenario."""
+        return max((s.overshoot_columns for s in self.scenarios), default=0)
+
+
+def to_json(report: Report) -> dict[str, Any]:
+    """The body of the object that ``--json`` prints; ``schemas/validate.json`` describes the whole."""
+    return {
+        "passed": report.passed,
+        "strict": report.strict,
+        "suite": report.suite,
+        "source": {"path": report.path, "sha256": report.source_sha256},
+        "executed_by": {"device": report.device, "triton": report.triton},
+        "overshoot_columns": report.overshoot_columns,
+        "code_objects": [
+            {"kernel": c.kernel, "config": c.config, "sha256": c.sha256, "out_stride": c.out_stride}
+            for c in report.code_objects
+        ],
+        "scenarios": [_scenario_json(result, result in report.failures) for result in report.scenarios],
+        "not_run": [{"kernel": n.kernel, "config": n.config, "what": n.what, "why": n.why} for n in report.not_run],
+        "seconds": round(report.seconds, 3),
+        "notes": list(report.notes),
+    }
+
+
+def _scenario_json(result: ScenarioResult, failed: bool) -> dict[str, Any]:
+    return {
+        "name": result.name,
+        "kernel": result.kernel,
+        "config": result.config,
+        "passed": not failed,
+        "rows": result.rows,
+        "visible_logits": result.visible_logits,
+        "largest_error": result.largest_error,
+        "error_of_bound": result.error_of_bound,
+        "wrong_logits": result.wrong_logits,
+        "wrong_at": list(result.wrong_at),
+        "overshoot_columns": result.overshoot_columns,
+        "elements_in_gaps": result.elements_in_gaps,
+        "elements_past_last_row": result.elements_past_last_row,
+        "violations": [
+            {
+                "kind": v.kind,
+                "allocation": v.allocation,
+                "source": v.source,
+                "pc": v.pc,
+                "count": v.count,
+                "first_element": v.first_element,
+                "last_element": v.last_element,
+                "workgroup": v.workgroup,
+            }
+            for v in result.outside
+        ],
+        "findings": [{"name": f.name, "count": f.count, "detail": f.detail} for f in result.findings],
+        "seconds": round(result.seconds, 3),
+        "wave_instructions": result.wave_instructions,
+    }
+
+
+def table(report: Report) -> Iterator[str]:
+    """The report for people, line by line."""
+    yield f"{report.path}  sha256 {report.source_sha256[:12] or '(prebuilt)'}"
+    yield f"executed by {report.device}, compiled by Triton {report.triton or '(unknown)'}, {report.suite} set"
+    width = max((len(s.name) for s in report.scenarios), default=8)
+    yield f"{'scenario':<{width}}  {'':6}  {'overshoot':>9}  {'wrong':>6}  {'largest error':>13}  {'seconds':>7}"
+    failed = {s.name for s in report.failures}
+    for s in report.scenarios:
+        word = "FAILED" if s.name in failed else "passed"
+        yield (
+            f"{s.name:<{width}}  {word:6}  {s.overshoot_columns:>9}  {s.wrong_logits:>6}"
+            f"  {s.largest_error:>13.2e}  {s.seconds:>7.2f}"
+        )
+    for kind in ("store", "load"):
+        yield from _accesses(report, kind)
+    yield from _findings(report)
+    for missing in report.not_run:
+        yield f"not run: {missing.kernel} {missing.config}: {missing.what}"
+        if missing.why:
+            yield f"    {missing.why}"
+    for note in report.notes:
+        yield f"note: {note}"
+    word = "passed" if report.passed else "failed"
+    yield f"{word}: {len(report.scenarios)} scenarios, {len(failed)} failed, {report.seconds:.1f} s"
+    for s in report.failures[:3]:
+        yield f"  replay: aiterfix validate --scenario '{s.name}'"
+
+
+def _accesses(report: Report, kind: str) -> Iterator[str]:
+    seen: dict[tuple[str, str, str], tuple[int, str]] = {}
+    for s in report.scenarios:
+        for access in s.outside:
+            if access.kind == kind:
+                key = (s.kernel, access.source, access.allocation)
+                count, first = seen.get(key, (0, s.name))
+                seen[key] = (count + access.count, first)
+    if seen:
+        yield f"{kind}s outside allocations:"
+    for (kernel, source, allocation), (count, first) in sorted(seen.items()):
+        yield f"  {source or '(no source line)'}  {kernel}  {allocation}  {count} lanes, first in {first}"
+
+
+def _findings(report: Report) -> Iterator[str]:
+    seen: dict[tuple[str, str], list[Finding]] = {}
+    for s in report.scenarios:
+        for finding in s.findings:
+            seen.setdefault((finding.name, s.kernel), []).append(finding)
+    if seen:
+        yield "findings (fail only with --strict):"
+    for (name, kernel), found in sorted(seen.items()):
+        total = sum(f.count for f in found)
+        yield f"  {name}  {kernel}: {total} in {len(found)} scenarios, e.g. {found[0].detail}"

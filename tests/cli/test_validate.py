@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from aiterfix.cli.main import main
+from aiterfix.cli.validate import KERNELS
+from aiterfix.gfx950.signature import Kernel
+
+SAMPLE = Path(__file__).parents[1] / "data" / "sample_kernels.py"
+SOUND = SAMPLE.read_bytes()
+FAULTY = SOUND.replace(b"BOUND_STORES = tl.constexpr(True)", b"BOUND_STORES = tl.constexpr(False)")
+ONE = ("--kernel", "preshuffle", "--scenario", "preshuffle/h64-b64/full/n2-len1000-*")
+"""One launch, so that a test takes a second."""
+
+needs_triton = pytest.mark.skipif(
+    subprocess.run([sys.executable, "-c", "import triton.experimental.gluon"], capture_output=True).returncode != 0,
+    reason="needs Triton 3.6 or later",
+)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AITERFIX_CACHE", str(cache))
+    monkeypatch.delenv("AITER_ENABLE_AOT_GLUON_PA_MQA_LOGITS", raising=False)
+
+
+@pytest.fixture
+def faulty(tmp_path: Path) -> Path:
+    path = tmp_path / "kernels.py"
+    path.write_bytes(FAULTY)
+    return path
+
+
+def validate(*arguments: str) -> int:
+    return main(["validate", *arguments])
+
+
+def as_json(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    said = json.loads(capsys.readouterr().out)
+    schema = json.loads(resources.files("aiterfix").joinpath("schemas/validate.json").read_text())
+    jsonschema.Draft202012Validator(schema).validate(said)
+    return said  # type: ignore[no-any-return]
+
+
+def test_the_kernels_offered_are_the_kernels_known() -> None:
+    assert tuple(kernel.value for kernel in Kernel) == KERNELS
+
+
+@needs_triton
+def test_a_right_kernel_passes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert validate("--source", str(SAMPLE), "--strict", *ONE) == 0
+    out = capsys.readouterr().out
+    assert "passed: " in out and "Triton" in out and "FAILED" not in out
+
+
+@needs_triton
+def test_a_faulty_kernel_fails_and_says_where(faulty: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert validate("--source", str(faulty), "--json", *ONE) == 1
+    said = as_json(capsys)
+    assert said["passed"] is False and said["overshoot_columns"] == 24
+    stores = [v for s in said["scenarios"] for v in s["violations"] if v["kind"] == "store"]
+    line = 1 + FAULTY.decode().splitlines().index("        gl.amd.cdna3.buffer_store(")
+    assert {v["source"] for v in stores} == {f"kernels.py:{line}"}
+
+
+def installed(tmp_path: Path, text: bytes) -> Path:
+    """A site-packages that holds an ``aiter`` with this kernel file."""
+    site = tmp_path / "site-packages"
+    home = site / "aiter" / "ops" / "triton" / "gluon"
+    home.mkdir(parents=True)
+    for folder in (home, *list(home.parents)[:3]):
+        (folder / "__init__.py").touch()
+    (home / "pa_mqa_logits.py").write_bytes(text)
+    facts = site / "amd_aiter-0.1.20.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: amd-aiter\nVersion: 0.1.20\n")
+    return site
+
+
+def wrapper(site: Path, stride: str) -> None:
+    place = site / "aiter" / "ops" / "triton" / "attention"
+    place.mkdir()
+    (place / "pa_mqa_logits.py").write_text(
+        f'def build():\n    return {{"OutLogits_buffer": "*fp32", "stride_out_batch": "{stride}"}}\n'
+    )
+
+
+@needs_triton
+@pytest.mark.parametrize("stride", ["i32", "i64"])
+def test_an_installation_is_compiled_as_its_wrapper_compiles_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], stride: str
+) -> None:
+    site = installed(tmp_path, SOUND)
+    wrapper(site, stride)
+    assert validate("--path", str(site), "--json", *ONE) == 0
+    said = as_json(capsys)
+    assert [c["out_stride"] for c in said["code_objects"]] == [stride]
+    assert said["source"]["path"] == str(site / "aiter/ops/triton/gluon/pa_mqa_logits.py")
+
+
+def test_prebuilt_code_objects_in_use_are_never_judged_by_source(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AITER_ENABLE_AOT_GLUON_PA_MQA_LOGITS", "1")
+    monkeypatch.setattr("aiterfix.cli.validate._validate", lambda *_: None)
+    monkeypatch.setattr("aiterfix.cli.validate._finish", lambda *_: 0)
+    site = installed(tmp_path, SOUND)
+    assert validate("--path", str(site)) == 3
+    assert "used instead of this source" in capsys.readouterr().err
+
+
+PLAIN = b"""\
+from triton.experimental import gluon
+from triton.experimental.gluon import language as gl
+
+
+@gluon.jit
+def _gluon_deepgemm_fp8_paged_mqa_logits_preshuffle(OutLogits_buffer, stride_out_batch, max_model_len, n):
+    row = gl.program_id(0)
+    column = n * 128 + gl.arange(0, 128)
+    gl.amd.cdna3.buffer_store(column * 1.0, ptr=OutLogits_buffer, offsets=row * stride_out_batch + column)
+"""
+
+
+def test_patched_is_what_apply_would_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr("aiterfix.cli.validate._validate", lambda subject, options: seen.append(subject.text))
+    monkeypatch.setattr("aiterfix.cli.validate._finish", lambda *_: 0)
+    site = installed(tmp_path, PLAIN)
+    source = site / "aiter/ops/triton/gluon/pa_mqa_logits.py"
+    for arguments in (("--path", str(site)), ("--source", str(source))):
+        assert validate(*arguments) == validate(*arguments, "--patched") == 0
+    assert seen[0] == seen[2] == PLAIN
+    assert seen[1] == seen[3] and b"max_model_len" in seen[1].split(b"offsets=", 1)[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (("--source", "/nonexistent/file.py"), 4, "cannot read"),
+        (("--source", __file__), 3, "no Gluon kernel"),
+        (("--source", str(SAMPLE), "--scenario", "nonesuch"), 2, "no scenario is called"),
+        (("--source", str(SAMPLE), "--kv-block-size", "96"), 2, "do not divide"),
+        (("--source", str(SAMPLE), "--kernel", "stage1"), 2, "stage1"),
+        (("--source", str(SAMPLE), "--path", "/"), 2, "neither goes with"),
+        (("--source", str(SAMPLE), "--hsaco", "k.hsaco"), 2, "neither goes with"),
+        (("--hsaco", "k.hsaco", "--patched"), 2, "about source"),
+        (("--hsaco", "/nonexistent/k.hsaco"), 4, "cannot read"),
+        (("--source", str(SAMPLE), "--python", "/nonexistent/python"), 4, "cannot run"),
+        (("--quick", "--full"), 2, "not allowed with"),
+    ],
+)
+def test_bad_input_ends_in_an_error_with_its_exit_code(
+    arguments: Sequence[str], status: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert validate(*arguments) == status
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["numpy", "elftools", "tinygrad"])
+def test_a_missing_extra_says_what_to_install(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda wanted: None if wanted == name else real(wanted))
+    assert validate("--source", str(SAMPLE)) == 4
+    said = capsys.readouterr().err
+    assert name in said and "aiterfix[validate]" in said
+
+
+def test_an_old_python_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.version_info", (3, 10, 4))
+    assert validate("--source", str(SAMPLE)) == 4
+    assert "Python 3.11" in capsys.readouterr().err
+
+
+def test_an_error_under_json_is_an_object_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert validate("--source", "/nonexistent/file.py", "--json") == 4
+    said = json.loads(capsys.readouterr().out)
+    assert said["command"] == "validate" and said["error"]["exit_code"] == 4
+
+
+def test_nothing_installed_is_an_environment_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty").mkdir()
+    assert validate("--path", str(tmp_path / "empty")) == 4
+    assert "no aiter is installed" in capsys.readouterr().err

@@ -1,0 +1,354 @@
+"""Whole programs, assembled by hand: divergence, barriers, limits, and faults that hardware would hide."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+if sys.version_info < (3, 11):
+    pytest.skip("the decoder needs Python 3.11", allow_module_level=True)
+
+from tinygrad.renderer.amd.dsl import EXEC, VCC, s, v
+from tinygrad.runtime.autogen.amd.cdna import ins
+from tinygrad.runtime.autogen.amd.cdna.enum import (
+    DSOp,
+    GLOBALOp,
+    SMEMOp,
+    SOP1Op,
+    SOP2Op,
+    SOPCOp,
+    SOPPOp,
+    VOP1Op,
+    VOP2Op,
+    VOP3Op,
+    VOPCOp,
+)
+
+from aiterfix.errors import NotUnderstoodError, UsageError
+from aiterfix.gfx950 import Allocation, DeviceMemory, KernelArgument, Launch, RunResult, run
+from aiterfix.gfx950.findings import FindingKind
+from aiterfix.gfx950.instruction import UnmodelledInstructionError
+from aiterfix.gfx950.machine import StepLimitError
+from tests.gfx950.single import code_of
+
+OUT = KernelArgument("out", 0, 8, "global_buffer")
+COUNT = KernelArgument("count", 8, 4, "by_value")
+END = ins.SOPP(SOPPOp.S_ENDPGM, 0)
+BARRIER = ins.SOPP(SOPPOp.S_BARRIER, 0)
+
+
+def wait(vector: int = 63, lgkm: int = 15) -> Any:
+    """An s_waitcnt for these counters."""
+    return ins.SOPP(SOPPOp.S_WAITCNT, (vector & 15) | 7 << 4 | lgkm << 8 | vector >> 4 << 14)
+
+
+def branch(op: str, dwords: int) -> Any:
+    """A branch over this many dwords, counted from the next instruction."""
+    return ins.SOPP(SOPPOp[op], dwords & 0xFFFF)
+
+
+def assemble(*program: Any) -> bytes:
+    """The machine code of instructions in order."""
+    return b"".join(i.to_bytes() for i in program)
+
+
+PROLOGUE = (
+    ins.SMEM(SMEMOp.S_LOAD_DWORDX2, s[4:5], s[0:1], offset=0, imm=1),
+    wait(lgkm=0),
+    ins.VOP2(VOP2Op.V_LSHLREV_B32_E32, v[1], 2, v[0]),
+)
+"""s[4:5]: the output; v1: four times the work-item."""
+
+
+def store(register: int) -> Any:
+    """Store a register to the output, a dword for every work-item."""
+    return ins.GLOBAL(GLOBALOp.GLOBAL_STORE_DWORD, v[0], v[1], v[register], saddr=s[4:5])
+
+
+def launch(
+    program: tuple[Any, ...], *, items: int = 64, workgroups: int = 1, words: int = 256, lds: int = 0, **kwargs: Any
+) -> tuple[RunResult, Allocation]:
+    """Run a program with an output of zeros."""
+    memory = DeviceMemory()
+    out = memory.allocate("out", np.zeros(words, np.uint32))
+    code = kwargs.pop("code", None) or code_of(assemble(*program), kernarg=(OUT, COUNT))
+    grid = Launch((workgroups, 1, 1), (items, 1, 1), {"out": out, "count": 7}, lds_bytes=lds)
+    return run(code, memory, grid, **kwargs), out
+
+
+def test_store_of_the_work_item() -> None:
+    result, out = launch((*PROLOGUE, store(0), END), items=256)
+    assert out.array(np.uint32).tolist() == list(range(256))
+    assert result.violations == ()
+    assert result.findings == ()
+    assert result.wave_instructions == 4 * 5
+    assert sum(count for count, _ in result.by_group.values()) == 20
+    assert result.by_opcode["global_store_dword"][0] == 4
+
+
+def _countdown() -> tuple[Any, ...]:
+    """Each wave loops as often as its number says (v0 of its first lane, divided by 64), adding 10 each time."""
+    return (
+        *PROLOGUE,
+        ins.VOP2(VOP2Op.V_LSHRREV_B32_E32, v[2], 6, v[0]),
+        ins.VOP1(VOP1Op.V_READFIRSTLANE_B32_E32, v[8], v[2]),
+        ins.VOP1(VOP1Op.V_MOV_B32_E32, v[3], 0),
+        ins.SOPC(SOPCOp.S_CMP_EQ_U32, s[8], 0),
+        branch("S_CBRANCH_SCC1", 3),
+        ins.VOP2(VOP2Op.V_ADD_U32_E32, v[3], 10, v[3]),
+        ins.SOP2(SOP2Op.S_SUB_U32, s[8], s[8], 1),
+        branch("S_BRANCH", -5),
+        store(3),
+        END,
+    )
+
+
+def test_waves_part_and_meet_again() -> None:
+    result, out = launch(_countdown(), items=256)
+    assert out.array(np.uint32).reshape(4, 64).tolist() == [[10 * wave] * 64 for wave in range(4)]
+    # 8 instructions before the loop's test is first done, 5 a turn, 2 to leave.
+    assert result.wave_instructions == sum(8 + 5 * turns + 2 for turns in range(4))
+    assert result.findings == ()
+
+
+@pytest.mark.parametrize(("batch", "threads"), [(1, 1), (3, 2), (16, 1)])
+def test_batches_and_threads_change_nothing(batch: int, threads: int) -> None:
+    program = (
+        *PROLOGUE,
+        ins.SOP2(SOP2Op.S_LSHL_B32, s[9], s[2], 9),
+        ins.VOP2(VOP2Op.V_ADD_U32_E32, v[1], s[9], v[1]),
+        ins.VOP2(VOP2Op.V_ADD_U32_E32, v[4], s[2], v[0]),
+        store(4),
+        END,
+    )
+    result, out = launch(program, items=128, workgroups=10, words=1280, batch_workgroups=batch, threads=threads)
+    want = np.arange(10)[:, np.newaxis] + np.arange(128)
+    assert (out.array(np.uint32, (10, 128)) == want).all()
+    assert result.wave_instructions == 10 * 2 * 8
+
+
+def test_exec_masks_lanes() -> None:
+    program = (
+        *PROLOGUE,
+        ins.VOPC(VOPCOp.V_CMP_GT_U32_E32, 10, v[0]),
+        ins.SOP1(SOP1Op.S_AND_SAVEEXEC_B64, s[10:11], VCC),
+        branch("S_CBRANCH_EXECZ", 3),
+        ins.VOP2(VOP2Op.V_ADD_U32_E32, v[3], 0x1000, v[0]),
+        store(3),
+        ins.SOP1(SOP1Op.S_MOV_B64, EXEC, s[10:11]),
+        END,
+    )
+    program = (*program[:5], branch("S_CBRANCH_EXECZ", 4), *program[6:])
+    result, out = launch(program, items=256)
+    assert out.array(np.uint32).tolist() == [0x1000 + k if k < 10 else 0 for k in range(256)]
+    assert result.findings == ()
+
+
+def test_barrier_orders_waves_of_a_workgroup() -> None:
+    """The first wave writes LDS late (after a long loop); the others read it behind the barrier."""
+    program = (
+        *PROLOGUE,
+        ins.VOP2(VOP2Op.V_LSHRREV_B32_E32, v[2], 6, v[0]),
+        ins.VOP1(VOP1Op.V_READFIRSTLANE_B32_E32, v[8], v[2]),
+        ins.VOP2(VOP2Op.V_AND_B32_E32, v[5], 63, v[0]),
+        ins.VOP2(VOP2Op.V_LSHLREV_B32_E32, v[5], 2, v[5]),
+        ins.SOPC(SOPCOp.S_CMP_EQ_U32, s[8], 0),
+        branch("S_CBRANCH_SCC0", 3),
+        ins.VOP2(VOP2Op.V_ADD_U32_E32, v[6], 5, v[0]),
+        ins.DS(DSOp.DS_WRITE_B32, v[0], v[5], v[6]),
+        wait(lgkm=0),
+        BARRIER,
+        ins.DS(DSOp.DS_READ_B32, v[7], v[5]),
+        wait(lgkm=0),
+        store(7),
+        END,
+    )
+    result, out = launch(program, items=256, workgroups=3, lds=256)
+    assert out.array(np.uint32).reshape(4, 64).tolist() == [[5 + k for k in range(64)]] * 4
+    assert result.findings == ()
+
+
+def test_ending_before_the_barrier_is_reported() -> None:
+    program = (
+        *PROLOGUE,
+        ins.VOP1(VOP1Op.V_READFIRSTLANE_B32_E32, v[8], v[0]),
+        ins.SOPC(SOPCOp.S_CMP_EQ_U32, s[8], 0),
+        branch("S_CBRANCH_SCC1", 3),
+        BARRIER,
+        store(0),
+        END,
+    )
+    result, out = launch(program, items=128)
+    assert out.array(np.uint32)[64:128].tolist() == list(range(64, 128))
+    assert [f.kind for f in result.findings] == [FindingKind.MISSING_BARRIER_PARTNER]
+
+
+def test_endless_loop() -> None:
+    with pytest.raises(StepLimitError, match=r"more than 1000 instructions.*pc 0x4"):
+        launch((ins.SOPP(SOPPOp.S_NOP, 0), branch("S_BRANCH", -1)), step_limit=1000)
+
+
+def test_unknown_instruction_only_where_it_is_reached() -> None:
+    sad = ins.VOP3(VOP3Op.V_SAD_U8, v[1], v[0], v[0], v[0])
+    launch((branch("S_BRANCH", 2), sad, END))
+    with pytest.raises(UnmodelledInstructionError, match="v_sad_u8 at pc 0x4") as caught:
+        launch((ins.SOPP(SOPPOp.S_NOP, 0), sad, END))
+    assert sad.to_bytes().hex(" ", 4) in str(caught.value)
+
+
+def test_undecodable_bytes() -> None:
+    with pytest.raises(NotUnderstoodError, match="pc 0x4"):
+        launch((END,), code=code_of(END.to_bytes() + b"\xff\xff\xff\xff", kernarg=(OUT, COUNT)))
+
+
+def test_leaving_the_kernel() -> None:
+    with pytest.raises(NotUnderstoodError, match="leaves kernel"):
+        launch((ins.SOPP(SOPPOp.S_NOP, 0),))
+    with pytest.raises(NotUnderstoodError, match="branches to"):
+        launch((branch("S_BRANCH", 100), END))
+
+
+def test_registers_never_written() -> None:
+    program = (*PROLOGUE, ins.VOP2(VOP2Op.V_ADD_U32_E32, v[3], s[20], v[9]), store(3), END)
+    result, _ = launch(program, items=128, workgroups=2)
+    assert [(f.kind, f.detail.split(",")[0], f.count, f.workgroups) for f in result.findings] == [
+        (FindingKind.REGISTER_NEVER_WRITTEN, "reads s20", 4, (0, 1)),
+        (FindingKind.REGISTER_NEVER_WRITTEN, "reads v9", 4, (0, 1)),
+    ]
+
+
+def test_register_written_on_one_path_only() -> None:
+    """Waves that took the path that writes are not blamed for the others, also after they met."""
+    program = (
+        *PROLOGUE,
+        ins.VOP1(VOP1Op.V_READFIRSTLANE_B32_E32, v[8], v[0]),
+        ins.SOPC(SOPCOp.S_CMP_EQ_U32, s[8], 0),
+        branch("S_CBRANCH_SCC1", 1),
+        ins.VOP1(VOP1Op.V_MOV_B32_E32, v[9], 1),
+        store(9),
+        END,
+    )
+    result, _ = launch(program, items=256)
+    (finding,) = result.findings
+    assert (finding.kind, finding.count) == (FindingKind.REGISTER_NEVER_WRITTEN, 1)
+
+
+@pytest.mark.parametrize(
+    ("program", "register"),
+    [
+        ((PROLOGUE[0], PROLOGUE[2], store(0), END), "s4"),
+        ((*PROLOGUE, ins.GLOBAL(GLOBALOp.GLOBAL_LOAD_DWORD, v[3], v[1], saddr=s[4:5]), wait(vector=1), store(3), END), "v3"),
+        (
+            (*PROLOGUE, ins.GLOBAL(GLOBALOp.GLOBAL_LOAD_DWORD, v[3], v[1], saddr=s[4:5]),
+             ins.VOP1(VOP1Op.V_MOV_B32_E32, v[3], 0), END),
+            "v3",
+        ),
+        ((*PROLOGUE, ins.DS(DSOp.DS_READ_B32, v[3], v[1]), wait(lgkm=1), store(3), END), "v3"),
+    ],
+)  # fmt: skip
+def test_missing_wait(program: tuple[Any, ...], register: str) -> None:
+    result, _ = launch(program, lds=1024)
+    waits = [f for f in result.findings if f.kind is FindingKind.MISSING_WAIT]
+    assert len(waits) >= 1
+    assert waits[0].detail.startswith(f"touches {register} without waiting")
+
+
+@pytest.mark.parametrize(
+    "middle",
+    [
+        (ins.GLOBAL(GLOBALOp.GLOBAL_LOAD_DWORD, v[3], v[1], saddr=s[4:5]), wait(vector=0)),
+        (ins.GLOBAL(GLOBALOp.GLOBAL_LOAD_DWORD, v[3], v[1], saddr=s[4:5]),
+         ins.GLOBAL(GLOBALOp.GLOBAL_LOAD_DWORD, v[4], v[1], saddr=s[4:5]), wait(vector=1)),
+        (ins.GLOBAL(GLOBALOp.GLOBAL_LOAD_DWORD, v[3], v[1], saddr=s[4:5]),
+         ins.GLOBAL(GLOBALOp.GLOBAL_LOAD_DWORD, v[3], v[1], saddr=s[4:5]), wait(vector=0)),
+        (ins.DS(DSOp.DS_READ_B32, v[3], v[1]), ins.DS(DSOp.DS_READ_B32, v[4], v[1]), wait(lgkm=1)),
+    ],
+)  # fmt: skip
+def test_enough_waiting(middle: tuple[Any, ...]) -> None:
+    result, _ = launch((*PROLOGUE, *middle, store(3), END), lds=1024)
+    assert [f for f in result.findings if f.kind is FindingKind.MISSING_WAIT] == []
+
+
+def test_missing_wait_around_a_loop() -> None:
+    """A load at the end of a loop's body, used at its beginning in the next turn."""
+    program = (
+        *PROLOGUE,
+        ins.VOP1(VOP1Op.V_MOV_B32_E32, v[3], 0),
+        ins.SOP1(SOP1Op.S_MOV_B32, s[8], 2),
+        ins.VOP2(VOP2Op.V_ADD_U32_E32, v[4], 1, v[3]),
+        ins.GLOBAL(GLOBALOp.GLOBAL_LOAD_DWORD, v[3], v[1], saddr=s[4:5]),
+        ins.SOP2(SOP2Op.S_SUB_U32, s[8], s[8], 1),
+        ins.SOPC(SOPCOp.S_CMP_EQ_U32, s[8], 0),
+        branch("S_CBRANCH_SCC0", -6),
+        END,
+    )
+    result, _ = launch(program)
+    assert [(f.kind, f.mnemonic) for f in result.findings] == [(FindingKind.MISSING_WAIT, "v_add_u32")]
+
+
+def test_partial_last_wave() -> None:
+    result, out = launch((*PROLOGUE, store(0), END), items=100)
+    assert out.array(np.uint32).tolist() == [*range(100), *[0] * 156]
+    assert result.wave_instructions == 10
+
+
+def test_preloaded_arguments_enter_behind_the_preamble() -> None:
+    """Preloaded kernarg dwords are in SGPRs, and execution starts 256 bytes in."""
+    preamble = (ins.VOP3(VOP3Op.V_SAD_U8, v[1], v[0], v[0], v[0]),) * 32
+    body = (
+        ins.VOP2(VOP2Op.V_LSHLREV_B32_E32, v[1], 2, v[0]),
+        ins.VOP2(VOP2Op.V_ADD_U32_E32, v[3], s[4], v[0]),
+        ins.GLOBAL(GLOBALOp.GLOBAL_STORE_DWORD, v[0], v[1], v[3], saddr=s[2:3]),
+        END,
+    )
+    code = code_of(assemble(*preamble, *body), kernarg=(OUT, COUNT))
+    code = replace(code, descriptor=replace(code.descriptor, user_sgprs=5, preload_length=3))
+    code.__dict__["_lines"] = ([], [])
+    result, out = launch((), code=code)
+    assert out.array(np.uint32)[:64].tolist() == [7 + k for k in range(64)]
+    assert result.findings == ()
+
+
+def test_work_item_ids_are_packed() -> None:
+    code = code_of(assemble(*PROLOGUE[:2], ins.VOP2(VOP2Op.V_AND_B32_E32, v[1], 15, v[0]),
+                            ins.VOP2(VOP2Op.V_LSHRREV_B32_E32, v[2], 10, v[0]),
+                            ins.VOP3(VOP3Op.V_BFE_U32_E64, v[3], v[0], 20, 10),
+                            ins.VOP2(VOP2Op.V_AND_B32_E32, v[2], 0x3FF, v[2]),
+                            ins.VOP3(VOP3Op.V_LSHL_ADD_U32_E64, v[1], v[2], 3, v[1]),
+                            ins.VOP3(VOP3Op.V_LSHL_ADD_U32_E64, v[1], v[3], 5, v[1]),
+                            ins.VOP2(VOP2Op.V_LSHLREV_B32_E32, v[1], 2, v[1]),
+                            store(0), END), kernarg=(OUT, COUNT))  # fmt: skip
+    code = replace(code, descriptor=replace(code.descriptor, workitem_dimensions=2))
+    code.__dict__["_lines"] = ([], [])
+    memory = DeviceMemory()
+    out = memory.allocate("out", np.zeros(64, np.uint32))
+    run(code, memory, Launch((1, 1, 1), (8, 4, 2), [out, 0]))
+    want = [x | y << 10 | z << 20 for z in range(2) for y in range(4) for x in range(8)]
+    assert out.array(np.uint32).tolist() == want
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ({"out": 0}, "needs a value for its argument count"),
+        ({"out": 0, "count": 1, "other": 2}, "has no argument other"),
+        ([0, 1, 2], "takes 2 arguments"),
+        ({"out": 1.5, "count": 1}, "takes no float"),
+        ({"out": 0, "count": 1 << 32}, "does not fit"),
+    ],
+)
+def test_wrong_arguments(args: Any, message: str) -> None:
+    # A pointer among the last two arguments may be Triton's own; the one asked for here is not.
+    code = code_of(assemble(END), kernarg=(OUT, COUNT))
+    with pytest.raises(UsageError, match=message):
+        run(code, DeviceMemory(), Launch((1, 1, 1), (64, 1, 1), args))
+
+
+@pytest.mark.parametrize(("grid", "block"), [((0, 1, 1), (64, 1, 1)), ((1, 1, 1), (512, 1, 1)), ((1, 1, 1), (0, 1, 1))])
+def test_wrong_shapes(grid: Any, block: Any) -> None:
+    with pytest.raises(UsageError):
+        run(code_of(assemble(END)), DeviceMemory(), Launch(grid, block))

@@ -1,0 +1,274 @@
+"""Matrix instructions against a plain triple loop over the layouts that the ISA manual draws."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+if sys.version_info < (3, 11):
+    pytest.skip("the decoder needs Python 3.11", allow_module_level=True)
+
+from tinygrad.renderer.amd.dsl import v
+from tinygrad.runtime.autogen.amd.cdna import ins
+from tinygrad.runtime.autogen.amd.cdna.enum import VOP1Op, VOP3POp
+
+from aiterfix.gfx950 import mfma
+from aiterfix.gfx950.numerics import fp8_table
+from tests.gfx950.single import code_of, execute, new_waves, set_exec
+
+RNG = np.random.default_rng(11)
+
+
+def e4m3fn(code: int) -> float:
+    """An OCP fp8 value, written out again from the specification."""
+    sign = -1.0 if code & 0x80 else 1.0
+    exponent, mantissa = code >> 3 & 15, code & 7
+    if exponent == 15 and mantissa == 7:
+        return float("nan")
+    return sign * (mantissa / 8 * 2.0**-6 if exponent == 0 else (1 + mantissa / 8) * 2.0 ** (exponent - 7))
+
+
+def e5m2(code: int) -> float:
+    """An OCP bf8 value: the upper half of a half."""
+    return float(np.array([code << 8], np.uint16).view(np.float16)[0])
+
+
+def test_tables() -> None:
+    for code in range(256):
+        for table, reference in (("e4m3fn", e4m3fn), ("e5m2", e5m2)):
+            got, want = float(fp8_table(table)[code]), reference(code)
+            assert got == want or (got != got and want != want), (table, code)
+    assert fp8_table("e4m3fn")[0x7E] == 448
+
+
+def _element(data: bytes, k: int, fmt: str) -> float:
+    if fmt in ("fp8", "bf8"):
+        return (e4m3fn if fmt == "fp8" else e5m2)(data[k])
+    half = np.frombuffer(data[2 * k : 2 * k + 2], np.uint16)
+    if fmt == "f16":
+        return float(half.view(np.float16)[0])
+    return float((half.astype(np.uint32) << 16).view(np.float32)[0])
+
+
+def _registers(name: str) -> tuple[Any, mfma.MatrixOperation]:
+    return VOP3POp[name.upper()], mfma.OPERATIONS[name]
+
+
+@pytest.mark.parametrize("name", sorted(mfma.OPERATIONS))
+@pytest.mark.parametrize("in_place", [False, True])
+def test_layout(name: str, in_place: bool) -> None:
+    opcode, op = _registers(name)
+    size, depth, results = op.size, op.depth, op.size * op.size // 64
+    groups, per_lane = 64 // size, op.elements_per_lane
+    waves = new_waves(code_of(b""), 2)
+    waves.vector[:] = RNG.integers(0, 1 << 32, waves.vector.shape, dtype=np.uint32)
+    for first, fmt in ((0, op.a), (8, op.b)):
+        count = op.registers(fmt)
+        if fmt in ("f16", "bf16"):
+            values = RNG.standard_normal((count, 2, 64, 2)).astype(np.float32)
+            raw = values.astype(np.float16).view(np.uint16) if fmt == "f16" else (values.view(np.uint32) >> 16)
+            waves.vector[first : first + count] = raw.astype(np.uint16).view(np.uint32)[..., 0]
+        else:
+            waves.vector[first : first + count] &= 0xBFBFBFBF if fmt == "fp8" else 0xB7B7B7B7
+    waves.vector_f32[16 : 16 + results] = RNG.standard_normal((results, 2, 64)).astype(np.float32)
+    addend = waves.vector_f32[16 : 16 + results].copy()
+    a_count, b_count = op.registers(op.a), op.registers(op.b)
+    a_raw = np.ascontiguousarray(waves.vector[0:a_count].transpose(1, 2, 0))
+    b_raw = np.ascontiguousarray(waves.vector[8 : 8 + b_count].transpose(1, 2, 0))
+    target = 16 if in_place else 40
+    set_exec(waves, 0x1)  # plays no part
+    if not in_place and results == 16:
+        target = 32
+    execute(
+        ins.VOP3P_MFMA(
+            opcode,
+            v[target : target + results - 1],
+            v[0 : a_count - 1],
+            v[8 : 8 + b_count - 1],
+            v[16 : 16 + results - 1],
+        ),
+        waves,
+    )
+    for wave in range(2):
+        a = np.zeros((size, depth))
+        b = np.zeros((depth, size))
+        for lane in range(64):
+            for k in range(per_lane):
+                a[lane % size, lane // size * per_lane + k] = _element(a_raw[wave, lane].tobytes(), k, op.a)
+                b[lane // size * per_lane + k, lane % size] = _element(b_raw[wave, lane].tobytes(), k, op.b)
+        product = a @ b
+        for lane in range(64):
+            for register in range(results):
+                row = (
+                    8 * (register // 4) + 4 * (lane // size) + register % 4
+                    if groups == 2
+                    else 4 * (lane // 16) + register
+                )
+                want = product[row, lane % size] + addend[register, wave, lane]
+                got = waves.vector_f32[target + register][wave, lane]
+                assert abs(got - want) <= 1e-5 * max(1.0, float(np.abs(a[row]) @ np.abs(b[:, lane % size]))), (
+                    lane,
+                    register,
+                )
+
+
+def test_nan_and_infinity() -> None:
+    """An fp8 NaN makes its row NaN even against 0; without it infinities only come from the addend."""
+    opcode, _ = _registers("v_mfma_f32_16x16x32_fp8_fp8")
+    waves = new_waves(code_of(b""), 1)
+    waves.vector[0:2] = 0x38383838  # 1.0
+    waves.vector[0][0, 5] = 0x3838_7F38  # row 5, k 1
+    waves.vector[8:10] = 0
+    waves.vector_f32[16:20] = 0
+    waves.vector_f32[17][0, 3] = np.inf  # row 1, column 3
+    execute(ins.VOP3P_MFMA(opcode, v[20:23], v[0:1], v[8:9], v[16:19]), waves)
+    result = np.zeros((16, 16), np.float32)
+    for lane in range(64):
+        for register in range(4):
+            result[4 * (lane // 16) + register, lane % 16] = waves.vector_f32[20 + register][0, lane]
+    assert np.isnan(result[5]).all()
+    assert np.isinf(result[1, 3])
+    result[5], result[1, 3] = 0, 0
+    assert not result.any()
+
+
+def test_converted_operands_follow_their_registers() -> None:
+    """Converted operands are kept between instructions; what a register holds now is what counts."""
+    opcode, _ = _registers("v_mfma_f32_16x16x32_fp8_fp8")
+    program = [
+        ins.VOP3P_MFMA(opcode, v[20:23], v[0:1], v[8:9], 0),
+        ins.VOP1(VOP1Op.V_MOV_B32_E32, v[1], 0),
+        ins.VOP3P_MFMA(opcode, v[24:27], v[0:1], v[8:9], 0),
+    ]
+    from aiterfix.gfx950.program import Program
+
+    code = code_of(b"".join(i.to_bytes() for i in program))
+    waves = new_waves(code, 1)
+    waves.vector[0:2] = waves.vector[8:10] = 0x38383838
+    (block,) = Program(code).blocks
+    made = Program(code)
+    made.bind(made.blocks[0])
+    for step in made.blocks[0].executes:
+        step(waves)
+    assert (waves.vector_f32[20] == 32).all()
+    assert (waves.vector_f32[24] == 16).all()
+    assert block.pc == 0
+
+
+def _chain(*links: tuple[int, int, int, int | None]) -> list[Any]:
+    """Instructions from first rows: target, a, b, addend (None for 0)."""
+    opcode, _ = _registers("v_mfma_f32_16x16x32_fp8_fp8")
+    return [
+        ins.VOP3P_MFMA(opcode, v[d : d + 3], v[a : a + 1], v[b : b + 1], 0 if c is None else v[c : c + 3])
+        for d, a, b, c in links
+    ]
+
+
+def _executed(program: list[Any], chains: bool) -> tuple[Any, int]:
+    """All registers after a program, and how many of its instructions belong to chains."""
+    from aiterfix.gfx950.program import Program, chained
+
+    code = code_of(b"".join(i.to_bytes() for i in program))
+    made = Program(code)
+    (block,) = made.blocks
+    made.bind(block)
+    waves = new_waves(code, 2)
+    rng = np.random.default_rng(5)
+    waves.vector[:] = (
+        rng.integers(0, 1 << 32, waves.vector.shape, dtype=np.uint32) & 0xBFBFBFBF & ~np.uint32(0x40404040)
+    )
+    waves.vector_f32[16:48] = rng.standard_normal((32, 2, 64)).astype(np.float32)
+    steps = block.executes if chains else [made._counting_versions(b.execute, b) for b in block.bound]
+    with np.errstate(all="ignore"):
+        for step in steps:
+            step(waves)
+    return waves.vector_f32.copy(), len(chained(block, block.bound, code))
+
+
+@pytest.mark.parametrize(
+    ("program", "fused"),
+    [
+        # Three links into one register, the last elsewhere, and the intermediate overwritten later.
+        (_chain((20, 0, 8, None), (20, 2, 10, 20), (24, 4, 12, 20), (20, 0, 8, None)), 3),
+        # The intermediate is still there at the end of the block: somebody may want it.
+        (_chain((20, 0, 8, None), (24, 2, 10, 20)), 0),
+        # The intermediate is read in between.
+        (_chain((20, 0, 8, None), (32, 0, 8, 20), (20, 2, 10, 20), (32, 0, 8, None)), 0),
+        # A factor of the first is overwritten before the second is reached.
+        (
+            [*_chain((20, 0, 8, None)), ins.VOP1(VOP1Op.V_MOV_B32_E32, v[1], 0), *_chain((20, 2, 10, 20))],
+            0,
+        ),
+        # The intermediate lies on a factor of its own instruction, which is dead by then.
+        (_chain((8, 0, 8, None), (8, 2, 12, 8)), 2),
+        # ... and on a factor of the next one, which reads it.
+        (_chain((12, 0, 8, None), (12, 2, 12, 12)), 0),
+        # An addend at the start of the chain.
+        (_chain((20, 0, 8, 24), (20, 2, 10, 20)), 2),
+    ],
+)
+def test_chains_give_what_single_instructions_give(program: list[Any], fused: int) -> None:
+    plain, _ = _executed(program, chains=False)
+    chained_result, count = _executed(program, chains=True)
+    assert count == fused
+    finite = np.isfinite(plain)
+    assert (np.isfinite(chained_result) == finite).all()
+    scale = np.maximum(np.abs(plain[finite]), 1)
+    assert (np.abs(plain[finite] - chained_result[finite]) <= 1e-4 * scale).all()
+
+
+@pytest.mark.parametrize("shared", ["a", "b", "both", "neither"])
+@pytest.mark.parametrize("size", [16, 32])
+@pytest.mark.parametrize("addend", [False, True])
+def test_waves_of_a_workgroup_that_multiply_by_the_same_matrix(shared: str, size: int, addend: bool) -> None:
+    """Done as one wider product; each wave alone gives the same."""
+    name = f"v_mfma_f32_{size}x{size}x{512 // size}_fp8_fp8"
+    opcode, op = _registers(name)
+    results = op.size * op.size // 64
+    code = code_of(b"")
+    waves = new_waves(code, 8, waves_per_workgroup=4)
+    assert waves.team == 4
+    rng = np.random.default_rng(13)
+    for which, first in (("a", 0), ("b", 8)):
+        values = rng.integers(0, 256, (2, 8, 64, 4), dtype=np.uint8) & 0xBF
+        waves.vector[first : first + 2] = values.view(np.uint32)[..., 0]
+        if shared in (which, "both"):
+            rows = waves.vector[first : first + 2].reshape(2, 2, 4, 64)
+            rows[:, :, 1:] = rows[:, :, :1]
+    waves.vector_f32[16 : 16 + results] = rng.standard_normal((results, 8, 64)).astype(np.float32)
+    alone = [waves.select(np.arange(8) == wave) for wave in range(8)]
+    assert all(group.team == 1 for group in alone)
+    instruction = ins.VOP3P_MFMA(
+        opcode, v[40 : 40 + results - 1], v[0:1], v[8:9], v[16 : 16 + results - 1] if addend else 0
+    )
+    execute(instruction, waves)
+    for wave, group in enumerate(alone):
+        execute(instruction, group)
+        got, want = (g.vector_f32[40 : 40 + results][:, k] for g, k in ((waves, wave), (group, 0)))
+        assert np.abs(got - want).max() <= 1e-5 * np.abs(want).max()
+        assert np.abs(want).max() > 0
+
+
+def test_operands_in_accumulation_registers() -> None:
+    """Factors by the ``acc`` bits, addend and result by ``acc_cd``: the same values as from ordinary registers."""
+    opcode, _ = _registers("v_mfma_f32_16x16x32_fp8_fp8")
+    waves = new_waves(code_of(b""), 1)
+    rng = np.random.default_rng(3)
+    waves.vector[0:2] = rng.integers(0, 1 << 32, (2, 1, 64), dtype=np.uint32) & 0xBFBFBFBF
+    waves.vector[8:10] = rng.integers(0, 1 << 32, (2, 1, 64), dtype=np.uint32) & 0xBFBFBFBF
+    waves.vector_f32[16:20] = rng.standard_normal((4, 1, 64)).astype(np.float32)
+    execute(ins.VOP3P_MFMA(opcode, v[20:23], v[0:1], v[8:9], v[16:19]), waves)
+    accumulation = waves.vector[64:]
+    accumulation[4:6], accumulation[6:8], accumulation[12:16] = (
+        waves.vector[0:2],
+        waves.vector[8:10],
+        waves.vector[16:20],
+    )
+    execute(ins.VOP3P_MFMA(opcode, v[24:27], v[4:5], v[6:7], v[12:15], acc=3, acc_cd=1), waves)
+    assert (accumulation[24:28] == waves.vector[20:24]).all()
+    waves.vector[4:6] = 0
+    execute(ins.VOP3P_MFMA(opcode, v[28:31], v[4:5], v[6:7], 0, acc=2), waves)
+    assert not waves.vector_f32[28:32].any(), "the first factor is an ordinary register again"

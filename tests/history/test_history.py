@@ -1,0 +1,291 @@
+"""What shipped about releases, and the questions it answers offline."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from packaging.version import InvalidVersion, Version
+
+from aiterfix.fixes import load_fixes
+from aiterfix.history import (
+    FileRecord,
+    FixState,
+    GuardCounts,
+    History,
+    KernelRecord,
+    RefRecord,
+    compat,
+    cross_check,
+    known_digest,
+    load_history,
+)
+from aiterfix.history.store import SHIPPED, HistoryFileError, dump_history, make_history
+from aiterfix.history.versions import read_version
+from aiterfix.verdict import Guard, Verdict
+
+GLUON = "pa-mqa-logits-store-bounds"
+STAGE1 = "pa-mqa-logits-stage1-store-bounds"
+
+
+def digest(name: str) -> str:
+    return next(f.sha256 for r in load_history().refs if r.ref == name for f in r.files if "gluon/" in f.path)
+
+
+# What shipped.
+
+
+@pytest.mark.parametrize(
+    ("ref", "gluon", "stage1"),
+    [
+        ("v0.1.5", (0, 0, 0, 0), (0, 0, 0, 0)),
+        ("v0.1.6", (0, 0, 0, 0), (4, 0, 0, 0)),
+        ("v0.1.7.post3", (1, 5, 0, 0), (2, 0, 2, 0)),
+        ("v0.1.12.post2", (10, 8, 0, 0), (2, 0, 2, 0)),
+        ("v0.1.13", (0, 8, 10, 0), (2, 0, 2, 0)),
+        ("v0.1.15.post2", (0, 8, 10, 0), (2, 0, 2, 0)),
+        ("v0.1.16", (0, 8, 10, 1), (2, 0, 2, 0)),
+        ("v0.1.20.post1", (0, 8, 10, 1), (2, 0, 2, 0)),
+    ],
+)
+def test_facts_that_are_known_from_elsewhere(ref: str, gluon: tuple[int, ...], stage1: tuple[int, ...]) -> None:
+    record = next(r for r in load_history().refs if r.ref == ref)
+    assert record.counts(GLUON).as_tuple() == gluon
+    assert record.counts(STAGE1).as_tuple() == stage1
+
+
+def test_no_release_to_date_is_safe_once_it_has_the_kernels() -> None:
+    for ref in load_history().refs:
+        assert ref.verdict in (Verdict.NOT_AFFECTED, Verdict.VULNERABLE, Verdict.UNKNOWN), ref.ref
+        assert ref.state(GLUON) is not FixState.THERE
+
+
+def test_what_shipped_covers_every_tag_and_is_in_its_own_form() -> None:
+    history = load_history()
+    assert len(history.refs) == 182
+    assert history.repository == "ROCm/aiter"
+    assert history.fixes == tuple(sorted(f.id for f in load_fixes()))
+    assert SHIPPED.read_text(encoding="utf-8") == dump_history(history)
+    assert list(history.refs) == sorted(history.refs, key=lambda r: (r.when, r.ref))
+
+
+def test_it_holds_facts_only() -> None:
+    """No source text: every string is a name, a path, a date, a digest or one of our own words."""
+    text = SHIPPED.read_text(encoding="utf-8")
+    for word in ("def ", "import ", "gl.", "mask=", "\\n", "buffer_store"):
+        assert word not in text, word
+
+
+# Looking a version up.
+
+
+@pytest.mark.parametrize(
+    ("asked", "ref"),
+    [
+        ("0.1.13", "v0.1.13"),
+        ("v0.1.13", "v0.1.13"),
+        (" 0.1.13\n", "v0.1.13"),
+        ("refs/tags/v0.1.13", "v0.1.13"),
+        ("0.1.13.0", "v0.1.13"),
+        ("0.1.13rc2", "v0.1.13-rc2"),
+        ("0.1.13-RC.2", "v0.1.13-rc2"),
+        ("0.1.15.post2", "v0.1.15.post2"),
+        ("0.1.15-2", "v0.1.15.post2"),
+        ("0.1.13.dev", "v0.1.13.dev0"),
+        ("0.1.17-longctx", "v0.1.17-longctx"),
+        ("archive/2.4", "archive/2.4"),
+    ],
+)
+def test_spellings_of_known_releases(asked: str, ref: str) -> None:
+    answer = compat(asked)
+    assert answer.known
+    assert answer.release is not None
+    assert (answer.release.ref, answer.reason) == (ref, "")
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ("9.9.9", "no tag up to that date has this version"),
+        ("0.1.20.post2", "no tag up to that date has this version"),
+        ("0.1.21.dev4+g0123456", "a development version is a commit between releases"),
+        ("0.1.21.dev4", "a development version is a commit between releases"),
+        ("0.1.13.dev7+gabcdef0.d20260101", "a development version is a commit between releases"),
+        ("latest", "it is neither a version number nor a tag of that date"),
+        ("", "it is neither a version number nor a tag of that date"),
+        ("deadbeefdeadbeef", "no tag up to that date names this commit"),
+        ("1" * 5000, "it is neither a version number nor a tag of that date"),
+        ("\x1b[2J", "it is neither a version number nor a tag of that date"),
+    ],
+)
+def test_what_is_not_known(asked: str, reason: str) -> None:
+    answer = compat(asked)
+    assert (answer.known, answer.release, answer.reason) == (False, None, reason)
+    assert answer.verdict is Verdict.UNKNOWN
+
+
+def test_somebodys_own_build_is_not_the_release() -> None:
+    answer = compat("0.1.13+rocm7.2")
+    assert (answer.known, answer.verdict) == (False, Verdict.UNKNOWN)
+    assert answer.closest is not None
+    assert answer.closest.ref == "v0.1.13"
+    assert "may be patched" in answer.reason
+
+
+def test_a_label_that_names_a_tagged_commit_and_nothing_else_is_exact() -> None:
+    commit = next(r.commit for r in load_history().refs if r.ref == "v0.1.16")
+    for asked in (f"0.1.16.dev3+g{commit[:9]}", commit, commit[:10], commit[:10].upper()):
+        answer = compat(asked)
+        assert answer.release is not None
+        assert answer.release.commit == commit
+    assert not compat(f"0.1.16.dev3+g{commit[:9]}.dirty").known
+    assert not compat(commit[:6]).known
+
+
+def test_an_abbreviation_that_fits_two_commits_is_not_known() -> None:
+    one, two = (RefRecord(f"v{i}", "2026-01-01T00:00:00Z", "abcdef0" + str(i) * 33, ()) for i in (1, 2))
+    history = make_history([one, two])
+    assert not compat("abcdef0", history).known
+    assert compat("abcdef01", history).release == one
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1", "1.0", "1.0.0", "v1.2", "1.2.3.4", "01.002", "1!2.3", "0!1", "1a1", "1.alpha-2", "1_beta", "1c3", "1pre",
+        "1.preview4", "1rc", "1-5", "1.post", "1.rev3", "1-r4", "1.0.post7.dev2", "1.dev", "1_dev_3", "1.0a1.post2.dev3",
+        "1+Local.7", "1+a_b-c.007", "1.2.3.dev4+g0123abc.d20260101", "1..2", "1.x", "x", "", "1+", "1+a+b", "1.0-",
+        "1.0.", "v", "1rc1rc2", "1.post1.post2", "1 .0", "1.0\u0661",
+    ],
+)  # fmt: skip
+def test_versions_are_read_as_packaging_reads_them(text: str) -> None:
+    mine = read_version(text)
+    try:
+        theirs = Version(text)
+    except InvalidVersion:
+        assert mine is None
+        return
+    assert mine is not None
+    assert Version(mine.public) == Version(theirs.public)
+    assert mine.local == (theirs.local or "")
+    assert mine.development == theirs.is_devrelease
+    again = read_version(mine.public)
+    assert again is not None and again.public == mine.public
+
+
+# Digests.
+
+
+def test_a_known_digest_names_its_releases() -> None:
+    found = known_digest(digest("v0.1.15.post2"))
+    assert "v0.1.15.post2" in found
+    assert "v0.1.13" in found
+    assert "v0.1.16" not in found
+    assert known_digest("0" * 64) == ()
+
+
+def test_a_digest_that_fits_its_version_is_not_worth_a_line() -> None:
+    assert cross_check("0.1.16", [digest("v0.1.16")]) == ()
+    assert cross_check("0.1.16.post3", [digest("v0.1.16")]) == ()
+
+
+def test_a_digest_of_another_version() -> None:
+    (note,) = cross_check("0.1.12", [digest("v0.1.20")])
+    assert (note.code, note.releases) == ("other-version", ("v0.1.20", "v0.1.20.post1"))
+    assert "belongs to v0.1.20 to v0.1.20.post1, not to v0.1.12 as the version says" in note.message
+
+
+def test_a_digest_of_no_version() -> None:
+    for version in ("0.1.12", "9.9", None):
+        (note,) = cross_check(version, ["e" * 64])
+        assert (note.code, note.releases) == ("unknown-digest", ())
+        assert "no tag of ROCm/aiter" in note.message
+
+
+def test_a_build_between_releases_usually_has_a_releases_kernels() -> None:
+    assert cross_check("0.1.21.dev5", [digest("v0.1.20")]) == ()
+    assert cross_check(None, [digest("v0.1.20")]) == ()
+
+
+# The file.
+
+
+def sample() -> History:
+    kernel = KernelRecord("k", GLUON, GuardCounts(1, 2, 3, 4), Verdict.VULNERABLE)
+    files = (
+        FileRecord("aiter/a.py", "a" * 64, True, (kernel,)),
+        FileRecord("aiter/b.py", "b" * 64, True, (), ("syntax at line 3",)),
+        FileRecord("op_tests/c.py", "c" * 64, False, (kernel,)),
+    )
+    second = RefRecord("v2", "2026-02-01T00:00:00+08:00", "2" * 40, files, ("something is missing",))
+    first = RefRecord("v1", "2026-02-01T00:00:00Z", "1" * 40, files[:1])
+    return make_history([first, second])
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    history = sample()
+    # By instant, not by spelling of the date; and what no installation has is left out.
+    assert [r.ref for r in history.refs] == ["v2", "v1"]
+    assert [f.path for f in history.refs[0].files] == ["aiter/a.py", "aiter/b.py"]
+    (tmp_path / "h.json").write_text(dump_history(history))
+    assert load_history(tmp_path / "h.json") == history
+    assert dump_history(load_history(tmp_path / "h.json")) == dump_history(history)
+
+
+def test_damaged_files(tmp_path: Path) -> None:
+    good = json.loads(dump_history(sample()))
+    bad = [
+        "",
+        "[]",
+        "[" * 100_000,
+        json.dumps({**good, "schema_version": 2}),
+        json.dumps({**good, "files": {}}),
+        json.dumps({**good, "refs": [{}]}),
+        json.dumps({**good, "files": {"a" * 64: {"kernels": {"k": {"fix": "f", "sites": [1], "verdict": "fine"}}}}}),
+    ]
+    for number, text in enumerate(bad):
+        path = tmp_path / f"{number}.json"
+        path.write_text(text)
+        with pytest.raises(HistoryFileError):
+            load_history(path)
+    with pytest.raises(HistoryFileError):
+        load_history(tmp_path / "nowhere.json")
+
+
+def test_states_and_verdicts_of_records() -> None:
+    def state(*counts: int, verdict: Verdict = Verdict.VULNERABLE) -> FixState:
+        file = FileRecord("aiter/a.py", "a" * 64, True, (KernelRecord("k", "f", GuardCounts(*counts), verdict),))
+        return RefRecord("v", "2026-01-01", "c" * 40, (file,)).state("f")
+
+    assert state(0, 0, 0, 0) is FixState.NOT_AFFECTED
+    assert state(1, 1, 0, 0) is FixState.NEEDED
+    assert state(1, 0, 1, 0) is FixState.PARTLY
+    assert state(0, 0, 1, 1) is FixState.THERE
+    assert state(0, 0, 1, 1, verdict=Verdict.UNKNOWN) is FixState.UNKNOWN
+    record = replace(sample().refs[1], doubts=("x",))
+    assert (record.state(GLUON), record.verdict) == (FixState.UNKNOWN, Verdict.UNKNOWN)
+    broken = replace(sample().refs[0], doubts=())
+    assert (broken.state(GLUON), broken.verdict) == (FixState.UNKNOWN, Verdict.UNKNOWN)
+    assert GuardCounts.of([Guard.UPPER, Guard.NONE, Guard.UPPER]).as_tuple() == (1, 0, 2, 0)
+    assert GuardCounts(1, 2, 3, 4).bounded == 7
+
+
+def test_answers_need_no_extra() -> None:
+    """`check` and `compat` run where GitPython, requests and packaging are not installed."""
+    code = """
+import sys
+for name in ("git", "requests", "packaging", "torch", "triton", "numpy", "aiter"):
+    sys.modules[name] = None
+from aiterfix.history import compat, cross_check
+assert compat("0.1.13").known
+assert cross_check("0.1.13", ["0" * 64])
+from aiterfix.cli import main
+sys.exit(main(["compat", "0.1.13"]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "10 of 18 stores are bounded" in done.stdout

@@ -1,0 +1,129 @@
+"""Whatever goes wrong inside, `auto` never breaks the host; `require` never lets an unpatched kernel through."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.importing.world import BASE, GLUON, WRAPPER, World
+
+# Every step of the hook, from the finder's first call to the line in the log.
+STEPS = [
+    "aiterfix.fixes:load_fixes",
+    "aiterfix.importing.targets:targets",
+    "aiterfix.importing.loader:make",
+    "aiterfix.importing.loader:targets",
+    "aiterfix.importing.loader:PatchingLoader.__init__",
+    "aiterfix.importing.loader:PatchingLoader.decision",
+    "aiterfix.importing.loader:PatchingLoader._decide",
+    "aiterfix.importing.loader:PatchingLoader._obstacle",
+    "aiterfix.importing.loader:PatchingLoader._read",
+    "aiterfix.importing.loader:PatchingLoader._compile",
+    "aiterfix.importing.loader:PatchingLoader._claim",
+    "aiterfix.importing.loader:PatchingLoader._execute",
+    "aiterfix.importing.loader:PatchingLoader._patched_text",
+    "aiterfix.importing.loader:PatchingLoader.get_source",
+    "aiterfix.importing.loader:PatchingLoader.unpatched_kernels",
+    "aiterfix.importing.loader:PatchingLoader._exec_module",
+    "aiterfix.importing.loader:WatchingLoader.__init__",
+    "aiterfix.importing.loader:WatchingLoader._look_after",
+    "aiterfix.importing.loader:WatchingLoader.at_work",
+    "aiterfix.importing.loader:decide",
+    "aiterfix.importing.loader:comes_from",
+    "aiterfix.importing.loader:kernels_in",
+    "aiterfix.importing.decision:_decide",
+    "aiterfix.importing.decision:aot_enabled",
+    "aiterfix.importing.decision:unlike_linecache",
+    "aiterfix.source.sites:analyse",
+    "aiterfix.source.rewrite:rewrite",
+    "aiterfix.source.proof:prove",
+    "aiterfix.importing.kernels:held_source",
+    "aiterfix.importing.late:catch_up",
+    "aiterfix.importing.late:look_after",
+    "aiterfix.importing.late:take_over",
+    "aiterfix.importing.ledger:mode",
+    "aiterfix.importing.ledger:once",
+    "aiterfix.importing.ledger:record",
+    "aiterfix.importing.ledger:refuse",
+    "aiterfix.importing.ledger:announce",
+    "aiterfix.importing.ledger:trouble",
+    "aiterfix.importing.ledger:folders",
+    "aiterfix.importing.ledger:last_resort",
+    "aiterfix.importing.log:_emit",
+    "aiterfix.importing.log:emit",
+    "aiterfix.importing.settings:read",
+    "aiterfix.startup:_enclose",
+    "aiterfix.startup:standing",
+]
+# Only ever called when something else has failed, or when nothing affected is imported yet.
+NOT_REACHED = {
+    "aiterfix.importing.ledger:mode": True,
+    "aiterfix.importing.ledger:trouble": True,
+    "aiterfix.importing.ledger:last_resort": True,
+    "aiterfix.importing.ledger:refuse": True,
+    "aiterfix.importing.late:take_over": True,
+}
+
+SCRIPT = """
+import importlib, json, sys
+import aiterfix, aiterfix.importing.api, aiterfix.importing.loader, aiterfix.importing.late, aiterfix.source.rewrite
+reached = []
+
+class Deliberate(Exception):
+    pass
+
+def fail(*arguments, **keywords):
+    reached.append(1)
+    raise Deliberate("deliberate")
+
+module, _, path = {step!r}.partition(":")
+owner = importlib.import_module(module)
+original = owner
+*parents, name = path.split(".")
+for parent in parents:
+    owner = getattr(owner, parent)
+original = getattr(owner, name)
+setattr(owner, name, fail)
+if not parents:  # also where it was imported by name
+    for other in list(sys.modules.values()):
+        if getattr(other, "__name__", "").startswith("aiterfix") and vars(other).get(name) is original:
+            setattr(other, name, fail)
+outcome = []
+for what in ("install", "import"):
+    try:
+        if what == "install":
+            aiterfix.install_hook()
+        else:
+            import {wrapper} as wrapper
+            outcome.append(wrapper.deepgemm_fp8_paged_mqa_logits())
+    except Exception as error:
+        outcome.append(f"{{what}}: {{type(error).__name__}}")
+held = getattr(sys.modules.get({gluon!r}), {base!r}, None)
+print(json.dumps([outcome, len(reached), held.src if held else None]))
+"""
+
+
+def script(step: str) -> str:
+    return SCRIPT.format(step=step, wrapper=WRAPPER, gluon=GLUON, base=BASE)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_under_auto_the_host_imports_the_wrapper_whatever_fails(world: World, step: str) -> None:
+    done = world.run(script(step))
+    outcome, reached, held = json.loads(done.stdout.splitlines()[-1])
+    assert outcome == [held], done.stderr
+    assert "def " + BASE in "def " + held
+    assert (reached == 0) is NOT_REACHED.get(step, False)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_under_require_no_unpatched_kernel_comes_through(world: World, step: str) -> None:
+    done = world.run(script(step), AITERFIX="require")
+    outcome, _, held = json.loads(done.stdout.splitlines()[-1])
+    if outcome[0].startswith("install:"):
+        return  # the program was told that there is no hook, and ends there unless it wants otherwise
+    if outcome[-1].startswith("import:"):
+        assert held is None or "(column < max_model_len)" in held
+    else:
+        assert "(column < max_model_len)" in outcome[-1]

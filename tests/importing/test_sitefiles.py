@@ -1,0 +1,258 @@
+"""``aiterfix hook enable|disable|status`` in an environment of its own."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aiterfix.cli import main
+from aiterfix.errors import AiterfixError, EnvironmentProblem
+from aiterfix.importing import sitefiles
+from aiterfix.importing.sitefiles import PTH_NAME, START_NAME, Site, disable, enable, find_site, look
+from aiterfix.patching import fsops
+from tests.importing.world import SOURCE, WRAPPER, build
+
+OTHER_ROWS = b'aiterfix/__init__.py,sha256=abc,1\r\n"with, comma.py",,\r\n../../../bin/aiterfix,sha256=xyz,2\r\n'
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """An environment in which aiterfix is installed, by metadata and a path file."""
+    environment = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
+    packages = next(environment.glob("lib/python*/site-packages"))
+    folders = [SOURCE]
+    if sys.version_info < (3, 11):
+        import tomli
+
+        folders.append(Path(tomli.__file__).parents[1])
+    (packages / "_aiterfix.pth").write_text("".join(f"{f}\n" for f in folders))
+    info = packages / "aiterfix-0.1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: aiterfix\nVersion: 0.1.0\n")
+    (info / "INSTALLER").write_text("pip\n")
+    own = b"aiterfix-0.1.0.dist-info/METADATA,,\r\naiterfix-0.1.0.dist-info/INSTALLER,,\r\n"
+    (info / "RECORD").write_bytes(OTHER_ROWS + own + b"aiterfix-0.1.0.dist-info/RECORD,,\r\n")
+    return find_site(environment / "bin" / "python")
+
+
+def valid(text: str) -> Any:
+    """The one object that a command printed, held to the package's schema."""
+    jsonschema = pytest.importorskip("jsonschema")
+    body = json.loads(text)
+    schema = Path(sitefiles.__file__).parents[1] / "schemas" / "hook.json"
+    jsonschema.Draft202012Validator(json.loads(schema.read_text())).validate(body)
+    return body
+
+
+def ask(site: Site, script: str, **environment: str) -> str:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "AITER"))}
+    return subprocess.run(
+        [str(site.executable), "-c", script],
+        capture_output=True, text=True, env={**clean, **environment}, timeout=60, check=True,
+    ).stdout  # fmt: skip
+
+
+WAYS = "import aiterfix; print(aiterfix.status().ways)"
+
+
+def test_the_site_is_that_of_the_interpreter(site: Site) -> None:
+    assert site.version == sys.version_info[:2]
+    assert site.folder.name == "site-packages"
+    assert site.record.read_bytes().startswith(OTHER_ROWS)
+
+
+def test_enabled_and_disabled(site: Site) -> None:
+    before = site.record.read_bytes()
+    assert ask(site, WAYS) == "()\n"
+    assert enable(site) == (site.folder / PTH_NAME,)
+    assert ask(site, WAYS) == "('pth',)\n"
+    assert ask(site, WAYS, AITERFIX="off") == "()\n"
+    assert look(site).enabled and look(site).recorded
+    record = site.record.read_bytes()
+    data = (site.folder / PTH_NAME).read_bytes()
+    digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=")
+    assert record == before + b"%s,sha256=%s,%d\r\n" % (PTH_NAME.encode(), digest, len(data))
+    assert enable(site) == ()
+    assert site.record.read_bytes() == record
+    assert disable(site) == (site.folder / PTH_NAME,)
+    assert site.record.read_bytes() == before
+    assert disable(site) == ()
+    assert ask(site, WAYS) == "()\n"
+
+
+def test_processes_of_the_interpreter_get_the_patched_kernel(site: Site, tmp_path: Path) -> None:
+    build(site.folder)
+    enable(site)
+    script = tmp_path / "main.py"
+    script.write_text(
+        f"""
+import multiprocessing
+def child(queue):
+    import {WRAPPER} as w
+    queue.put(w.deepgemm_fp8_paged_mqa_logits())
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    process = context.Process(target=child, args=(queue,))
+    process.start()
+    print(queue.get(timeout=60))
+    process.join()
+"""
+    )
+    done = subprocess.run([str(site.executable), str(script)], capture_output=True, text=True, check=True, timeout=60)
+    assert "(column < max_model_len)" in done.stdout
+
+
+def test_pip_uninstall_removes_the_file(site: Site) -> None:
+    enable(site)
+    subprocess.run(
+        [sys.executable, "-m", "pip", "--python", str(site.executable), "uninstall", "--yes", "--quiet", "aiterfix"],
+        check=True, capture_output=True, env={k: v for k, v in os.environ.items() if not k.startswith("PYTHON")},
+    )  # fmt: skip
+    assert not (site.folder / PTH_NAME).exists()
+    assert not site.record.exists()
+
+
+def test_python_3_15_gets_a_start_file_too(site: Site) -> None:
+    newer = replace(site, version=(3, 15))
+    assert enable(newer) == (site.folder / START_NAME, site.folder / PTH_NAME)
+    module, _, name = (site.folder / START_NAME).read_text().strip().partition(":")
+    script = f"import importlib; getattr(importlib.import_module({module!r}), {name!r})(); {WAYS}"
+    (site.folder / PTH_NAME).rename(site.folder / "kept")
+    assert ask(site, script) == "('pth',)\n"
+    (site.folder / "kept").rename(site.folder / PTH_NAME)
+    assert set(disable(newer)) == {site.folder / START_NAME, site.folder / PTH_NAME}
+    assert b"aiterfix-hook" not in site.record.read_bytes()
+
+
+def test_a_file_that_somebody_changed_is_not_touched(site: Site) -> None:
+    (site.folder / PTH_NAME).write_text("import os\n")
+    before = site.record.read_bytes()
+    for act in (enable, disable):
+        with pytest.raises(AiterfixError, match="not as aiterfix wrote it"):
+            act(site)
+    assert (site.folder / PTH_NAME).read_text() == "import os\n"
+    assert site.record.read_bytes() == before
+    assert look(site).foreign == (site.folder / PTH_NAME,)
+
+
+def test_read_only_is_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The tests may run as root, to whom the mode bits say nothing.
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode, **k: not mode & os.W_OK and real(path, mode, **k))
+    with pytest.raises(EnvironmentProblem, match="not writable"):
+        enable(site)
+    assert not (site.folder / PTH_NAME).exists()
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing below may catch it and tidy up."""
+
+
+CALLS = ("create", "write", "fsync", "rename", "unlink", "sync_directory")
+
+
+@pytest.mark.parametrize("act", ["enable", "disable"])
+def test_killed_at_any_step_it_leaves_a_whole_state_and_the_next_run_finishes(
+    site: Site, act: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = site.record.read_bytes()
+    newer = replace(site, version=(3, 15))
+    steps = 0
+    while True:
+        if act == "disable":
+            enable(newer)
+        steps += 1
+        left = steps
+
+        def counted(name: str) -> object:
+            real = getattr(fsops, name)
+
+            def call(*arguments: object, **keywords: object) -> object:
+                nonlocal left
+                left -= 1
+                if left == 0:
+                    raise Killed
+                return real(*arguments, **keywords)
+
+            return call
+
+        killed = False
+        with monkeypatch.context() as patch:
+            for name in CALLS:
+                patch.setattr(fsops, name, counted(name))
+            try:
+                (enable if act == "enable" else disable)(newer)
+            except Killed:
+                killed = True
+        # Whatever is there is whole, and known to RECORD.
+        record = site.record.read_bytes()
+        for name, text in sitefiles._ALL:
+            path = site.folder / name
+            if path.exists():
+                assert path.read_bytes() == text
+                assert name.encode() in record
+        assert record.startswith(OTHER_ROWS)
+        (enable if act == "enable" else disable)(newer)
+        assert look(newer).enabled is (act == "enable")
+        disable(newer)
+        assert site.record.read_bytes() == original
+        assert not list(site.folder.glob(".aiterfix*")) and not list(site.record.parent.glob(".*"))
+        if not killed:
+            break
+    assert steps > 8
+
+
+def test_an_interpreter_without_aiterfix_is_refused(tmp_path: Path) -> None:
+    environment = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
+    with pytest.raises(EnvironmentProblem, match="has no installed aiterfix"):
+        find_site(environment / "bin" / "python")
+    with pytest.raises(EnvironmentProblem, match="does not answer as a Python interpreter"):
+        find_site(Path("/bin/true"))
+
+
+def test_the_command(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    python = ["--python", str(site.executable)]
+    assert main(["hook", "status", *python]) == 1
+    assert main(["hook", "enable", *python]) == 0
+    assert "wrote" in capsys.readouterr().out
+    assert main(["hook", "status", "--json", *python]) == 0
+    body = valid(capsys.readouterr().out)
+    assert (body["schema_version"], body["enabled"], body["listed_in_record"]) == (1, True, True)
+    assert main(["hook", "disable", *python]) == 0
+    assert main(["hook", "enable", "--pid", "1"]) == 2
+    capsys.readouterr()
+    assert main(["hook", "status", "--json", "--python", "/bin/true"]) == 4
+    assert valid(capsys.readouterr().out)["error"]["code"] == "environment"
+
+
+def test_another_process_is_told_of_honestly(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-m", "aiterfix", "run", "--", sys.executable, "-c", "print(1, flush=True); input()"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(SOURCE), "AITERFIX": "require"},
+    )  # fmt: skip
+    try:
+        assert child.stdout is not None
+        child.stdout.readline()
+        assert main(["hook", "status", "--json", "--pid", str(child.pid)]) == 3
+        body = valid(capsys.readouterr().out)
+        assert body["command"] == "hook"
+        assert body["started_by_run"] is True
+        assert body["variables"]["AITERFIX"] == "require"
+        assert body["patched"] is None
+        assert "aiterfix.status()" in body["cannot_be_known"]
+    finally:
+        child.communicate(b"\n")
+    assert main(["hook", "status", "--pid", str(child.pid)]) == 4

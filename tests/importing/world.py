@@ -1,0 +1,176 @@
+"""A site-packages with an ``aiter`` of our own, a stand-in for Triton, and fresh processes that import them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiterfix.demo import write_sample
+
+SOURCE = Path(__file__).parents[2] / "src"
+GLUON = "aiter.ops.triton.gluon.pa_mqa_logits"
+STAGE1 = "aiter.ops.triton._triton_kernels.attention.pa_mqa_logits"
+WRAPPER = "aiter.ops.triton.attention.pa_mqa_logits"
+OLD_WRAPPER = "aiter.ops.triton.pa_mqa_logits"
+BASE = "_gluon_deepgemm_fp8_paged_mqa_logits"
+UNGUARDED = "mask=column >= 0,"
+
+# Reads its source when the decorator runs, through inspect, as Triton's does.
+STANDIN = '''\
+"""Stand-in for Triton: a decorator that reads the source of what it decorates."""
+import inspect, re, sys, textwrap, types
+
+
+class Kernel:
+    def __init__(self, fn):
+        self.fn = fn
+        self.raw_src, self.starting_line_number = inspect.getsourcelines(fn)
+        text = textwrap.dedent("".join(self.raw_src))
+        self.src = text[re.search(r"^def\\s+\\w+\\s*\\(", text, re.MULTILINE).start():]
+        self.__module__ = fn.__module__
+        self.__name__ = fn.__name__
+        self.__qualname__ = fn.__qualname__
+
+    def run(self):
+        return self.src
+
+
+def jit(fn):
+    return Kernel(fn)
+
+
+class Language(types.ModuleType):
+    constexpr = int
+    int64 = int
+
+
+language = Language("triton.language")
+sys.modules["triton.language"] = language
+for name in ("experimental", "experimental.gluon", "experimental.gluon.language"):
+    sys.modules[f"triton.{name}"] = types.ModuleType(f"triton.{name}")
+sys.modules["triton.experimental"].gluon = gluon = sys.modules["triton.experimental.gluon"]
+gluon.jit = jit
+gluon.language = sys.modules["triton.experimental.gluon.language"]
+gluon.language.constexpr = int
+'''
+
+WRAPPER_SOURCE = '''\
+"""Wrapper of our own, in the manner of the real one: kernels by name, compiled ones in a cache."""
+from functools import lru_cache
+
+from aiter.ops.triton._triton_kernels.attention.pa_mqa_logits import (
+    _deepgemm_fp8_paged_mqa_logits,
+    _deepgemm_fp8_paged_mqa_logits_stage1,
+)
+from aiter.ops.triton.gluon.pa_mqa_logits import (
+    _gluon_deepgemm_fp8_paged_mqa_logits,
+    _gluon_deepgemm_fp8_paged_mqa_logits_preshuffle,
+    _gluon_deepgemm_fp8_paged_mqa_logits_preshuffle_varctx,
+)
+
+
+class Compiled:
+    """What a compilation leaves: the text that went in, and the kernel it came from."""
+
+    def __init__(self, kernel):
+        self.kernel = kernel
+        self.text = kernel.src
+
+
+@lru_cache(maxsize=1024)
+def _compile_deepgemm_fp8_paged_mqa_logits(Preshuffle=False):
+    return Compiled(
+        _gluon_deepgemm_fp8_paged_mqa_logits_preshuffle if Preshuffle else _gluon_deepgemm_fp8_paged_mqa_logits
+    )
+
+
+def deepgemm_fp8_paged_mqa_logits(Preshuffle=False):
+    """The text of the kernel that would be launched."""
+    return _compile_deepgemm_fp8_paged_mqa_logits(Preshuffle).text
+'''
+
+# aiter redirects old module names with a finder of its own, which executes the wrapper twice.
+REDIRECT = """\
+import importlib, importlib.util, sys
+from types import SimpleNamespace
+
+
+def find_spec(fullname, path, target=None):
+    if fullname == "aiter.ops.triton.pa_mqa_logits":
+        sys.modules[fullname] = importlib.import_module("aiter.ops.triton.attention.pa_mqa_logits")
+        return importlib.util.find_spec("aiter.ops.triton.attention.pa_mqa_logits")
+    return None
+
+
+sys.meta_path.insert(0, SimpleNamespace(find_spec=find_spec))
+"""
+
+
+@dataclass(frozen=True)
+class World:
+    """A folder on ``sys.path`` of fresh processes."""
+
+    site: Path
+
+    def file(self, module: str) -> Path:
+        """The file of a module."""
+        return self.site / (module.replace(".", "/") + ".py")
+
+    def run(self, script: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a script in a fresh interpreter of ours; the test fails where the script does.
+
+        Args:
+            script: its text; indented text is dedented.
+            environment: variables beside the ordinary ones.
+        """
+        done = self.attempt(script, **environment)
+        assert done.returncode == 0, done.stderr + done.stdout
+        return done
+
+    def attempt(self, script: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a script that may fail."""
+        return subprocess.run(
+            [sys.executable, "-W", "error", "-c", textwrap.dedent(script)],
+            capture_output=True,
+            text=True,
+            env=self.environment(**environment),
+            timeout=120,
+            check=False,
+        )
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """The environment of a fresh process: aiterfix and the world on its path, no hook asked for."""
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "AITER"))}
+        return {**kept, "PYTHONPATH": os.pathsep.join([str(SOURCE), str(self.site)]), **more}
+
+    def answer(self, script: str, **environment: str) -> Any:
+        """The JSON that a script prints last."""
+        return json.loads(self.run(script, **environment).stdout.splitlines()[-1])
+
+    def files(self) -> Mapping[str, bytes]:
+        """Every file and its content, to see that nothing is written."""
+        return {str(p.relative_to(self.site)): p.read_bytes() for p in sorted(self.site.rglob("*")) if p.is_file()}
+
+
+def build(site: Path, *, wrapper: str = WRAPPER_SOURCE, triton: str | None = STANDIN) -> World:
+    """Lay out the sample package with our wrapper and redirection.
+
+    Args:
+        site: an existing empty folder.
+        wrapper: source of the wrapper.
+        triton: source of the stand-in; None for the real one.
+    """
+    write_sample(site)
+    world = World(site)
+    world.file(WRAPPER).write_text(wrapper)
+    (site / "aiter/ops/triton/__init__.py").write_text(REDIRECT)
+    if triton is not None:
+        world.file("triton").write_text(triton)
+    return world

@@ -1,0 +1,124 @@
+"""Every tag of a real clone: the counts that shipped, the history's landmarks, and a patch for every release."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from aiterfix.fixes import load_fixes
+from aiterfix.history import FixState, RefRecord, load_history
+from aiterfix.history.store import dump_history, make_history
+from aiterfix.source.sites import analyse
+from aiterfix.upstream.export import export
+from aiterfix.upstream.gitrepo import Clone
+from aiterfix.upstream.milestones import goals, milestone, old_kernels
+from aiterfix.upstream.pulls import load_last_known
+from aiterfix.upstream.scan import ScanResult, scan
+from aiterfix.verdict import Verdict
+
+FIXES = load_fixes()
+GLUON = next(f for f in FIXES if f.path == "gluon")
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Clone:
+    path = os.environ.get("AITERFIX_AITER_REPO")
+    if not path:
+        pytest.skip("AITERFIX_AITER_REPO is unset: it names a clone of ROCm/aiter with all tags")
+    return Clone(Path(path))
+
+
+@pytest.fixture(scope="module")
+def result(upstream: Clone) -> ScanResult:
+    return scan(upstream, FIXES)
+
+
+def test_what_shipped_is_current(result: ScanResult) -> None:
+    """Regenerate it with ``aiterfix upstream scan --repo CLONE --write-history src/aiterfix/history/releases.json``."""
+    fresh = make_history(result.refs)
+    shipped = load_history()
+    assert {r.ref for r in fresh.refs} == {r.ref for r in shipped.refs}
+    if sys.version_info >= (3, 12):
+        assert dump_history(fresh) == dump_history(shipped)
+    # Some branches use the f-strings of Python 3.12: an older one cannot judge them, so they are not compared.
+    readable = [r for r in fresh.refs if not any(p.startswith("syntax ") for f in r.files for p in f.problems)]
+    assert len(readable) > 170
+    assert readable == [r for r in shipped.refs if r.ref in {s.ref for s in readable}]
+
+
+def test_what_shipped_was_made_by_a_python_that_can_read_it_all() -> None:
+    assert [r.ref for r in load_history().refs for f in r.files if any("syntax" in p for p in f.problems)] == []
+
+
+def test_every_release_is_judged(result: ScanResult) -> None:
+    releases = [r for r in result.refs if r.ref.startswith("v0.")]
+    assert len(releases) >= 63
+    assert {r.ref for r in releases if r.verdict is Verdict.UNKNOWN} == set()
+    assert {r.verdict for r in releases if r.when.year >= 2026} == {Verdict.VULNERABLE}
+
+
+def test_landmarks(result: ScanResult) -> None:
+    unmasked, whole = (milestone(g, result.refs) for g in goals(GLUON))
+
+    def name(ref: RefRecord | None) -> str | None:
+        return ref.ref if ref is not None else None
+
+    assert (name(unmasked.first), name(unmasked.first_any)) == ("v0.1.13", "v0.1.13-rc2")
+    assert (name(unmasked.last_without), unmasked.lost) == ("v0.1.13-rc1", ())
+    assert (whole.first_any, whole.newest_remaining) == (None, 8)
+    assert {o.release.ref: o.newer.ref for o in old_kernels(GLUON.id, result.refs)}["v0.1.15.post2"] == "v0.1.16"
+
+
+def test_pull_requests_by_source(upstream: Clone) -> None:
+    """What the heads hold, where the clone has them; and that the first is part of the second."""
+    known = {
+        number: pull for (repository, number), pull in load_last_known().pulls.items() if repository == "ROCm/aiter"
+    }
+    heads = {number: pull.head for number, pull in known.items()}
+    if not all(upstream.resolve(h) for h in heads.values()):
+        pytest.skip("the clone has no pull request references: fetch refs/pull/*/head")
+    found = {r.commit: r for r in scan(upstream, FIXES, list(heads.values())).refs}
+    assert found[heads[2866]].counts(GLUON.id).as_tuple() == (0, 8, 10, 0)
+    assert found[heads[4580]].state(GLUON.id) is FixState.THERE
+    assert upstream.is_ancestor(heads[2866], heads[3005])
+    assert not upstream.is_ancestor(heads[4580], heads[3005])
+
+
+@pytest.mark.parametrize("tag", ["v0.1.6", "v0.1.7.post3", "v0.1.12.post2", "v0.1.17-longctx", "v0.1.20.post1"])
+def test_a_patch_for_a_release(upstream: Clone, tmp_path: Path, tag: str) -> None:
+    """Exported from a clone that borrows the objects, so that the original is not written to."""
+    own = {
+        **os.environ,
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_CONFIG_SYSTEM": "/dev/null",
+    }
+
+    def git(*words: str, data: bytes | None = None) -> bytes:
+        return subprocess.run(
+            ["git", "-C", str(tmp_path / "clone"), *words], input=data, env=own, capture_output=True, check=True
+        ).stdout
+
+    (tmp_path / "clone").mkdir()
+    git("init", "-q")
+    objects = upstream.common_dir / "objects"
+    (tmp_path / "clone" / ".git" / "objects" / "info" / "alternates").write_text(f"{objects.resolve()}\n")
+    commit = upstream.resolve(f"refs/tags/{tag}")
+    assert commit is not None
+    git("update-ref", f"refs/tags/{tag}", commit)
+    git("config", "user.name", "Ann Author")
+    git("config", "user.email", "ann@example.org")
+    made = export(Clone(tmp_path / "clone"), tag, FIXES, branch="fix")
+    for file in made.files:
+        assert analyse(git("cat-file", "blob", f"fix:{file.path}"), FIXES).verdict is Verdict.GUARDED
+    changed = git("diff", "--name-only", tag, "fix").decode().split()
+    assert sorted(changed) == sorted([*(f.path for f in made.files), str(made.test_path)])
+    # Applied to the base in an index of its own: a work tree of the real project is large.
+    index = {"GIT_INDEX_FILE": str(tmp_path / "index")}
+    own.update(index)
+    git("read-tree", tag)
+    git("apply", "--cached", "-", data=made.patch)
+    assert git("write-tree").strip() == git("rev-parse", "fix^{tree}").strip()

@@ -1,0 +1,178 @@
+"""What the real kernels do, release by release: figures only, none of their text.
+
+Reads a clone of ROCm/aiter (a bare one with ``refs/pull/*`` is best) named by ``AITERFIX_AITER_REPO``. The interpreters
+in ``AITERFIX_TRITON_PYTHONS`` (separated by ``:``) repeat it with their Triton releases; this one is always used.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aiterfix.gfx950.compile import CompileError, Compiler
+from aiterfix.gfx950.signature import (
+    Kernel,
+    KernelConfig,
+    WrapperFacts,
+    find_kernels,
+    make_request,
+    read_wrapper,
+)
+from aiterfix.validation.emulate import EmulatorExecutor
+from aiterfix.validation.report import ScenarioResult
+from aiterfix.validation.run import run_scenario, validate
+from aiterfix.validation.scenarios import GAP, Scenario
+
+REPO = os.environ.get("AITERFIX_AITER_REPO", "")
+pytestmark = [
+    pytest.mark.skipif(not REPO, reason="AITERFIX_AITER_REPO names no clone of ROCm/aiter"),
+    pytest.mark.slow,
+]
+
+PR = "refs/pull/4580/head"
+FILE = "aiter/ops/triton/gluon/pa_mqa_logits.py"
+WRAPPERS = ("aiter/ops/triton/attention/pa_mqa_logits.py", "aiter/ops/triton/pa_mqa_logits.py")
+PYTHONS = [None, *filter(None, os.environ.get("AITERFIX_TRITON_PYTHONS", "").split(":"))]
+
+
+def show(ref: str, path: str) -> bytes | None:
+    done = subprocess.run(["git", "-C", REPO, "show", f"{ref}:{path}"], capture_output=True, check=False)
+    return done.stdout if done.returncode == 0 else None
+
+
+def kernel_file(ref: str) -> bytes:
+    text = show(ref, FILE)
+    if text is None:
+        pytest.skip(f"the clone has no {ref}:{FILE}")
+    return text
+
+
+def wrapper_of(ref: str) -> WrapperFacts:
+    for path in WRAPPERS:
+        text = show(ref, path)
+        facts = read_wrapper(text, path) if text is not None else None
+        if facts is not None:
+            return facts
+    raise AssertionError(f"{ref} has no wrapper that is understood")
+
+
+@pytest.fixture(scope="module", params=PYTHONS, ids=lambda python: "this" if python is None else Path(python).parts[-3])
+def compiler(request: pytest.FixtureRequest) -> Iterator[Compiler]:
+    with Compiler(python=request.param) as made:
+        yield made
+
+
+def run(compiler: Compiler, ref: str, scenario: Scenario, wrapper: WrapperFacts | None = None) -> ScenarioResult:
+    request = make_request(kernel_file(ref), FILE, scenario.kernel, scenario.config, wrapper)
+    return run_scenario(scenario, compiler.compile(request), EmulatorExecutor())
+
+
+def launch(
+    kernel: Kernel, block: int, width: int, splits: int, lengths: tuple[int, ...], *, stride: str, gap: int = 0
+) -> Scenario:
+    config = KernelConfig(kv_block_size=block, aligned_cache=block > 1, out_stride=stride)  # type: ignore[arg-type]
+    return Scenario(kernel, config, "measured", lengths, 2, width, gap, splits)
+
+
+MEASURED = [  # ref, block, max_model_len, splits, lengths, elements past the last row, wrong logits (None: not compared)
+    ("v0.1.12.post2", 64, 2048, 4, (2048,), 0, 0),
+    ("v0.1.20.post1", 64, 2048, 4, (2048,), 0, 0),
+    ("v0.1.12.post2", 64, 2300, 4, (2300,), 4, 4),
+    ("v0.1.20.post1", 64, 2300, 4, (2300,), 4, 4),
+    (PR, 64, 2300, 4, (2300,), 0, 0),
+    ("v0.1.12.post2", 64, 1000, 3, (1000, 1000), 24, 72),
+    ("v0.1.20.post1", 64, 1000, 3, (1000, 1000), 24, 72),
+    (PR, 64, 1000, 3, (1000, 1000), 0, 0),
+    ("v0.1.12.post2", 256, 300, 2, (300, 300), 212, None),
+    ("v0.1.12.post2", 256, 1000, 3, (1000, 1000), 24, 72),
+    ("v0.1.20.post1", 256, 1000, 3, (1000, 1000), 0, 0),
+    (PR, 256, 1000, 3, (1000, 1000), 0, 0),
+]
+
+
+@pytest.mark.parametrize("stride", ["i32", "as the wrapper"])
+@pytest.mark.parametrize(("ref", "block", "width", "splits", "lengths", "past", "wrong"), MEASURED)
+def test_preshuffle_overshoots_as_measured(
+    compiler: Compiler,
+    ref: str,
+    block: int,
+    width: int,
+    splits: int,
+    lengths: tuple[int, ...],
+    past: int,
+    wrong: int | None,
+    stride: str,
+) -> None:
+    narrow = stride == "i32"
+    scenario = launch(Kernel.PRESHUFFLE, block, width, splits, lengths, stride="i32" if narrow else "auto")
+    result = run(compiler, ref, scenario, None if narrow else wrapper_of(ref))
+    assert result.elements_past_last_row == past
+    assert wrong is None or result.wrong_logits == wrong
+    assert result.passed == (past == 0)
+    assert result.largest_error < 5e-4
+
+
+@pytest.mark.parametrize("ref", ["v0.1.12.post2", "v0.1.16", "v0.1.20.post1", PR])
+def test_the_schedule_kernel_overshoots_as_the_fixed_one(compiler: Compiler, ref: str) -> None:
+    scenario = launch(Kernel.PRESHUFFLE_VARCTX, 64, 1000, 40, (1000, 1000), stride="auto", gap=GAP)
+    result = run(compiler, ref, scenario, wrapper_of(ref))
+    assert result.overshoot_columns == (0 if ref == PR else 24)
+    assert result.wrong_logits == 0
+
+
+@pytest.mark.parametrize("splits", [1, 3])
+@pytest.mark.parametrize("aligned", [False, True])
+@pytest.mark.parametrize("ref", ["v0.1.12.post2", "v0.1.16", "v0.1.20.post1", PR])
+def test_the_base_kernel_never_overshoots(compiler: Compiler, ref: str, aligned: bool, splits: int) -> None:
+    config = KernelConfig(kv_block_size=1, aligned_cache=aligned)
+    scenario = Scenario(Kernel.BASE, config, "measured", (1000, 999, 129, 1), 2, 1000, GAP, splits)
+    result = run(compiler, ref, scenario, wrapper_of(ref))
+    assert result.passed and result.overshoot_columns == 0
+
+
+@pytest.mark.parametrize(("block", "length", "cells"), [(64, 129, 0), (64, 257, 0), (128, 129, 3), (256, 257, 3)])
+@pytest.mark.parametrize("ref", ["v0.1.20.post1", PR])
+def test_columns_that_a_row_may_not_see_hold_logits_where_a_tail_straddles_a_stage(
+    compiler: Compiler, ref: str, block: int, length: int, cells: int
+) -> None:
+    scenario = Scenario(Kernel.PRESHUFFLE, KernelConfig(kv_block_size=block), "measured", (length,), 4, 512, GAP, 1)
+    result = run(compiler, ref, scenario, wrapper_of(ref))
+    found = {finding.name: finding.count for finding in result.findings}
+    assert found.get("unseen-columns-finite", 0) == cells
+    assert result.passed
+
+
+@pytest.mark.parametrize("ref", ["v0.1.12.post2", "v0.1.13", "v0.1.16", "v0.1.17", "v0.1.18", "v0.1.20.post1", PR])
+def test_configuration_from_source_is_the_wrapper_s(ref: str) -> None:
+    text, facts = kernel_file(ref), wrapper_of(ref)
+    assert len(find_kernels(text, FILE)) == 3
+    for kernel in find_kernels(text, FILE):
+        config = KernelConfig(kv_block_size=1 if kernel is Kernel.BASE else 64)
+        assert make_request(text, FILE, kernel, config) == make_request(text, FILE, kernel, config, facts)
+
+
+@pytest.mark.parametrize(
+    ("ref", "compiles"),
+    [("v0.1.10", False), ("v0.1.12.post2", True), ("v0.1.16", True), ("v0.1.20.post1", True)],
+)
+def test_compile_matrix(compiler: Compiler, ref: str, compiles: bool) -> None:
+    text = kernel_file(ref)
+    for kernel in Kernel:
+        config = KernelConfig(kv_block_size=1 if kernel is Kernel.BASE else 64, aligned_cache=kernel.preshuffled)
+        request = make_request(text, FILE, kernel, config)
+        if compiles:
+            assert compiler.compile(request).code.startswith(b"\x7fELF")
+        else:
+            with pytest.raises(CompileError) as caught:
+                compiler.compile(request)
+            assert ("SIGABRT" in caught.value.why) == compiler.triton.startswith("3.5.")
+
+
+def test_the_bounded_branch_passes_the_quick_set(compiler: Compiler) -> None:
+    report = validate(kernel_file(PR), FILE, wrapper=wrapper_of(PR), compiler=compiler, certify=False)
+    assert report.passed, [s.name for s in report.failures]
+    assert report.overshoot_columns == 0

@@ -1,0 +1,278 @@
+"""The commands: one JSON object on stdout, exit codes, text that cannot command a terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+import aiterfix
+from aiterfix.cli import main
+from tests.upstream_tools.conftest import Repository
+from tests.upstream_tools.github_server import FakeGitHub
+from tests.upstream_tools.kernels import FIXED, GLUON, HALF, PATH, PLAIN, PLAIN_PATH, UNPATCHED
+
+SCHEMAS = Path(aiterfix.__file__).with_name("schemas")
+
+
+class Run:
+    """Runs a command and checks what holds for every command."""
+
+    def __init__(self, capfd: pytest.CaptureFixture[str]) -> None:
+        self.capfd = capfd
+        self.err = ""
+
+    def text(self, *words: str | Path, status: int = 0) -> str:
+        code = main([str(w) for w in words])
+        out, self.err = self.capfd.readouterr()
+        assert code == status, (out, self.err)
+        for line in (out + self.err).splitlines():
+            assert line.isprintable(), repr(line)
+        return out
+
+    def json(self, schema: str, *words: str | Path, status: int = 0) -> dict[str, Any]:
+        body: dict[str, Any] = json.loads(self.text(*words, "--json", status=status))
+        jsonschema.Draft202012Validator.check_schema(json.loads((SCHEMAS / f"{schema}.json").read_text()))
+        jsonschema.validate(body, json.loads((SCHEMAS / f"{schema}.json").read_text()))
+        return body
+
+    def error(self, *words: str | Path, status: int) -> dict[str, Any]:
+        body = json.loads(self.text(*words, "--json", status=status))
+        assert body["error"]["exit_code"] == status
+        assert body["error"]["what"]
+        found: dict[str, Any] = body["error"]
+        return found
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str]) -> Run:
+    return Run(capfd)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGitHub]:
+    running = FakeGitHub()
+    monkeypatch.setenv("AITERFIX_GITHUB_API", running.api)
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def releases(repository: Repository) -> Repository:
+    repository.commit({"README": "x\n"}, "v0.1")
+    repository.commit({PATH: UNPATCHED, PLAIN_PATH: PLAIN}, "v0.2")
+    repository.commit({PATH: HALF}, "v0.3", "archive/some|thing")
+    return repository
+
+
+def test_scan_json(run: Run, releases: Repository) -> None:
+    body = run.json("upstream-scan", "upstream", "scan", "--repo", releases.path)
+    assert body["command"] == "upstream scan"
+    refs = {r["ref"]: r for r in body["refs"]}
+    assert refs["v0.3"]["verdict"] == "vulnerable"
+    (gluon,) = [f for f in refs["v0.3"]["files"] if f["path"] == PATH]
+    assert gluon["sites"] == {GLUON: {"none": 0, "lower": 1, "upper": 1, "both": 0}}
+    states = {f["id"]: f["state"] for f in refs["v0.3"]["fixes"]}
+    assert states == {"pa-mqa-logits-store-bounds": "partly", "pa-mqa-logits-stage1-store-bounds": "needed"}
+    assert refs["v0.1"]["files"] == []
+    stones = {(m["fix"], m["goal"]): m for m in body["milestones"]}
+    stone = stones["pa-mqa-logits-store-bounds", "no store is without any mask bound"]
+    assert (stone["first"], stone["last_without"]) == ("v0.3", "v0.2")
+    assert stone["pull_requests"] == ["ROCm/aiter#2866", "ROCm/aiter#3005"]
+
+
+def test_scan_text(run: Run, releases: Repository) -> None:
+    out = run.text("upstream", "scan", "--repo", releases.path)
+    assert "no store is without any mask bound (#2866, #3005): first in v0.3" in out
+    assert "every store is bounded (#4580): no release; v0.3 has 1 store in the way" in out
+    assert "1 of 4 references hold none of the kernels." in out
+    assert "4 references" in run.err
+
+
+def test_scan_markdown(run: Run, releases: Repository) -> None:
+    out = run.text("upstream", "scan", "--repo", releases.path, "--markdown")
+    lines = out.splitlines()
+    assert lines[0] == "| ref | date | stage1 | gluon | sha256 |"
+    assert any(line.startswith("| archive/some\\|thing |") for line in lines)
+    assert {line.replace("\\|", "").count("|") for line in lines if line.startswith("|")} == {6}
+
+
+def test_scan_in_the_current_folder(run: Run, releases: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(releases.path)
+    body = run.json("upstream-scan", "upstream", "scan", "--refs", "v0.3", "HEAD")
+    assert [r["ref"] for r in body["refs"]] == ["HEAD", "v0.3"]
+
+
+def test_exit_codes_of_scan(run: Run, repository: Repository) -> None:
+    repository.commit({PATH: FIXED}, "v2")
+    run.json("upstream-scan", "upstream", "scan", "--repo", repository.path, "--require-fixed")
+    repository.commit({PATH: HALF}, "v3")
+    run.json("upstream-scan", "upstream", "scan", "--repo", repository.path)
+    run.json("upstream-scan", "upstream", "scan", "--repo", repository.path, "--require-fixed", status=1)
+    repository.commit({PATH: "def broken(:  # OutLogits_buffer\n"}, "v4")
+    run.json("upstream-scan", "upstream", "scan", "--repo", repository.path, status=3)
+    assert "v4: unknown" in run.text("upstream", "scan", "--repo", repository.path, status=3)
+
+
+def test_errors_of_scan(run: Run, tmp_path: Path, releases: Repository) -> None:
+    assert run.error("upstream", "scan", "--repo", tmp_path / "x", status=2)["code"] == "usage"
+    (tmp_path / "empty").mkdir()
+    assert run.error("upstream", "scan", "--repo", tmp_path / "empty", status=4)["code"] == "clone"
+    assert run.error("upstream", "scan", "--repo", releases.path, "--refs", "\x1b[2J", status=2)["code"] == "usage"
+    assert run.error("upstream", "scan", "--repo", releases.path, "--markdown", status=2)["code"] == "usage"
+
+
+def test_the_history_is_written_and_answers(run: Run, releases: Repository, tmp_path: Path) -> None:
+    from aiterfix.history import compat, load_history
+
+    file = tmp_path / "history.json"
+    run.text("upstream", "scan", "--repo", releases.path, "--write-history", file)
+    answer = compat("0.3", load_history(file))
+    assert answer.release is not None
+    assert answer.release.counts("pa-mqa-logits-store-bounds").as_tuple() == (0, 1, 1, 0)
+    run.error("upstream", "scan", "--repo", releases.path, "--write-history", file, "--refs", "v0.3", status=2)
+    run.error("upstream", "scan", "--repo", releases.path, "--write-history", tmp_path / "no" / "x", status=4)
+    releases.git("clone", "-q", "--depth", "1", "--branch", "v0.3", releases.path.as_uri(), str(tmp_path / "shallow"))
+    error = run.error("upstream", "scan", "--repo", tmp_path / "shallow", "--write-history", file, status=4)
+    assert "shallow" in error["what"]
+
+
+@pytest.mark.parametrize(
+    ("version", "status", "words"),
+    [
+        ("0.1.13", 1, "0.1.13 (2026-05-07, commit cdcfa833bdf5): vulnerable"),
+        ("0.1.5", 0, "holds none of the kernels"),
+        ("0.1.13rc2", 1, "0.1.13rc2, that is v0.1.13-rc2"),
+        ("9.9", 3, "9.9: not known, run `aiterfix check`"),
+        ("0.1.13+x", 3, "The release it is named after, v0.1.13, is vulnerable."),
+        ("\x1b[2J", 3, "?[2J: not known"),
+    ],
+)
+def test_compat(run: Run, version: str, status: int, words: str) -> None:
+    assert words in run.text("compat", version, status=status)
+    body = run.json("compat", "compat", version, status=status)
+    assert body["known"] is (status != 3)
+    assert body["asked"] == version
+
+
+def test_status_online(run: Run, server: FakeGitHub, releases: Repository, tmp_path: Path) -> None:
+    aiter = "ROCm/aiter"
+    server.put(aiter, 2866, state="closed", title="Bound \x1b[31mstores\x07")
+    server.put(aiter, 3005, state="closed", merged=True, merged_at="2026-05-05T00:00:00Z", merge_commit_sha="a" * 40)
+    server.put(aiter, 4580)
+    server.put("vllm-project/vllm", 40643, state="closed")
+    server.put("vllm-project/vllm", 41856, state="closed")
+    server.documents[f"/repos/{aiter}/compare/{3005:040x}...{2866:040x}?per_page=1"] = {"status": "behind"}
+    words = ("upstream", "status", "--repo", releases.path, "--release", "0.1.13")
+    out = run.text(*words)
+    assert "#2866 is closed without merge; its commit is in #3005; released in v0.3; 1 of 2 stores remains" in out
+    assert "title: Bound \\x1b[31mstores\\x07" in out
+    assert "HEAD: 1 of 2 stores bounded; has the change of #2866, #3005; lacks that of #4580" in out
+    assert "v0.1.13: 10 of 18 stores bounded" in out
+    body = run.json("upstream-status", *words)
+    assert [p["state"] for p in body["pull_requests"][:3]] == ["closed without merge", "merged", "open"]
+    assert {p["origin"] for p in body["pull_requests"]} == {"github"}
+    subjects = {s["name"]: s for f in body["fixes"] if f["id"] == "pa-mqa-logits-store-bounds" for s in f["subjects"]}
+    contained = {"ROCm/aiter#2866": True, "ROCm/aiter#3005": True, "ROCm/aiter#4580": False}
+    assert subjects["HEAD"]["contains"] == subjects["v0.1.13"]["contains"] == contained
+    assert any("if-none-match" in r.headers for r in server.requests)
+
+
+def test_status_offline_and_without_network(run: Run, server: FakeGitHub) -> None:
+    body = run.json("upstream-status", "upstream", "status", "--offline")
+    assert {p["origin"] for p in body["pull_requests"]} == {"package"}
+    assert body["trouble"] == []
+    assert server.requests == []
+    server.override = lambda request: request.json({}, 403, X_RateLimit_Remaining="0", X_RateLimit_Reset="1")
+    body = run.json("upstream-status", "upstream", "status", status=4)
+    assert [t["code"] for t in body["trouble"]] == ["github-rate-limit"]
+    assert "Come back after" in run.err
+    assert {p["origin"] for p in body["pull_requests"]} == {"package"}
+
+
+def test_status_of_an_installation(run: Run, server: FakeGitHub, tmp_path: Path) -> None:
+    for name, text in (("aiter/__init__.py", ""), ("aiter/ops/triton/__init__.py", ""), (PATH, FIXED)):
+        place = tmp_path / "site-packages" / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
+    out = run.text("upstream", "status", "--offline", "--path", tmp_path / "site-packages")
+    assert "aiter: 2 of 2 stores bounded; has the change of #2866, #3005, #4580" in out
+    (tmp_path / "none").mkdir()
+    run.error("upstream", "status", "--offline", "--path", tmp_path / "none", status=4)
+
+
+def test_status_usage(run: Run, server: FakeGitHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    run.error("upstream", "status", "--refs", "v1", status=2)
+    run.error("upstream", "status", "--offline", "--release", "9.9", status=3)
+    monkeypatch.setenv("GITHUB_TOKEN", "bad token\n!")
+    assert "bad token" not in json.dumps(run.error("upstream", "status", "--offline", status=2))
+
+
+def test_export(run: Run, releases: Repository, tmp_path: Path) -> None:
+    patch, text = tmp_path / "fix.patch", tmp_path / "pr.md"
+    words = ("upstream", "export", "--repo", releases.path, "--ref", "v0.3", "--branch", "fix")
+    body = run.json("upstream-export", *words, "--format-patch", patch, "--pull-request", text)
+    assert body["commit"] == releases.git("rev-parse", "fix")
+    assert body["base"] == releases.git("rev-parse", "v0.3")
+    assert {f["path"]: (f["bounded"], f["stores"]) for f in body["files"]} == {PATH: (1, 2), PLAIN_PATH: (1, 1)}
+    assert text.read_text() == body["pull_request"]
+    assert patch.read_bytes().startswith(f"From {body['commit']} ".encode())
+    assert run.error(*words, status=2)["code"] == "usage"
+    out = run.text(*words, "--force", "--kernel", "gluon")
+    assert out.startswith("## What")
+    assert "branch fix: commit" in run.err
+    assert PLAIN_PATH not in releases.git("diff", "--name-only", "v0.3", "fix")
+
+
+def test_export_writes_no_file_into_the_clone_or_over_another(run: Run, releases: Repository, tmp_path: Path) -> None:
+    words = ("upstream", "export", "--repo", releases.path, "--branch", "fix")
+    (tmp_path / "taken").write_text("mine")
+    (tmp_path / "link").symlink_to(releases.path)
+    for target in (
+        releases.path / "x.patch",
+        releases.path / ".git" / "x.patch",
+        tmp_path / "link" / "x.patch",
+        tmp_path / "taken",
+        tmp_path / "no" / "x.patch",
+    ):
+        run.error(*words, "--format-patch", target, status=2)
+    assert (tmp_path / "taken").read_text() == "mine"
+    assert releases.git("branch", "--list", "fix") == ""
+    run.error(*words, "--kernel", "unheard-of", status=2)
+
+
+def test_export_of_what_is_fixed(run: Run, repository: Repository) -> None:
+    repository.commit({PATH: FIXED}, "v1")
+    assert run.error("upstream", "export", "--repo", repository.path, status=1)["code"] == "nothing-to-export"
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        ("git", ("upstream", "scan")),
+        ("packaging.version", ("upstream", "scan", "--repo", "{}")),
+        ("requests", ("upstream", "status", "--offline")),
+        ("git", ("upstream", "export")),
+    ],
+)
+def test_a_missing_extra_says_how_to_get_it(
+    run: Run, releases: Repository, monkeypatch: pytest.MonkeyPatch, module: str, words: tuple[str, ...]
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    error = run.error(*(w.format(releases.path) for w in words), status=4)
+    assert error["code"] == "extra-missing"
+    assert error["remedy"] == "pip install 'aiterfix[upstream]'"
+
+
+def test_a_missing_git_is_named(run: Run, releases: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    import git
+
+    monkeypatch.setattr(git.Git, "GIT_PYTHON_GIT_EXECUTABLE", "/nowhere/git")
+    monkeypatch.setenv("PATH", "/nowhere")
+    error = run.error("upstream", "scan", "--repo", releases.path, status=4)
+    assert "git" in error["what"]

@@ -1,0 +1,333 @@
+"""Tags judged by the source in them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from aiterfix.errors import UsageError
+from aiterfix.fixes import Fix, load_fixes
+from aiterfix.history.record import FixState, GuardCounts
+from aiterfix.source.sites import SourceAnalysis, analyse, needles
+from aiterfix.upstream.gitrepo import Clone, CloneError
+from aiterfix.upstream.scan import ScanResult, scan, shortest
+from aiterfix.verdict import Verdict
+from tests.upstream_tools.conftest import Repository
+from tests.upstream_tools.kernels import (
+    BOTH,
+    FIXED,
+    GLUON,
+    HALF,
+    LOWER,
+    NONE,
+    OTHER,
+    PATH,
+    PLAIN,
+    PLAIN_PATH,
+    STAGE1,
+    UNPATCHED,
+    UPPER,
+    gluon,
+)
+
+FIXES = load_fixes()
+GLUON_FIX = "pa-mqa-logits-store-bounds"
+STAGE1_FIX = "pa-mqa-logits-stage1-store-bounds"
+
+
+def run(path: Path, *revisions: str) -> ScanResult:
+    return scan(Clone(path), FIXES, revisions)
+
+
+def states(result: ScanResult, fix: str = GLUON_FIX) -> dict[str, FixState]:
+    return {r.ref: r.state(fix) for r in result.refs}
+
+
+@pytest.mark.parametrize(
+    ("text", "counts", "state"),
+    [
+        (UNPATCHED, GuardCounts(1, 1, 0, 0), FixState.NEEDED),
+        (HALF, GuardCounts(0, 1, 1, 0), FixState.PARTLY),
+        (FIXED, GuardCounts(0, 0, 1, 1), FixState.THERE),
+        (gluon(UPPER, NONE, LOWER, BOTH), GuardCounts(1, 1, 1, 1), FixState.PARTLY),
+        (gluon(OTHER), GuardCounts(1, 0, 0, 0), FixState.NEEDED),
+        (gluon(UPPER).replace(GLUON, "_another_kernel"), GuardCounts(), FixState.UNKNOWN),
+        ("from aiter.kernels import " + GLUON + "\n", GuardCounts(), FixState.NOT_AFFECTED),
+        ("def broken(:  # OutLogits_buffer\n", GuardCounts(), FixState.UNKNOWN),
+    ],
+)
+def test_state_of_a_tree(repository: Repository, text: str, counts: GuardCounts, state: FixState) -> None:
+    repository.commit({PATH: text}, "v1")
+    ref = run(repository.path).refs[0]
+    assert (ref.counts(GLUON_FIX), ref.state(GLUON_FIX)) == (counts, state)
+
+
+def test_a_kernel_is_found_by_name_wherever_it_stands(repository: Repository) -> None:
+    repository.commit({"aiter/ops/somewhere/else/moved.py": HALF}, "v1")
+    (ref,) = run(repository.path).refs
+    assert [f.path for f in ref.files] == ["aiter/ops/somewhere/else/moved.py"]
+    assert ref.state(GLUON_FIX) is FixState.PARTLY
+
+
+def test_copies_outside_the_package_are_listed_and_do_not_count(repository: Repository) -> None:
+    repository.commit({PATH: FIXED, "op_tests/reference.py": UNPATCHED}, "v1")
+    (ref,) = run(repository.path).refs
+    assert [(f.path, f.in_package, f.verdict) for f in ref.files] == [
+        (PATH, True, Verdict.GUARDED),
+        ("op_tests/reference.py", False, Verdict.VULNERABLE),
+    ]
+    assert ref.state(GLUON_FIX) is FixState.THERE
+    assert ref.verdict is Verdict.GUARDED
+
+
+def test_fixes_are_judged_apart(repository: Repository) -> None:
+    repository.commit({PATH: FIXED, PLAIN_PATH: PLAIN}, "v1")
+    (ref,) = run(repository.path).refs
+    assert ref.state(GLUON_FIX) is FixState.THERE
+    assert ref.state(STAGE1_FIX) is FixState.NEEDED
+    assert ref.verdict is Verdict.VULNERABLE
+    assert {k.kernel for f in ref.files for k in f.kernels} == {GLUON, STAGE1}
+
+
+def test_source_decides_and_not_ancestry(repository: Repository) -> None:
+    """A fix that was reverted is an ancestor and not there; one that was copied is there without being one."""
+    repository.commit({PATH: UNPATCHED}, "v1")
+    repository.commit({PATH: FIXED}, "v2")
+    repository.commit({PATH: UNPATCHED}, "v3")
+    repository.git("checkout", "-q", "-b", "branch", "v1")
+    repository.commit({PATH: FIXED}, "v1.post1")
+    assert states(run(repository.path)) == {
+        "v1": FixState.NEEDED,
+        "v2": FixState.THERE,
+        "v3": FixState.NEEDED,
+        "v1.post1": FixState.THERE,
+    }
+
+
+def test_each_distinct_file_is_analysed_once(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    import aiterfix.upstream.scan as module
+
+    seen: list[bytes] = []
+
+    def watched(text: bytes, fixes: Sequence[Fix]) -> SourceAnalysis:
+        seen.append(text)
+        return analyse(text, fixes)
+
+    monkeypatch.setattr(module, "analyse", watched)
+    for number in range(6):
+        repository.commit({PATH: UNPATCHED if number < 3 else FIXED, f"aiter/{number}.py": "x = 1\n"}, f"v{number}")
+    result = run(repository.path)
+    assert len(result.refs) == 6
+    assert sorted(seen) == sorted([UNPATCHED.encode(), FIXED.encode()])
+
+
+def test_order_is_by_date_and_dates_are_those_of_annotated_tags(repository: Repository) -> None:
+    repository.commit({PATH: UNPATCHED}, "v2")
+    repository.commit({PATH: HALF}, "v1")
+    repository.clock += 100 * 86400
+    repository.git("tag", "-a", "-m", "late", "v0", "v2")
+    result = run(repository.path)
+    assert [r.ref for r in result.refs] == ["v2", "v1", "v0"]
+    assert result.refs[2].commit == result.refs[0].commit
+    assert (result.refs[2].when - result.refs[0].when).days == 100
+
+
+def test_tags_of_tags_and_tags_of_no_commit(repository: Repository) -> None:
+    repository.commit({PATH: FIXED}, "v1")
+    repository.git("tag", "-a", "-m", "one", "one", "v1")
+    repository.git("tag", "-a", "-m", "two", "two", "one")
+    repository.git("tag", "tree", "v1^{tree}")
+    result = run(repository.path)
+    assert result.skipped == ("tree",)
+    assert states(result) == dict.fromkeys(("v1", "one", "two"), FixState.THERE)
+
+
+def test_revisions_patterns_and_branches(repository: Repository) -> None:
+    repository.commit({PATH: UNPATCHED}, "v1.0", "v1.1")
+    newest = repository.commit({PATH: FIXED}, "v2.0")
+    assert set(states(run(repository.path, "v1.*"))) == {"v1.0", "v1.1"}
+    assert set(states(run(repository.path, "refs/tags/v2.0", "main"))) == {"v2.0", "main"}
+    (ref,) = run(repository.path, newest[:10]).refs
+    assert ref.commit == newest
+    assert ref.date.startswith("2023-")
+
+
+@pytest.mark.parametrize("revision", ["nothing", "--all", "v9*", "a\nb", ""])
+def test_a_revision_that_names_nothing(repository: Repository, revision: str) -> None:
+    repository.commit({PATH: UNPATCHED}, "v1")
+    with pytest.raises(UsageError, match="names no commit"):
+        run(repository.path, revision)
+
+
+def test_a_tag_wins_over_a_branch_of_the_same_name(repository: Repository) -> None:
+    repository.commit({PATH: UNPATCHED}, "same")
+    repository.git("checkout", "-q", "-b", "same")
+    repository.commit({PATH: FIXED})
+    assert states(run(repository.path, "same")) == {"same": FixState.NEEDED}
+
+
+def test_a_repository_without_tags(repository: Repository) -> None:
+    repository.commit({PATH: UNPATCHED})
+    with pytest.raises(UsageError, match="no tags"):
+        run(repository.path)
+
+
+def test_not_a_repository(tmp_path: Path) -> None:
+    with pytest.raises(CloneError, match="not a git repository"):
+        Clone(tmp_path)
+    with pytest.raises(UsageError, match="does not exist"):
+        Clone(tmp_path / "nowhere")
+
+
+def test_bare_clones_and_linked_work_trees(repository: Repository, tmp_path: Path) -> None:
+    repository.commit({PATH: HALF}, "v1")
+    repository.git("clone", "-q", "--bare", ".", str(tmp_path / "bare"))
+    repository.git("worktree", "add", "-q", str(tmp_path / "linked"), "v1")
+    for path in (repository.path, tmp_path / "bare", tmp_path / "linked"):
+        assert states(run(path)) == {"v1": FixState.PARTLY}
+    # A clone that lost its configuration is still read.
+    (tmp_path / "bare" / "config").unlink()
+    assert states(run(tmp_path / "bare")) == {"v1": FixState.PARTLY}
+
+
+def test_a_shallow_clone_says_so(repository: Repository, tmp_path: Path) -> None:
+    repository.commit({PATH: UNPATCHED}, "v1")
+    repository.commit({PATH: FIXED}, "v2")
+    url = repository.path.as_uri()
+    repository.git("clone", "-q", "--depth", "1", "--branch", "v2", url, str(tmp_path / "shallow"))
+    result = run(tmp_path / "shallow")
+    assert result.shallow
+    assert states(result) == {"v2": FixState.THERE}
+    assert not run(repository.path).shallow
+
+
+def test_a_partial_clone_says_so_is_never_safe_and_fetches_nothing(repository: Repository, tmp_path: Path) -> None:
+    repository.commit({PATH: FIXED}, "v1")
+    repository.git("config", "uploadpack.allowFilter", "true")
+    repository.git("config", "uploadpack.allowAnySHA1InWant", "true")
+    target = tmp_path / "partial"
+    repository.git(
+        "clone", "-q", "--no-checkout", "--filter=blob:none", repository.path.as_uri(), str(target)
+    )  # fmt: skip
+    before = sorted(p.name for p in (target / ".git" / "objects" / "pack").iterdir())
+    result = run(target)
+    assert result.partial
+    assert states(result) == {"v1": FixState.UNKNOWN}
+    assert "not in this clone" in result.refs[0].doubts[0]
+    assert sorted(p.name for p in (target / ".git" / "objects" / "pack").iterdir()) == before
+
+
+def test_objects_that_are_gone_are_doubts(repository: Repository) -> None:
+    repository.commit({PATH: FIXED, "op_tests/x.py": "OutLogits_buffer = 1\n"}, "v1")
+    for name, state in (("op_tests/x.py", FixState.THERE), (PATH, FixState.UNKNOWN)):
+        oid = repository.git("rev-parse", f"v1:{name}")
+        (repository.path / ".git" / "objects" / oid[:2] / oid[2:]).unlink()
+        assert states(run(repository.path)) == {"v1": state}
+
+
+def test_damaged_objects_neither_hang_nor_pass(repository: Repository) -> None:
+    """Git complains about each on stderr: thousands of complaints must not fill the pipe."""
+    files: dict[str, str | bytes | None] = {f"aiter/m{i}.py": f"x = {i}\n" for i in range(1500)}
+    repository.commit({**files, PATH: FIXED}, "v1")
+    for line in repository.git("ls-tree", "-r", "v1").splitlines():
+        oid = line.split()[2]
+        place = repository.path / ".git" / "objects" / oid[:2] / oid[2:]
+        place.chmod(0o600)
+        place.write_bytes(b"damaged")
+    try:
+        result = run(repository.path)
+    except CloneError as error:
+        assert "cat-file" in str(error)
+    else:
+        assert states(result) == {"v1": FixState.UNKNOWN}
+
+
+def test_a_missing_folder_is_a_doubt(repository: Repository) -> None:
+    repository.commit({PATH: FIXED}, "v1")
+    oid = repository.git("rev-parse", "v1:aiter/ops")
+    (repository.path / ".git" / "objects" / oid[:2] / oid[2:]).unlink()
+    (ref,) = run(repository.path).refs
+    assert ref.verdict is Verdict.UNKNOWN
+    assert ref.doubts == ("folder aiter/ops/ is not in this clone",)
+
+
+def test_links_and_submodules_in_the_package_are_doubts(repository: Repository) -> None:
+    commit = repository.commit({PATH: FIXED}, "v1")
+    (repository.path / "aiter" / "linked.py").symlink_to("/somewhere.py")
+    repository.git("update-index", "--add", "--cacheinfo", f"160000,{commit},aiter/module")
+    repository.git("update-index", "--add", "--cacheinfo", f"160000,{commit},3rdparty/module")
+    repository.git("add", "aiter/linked.py")
+    repository.git("commit", "-q", "-m", "links")
+    repository.git("tag", "v2")
+    assert {r.ref: r.doubts for r in run(repository.path).refs} == {
+        "v1": (),
+        "v2": ("aiter/linked.py is a symbolic link", "aiter/module is a submodule"),
+    }
+
+
+def test_odd_names_and_bytes(repository: Repository) -> None:
+    odd = "aiter/\x1b[31mred\n.py"
+    repository.commit({odd: UNPATCHED, "aiter/latin.py": b"# OutLogits_buffer \xe9\n"}, "v1")
+    (repository.path / "aiter").joinpath(b"\xff.py".decode("utf-8", "surrogateescape")).write_text(FIXED)
+    repository.commit({}, "v2")
+    first, second = run(repository.path).refs
+    assert [f.path for f in first.files] == ["aiter/\\x1b[31mred\\n.py", "aiter/latin.py"]
+    assert first.verdict is Verdict.UNKNOWN
+    assert "aiter/\\xff.py" in [f.path for f in second.files]
+
+
+def test_sha256_repositories(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["git", "init", "-q", "--object-format=sha256", str(tmp_path / "new")], capture_output=True, check=False
+    )
+    if done.returncode:
+        pytest.skip("this git knows no SHA-256 repositories")
+    shutil.rmtree(tmp_path / "new")
+    repository = Repository.__new__(Repository)
+    repository.path, repository.clock = tmp_path / "new", 1_700_000_000
+    repository.path.mkdir()
+    repository.git("init", "-q", "-b", "main", "--object-format=sha256")
+    repository.git("config", "user.name", "Ann Author")
+    repository.git("config", "user.email", "ann@example.org")
+    commit = repository.commit({PATH: HALF}, "v1")
+    (ref,) = run(repository.path).refs
+    assert (ref.commit, ref.state(GLUON_FIX)) == (commit, FixState.PARTLY)
+    assert len(commit) == 64
+
+
+def test_replacement_objects_do_not_deceive(repository: Repository) -> None:
+    repository.commit({PATH: UNPATCHED}, "v1")
+    old = repository.git("rev-parse", f"v1:{PATH}")
+    new = repository.git("hash-object", "-w", "--stdin", data=FIXED.encode())
+    repository.git("replace", old, new)
+    assert states(run(repository.path)) == {"v1": FixState.NEEDED}
+
+
+def test_an_environment_left_by_a_hook_does_not_redirect(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository.commit({PATH: HALF}, "v1")
+    other = Repository(tmp_path / "other")
+    other.commit({PATH: FIXED}, "v9")
+    monkeypatch.setenv("GIT_DIR", str(other.path / ".git"))
+    monkeypatch.setenv("GIT_OBJECT_DIRECTORY", str(other.path / ".git" / "objects"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(other.path / ".git" / "index"))
+    assert states(run(repository.path)) == {"v1": FixState.PARTLY}
+
+
+def test_the_words_searched_for_miss_nothing() -> None:
+    words = needles(FIXES)
+    for word in words:
+        assert any(s in word for s in shortest(words))
+
+
+def test_many_files_pass_through_the_window(repository: Repository) -> None:
+    files: dict[str, str | bytes | None] = {f"aiter/m{i}.py": f"x = {i}\n" * 4000 for i in range(700)}
+    repository.commit({**files, PATH: FIXED}, "v1")
+    result = run(repository.path)
+    assert result.sources == 701
+    assert states(result) == {"v1": FixState.THERE}

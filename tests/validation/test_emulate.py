@@ -1,0 +1,151 @@
+"""From source text to a judgement with nothing replaced: the compiler, the code object, the emulator, the reference."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from aiterfix.errors import NotUnderstoodError
+from aiterfix.gfx950.cache import CodeObjectCache, CompiledKernel
+from aiterfix.gfx950.compile import Compiler
+from aiterfix.gfx950.signature import Kernel, KernelConfig, make_request
+from aiterfix.validation import validate
+from aiterfix.validation.emulate import EmulatorExecutor
+from aiterfix.validation.report import ScenarioResult
+from aiterfix.validation.run import run_scenario
+from aiterfix.validation.scenarios import GAP, Scenario, scenarios
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("triton") is None, reason="needs a Triton that compiles Gluon for AMD, 3.6 or later"
+)
+
+SOUND = (Path(__file__).parents[1] / "data" / "sample_kernels.py").read_bytes()
+FAULTY = SOUND.replace(b"BOUND_STORES = tl.constexpr(True)", b"BOUND_STORES = tl.constexpr(False)")
+CONFIGS = {kernel: KernelConfig(kv_block_size=64 if kernel.preshuffled else 1) for kernel in Kernel}
+
+
+@pytest.fixture(scope="module")
+def compiler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compiler]:
+    with Compiler(cache=CodeObjectCache(tmp_path_factory.mktemp("code"))) as made:
+        yield made
+
+
+def compiled(compiler: Compiler, source: bytes, kernel: Kernel, config: KernelConfig) -> CompiledKernel:
+    return compiler.compile(make_request(source, "sample_kernels.py", kernel, config))
+
+
+def run(compiler: Compiler, source: bytes, scenario: Scenario) -> ScenarioResult:
+    return run_scenario(scenario, compiled(compiler, source, scenario.kernel, scenario.config), EmulatorExecutor())
+
+
+def quick(kernel: Kernel) -> tuple[Scenario, ...]:
+    """The smaller half of the quick set: the sample kernels are plain, and slower than the real ones."""
+    every = scenarios("quick", [kernel], [CONFIGS[kernel]])
+    return tuple(s for s in every if s.title in ("full", "empty", "wide") or (s.title, s.next_n) == ("edges", 1))
+
+
+@pytest.mark.parametrize("kernel", list(Kernel))
+def test_a_sound_kernel_passes_every_quick_scenario_with_nothing_found(compiler: Compiler, kernel: Kernel) -> None:
+    for scenario in quick(kernel):
+        result = run(compiler, SOUND, scenario)
+        assert result.passed, (result.name, result.wrong_at, result.outside)
+        assert not result.findings, (result.name, result.findings)
+        assert result.error_of_bound < 1
+        assert result.wave_instructions > 0
+
+
+@pytest.mark.parametrize("kernel", [Kernel.PRESHUFFLE, Kernel.PRESHUFFLE_VARCTX])
+def test_an_unbounded_kernel_overshoots_by_what_is_missing_to_the_block(compiler: Compiler, kernel: Kernel) -> None:
+    seen = set()
+    for scenario in quick(kernel):
+        result = run(compiler, FAULTY, scenario)
+        ends = {-(-length // 64) * 64 - scenario.max_model_len for length in scenario.context_lengths}
+        assert result.overshoot_columns == max(0, *ends), result.name
+        assert result.passed == (result.overshoot_columns == 0)
+        seen.add(result.passed)
+        if scenario.gap:
+            assert result.wrong_logits == 0
+        else:
+            assert result.elements_past_last_row == 24 and result.wrong_logits > 0
+    assert seen == {True, False}
+
+
+@pytest.mark.parametrize("block", [16, 128, 512])
+@pytest.mark.parametrize("stride", ["i32", "i64"])
+def test_other_blocks_and_row_strides(compiler: Compiler, block: int, stride: str) -> None:
+    config = KernelConfig(heads=32, kv_block_size=block, out_stride=stride)  # type: ignore[arg-type]
+    scenario = Scenario(Kernel.PRESHUFFLE, config, "other", (700, 1, 513), 2, 700, GAP, 2)
+    assert run(compiler, SOUND, scenario).passed
+    assert run(compiler, FAULTY, scenario).overshoot_columns == -(-700 // block) * block - 700
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "noticed"),
+    [
+        # A reference that were wrong in the same way, or a poison that did not bite, would let one of these pass.
+        (b"slot = token % BLOCK", b"slot = (token + 1) % BLOCK", "wrong"),
+        (b"element = depth // 16 * 256 + depth % 16", b"element = depth // 16 * 256 + (depth + 1) % 16", "wrong"),
+        (b"owner.to(gl.int64) * stride_scale_seq + column % BLOCK", b"owner.to(gl.int64) * stride_scale_seq", "wrong"),
+        (b"dots * scale[None, :], 0.0)", b"dots * scale[None, :], -1.0)", "wrong"),
+        (b"column <= last_visible, logits", b"column < last_visible, logits", "wrong"),
+        (b"row * stride_w_batch + weight_at", b"weight_at", "wrong"),
+        (b"column <= last_visible, logits", b"column <= context_length, logits", "unseen-columns-finite"),
+        (b"inside = column < end", b"inside = (column < end) & (column <= last_visible)", "unseen-columns-unwritten"),
+        (b"known = token < context_length", b"known = token < max_model_len", "load-outside-allocation"),
+        (b"present = column < context_length", b"present = column < max_model_len", "load-outside-allocation"),
+    ],
+)
+def test_every_planted_fault_is_noticed(compiler: Compiler, before: bytes, after: bytes, noticed: str) -> None:
+    assert before in SOUND
+    scenario = Scenario(Kernel.PRESHUFFLE, KernelConfig(), "planted", (300, 1, 129, 64), 2, 390, GAP, 1)
+    result = run(compiler, SOUND.replace(before, after), scenario)
+    if noticed == "wrong":
+        assert result.wrong_logits > 0 and not result.passed
+    else:
+        assert noticed in {finding.name for finding in result.findings}
+        assert result.passed
+
+
+def test_the_same_scenario_gives_the_same_result(compiler: Compiler) -> None:
+    scenario = Scenario(Kernel.PRESHUFFLE, KernelConfig(), "again", (300,) * 5, 2, 300, 0, 1)
+    one, two = (run(compiler, FAULTY, scenario) for _ in range(2))
+    assert one.wrong_logits > 0
+    assert replace(one, seconds=0.0) == replace(two, seconds=0.0)
+
+
+def test_the_whole_from_text_to_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AITERFIX_CACHE", str(tmp_path))
+    report = validate(
+        SOUND, "sample_kernels.py", kernels=["preshuffle"], scenario="*/h64-b64/full/*-len300-*", strict=True
+    )
+    assert report.passed and len(report.scenarios) == 3
+    assert report.device == "emulator" and report.triton
+
+
+def test_another_architecture_or_a_cut_file_is_not_understood(compiler: Compiler) -> None:
+    config = CONFIGS[Kernel.BASE]
+    request = make_request(
+        SOUND.replace(b"constexpr(get_cdna_version())", b"constexpr(3)"), "k.py", Kernel.BASE, config
+    )
+    signature = tuple((name, kind.replace("fp8e4nv", "fp8e4b8")) for name, kind in request.signature)
+    options = tuple((name, "gfx942" if name == "arch" else value) for name, value in request.options)
+    other = compiler.compile(replace(request, arch="gfx942", signature=signature, options=options))
+    scenario = quick(Kernel.BASE)[0]
+    with pytest.raises(NotUnderstoodError, match="gfx942"):
+        run_scenario(scenario, other, EmulatorExecutor())
+    whole = compiled(compiler, SOUND, Kernel.BASE, config)
+    for size in (16, 64, 1000, len(whole.code) - 100):
+        with pytest.raises(NotUnderstoodError):
+            run_scenario(scenario, replace(whole, code=whole.code[:size]), EmulatorExecutor())
+
+
+def test_a_code_object_of_other_arguments_is_not_launched(compiler: Compiler) -> None:
+    whole = compiled(compiler, SOUND, Kernel.PRESHUFFLE, KernelConfig())
+    wrong = replace(whole, arguments=tuple(a for a in whole.arguments if a[0] != "num_block"))
+    scenario = quick(Kernel.PRESHUFFLE)[0]
+    with pytest.raises(NotUnderstoodError, match="takes other arguments"):
+        run_scenario(scenario, wrong, EmulatorExecutor())

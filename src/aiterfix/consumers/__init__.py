@@ -1,4 +1,4 @@
-"""Installed vLLM and SGLang: what they allocate for, and pass to, aiter's paged-MQA-logits kernels. Nothing is imported.
+"""Installed vLLM and SGLang: what they allocate for, and pass to, aiter's paged-MQA-logits kernels; never imported.
 
     find_consumers(discovery)   packages, where the search for aiter has looked
     read_consumer(found)        their calls of `deepgemm_fp8_paged_mqa_logits[_stage1]`, found by name, anywhere

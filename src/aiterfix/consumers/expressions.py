@@ -1,5 +1,8 @@
 """Evaluate expressions to sets of symbolic values: what each may be at run time."""
 
+# Visitors are named after the classes of `ast`.
+# ruff: noqa: N802
+
 from __future__ import annotations
 
 import ast
@@ -15,7 +18,6 @@ from aiterfix.consumers.values import (
     EntryPoint,
     Flag,
     Imported,
-    Local,
     Module,
     Nothing,
     Row,
@@ -42,10 +44,32 @@ MOST_ALTERNATIVES = 12
 ENTRIES = frozenset(entry.value for entry in Entry)
 # Functions that look at a function without calling it.
 _HARMLESS = frozenset(
-    "callable hasattr isinstance signature id repr str type print bool debug info warning error info_once warning_once "
-    "debug_once exception getsource unwrap".split()
+    [
+        "callable",
+        "hasattr",
+        "isinstance",
+        "signature",
+        "id",
+        "repr",
+        "str",
+        "type",
+        "print",
+        "bool",
+        "debug",
+        "info",
+        "warning",
+        "error",
+        "info_once",
+        "warning_once",
+        "debug_once",
+        "exception",
+        "getsource",
+        "unwrap",
+    ]
 )
-_PURE = frozenset("max min abs len round_up round_down cdiv ceil_div next_power_of_2 align align_up".split())
+_PURE = frozenset(
+    ["max", "min", "abs", "len", "round_up", "round_down", "cdiv", "ceil_div", "next_power_of_2", "align", "align_up"]
+)
 _COMPARE: dict[type[ast.cmpop], str] = {
     ast.Lt: "<",
     ast.LtE: "<=",
@@ -335,7 +359,7 @@ class Expressions:
     def _part(self, base: Value, node: ast.Slice, frame: Frame) -> Value | None:
         limits = [one(self.evaluate(n, frame)) if n is not None else None for n in (node.lower, node.upper)]
         ends = [limit.constant if isinstance(limit, Sum) else None for limit in limits]
-        if node.step is not None or any(l is not None and e is None for l, e in zip(limits, ends, strict=True)):
+        if node.step is not None or any(x is not None and e is None for x, e in zip(limits, ends, strict=True)):
             return None
         if isinstance(base, Row):
             return Row(base.items[ends[0] : ends[1]])

@@ -6,6 +6,9 @@ is not followed leaves a value that equals nothing, never a wrong one; what outl
 to have been filled by calls with the same arguments.
 """
 
+# Visitors are named after the classes of `ast`.
+# ruff: noqa: N802, N815
+
 from __future__ import annotations
 
 import ast
@@ -61,10 +64,26 @@ _MOST_FLAGS = 2
 _DEEPEST = 12  # functions within functions
 _EMPTY_DICTS = frozenset({"dict", "OrderedDict", "defaultdict", "WeakKeyDictionary", "WeakValueDictionary"})
 _TRANSPARENT = frozenset(
-    "cache lru_cache staticmethod classmethod property cached_property no_grad inference_mode wraps compile "
-    "eager_break_during_capture disable jit_fuser override".split()
+    [
+        "cache",
+        "lru_cache",
+        "staticmethod",
+        "classmethod",
+        "property",
+        "cached_property",
+        "no_grad",
+        "inference_mode",
+        "wraps",
+        "compile",
+        "eager_break_during_capture",
+        "disable",
+        "jit_fuser",
+        "override",
+    ]
 )
-_MUTATORS = frozenset("append extend insert pop remove clear update setdefault sort reverse".split())
+_MUTATORS = frozenset(
+    ["append", "extend", "insert", "pop", "remove", "clear", "update", "setdefault", "sort", "reverse"]
+)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Union
 
 from aiterfix.installation import Skipped
 
@@ -31,7 +30,7 @@ class Unknown:
     reason: str
 
 
-Setting = Union[Known, RunTime, Unknown]
+Setting = Known | RunTime | Unknown
 """Of an argument: stated, decided at run time, or not understood."""
 
 

@@ -163,7 +163,7 @@ class Origins:
         elif inner is not None and inner.kind == "instance":
             source = self._program.module(str(inner.parts[0]))
             holders.append(None if source is None else self._holder(source, str(inner.parts[1]), name))
-        elif inner is not None and inner.kind == "attribute" and depth < 3:  # noqa: PLR2004
+        elif inner is not None and inner.kind == "attribute" and depth < 3:
             for _, _, values in self._written(inner, function, depth + 1):
                 for value in values:
                     made = value.atom if isinstance(value, Sum) else None
@@ -246,7 +246,7 @@ def _of_self(atom: Atom, function: Function) -> bool:
     )
 
 
-_GENERIC = frozenset("__call__ apply call execute impl process run wrapped wrapper".split())
+_GENERIC = frozenset(["__call__", "apply", "call", "execute", "impl", "process", "run", "wrapped", "wrapper"])
 
 
 def _generic(function: Function) -> bool:

@@ -16,13 +16,34 @@ from aiterfix.installation import Skipped
 
 # Positional parameters of the wrapper's functions, and defaults; the same in every release from v0.1.7.post3 on.
 _PARAMETERS = {
-    Entry.LOGITS: (
-        "q kv_cache weights out context_lens kv_indices max_model_len Preshuffle KVBlockSize ChunkK TotalCuCount "
-        "WavePerEU VarCtxSchedule"
-    ).split(),
-    Entry.STAGE1: (
-        "q kv_cache weights out context_lens kv_indices max_model_len ChunkQ ChunkK TotalCuCount WavePerEU"
-    ).split(),
+    Entry.LOGITS: [
+        "q",
+        "kv_cache",
+        "weights",
+        "out",
+        "context_lens",
+        "kv_indices",
+        "max_model_len",
+        "Preshuffle",
+        "KVBlockSize",
+        "ChunkK",
+        "TotalCuCount",
+        "WavePerEU",
+        "VarCtxSchedule",
+    ],
+    Entry.STAGE1: [
+        "q",
+        "kv_cache",
+        "weights",
+        "out",
+        "context_lens",
+        "kv_indices",
+        "max_model_len",
+        "ChunkQ",
+        "ChunkK",
+        "TotalCuCount",
+        "WavePerEU",
+    ],
 }
 _KEYWORDS = {"out_logits": "out", "out_qk": "out"}
 _DEFAULTS: dict[str, Value] = {
@@ -175,7 +196,7 @@ def _gap(out: Value, width: Value, why: list[str]) -> Value | None:
         # The tensor itself may be a parameter: `stride` is asked once the caller is known.
         why.append(f"how the logits tensor is made is not understood: {describe(out)}")
         return None
-    if out.strides is None or len(out.shape) < 2:  # noqa: PLR2004
+    if out.strides is None or len(out.shape) < 2:
         why.append(f"the row stride of the logits tensor is not understood: {out.why or describe(out)}")
         return None
     if out.strides[-1].constant != 1:

@@ -10,9 +10,24 @@ from aiterfix.consumers.values import Nothing, Row, Sum, Tensor, Value, add, as_
 _SIZED = frozenset({"empty", "zeros", "ones", "rand", "randn"})
 _NEW = frozenset({"new_empty", "new_zeros", "new_ones", "new_full"})
 _SAME = frozenset(
-    "fill_ zero_ copy_ detach requires_grad_ masked_fill_ mul_ add_ clamp_ record_stream pin_memory".split()
+    [
+        "fill_",
+        "zero_",
+        "copy_",
+        "detach",
+        "requires_grad_",
+        "masked_fill_",
+        "mul_",
+        "add_",
+        "clamp_",
+        "record_stream",
+        "pin_memory",
+    ]
 )
-METHODS = frozenset("view reshape contiguous narrow as_strided size stride to cuda clone".split()) | _SAME
+METHODS = (
+    frozenset(["view", "reshape", "contiguous", "narrow", "as_strided", "size", "stride", "to", "cuda", "clone"])
+    | _SAME
+)
 _LIKE = frozenset({"empty_like", "zeros_like", "ones_like", "full_like"})
 
 Alternatives = tuple[Value, ...]

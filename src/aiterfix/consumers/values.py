@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import Union
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,7 @@ class Cache:
     key: str
 
 
-Value = Union[Sum, Flag, Text, Nothing, Row, Table, Tensor, EntryPoint, Module, Imported, Local, Cache]
+Value = Sum | Flag | Text | Nothing | Row | Table | Tensor | EntryPoint | Module | Imported | Local | Cache
 
 _serial = itertools.count(1)
 _SHORT = 80  # characters of a text that a person reads

@@ -297,7 +297,7 @@ def classify(context: Context) -> Width:
         if isinstance(block, Sum) and is_multiple(width, block) and block.constant != 1:
             return Width(WidthKind.MULTIPLE, text, context.file, context.line)
         if isinstance(block, Sum) and block.constant == 1:
-            return Width(WidthKind.MULTIPLE, text, context.file, context.line)
+            return Width(WidthKind.MULTIPLE, text, context.file, context.line, 1)
         if width.atom is not None and width.atom.kind == "pure" and width.atom.parts[0] in ("//", "cdiv", "ceil_div"):
             whole = width.atom.parts[1]
             if isinstance(whole, Sum) and whole.atom is not None and is_operator(whole.atom):

@@ -212,7 +212,12 @@ def _judge_width(case: _Case, width: Width) -> CallVerdict:
     if width.kind is WidthKind.UNKNOWN and padding < most:
         return case.doubt(PairVerdict.UNKNOWN, f"what width reaches it is not understood: {where}")
     if width.kind is WidthKind.MULTIPLE:
-        if case.block != 1:
+        # A path on which blocks are one token is taken unless the operator says that theirs are not.
+        block = case.block or width.value
+        if block is not None and block != 1 and case.chunk % block and block % case.chunk:
+            reason = f"the kernel rounds up to whole chunks of {case.chunk}, of which blocks of {block} are no divisor"
+            return case.doubt(PairVerdict.UNKNOWN, f"{reason}: {where}")
+        if block != 1:
             return _spare(case.call, operator, 0, f"its width is always a multiple of the block size: {where}")
         if all(case.need(case.chunk + more).columns == 0 for more in (1, case.chunk // 2 + 1, case.chunk - 1)):
             return _spare(case.call, operator, 0, "at a block size of 1 the kernel does not round up")

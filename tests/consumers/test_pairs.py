@@ -1,0 +1,182 @@
+"""`aiterfix check --for` as a process: verdicts on pairs, exit codes, JSON against the schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Runner
+from tests.consumers import callers
+
+GLUON = "aiter/ops/triton/gluon/pa_mqa_logits.py"
+
+
+class Judge:
+    """Asks about one folder."""
+
+    def __init__(self, run: Runner, site: Path) -> None:
+        self._run = run
+        self.site = site
+
+    def __call__(self, engine: str, *words: object, status: int) -> Any:
+        """The JSON of `check --for`, whose exit status must be as said, with and without ``--json``."""
+        arguments = ["check", "--path", self.site, "--for", engine, *map(str, words)]
+        plain = self._run(*arguments)
+        assert plain.status == status, plain.text + plain.err
+        ran = self._run(*arguments, "--json")
+        assert ran.status == status
+        data = ran.json("check")
+        assert f"verdict on the pair: {data['pair_verdict']}" in plain.text
+        return data
+
+    def apply(self) -> None:
+        assert self._run("apply", "--path", self.site, "--require").status == 0
+
+
+@pytest.fixture
+def judge(run: Runner, sample: Path) -> Judge:
+    return Judge(run, sample)
+
+
+def only_call(data: Any) -> Any:
+    (pair,) = data["pairs"]
+    (call,) = pair["calls"]
+    return call
+
+
+def test_exact_rows_are_safe_only_for_some_lengths(judge: Judge) -> None:
+    callers.workspace(judge.site)
+    data = judge("vllm", status=1)
+    assert data["pair_verdict"] == "safe-for-some-lengths"
+    assert data["consumers"] == [{"name": "vllm", "version": "1.2.3", "package": str(judge.site / "vllm")}]
+    assert only_call(data)["safe_max_model_len"] == {"step": 256, "below": None, "above": None}
+    data = judge("vllm", "--block-size", 64, status=1)
+    assert only_call(data)["safe_max_model_len"]["step"] == 64
+
+
+def test_length_given_decides(judge: Judge) -> None:
+    callers.workspace(judge.site)
+    data = judge("vllm", "--block-size", 64, "--max-model-len", 10000, status=1)
+    assert data["pair_verdict"] == "unsafe-until-apply"
+    call = only_call(data)
+    assert call["safe_max_model_len"] == {"step": 64, "below": 9984, "above": 10048}
+    assert call["padding"]["value"] == 0
+    assert call["columns_needed"] > 0
+    assert judge("vllm", "--block-size", 64, "--max-model-len", 10048, status=0)["pair_verdict"] == "safe"
+    # A multiple of the block that is none of the chunk helps only where the block size is known.
+    assert judge("vllm", "--max-model-len", 10048, status=1)["pair_verdict"] == "unsafe-until-apply"
+    # Blocks of 256 do not fit a stage of 128, so whole chunks are handled.
+    assert only_call(judge("vllm", "--block-size", 256, "--max-model-len", 10048, status=1))["safe_max_model_len"] == {
+        "step": 256,
+        "below": 9984,
+        "above": 10240,
+    }
+
+
+def test_unsafe_until_apply(judge: Judge) -> None:
+    callers.workspace(judge.site)
+    words = ("--block-size", 64, "--max-model-len", 10000)
+    judge("vllm", *words, status=1)
+    judge.apply()
+    data = judge("vllm", *words, status=0)
+    assert (data["pair_verdict"], only_call(data)["columns_needed"]) == ("safe", 0)
+    assert judge("vllm", status=0)["pair_verdict"] == "safe"
+
+
+def test_padding_may_be_dropped(judge: Judge) -> None:
+    callers.padded(judge.site)
+    rows = ("--max-num-seqs", 32, "--next-n", 2)
+    data = judge("vllm", "--max-model-len", 10000, *rows, status=0)
+    # Unpatched: no more than a chunk less one column is ever needed.
+    assert (only_call(data)["columns_needed"], only_call(data)["columns_droppable"]) == (255, 1)
+    judge.apply()
+    data = judge("vllm", *rows, status=0)
+    assert data["pair_verdict"] == "padding-may-be-dropped"
+    call = only_call(data)
+    assert (call["columns_needed"], call["columns_droppable"], call["rows"]) == (0, 256, 64)
+    assert call["bytes_back"] == 64 * 256 * 4
+
+
+def test_too_little_padding(judge: Judge) -> None:
+    callers.padded(judge.site, padding=16)
+    data = judge("vllm", "--max-model-len", 10000, status=1)
+    assert data["pair_verdict"] == "unsafe-until-apply"
+    assert only_call(data)["padding"] == {"known": True, "value": 16, "text": None}
+
+
+def test_rows_of_whole_blocks_are_safe(judge: Judge) -> None:
+    callers.blocks(judge.site)
+    assert judge("sglang", status=0)["pair_verdict"] == "safe"
+    assert judge("sglang", "--block-size", 64, "--max-model-len", 10001, status=0)["pair_verdict"] == "safe"
+    # Blocks that do not divide a chunk: rounding up to chunks passes the last block.
+    assert judge("sglang", "--block-size", 96, status=3)["pair_verdict"] == "unknown"
+
+
+def test_blocks_of_one_token_are_not_taken_for_safe(judge: Judge) -> None:
+    callers.blocks(judge.site, callers.TWO_PAGES)
+    assert judge("sglang", status=3)["pair_verdict"] == "unknown"
+    assert judge("sglang", "--block-size", 64, status=0)["pair_verdict"] == "safe"
+    judge.apply()
+    assert judge("sglang", status=0)["pair_verdict"] == "safe"
+
+
+def test_unknown_caller(judge: Judge) -> None:
+    callers.blocks(judge.site, callers.BLOCKS_CALLER.replace("tables.shape[1] * page_size", "metadata.longest"))
+    data = judge("sglang", status=3)
+    assert data["pair_verdict"] == "unknown"
+    assert "metadata.longest" in only_call(data)["reason"]
+    judge.apply()
+    # Bounded kernels are safe for callers that are not understood.
+    assert judge("sglang", status=0)["pair_verdict"] == "safe"
+
+
+def test_unreadable_caller(judge: Judge) -> None:
+    callers.write_engine(judge.site, "vllm", {"ops.py": "    deepgemm_fp8_paged_mqa_logits(\n"})
+    data = judge("vllm", status=3)
+    assert data["pair_verdict"] == "unknown"
+    assert data["pairs"][0]["unreadable"]
+
+
+def test_aiter_not_understood(judge: Judge) -> None:
+    callers.padded(judge.site)
+    kernels = judge.site / GLUON
+    kernels.write_text(kernels.read_text() + "\n(\n")
+    data = judge("vllm", "--max-model-len", 10048, status=3)
+    assert (data["verdict"], data["pair_verdict"]) == ("unknown", "unknown")
+    assert only_call(data)["columns_droppable"] == 0
+
+
+def test_engine_that_does_not_call(judge: Judge) -> None:
+    callers.write_engine(judge.site, "vllm", {"ops.py": "    x = 1\n"})
+    assert judge("vllm", status=0)["pair_verdict"] == "no-calls"
+
+
+def test_without_for_the_exit_code_is_aiters(run: Runner, sample: Path) -> None:
+    callers.blocks(sample)
+    ran = run("check", "--path", sample)
+    assert ran.status == 1
+    assert "sglang 1.2.3" in ran.text
+    data = run("check", "--path", sample, "--json").json("check")
+    assert [c["name"] for c in data["consumers"]] == ["sglang"]
+    assert "pair_verdict" not in data
+
+
+def test_usage(run: Runner, sample: Path) -> None:
+    missing = run("check", "--path", sample, "--for", "vllm")
+    assert missing.status == 4
+    assert "no vllm is installed here" in missing.err
+    assert run("check", "--path", sample, "--for", "vllm", "--json").json("check")["error"]["exit_code"] == 4
+    alone = run("check", "--path", sample, "--max-model-len", "4096")
+    assert alone.status == 2
+    assert "--for" in alone.err
+    for words in (["--for", "other"], ["--for", "vllm", "--block-size", "0"], ["--for", "vllm", "--next-n", "x"]):
+        assert run("check", "--path", sample, *words).status == 2
+
+
+def test_no_aiter_below_the_engine(run: Runner, tmp_path: Path) -> None:
+    callers.workspace(tmp_path)
+    ran = run("check", "--path", tmp_path, "--for", "vllm", "--json")
+    assert ran.status == 4
+    assert ran.json("check")["pair_verdict"] == "unknown"

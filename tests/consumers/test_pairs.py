@@ -148,6 +148,33 @@ def test_aiter_not_understood(judge: Judge) -> None:
     assert only_call(data)["columns_droppable"] == 0
 
 
+def compressed(site: Path, expression: str) -> None:
+    model = callers.OPERATOR.format(name="vllm").replace("vllm_config.model_config.max_model_len", expression)
+    callers.write_engine(site, "vllm", {"ops.py": callers.WORKSPACE, "model.py": model})
+
+
+def test_compressed_context(judge: Judge) -> None:
+    compressed(judge.site, "vllm_config.model_config.max_model_len // vllm_config.ratio")
+    words = ("--block-size", 64, "--max-model-len", 10048)
+    assert judge("vllm", *words, status=0)["pair_verdict"] == "safe"
+    data = judge("vllm", *words, "--compress-ratio", 4, status=1)
+    assert only_call(data)["safe_max_model_len"] == {"step": 256, "below": 9984, "above": 10240}
+
+
+def test_ratio_that_the_source_states(judge: Judge) -> None:
+    compressed(judge.site, "vllm_config.model_config.max_model_len // 4")
+    data = judge("vllm", "--block-size", 64, "--max-model-len", 10048, status=1)
+    assert data["pair_verdict"] == "unsafe-until-apply"
+    assert only_call(data)["safe_max_model_len"]["step"] == 256
+
+
+def test_fraction_rounded_up_is_not_taken_for_one_rounded_down(judge: Judge) -> None:
+    """At 10241 the width is 2561, one more than a multiple of 64."""
+    compressed(judge.site, "cdiv(vllm_config.model_config.max_model_len, 4)")
+    words = ("--block-size", 64, "--max-model-len", 10241, "--compress-ratio", 4)
+    assert judge("vllm", *words, status=3)["pair_verdict"] == "unknown"
+
+
 def test_engine_that_does_not_call(judge: Judge) -> None:
     callers.write_engine(judge.site, "vllm", {"ops.py": "    x = 1\n"})
     assert judge("vllm", status=0)["pair_verdict"] == "no-calls"

@@ -298,8 +298,11 @@ def classify(context: Context) -> Width:
             return Width(WidthKind.MULTIPLE, text, context.file, context.line)
         if isinstance(block, Sum) and block.constant == 1:
             return Width(WidthKind.MULTIPLE, text, context.file, context.line, 1)
-        if width.atom is not None and width.atom.kind == "pure" and width.atom.parts[0] in ("//", "cdiv", "ceil_div"):
-            whole = width.atom.parts[1]
+        # Rounded down only: a quotient rounded up is one more than what safe lengths are worked out for.
+        if width.atom is not None and width.atom.kind == "pure" and width.atom.parts[0] == "//":
+            whole, ratio = width.atom.parts[1:3]
             if isinstance(whole, Sum) and whole.atom is not None and is_operator(whole.atom):
-                return Width(WidthKind.FRACTION, text, context.file, context.line)
+                stated = ratio.constant if isinstance(ratio, Sum) else None
+                if stated is None or stated > 0:
+                    return Width(WidthKind.FRACTION, text, context.file, context.line, stated)
     return Width(WidthKind.UNKNOWN, text, context.file, context.line)

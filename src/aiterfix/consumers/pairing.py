@@ -244,7 +244,7 @@ def _judge_width(case: _Case, width: Width) -> CallVerdict:
 
 
 def _scale(width: Width, operator: Operator) -> int:
-    return operator.compress_ratio if width.kind is WidthKind.FRACTION else 1
+    return (width.value or operator.compress_ratio) if width.kind is WidthKind.FRACTION else 1
 
 
 def _width_in_columns(width: Width, operator: Operator) -> int | None:
@@ -253,7 +253,7 @@ def _width_in_columns(width: Width, operator: Operator) -> int | None:
     if operator.max_model_len is None or width.kind not in (WidthKind.OPERATOR, WidthKind.FRACTION):
         return None
     if width.kind is WidthKind.FRACTION:
-        return operator.max_model_len // operator.compress_ratio
+        return operator.max_model_len // _scale(width, operator)
     return operator.max_model_len
 
 

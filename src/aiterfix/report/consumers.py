@@ -66,7 +66,10 @@ def _call(judged: CallVerdict, operator: Operator) -> list[str]:
         )
     if judged.lengths is not None and judged.lengths.above is not None:
         lines.append(f"  {judged.lengths.text}")
-    if any(w.kind is WidthKind.FRACTION for w in call.widths) and judged.verdict is not PairVerdict.UNKNOWN:
+    if (
+        any(w.kind is WidthKind.FRACTION and w.value is None for w in call.widths)
+        and judged.verdict is not PairVerdict.UNKNOWN
+    ):
         lines.append(f"  taken for a compress ratio of {operator.compress_ratio} (--compress-ratio)")
     return lines
 

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from aiterfix.demo.sample_package import write_sample
+from aiterfix.demo import SAMPLE_VERSION, write_sample
 from benchmarks.timing import Command, report, take_turns
 
 TAG = "v0.1.20.post1"
@@ -33,6 +33,12 @@ def main(arguments: Sequence[str]) -> int:
         # The sample's dist-info makes it an installed distribution; the package itself is the real one.
         write_sample(root)
         shutil.rmtree(root / "aiter")
+        (info,) = root.glob("*.dist-info")
+        metadata = info / "METADATA"
+        metadata.write_text(metadata.read_text().replace(SAMPLE_VERSION, TAG[1:]))
+        record = (info / "RECORD").read_text().replace(info.name, f"amd_aiter-{TAG[1:]}.dist-info")
+        (info / "RECORD").write_text(record)
+        info.rename(root / f"amd_aiter-{TAG[1:]}.dist-info")
         archive = subprocess.run(["git", "-C", repository, "archive", TAG, "aiter"], capture_output=True, check=True)
         subprocess.run(["tar", "x", "-C", root], input=archive.stdout, check=True)
         # -m aiterfix as the console script does, without a launcher of pip's in between.

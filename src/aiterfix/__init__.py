@@ -8,12 +8,14 @@ if TYPE_CHECKING:
 
     from aiterfix._version import __version__
     from aiterfix.importing.api import install_hook, status
+    from aiterfix.padding import required_padding
 
-__all__ = ["__version__", "install_hook", "status"]
+__all__ = ["__version__", "install_hook", "required_padding", "status"]
 
 _LAZY = {
     "__version__": "aiterfix._version",
     "install_hook": "aiterfix.importing.api",
+    "required_padding": "aiterfix.padding",
     "status": "aiterfix.importing.api",
 }
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 
 from aiterfix.errors import ExitCode, UsageError
@@ -82,13 +83,19 @@ class Assessment:
         return Verdict.UNKNOWN if self.prebuilt_in_use else self.source_verdict
 
 
-def assess(installation: Installation, fixes: Sequence[Fix], kernel: str = ALL) -> Assessment:
+def assess(
+    installation: Installation,
+    fixes: Sequence[Fix],
+    kernel: str = ALL,
+    known: Mapping[str, SourceAnalysis] | None = None,
+) -> Assessment:
     """Read and judge every kernel file of an installation.
 
     Args:
         installation: as found by `aiterfix.installation`.
         fixes: every fix to look for.
         kernel: which code path decides the verdict: "auto", "all", or a fix's ``path``.
+        known: analyses of texts for these same fixes, by digest: a file that holds one is not analysed again.
 
     Raises:
         UsageError: no fix has this path.
@@ -104,7 +111,8 @@ def assess(installation: Installation, fixes: Sequence[Fix], kernel: str = ALL) 
             continue
         if not may_define(text, fixes):
             continue
-        analysis = analyse(text, fixes)
+        analysis = known.get(sha256(text).hexdigest()) if known else None
+        analysis = analysis or analyse(text, fixes)
         if analysis.kernels or analysis.problems:
             relative = path.relative_to(installation.root).as_posix()
             files.append(KernelFile(path, relative, text, analysis))

@@ -23,11 +23,19 @@ class Provenance:
 
 def provenance(assessment: Assessment) -> dict[KernelFile, Provenance]:
     """Look every kernel file up in the shipped facts; those that aiterfix patched itself have no entry."""
-    from aiterfix.history import cross_check, known_digest
+    from aiterfix.digests import releases_of
 
     patch = patch_of(assessment.installation)
     ours = {f.path for f in patch.files if f.content.value == "patched"} if patch is not None else set()
     files = [f for f in assessment.files if f.path not in ours]
+    releases = releases_of(frozenset(f.analysis.sha256 for f in files))
     version = assessment.installation.version
-    notes = {n.sha256: n.message for n in cross_check(version, [f.analysis.sha256 for f in files])}
-    return {f: Provenance(known_digest(f.analysis.sha256), notes.get(f.analysis.sha256, "")) for f in files}
+    fits = {d for d, refs in releases.items() if version is None or f"v{version.partition('+')[0]}" in refs}
+    doubtful = [f.analysis.sha256 for f in files if f.analysis.sha256 not in fits]
+    notes: dict[str, str] = {}
+    if doubtful:
+        # The whole history, with every spelling of a version, is only loaded where the plain look-up leaves a question.
+        from aiterfix.history import cross_check
+
+        notes = {n.sha256: n.message for n in cross_check(version, doubtful)}
+    return {f: Provenance(releases.get(f.analysis.sha256, ()), notes.get(f.analysis.sha256, "")) for f in files}

@@ -54,10 +54,7 @@ def test_same_places(samples: Path, name: str) -> None:
     touched = (full_out != before).reshape(-1, 4).any(axis=1)
     also = (part_out != before).reshape(-1, 4).any(axis=1)
     assert not (also & ~touched).any(), "nothing else was written"
-    if name != "collatz":
-        assert also.any()
-    else:
-        assert (part_out == full_out).all(), "here the loop's branch needs all the data"
+    assert also.any()
     needed = needed_for_addresses(Program(code))
     left_out = [i.mnemonic for i in code.instructions if i.pc not in needed]
     if name == "product_f16":

@@ -25,7 +25,7 @@ UNGUARDED = "mask=column >= 0,"
 # Reads its source when the decorator runs, through inspect, as Triton's does.
 STANDIN = '''\
 """Stand-in for Triton: a decorator that reads the source of what it decorates."""
-import inspect, re, sys, textwrap, types
+import inspect, re, textwrap
 
 
 class Kernel:
@@ -44,22 +44,14 @@ class Kernel:
 
 def jit(fn):
     return Kernel(fn)
-
-
-class Language(types.ModuleType):
-    constexpr = int
-    int64 = int
-
-
-language = Language("triton.language")
-sys.modules["triton.language"] = language
-for name in ("experimental", "experimental.gluon", "experimental.gluon.language"):
-    sys.modules[f"triton.{name}"] = types.ModuleType(f"triton.{name}")
-sys.modules["triton.experimental"].gluon = gluon = sys.modules["triton.experimental.gluon"]
-gluon.jit = jit
-gluon.language = sys.modules["triton.experimental.gluon.language"]
-gluon.language.constexpr = int
 '''
+# A package with files: modules put into sys.modules by hand would be missing for a thread that comes too early.
+STANDIN_PARTS = {
+    "triton/language.py": "constexpr = int\nint64 = int\n",
+    "triton/experimental/__init__.py": "",
+    "triton/experimental/gluon/__init__.py": "from triton import jit\n",
+    "triton/experimental/gluon/language.py": "constexpr = int\nint64 = int\n",
+}
 
 WRAPPER_SOURCE = '''\
 """Wrapper of our own, in the manner of the real one: kernels by name, compiled ones in a cache."""
@@ -172,5 +164,8 @@ def build(site: Path, *, wrapper: str = WRAPPER_SOURCE, triton: str | None = STA
     world.file(WRAPPER).write_text(wrapper)
     (site / "aiter/ops/triton/__init__.py").write_text(REDIRECT)
     if triton is not None:
-        world.file("triton").write_text(triton)
+        for name, text in {"triton/__init__.py": triton, **STANDIN_PARTS}.items():
+            path = site / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
     return world

@@ -63,7 +63,7 @@ class Number(int):
         return self
 
 
-for _operation in ("add", "radd", "sub", "rsub", "mul", "rmul", "floordiv", "mod", "neg"):
+for _operation in ("add", "radd", "sub", "rsub", "mul", "rmul", "floordiv", "rfloordiv", "mod", "rmod", "neg"):
     _name = f"__{_operation}__"
 
     def _wrapped(self: Number, *other: int, _name: str = _name) -> Any:
@@ -90,7 +90,7 @@ def run(text: bytes, lane: int, seed: int, width: int) -> list[tuple[int, int, b
     tl = Language(lane, seed)
     source = text.decode().replace("@triton.jit\n", "").replace("size: tl.constexpr", "size")
     source = source.replace("import triton.language as tl\n", "").replace("import triton\n", "")
-    scope: dict[str, Any] = {"tl": tl, "Number": Number}
+    scope: dict[str, Any] = {"tl": tl, "Number": Number, "range": lambda *bounds: map(Number, range(*bounds))}
     exec(_compiled(source), scope)
     scope["kernel"](*map(Number, (BASE, STRIDE, 10**7, width, 10**12, 3, 16)))
     return tl.stores

@@ -5,6 +5,7 @@ Everything else that the wrapper imports from ``aiter`` is stood in for: nothing
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
@@ -72,7 +73,7 @@ sys.meta_path.append(Finder)
 '''
 
 SCRIPT = """
-import importlib, inspect, json, sys
+import base64, importlib, inspect, json, sys
 import standin
 if {hook}:
     import aiterfix
@@ -87,9 +88,14 @@ for name, preshuffle, block, varying in (("base", False, 1, False), ("fixed", Tr
     if (preshuffle and "Preshuffle" not in known) or (varying and "VarCtxOpt" not in known):
         continue
     try:
-        found[name] = compile_(**{{k: v for k, v in wanted.items() if k in known}}).asm["ttgir"]
+        done = compile_(**{{k: v for k, v in wanted.items() if k in known}})
+        facts = done.metadata
+        found[name] = dict(
+            ttgir=done.asm["ttgir"], code=base64.b64encode(done.asm["hsaco"]).decode(), name=facts.name,
+            shared=facts.shared, threads=facts.num_warps * facts.warp_size,
+            arguments=[[n, t] for n, t in done.src.signature.items() if t != "constexpr"])
     except Exception as error:
-        found[name] = "error: " + repr(error).splitlines()[0]
+        found[name] = dict(error=repr(error).splitlines()[0])
 kernels = {{n: k.src for n, k in vars(wrapper).items() if "deepgemm_fp8" in n and hasattr(k, "src")}}
 states = []
 if {hook}:
@@ -157,6 +163,31 @@ def compiled(site: Path, wrapper: str, cache: Path, *, hook: bool) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def overshoot(which: str, found: dict[str, Any]) -> int:
+    """Columns that a code object writes past its rows, by executing it with sentinels behind every row."""
+    pytest.importorskip("tinygrad", reason="the emulator needs the extra validate")
+    from aiterfix.gfx950.cache import CompiledKernel
+    from aiterfix.gfx950.signature import Kernel, KernelConfig
+    from aiterfix.validation.emulate import EmulatorExecutor
+    from aiterfix.validation.run import run_scenario
+    from aiterfix.validation.scenarios import GAP, Scenario
+
+    kernel = {"base": Kernel.BASE, "fixed": Kernel.PRESHUFFLE, "varctx": Kernel.PRESHUFFLE_VARCTX}[which]
+    config = KernelConfig(kv_block_size=1 if which == "base" else 64)
+    splits = 40 if which == "varctx" else 3
+    scenario = Scenario(kernel, config, "measured", (1000, 1000), 2, 1000, GAP, splits)
+    code = CompiledKernel(
+        base64.b64decode(found["code"]),
+        found["ttgir"],
+        found["name"],
+        found["shared"],
+        found["threads"],
+        "",
+        tuple((name, kind) for name, kind in found["arguments"]),
+    )
+    return run_scenario(scenario, code, EmulatorExecutor()).overshoot_columns
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.skipif(find_spec("triton") is None or find_spec("torch") is None, reason="needs Triton and torch")
@@ -180,18 +211,21 @@ def test_what_the_wrapper_compiles_is_bounded_with_the_hook_and_not_without(clon
             where = f"{release.ref} {name}"
             assert {state for _, state, _ in hooked[2]} == {"patched"}, (where, hooked[2])
             unbounded = 0
-            for kernel, ttgir in hooked[0].items():
-                if ttgir.startswith("error: "):
-                    assert plain[0][kernel].startswith("error: "), (where, kernel, ttgir)
+            for kernel, result in hooked[0].items():
+                if "error" in result:
+                    assert "error" in plain[0][kernel], (where, kernel, result)
                     continue
                 compiled_kernels += 1
-                patched = stores(ttgir, "OutLogits_buffer", "max_model_len")
-                original = stores(plain[0][kernel], "OutLogits_buffer", "max_model_len")
+                patched = stores(result["ttgir"], "OutLogits_buffer", "max_model_len")
+                original = stores(plain[0][kernel]["ttgir"], "OutLogits_buffer", "max_model_len")
                 assert len(patched) == len(original) > 0, (where, kernel)
                 assert [s for s in patched if not s.bounded] == [], (where, kernel)
                 unbounded += sum(not s.bounded for s in original)
+                # The machine code that the wrapper would launch, executed: 1000 is 24 short of whole blocks of 64.
+                overshoots = overshoot(kernel, plain[0][kernel]), overshoot(kernel, result)
+                assert overshoots == (0 if kernel == "base" else 24, 0), (where, kernel)
             changed = [k for k, text in hooked[1].items() if text != plain[1][k]]
             assert changed, where
-            if not all(t.startswith("error: ") for t in plain[0].values()):
+            if not all("error" in t for t in plain[0].values()):
                 assert unbounded > 0, where
     assert compiled_kernels >= 18

@@ -148,5 +148,8 @@ def _apply(installation: Installation, fixes: tuple[Fix, ...], options: argparse
             applied.notes,
         )
     # The verdict at the end is read from the disk, not concluded from what was meant to be written.
-    after = assess(installation, fixes, options.kernel) if changes and not options.dry_run else before
+    known = {f.analysis.sha256: f.analysis for f in before.files}
+    if len(before.asked) == len(fixes):
+        known |= {c.rewrite.after.sha256: c.rewrite.after for c in changes}
+    after = assess(installation, fixes, options.kernel, known) if changes and not options.dry_run else before
     return _Done(installation, changes, applied, after)

@@ -21,6 +21,7 @@ COMMANDS = {
     "apply": "bound every store on disk, transactionally",
     "revert": "give back the original files",
     "validate": "compile for gfx950, run the machine code on a CPU, compare every logit with a reference",
+    "padding": "how many padding columns a row of logits needs with the installed kernels",
     "compat": "what is known of a release of aiter, offline",
     "upstream": "which releases have the fix, what the pull requests mean, and a patch to send upstream",
     "cost": "what the fix costs on gfx950: registers, occupancy, instructions executed",

@@ -139,6 +139,9 @@ def needles(fixes: Sequence[Fix]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(words))
 
 
+_JIT = re.compile(rb"^[ \t]*@[\w. \t]*\bjit\b", re.MULTILINE)
+
+
 def may_define(text: bytes, fixes: Sequence[Fix]) -> bool:
     """Whether a text can define a declared kernel, or one that looks like it; most files that name one only call it.
 
@@ -146,7 +149,8 @@ def may_define(text: bytes, fixes: Sequence[Fix]) -> bool:
     """
     names = b"|".join(k.name.encode() for f in fixes for k in f.kernels)
     outputs = {k.output.encode() for f in fixes for k in f.kernels}
-    if any(o in text for o in outputs):
+    # An undeclared kernel is recognised by its decorator and its parameters.
+    if any(o in text for o in outputs) and _JIT.search(text):
         return True
     binding = rb"\bdef[\s\\]+(?:%b)\b|\b(?:%b)[\s\\)]*(?::[^=\n]*)?:?=(?!=)|\bas[\s\\]+(?:%b)\b" % (names, names, names)
     return re.search(binding, text) is not None

@@ -1,0 +1,128 @@
+"""``aiterfix padding``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from aiterfix.cli import output
+from aiterfix.cli.target import add_target
+from aiterfix.errors import EnvironmentProblem, ExitCode, UsageError
+from aiterfix.holding import Holding, OnDisk, read_disk
+from aiterfix.padding import KERNELS, Advice, Question, advise
+from aiterfix.verdict import Verdict
+
+_LENGTHS = (1000, 1024, 2000, 2048, 4000, 4096, 8000, 8192, 32000, 32768, 65536, 100000, 131072)
+_BLOCKS = (1, 16, 32, 64, 128, 256)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    add_target(parser)
+    parser.add_argument("--max-model-len", action="append", type=int, metavar="N", help="may be repeated with --table")
+    parser.add_argument("--block-size", action="append", type=int, metavar="N", help="may be repeated with --table")
+    parser.add_argument("--chunk-k", type=int, default=256, metavar="N", help="columns of a chunk (default: 256)")
+    parser.add_argument("--next-n", type=int, default=1, metavar="N", help="rows of a sequence (default: 1)")
+    parser.add_argument("--heads", type=int, default=64, metavar="N", help="index heads (default: 64)")
+    parser.add_argument("--kernel", choices=KERNELS, default="auto", help="which code path is asked about")
+    parser.add_argument("--require", action="store_true", help="exit with 1 where any padding is required")
+    parser.add_argument("--table", action="store_true", help="a table of lengths and block sizes")
+    parser.add_argument(
+        "--measure", action="store_true", help="establish it now: compile for gfx950 and run the integer part on a CPU"
+    )
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Say how many padding columns rows need."""
+    if options.path is not None and not options.path.exists():
+        raise UsageError(f"{options.path} does not exist", remedy="Give --path a folder that exists.")
+    if options.fixes:
+        raise UsageError("--fixes does not go with padding: only the kernels of this package's fixes are advised on")
+    questions = _questions(options)
+    disk = read_disk(options.path, options.python)
+    if not disk.holding.kernels and not disk.files:
+        raise EnvironmentProblem(
+            "no kernel of aiter was found",
+            why=disk.holding.doubt,
+            remedy="Name the installation with --path DIR or --python EXE.",
+        )
+    measured = _measure(options, questions, disk) if options.measure else []
+    # What other interpreters compile with is not known here: only what this one measured counts for them.
+    own = options.measure or (options.path is None and options.python is None)
+    answers = [(q, advise(q, disk.holding, measured=own)) for q in questions]
+    if options.json:
+        output.write_json("padding", _facts(answers, disk.holding, measured, table=options.table))
+    else:
+        output.write(_table(answers) if options.table else _text(*answers[0], measured))
+    if any(a.verdict is Verdict.UNKNOWN for _, a in answers):
+        return ExitCode.NOT_UNDERSTOOD
+    return ExitCode.ACTION if options.require and any(a.columns for _, a in answers) else ExitCode.OK
+
+
+def _questions(options: argparse.Namespace) -> list[Question]:
+    lengths = options.max_model_len or (_LENGTHS if options.table else ())
+    blocks = options.block_size or (_BLOCKS if options.table else ())
+    if not options.table and (len(lengths) != 1 or len(blocks) != 1):
+        raise UsageError("give --max-model-len and --block-size, once each", remedy="For several, add --table.")
+    try:
+        return [
+            Question(n, b, options.chunk_k, None, options.next_n, options.heads, options.kernel)
+            for n in lengths
+            for b in blocks
+        ]
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _measure(options: argparse.Namespace, questions: list[Question], disk: OnDisk) -> list[dict[str, Any]]:
+    if options.python is not None:
+        raise UsageError("--measure compiles with this interpreter's Triton: run it there instead of giving --python")
+    from aiterfix.overshoot.certify import certify
+
+    return [vars(m) for q in questions for m in certify([Path(name) for name, _ in disk.files], q)]
+
+
+def _facts(
+    answers: list[tuple[Question, Advice]], holding: Holding, measured: list[dict[str, Any]], *, table: bool
+) -> dict[str, Any]:
+    rows = [
+        {
+            "max_model_len": q.max_model_len,
+            "block_size": q.kv_block_size,
+            "columns": a.columns,
+            "reason": a.reason,
+            "evidence": a.evidence,
+            "exact": a.exact,
+            "assumption": a.assumption,
+            "kernel": a.kernel,
+            "verdict": a.verdict.value,
+        }
+        for q, a in answers
+    ]
+    return {"source": holding.where, "measured": measured, **({"rows": rows} if table else rows[0])}
+
+
+def _text(question: Question, advice: Advice, measured: list[dict[str, Any]]) -> str:
+    lines = [
+        f"padding:  {advice.columns} columns ({'exact' if advice.exact else 'at most'}; {advice.evidence})",
+        f"reason:   {advice.reason}",
+        f"assuming: {advice.assumption}",
+        f"kernel:   {advice.kernel} ({advice.verdict.value})",
+    ]
+    lines += [
+        f"measured: {m['kernel']}: {m['columns']} columns, worst context {m['context_length']}, "
+        f"{m['programs']} programs, Triton {m['triton']}"
+        for m in measured
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _table(answers: list[tuple[Question, Advice]]) -> str:
+    from aiterfix.report.text import table
+
+    rows: list[tuple[str, ...]] = [("max-model-len", "block", "columns", "evidence", "verdict")]
+    for q, a in answers:
+        shown = str(a.columns) if a.exact or not a.columns else f"<= {a.columns}"
+        rows.append((str(q.max_model_len), str(q.kv_block_size), shown, a.evidence, a.verdict.value))
+    return "\n".join(table(rows)) + "\n"

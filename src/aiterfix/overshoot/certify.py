@@ -1,0 +1,76 @@
+"""Compile what is installed, establish its overshoot, keep the result."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aiterfix.errors import EnvironmentProblem
+from aiterfix.gfx950.compile import Compiler
+from aiterfix.gfx950.signature import KernelConfig, WrapperFacts, find_kernels, make_request, read_wrapper
+from aiterfix.importing.targets import targets
+from aiterfix.overshoot.measure import IntegerPart
+from aiterfix.overshoot.stored import Measured, store
+
+if TYPE_CHECKING:
+    from aiterfix.padding import Question
+
+
+def certify(files: Iterable[Path], question: Question) -> list[Measured]:
+    """Measure and keep every Gluon kernel that a question selects, in the files that are installed.
+
+    Raises:
+        EnvironmentProblem: no such kernel, no Triton, or the cache cannot be written.
+        NotUnderstoodError: where a kernel stores depends on more than integers.
+    """
+    results = []
+    with Compiler() as compiler:
+        for file in files:
+            text = file.read_bytes()
+            for kernel in find_kernels(text, str(file)):
+                if kernel.function not in question.gluon_kernels:
+                    continue
+                block = question.kv_block_size if kernel.preshuffled else 1
+                config = KernelConfig(question.heads, block, chunk_k=question.chunk_k)
+                compiled = compiler.compile(make_request(text, str(file), kernel, config, _wrapper(file)))
+                found = IntegerPart(compiled, kernel, config).overshoot(question.max_model_len, question.next_n)
+                measured = Measured(
+                    hashlib.sha256(text).hexdigest(),
+                    kernel.value,
+                    question.heads,
+                    block,
+                    question.chunk_k,
+                    question.next_n,
+                    question.max_model_len,
+                    compiler.triton,
+                    compiled.sha256,
+                    found.columns,
+                    found.context_length,
+                    found.programs,
+                )
+                try:
+                    store(measured)
+                except OSError as error:
+                    raise EnvironmentProblem(f"the result cannot be kept: {error}") from error
+                results.append(measured)
+    if not results:
+        raise EnvironmentProblem("none of the Gluon kernels asked about is installed here")
+    return results
+
+
+def _wrapper(file: Path) -> WrapperFacts | None:
+    """What the wrapper beside a kernel file says of argument types."""
+    for fix in targets().fixes:
+        for module in fix.modules:
+            parts = module.split(".")[1:]
+            if file.with_suffix("").parts[-len(parts) :] != tuple(parts):
+                continue
+            package = file.parents[len(parts) - 1]
+            for name in fix.wrappers:
+                path = package.joinpath(*name.split(".")[1:]).with_suffix(".py")
+                facts = read_wrapper(path.read_bytes(), str(path)) if path.is_file() else None
+                if facts is not None:
+                    return facts
+    return None

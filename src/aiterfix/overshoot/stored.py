@@ -1,0 +1,95 @@
+"""Measured overshoots, kept by source digest, kernel, configuration, width and Triton release.
+
+One JSON file each, written whole or not at all. A file that does not say what its place says is not believed.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from aiterfix.storage import cache_directory, write_atomically
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was established for one kernel, configuration and width, for every context length up to the width.
+
+    Attributes:
+        source_sha256: digest of the kernel file.
+        kernel: ``base``, ``preshuffle`` or ``preshuffle_varctx``.
+        heads, kv_block_size, chunk_k: the configuration.
+        next_n: rows of a sequence.
+        max_model_len: width of a row, columns.
+        triton: release that compiled it.
+        code_sha256: digest of the code object that was run.
+        columns: columns stored to at or past ``max_model_len``.
+        context_length: a context length that gets furthest.
+        programs: how many programs were run.
+    """
+
+    source_sha256: str
+    kernel: str
+    heads: int
+    kv_block_size: int
+    chunk_k: int
+    next_n: int
+    max_model_len: int
+    triton: str
+    code_sha256: str
+    columns: int
+    context_length: int
+    programs: int
+
+    @property
+    def path(self) -> Path:
+        """Its place in the cache."""
+        return _path(
+            self.source_sha256,
+            self.kernel,
+            (self.heads, self.kv_block_size, self.chunk_k, self.next_n, self.max_model_len),
+            self.triton,
+        )
+
+
+def _path(digest: str, kernel: str, numbers: tuple[int, ...], triton: str) -> Path:
+    release = "".join(c if c.isalnum() or c in ".-" else "_" for c in triton)
+    name = "_".join((kernel, *map(str, numbers), release))
+    return directory(digest) / f"{name}.json"
+
+
+def directory(digest: str) -> Path:
+    """Where the results for one kernel file are."""
+    return cache_directory() / "overshoot" / digest
+
+
+def store(measured: Measured) -> Path:
+    """Keep a result.
+
+    Raises:
+        OSError: the cache cannot be written.
+    """
+    write_atomically(measured.path, json.dumps({"format": FORMAT, **asdict(measured)}, indent=1).encode() + b"\n")
+    return measured.path
+
+
+def find(digest: str, kernel: str, numbers: tuple[int, int, int, int, int], triton: str) -> Measured | None:
+    """The result for heads, block, chunk, ``next_n`` and width; None where there is none that can be believed."""
+    path = _path(digest, kernel, numbers, triton)
+    try:
+        said = json.loads(path.read_bytes())
+        if said.pop("format") != FORMAT:
+            return None
+        measured = Measured(**said)
+        believed = (
+            measured.path == path
+            and (measured.source_sha256, measured.kernel, measured.triton) == (digest, kernel, triton)
+            and type(measured.columns) is int
+            and measured.columns >= 0
+        )
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+    return measured if believed else None

@@ -1,0 +1,189 @@
+"""The advice: what decides it, and that doubt never gives fewer columns."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import types
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from aiterfix import holding as held_module
+from aiterfix import padding
+from aiterfix.fixes import load_fixes
+from aiterfix.holding import HeldKernel, Holding
+from aiterfix.overshoot import stored
+from aiterfix.padding import BY_NAME, Question, advise, required_padding
+from aiterfix.source.rewrite import rewrite
+from aiterfix.verdict import Verdict
+from tests.cli.conftest import Runner, run, sample  # noqa: F401 - fixtures
+
+MODULE = "aiter.ops.triton.gluon.pa_mqa_logits"
+GLUON = "aiter/ops/triton/gluon/pa_mqa_logits.py"
+
+
+def holding(verdict: Verdict = Verdict.VULNERABLE, *, released: bool = True, prebuilt: str = "") -> Holding:
+    kernels = tuple(HeldKernel(name, "gluon", verdict, "d" * 64, released) for name in BY_NAME.values())
+    return Holding(kernels, False, "file", "", prebuilt)
+
+
+@pytest.mark.parametrize("block", [1, 16, 32, 64, 128, 256, 512])
+def test_bound_is_the_maximum_over_all_contexts(block: int) -> None:
+    unit = block if block in (16, 32, 64, 128) else 256
+    for width in range(1, 600):
+        answer = advise(Question(width, block), holding())
+        assert answer.columns == max(-(-context // unit) * unit for context in range(1, width + 1)) - width
+        assert (answer.evidence, answer.exact) == ("bound", False)
+
+
+def test_stub_of_a_kernel_that_stores_nothing_does_not_count() -> None:
+    whole = holding()
+    stubs = tuple(replace(k, verdict=Verdict.NOT_AFFECTED, released=False) for k in whole.kernels)
+    assert advise(Question(1000, 64), replace(whole, kernels=(*stubs, *whole.kernels))).columns == 24
+    # Nothing but stubs: what runs is prebuilt.
+    assert advise(Question(1000, 64), replace(whole, kernels=stubs)).columns == 255
+
+
+def test_guarded_is_zero_and_doubt_is_not() -> None:
+    asked = Question(1024, 64)
+    assert advise(asked, holding(Verdict.GUARDED)).columns == 0
+    assert advise(asked, holding()).columns == 0
+    assert advise(asked, holding(Verdict.GUARDED, prebuilt="X")).columns == 255
+    assert advise(asked, holding(released=False)).columns == 255
+    assert advise(asked, holding(Verdict.UNKNOWN)).columns == 255
+    assert advise(asked, replace(holding(Verdict.GUARDED), doubt="two of them")).columns == 255
+    assert advise(asked, Holding((), False, "", "", "")).columns == 255
+    assert advise(replace(asked, chunk_k=512), holding(released=False)).columns == 511
+    assert advise(replace(asked, kv_block_size=48), holding()).columns == 255
+    mixed = holding(Verdict.GUARDED)
+    schedule = replace(mixed.kernels[2], verdict=Verdict.VULNERABLE)
+    assert advise(Question(1000, 64), replace(mixed, kernels=(*mixed.kernels[:2], schedule))).columns == 24
+
+
+def test_stored_measurement_counts_for_its_own_question_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AITERFIX_CACHE", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "triton", types.SimpleNamespace(__version__="9.9"))
+    for kernel in ("preshuffle", "preshuffle_varctx"):
+        path = stored.store(stored.Measured("d" * 64, kernel, 64, 256, 256, 1, 1000, "9.9", "c" * 64, 0, 1000, 5))
+    asked = Question(1000, 256)
+    assert (advise(asked, holding()).columns, advise(asked, holding()).evidence) == (0, "measured")
+    for other in (replace(asked, heads=32), replace(asked, next_n=2), replace(asked, max_model_len=1001)):
+        assert advise(other, holding()).evidence == "bound"
+    path.write_text(path.read_text().replace('"max_model_len": 1000', '"max_model_len": 1024'))
+    assert advise(asked, holding()).columns == 24
+    path.write_text("{")
+    assert advise(asked, holding()).columns == 24
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"max_model_len": 0}, {"kv_block_size": -1}, {"chunk_k": 1.5}, {"next_n": True}, {"kernel": "x"}, {"heads": "64"}],
+)
+def test_bad_arguments(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        required_padding(**{"max_model_len": 1000, "kv_block_size": 64, **wrong})  # type: ignore[arg-type]
+
+
+def test_never_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("no")
+
+    monkeypatch.setattr(padding, "_memory", None)
+    monkeypatch.setattr(padding, "loaded_kernels", fail)
+    answer = required_padding(1024, 64)
+    assert answer.columns == 255
+    assert "RuntimeError" in answer.reason
+
+
+class _Jit:
+    def __init__(self, src: str) -> None:
+        self.src = src
+
+
+def test_loaded_source_outranks_the_file(sample: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    """Imported before `apply`: the file is bounded, what runs is not; and the other way round."""
+    monkeypatch.setattr(padding, "_memory", None)
+    monkeypatch.syspath_prepend(str(sample))
+    before = (sample / GLUON).read_bytes()
+    after = rewrite(before, load_fixes(), filename=GLUON).new
+    assert required_padding(1024, 64).columns == 255
+    (sample / GLUON).write_bytes(after)
+    assert required_padding(1024, 64).columns == 0
+
+    def module(text: bytes) -> types.ModuleType:
+        made = types.ModuleType(MODULE)
+        parts = text.decode().split("@gluon.jit\n")[1:]
+        for part in parts:
+            made.__dict__[part.split("def ")[1].split("(")[0]] = _Jit("def " + part.split("def ", 1)[1])
+        return made
+
+    monkeypatch.setitem(sys.modules, MODULE, module(before))
+    assert required_padding(1024, 64).columns == 255
+    monkeypatch.setitem(sys.modules, MODULE, module(after))
+    assert required_padding(1024, 64).columns == 0
+    monkeypatch.setenv("AITER_ENABLE_AOT_GLUON_PA_MQA_LOGITS", "1")
+    assert required_padding(1024, 64).columns == 255
+
+
+def test_threads_agree(sample: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    monkeypatch.setattr(padding, "_memory", None)
+    monkeypatch.syspath_prepend(str(sample))
+    reads = []
+
+    def read() -> held_module.OnDisk:
+        reads.append(threading.get_ident())
+        return held_module.read_disk()
+
+    monkeypatch.setattr(padding, "read_disk", read)
+    barrier = threading.Barrier(8)
+    answers = []
+
+    def ask() -> None:
+        barrier.wait()
+        answers.append(required_padding(1000, 64))
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(answers) == 8
+    assert len(set(answers)) == 1
+    assert len(reads) == 1
+
+
+def test_imports_nothing_heavy(sample: Path) -> None:  # noqa: F811
+    code = (
+        "import sys, aiterfix; aiterfix.required_padding(1000, 64)\n"
+        "print([m for m in ('torch', 'triton', 'numpy', 'aiter') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=sample, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_command(run: Runner, sample: Path) -> None:  # noqa: F811
+    words = ["padding", "--path", sample, "--max-model-len", "1024", "--block-size", "64"]
+    assert "255 columns" in run(*words).text
+    assert run(*words).status == 0
+    assert run(*words, "--require").status == 1
+    assert run(*words, "--json").json("padding")["columns"] == 255
+    assert len(run(*words, "--table", "--block-size", "16", "--json").json("padding")["rows"]) == 2
+    assert run("apply", "--path", sample).status == 0
+    done = run(*words, "--require", "--json")
+    assert done.status == 0
+    assert done.json("padding")["evidence"] == "guarded"
+
+
+def test_command_refuses(run: Runner, sample: Path, tmp_path: Path) -> None:  # noqa: F811
+    (tmp_path / "empty").mkdir()
+    for words, status in (
+        (["--path", sample], 2),
+        (["--path", sample, "--max-model-len", "0", "--block-size", "64"], 2),
+        (["--path", tmp_path / "empty", "--max-model-len", "1000", "--block-size", "64"], 4),
+    ):
+        ran = run("padding", *words, "--json")
+        assert ran.status == status
+        assert ran.json("padding")["error"]["exit_code"] == status

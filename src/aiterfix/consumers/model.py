@@ -57,7 +57,8 @@ class Width:
         text: the expression, or the reason why it is not understood.
         file: where the expression stands, relative to the folder that holds the package.
         line: its line.
-        value: of a fixed width, in columns; of a fraction, the divisor where the source states it; of a multiple, 1 where it is one of blocks of one token.
+        value: of a fixed width, in columns; of a fraction, the divisor where the source states it; of a multiple, 1
+            where it is one of blocks of one token.
     """
 
     kind: WidthKind

@@ -2,42 +2,60 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
-from tests.cli.conftest import Runner
+from aiterfix import holding
+from aiterfix.cli.main import main
+from tests.cli.conftest import SCHEMAS, Runner
 from tests.consumers import callers
 
 GLUON = "aiter/ops/triton/gluon/pa_mqa_logits.py"
 
 
 class Judge:
-    """Asks about one folder."""
+    """Asks about one folder, in this process."""
 
-    def __init__(self, run: Runner, site: Path) -> None:
-        self._run = run
+    def __init__(self, site: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.site = site
+        self._capsys = capsys
+
+    def run(self, *words: object) -> tuple[int, str]:
+        """Exit status and standard output."""
+        self._capsys.readouterr()
+        status = main([str(word) for word in words])
+        return status, self._capsys.readouterr().out
 
     def __call__(self, engine: str, *words: object, status: int) -> Any:
         """The JSON of `check --for`, whose exit status must be as said, with and without ``--json``."""
-        arguments = ["check", "--path", self.site, "--for", engine, *map(str, words)]
-        plain = self._run(*arguments)
-        assert plain.status == status, plain.text + plain.err
-        ran = self._run(*arguments, "--json")
-        assert ran.status == status
-        data = ran.json("check")
-        assert f"verdict on the pair: {data['pair_verdict']}" in plain.text
+        arguments = ["check", "--path", self.site, "--for", engine, *words]
+        plain, text = self.run(*arguments)
+        assert plain == status, text
+        same, out = self.run(*arguments, "--json")
+        assert same == status
+        data = json.loads(out)
+        jsonschema.validate(data, json.loads((SCHEMAS / "check.json").read_text()))
+        assert f"verdict on the pair: {data['pair_verdict']}" in text
         return data
 
     def apply(self) -> None:
-        assert self._run("apply", "--path", self.site, "--require").status == 0
+        assert self.run("apply", "--path", self.site, "--require")[0] == 0
 
 
 @pytest.fixture
-def judge(run: Runner, sample: Path) -> Judge:
-    return Judge(run, sample)
+def judge(sample: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Judge:
+    """The sample taken for a release: only of releases is it known how they round."""
+    known = {}
+    for path in (sample / "aiter").rglob("pa_mqa_logits.py"):
+        text = path.read_bytes()
+        known[hashlib.sha256(text).hexdigest()] = holding._analysed(text)
+    monkeypatch.setattr(holding, "_recorded", lambda digest: known.get(digest, {}))
+    return Judge(sample, capsys)
 
 
 def only_call(data: Any) -> Any:
@@ -88,9 +106,12 @@ def test_unsafe_until_apply(judge: Judge) -> None:
 def test_padding_may_be_dropped(judge: Judge) -> None:
     callers.padded(judge.site)
     rows = ("--max-num-seqs", 32, "--next-n", 2)
+    # Unpatched: 10000 lies 48 columns below a multiple of the block; at no length are more than 63 needed.
     data = judge("vllm", "--max-model-len", 10000, *rows, status=0)
-    # Unpatched: no more than a chunk less one column is ever needed.
-    assert (only_call(data)["columns_needed"], only_call(data)["columns_droppable"]) == (255, 1)
+    call = only_call(data)
+    assert (call["columns_needed"], call["columns_droppable"], call["evidence"]) == (48, 208, "bound")
+    call = only_call(judge("vllm", *rows, status=0))
+    assert (call["columns_needed"], call["columns_droppable"], call["bytes_back"]) == (63, 193, 64 * 193 * 4)
     judge.apply()
     data = judge("vllm", *rows, status=0)
     assert data["pair_verdict"] == "padding-may-be-dropped"
@@ -114,10 +135,21 @@ def test_rows_of_whole_blocks_are_safe(judge: Judge) -> None:
     assert judge("sglang", "--block-size", 96, status=3)["pair_verdict"] == "unknown"
 
 
-def test_blocks_of_one_token_are_not_taken_for_safe(judge: Judge) -> None:
+def test_blocks_of_one_token_take_the_base_kernel(judge: Judge) -> None:
+    """Which ends a row where its context ends, whatever the width."""
     callers.blocks(judge.site, callers.TWO_PAGES)
-    assert judge("sglang", status=3)["pair_verdict"] == "unknown"
-    assert judge("sglang", "--block-size", 64, status=0)["pair_verdict"] == "safe"
+    call = only_call(judge("sglang", status=0))
+    assert (call["verdict"], call["columns_needed"], call["evidence"]) == ("safe", 0, "bound")
+
+
+def test_source_of_no_release_has_no_safe_length(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holding, "_recorded", lambda _: {})
+    callers.workspace(judge.site)
+    data = judge("vllm", "--block-size", 64, "--max-model-len", 10048, status=1)
+    assert data["pair_verdict"] == "unsafe-until-apply"
+    assert only_call(data)["safe_max_model_len"] is None
+    callers.blocks(judge.site)
+    assert judge("sglang", "--block-size", 64, status=3)["pair_verdict"] == "unknown"
     judge.apply()
     assert judge("sglang", status=0)["pair_verdict"] == "safe"
 

@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 from aiterfix.assessment import Assessment, exit_code, overall
 from aiterfix.consumers import CONSUMERS, Found, find_consumers, read_consumer
-from aiterfix.consumers.bound import bound_of_unpatched
+from aiterfix.consumers.needs import Needs
 from aiterfix.consumers.pairing import Operator, Pair, PairVerdict, judge_pair, worst
 from aiterfix.consumers.pairing import exit_code as pair_exit_code
 from aiterfix.errors import EnvironmentProblem, UsageError
+from aiterfix.holding import read_disk
 from aiterfix.installation import Discovery
 
 
@@ -43,6 +44,12 @@ def add_consumer(parser: argparse.ArgumentParser) -> None:
         help="with --for: by which the model divides the context that its indexer scores (default: 1, as in DeepSeek "
         "V3.2 and GLM-5)",
     )
+    group.add_argument("--heads", type=_positive, metavar="H", help="with --for: index heads (default: 64)")
+    group.add_argument(
+        "--caller",
+        metavar="TEXT",
+        help="with --for: judge only calls in files whose path contains this, where your model takes no others",
+    )
 
 
 def _positive(text: str) -> int:
@@ -68,13 +75,13 @@ def judge_pairs(
     """
     numbers = {
         name: getattr(options, name)
-        for name in ("max_model_len", "block_size", "max_num_seqs", "next_n", "compress_ratio")
+        for name in ("max_model_len", "block_size", "max_num_seqs", "next_n", "compress_ratio", "heads")
         if getattr(options, name) is not None
     }
     operator = Operator(**numbers)
     if options.consumer is None:
-        if numbers:
-            given = "--" + next(iter(numbers)).replace("_", "-")
+        if numbers or options.caller is not None:
+            given = "--" + next(iter(numbers), "caller").replace("_", "-")
             raise UsageError(
                 f"{given} is about a pair", remedy=f"Say which engine: --for {' or --for '.join(CONSUMERS)}."
             )
@@ -86,10 +93,23 @@ def judge_pairs(
             why="searched: " + ", ".join(str(p) for p in discovery.searched),
             remedy="Name the environment that holds both with --path DIR or --python EXE.",
         )
+    if options.fixes:
+        raise UsageError("--fixes does not go with --for: only the kernels of this package's fixes are advised on")
     verdict = overall(discovery, assessments)
     live = [a for a in assessments if not a.installation.shadowed]
+    consumers = [read_consumer(f) for f in wanted]
+    if options.caller is not None and not any(options.caller in c.file for one in consumers for c in one.calls):
+        raise UsageError(
+            f"no call stands in a file whose path contains {options.caller!r}",
+            why="calls: " + (", ".join(sorted({c.file for one in consumers for c in one.calls})) or "none"),
+            remedy="Give --caller a part of one of these, or leave it out.",
+        )
+    # What another interpreter compiles with is not known here.
+    measured = options.path is None and options.python is None
     pairs = tuple(
-        judge_pair(a, c, operator, bound_of_unpatched, options.kernel) for c in map(read_consumer, wanted) for a in live
+        judge_pair(a, c, operator, _needs(a, operator, options.kernel, measured), options.kernel, options.caller)
+        for c in consumers
+        for a in live
     )
     whole = worst((p.verdict for p in pairs), empty=PairVerdict.UNKNOWN)
     if not live:
@@ -98,3 +118,8 @@ def judge_pairs(
     if discovery.doubts:
         whole = PairVerdict.UNKNOWN
     return Judged(pairs, whole, int(pair_exit_code(whole)), operator)
+
+
+def _needs(assessment: Assessment, operator: Operator, kernel: str, measured: bool) -> Needs:
+    holding = read_disk(assessment.installation.package).holding
+    return Needs(holding, measured=measured, kernel=kernel, heads=operator.heads, next_n=operator.next_n)

@@ -6,8 +6,8 @@
 
 How a call is read: ``program`` parses, ``interpret`` follows the statements around a call with symbolic ``values``
 (``expressions``, and ``tensors`` for shapes and strides), ``origins`` traces the width from caller to caller up to the
-configuration, ``read`` puts it together. ``pairing`` judges; ``lengths`` names safe lengths; ``bound`` is the safe
-default for what unpatched kernels need.
+configuration, ``read`` puts it together. ``pairing`` judges; ``needs`` asks `aiterfix.padding` how many columns
+the installed kernels need.
 """
 
 from __future__ import annotations

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Protocol
 
 from aiterfix.assessment import ALL, AUTO, Assessment
-from aiterfix.consumers.lengths import Lengths, safe_lengths
 from aiterfix.consumers.model import Call, Consumer, Entry, Known, RunTime, Unknown, Width, WidthKind
+from aiterfix.consumers.needs import Configuration, Needs, configuration_of
 from aiterfix.errors import ExitCode
+from aiterfix.lengths import Lengths, safe_lengths
+from aiterfix.padding import Advice
 from aiterfix.verdict import Verdict
 
 BYTES = 4  # float32
@@ -55,6 +56,7 @@ class Operator:
         max_num_seqs: sequences in a batch.
         next_n: rows a sequence, 1 + speculative tokens.
         compress_ratio: by which the model divides the context that its indexer scores; 1 for DeepSeek V3.2, GLM-5.
+        heads: index heads; 64 for DeepSeek V3.2.
     """
 
     max_model_len: int | None = None
@@ -62,26 +64,12 @@ class Operator:
     max_num_seqs: int | None = None
     next_n: int = 1
     compress_ratio: int = 1
+    heads: int = 64
 
     @property
     def rows(self) -> int:
         """Rows of the logits tensor; 1 where the number of sequences is not given."""
         return (self.max_num_seqs or 1) * self.next_n
-
-
-@dataclass(frozen=True)
-class Need:
-    """How many padding columns a row needs; None where that is not known."""
-
-    columns: int | None
-    reason: str
-
-
-class ColumnsNeeded(Protocol):
-    """How many padding columns the installed kernels need."""
-
-    def __call__(self, max_model_len: int, kv_block_size: int, chunk_k: int, preshuffle: bool | None) -> Need:
-        """Columns for one width, in columns, and one configuration."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +81,7 @@ class CallVerdict:
         verdict: the judgement.
         reason: why, one sentence.
         needed: padding columns needed at the length given, or at worst; None where not known.
+        evidence: for ``needed``: "guarded", "measured" or "bound", see `aiterfix.padding.Advice`; None where not known.
         droppable: padding columns that may go.
         bytes_back: memory that gives back for ``rows`` rows.
         rows: see ``Operator.rows``.
@@ -109,6 +98,7 @@ class CallVerdict:
     rows: int = 1
     block_size: int | None = None
     lengths: Lengths | None = None
+    evidence: str | None = None
 
 
 @dataclass(frozen=True)
@@ -132,7 +122,12 @@ def worst(verdicts: Iterable[PairVerdict], *, empty: PairVerdict) -> PairVerdict
 
 
 def judge_pair(
-    assessment: Assessment, consumer: Consumer, operator: Operator, needed: ColumnsNeeded, kernel: str = AUTO
+    assessment: Assessment,
+    consumer: Consumer,
+    operator: Operator,
+    needs: Needs,
+    kernel: str = AUTO,
+    caller: str | None = None,
 ) -> Pair:
     """Judge a consumer's calls against an installation.
 
@@ -140,30 +135,32 @@ def judge_pair(
         assessment: of the installation.
         consumer: as read from its source.
         operator: what is known of the deployment.
-        needed: columns that unpatched kernels need.
+        needs: answers how many columns the installed kernels need.
         kernel: which code path is asked about; "auto" takes the calls that gfx942 and gfx950 make: of the wrapper's
             main function where the consumer calls it, else of stage1.
+        caller: what a file's path must contain, where the operator says that no other call is made; None for all.
     """
-    main = any(c.entry is Entry.LOGITS for c in consumer.calls)
+    calls = [c for c in consumer.calls if caller is None or caller in c.file]
+    main = any(c.entry is Entry.LOGITS for c in calls)
     judged = []
-    for call in consumer.calls:
+    for call in calls:
         if call.entry is Entry.STAGE1:
             if (kernel == AUTO and main) or kernel not in (AUTO, ALL, STAGE1):
                 continue
             ids = frozenset(f.id for f in assessment.fixes if f.path == STAGE1)
-            judged.append(_judge(call, replace(assessment, asked=ids), operator, needed))
+            judged.append(_judge(call, replace(assessment, asked=ids), operator, needs))
         else:
-            judged.append(_judge(call, assessment, operator, needed))
+            judged.append(_judge(call, assessment, operator, needs))
     verdicts = [c.verdict for c in judged]
     if consumer.doubts:
         verdicts.append(PairVerdict.UNKNOWN)
     return Pair(assessment, consumer, tuple(judged), worst(verdicts, empty=PairVerdict.NO_CALLS))
 
 
-def _judge(call: Call, assessment: Assessment, operator: Operator, needed: ColumnsNeeded) -> CallVerdict:
+def _judge(call: Call, assessment: Assessment, operator: Operator, needs: Needs) -> CallVerdict:
     verdict = assessment.verdict
     if verdict.safe:
-        return _spare(call, operator, 0, "no store of the installed kernels can leave its row")
+        return _spare(call, operator, 0, "no store of the installed kernels can leave its row", "guarded")
     block = _block(call, operator)
     if verdict is not Verdict.VULNERABLE:
         reason = "aiter itself is not understood, so the padding that is there must stay"
@@ -173,7 +170,8 @@ def _judge(call: Call, assessment: Assessment, operator: Operator, needed: Colum
         return CallVerdict(call, PairVerdict.UNKNOWN, reason, block_size=block)
     if not isinstance(call.chunk_k, Known) or call.chunk_k.value < 1:
         return CallVerdict(call, PairVerdict.UNKNOWN, f"ChunkK is not known: {_why(call.chunk_k)}", block_size=block)
-    case = _Case(call, call.padding.value, block, call.chunk_k.value, operator, needed)
+    chunk = call.chunk_k.value
+    case = _Case(call, call.padding.value, block, configuration_of(call, chunk, block), operator, needs)
     return max((_judge_width(case, w) for w in call.widths), key=lambda v: _SEVERITY.index(v.verdict))
 
 
@@ -182,65 +180,86 @@ class _Case:
     call: Call
     padding: int
     block: int | None
-    chunk: int
+    passes: Configuration
     operator: Operator
-    needed: ColumnsNeeded
+    needs: Needs
 
-    @property
-    def granule(self) -> int:
-        """Columns to which the kernels round at most; whole chunks where the block size is not known."""
-        if self.call.entry is Entry.STAGE1 or not self.block or self.block == 1 or self.chunk % self.block:
-            return self.chunk
-        return self.block
+    def lengths(self, width: Width, wanted: int | None) -> Lengths | None:
+        """Values of ``--max-model-len`` at which the padding that is there is enough."""
+        scale = _scale(width, self.operator)
+        return safe_lengths(
+            lambda columns: self.needs.at(columns, self.passes).columns,
+            wanted,
+            self.passes.period,
+            self.padding,
+            scale,
+        )
 
-    def need(self, columns: int) -> Need:
-        """Padding columns at a width."""
-        # Without a block size, the largest rounding there is.
-        return self.needed(columns, self.block or self.chunk, self.chunk, _preshuffle(self.call, self.block))
+    def spare(self, advice: Advice, reason: str) -> CallVerdict:
+        """The padding that is there is enough."""
+        return _spare(self.call, self.operator, advice.columns, reason, advice.evidence)
 
-    def doubt(self, verdict: PairVerdict, reason: str, lengths: Lengths | None = None) -> CallVerdict:
-        """A judgement other than safe, at worst."""
+    def doubt(self, verdict: PairVerdict, reason: str, advice: Advice, lengths: Lengths | None = None) -> CallVerdict:
+        """A judgement other than safe."""
         return CallVerdict(
-            self.call, verdict, reason, self.chunk - 1, rows=self.operator.rows, block_size=self.block, lengths=lengths
+            self.call,
+            verdict,
+            reason,
+            advice.columns,
+            rows=self.operator.rows,
+            block_size=self.block,
+            lengths=lengths,
+            evidence=advice.evidence,
         )
 
 
 def _judge_width(case: _Case, width: Width) -> CallVerdict:
     operator, padding = case.operator, case.padding
-    most = case.chunk - 1  # of what is rounded to whole chunks
     where = f"{width.text} ({width.file}:{width.line})"
-    if width.kind is WidthKind.UNKNOWN and padding < most:
-        return case.doubt(PairVerdict.UNKNOWN, f"what width reaches it is not understood: {where}")
+    worst_of_all = case.needs.most(case.passes)
+    if worst_of_all.verdict is Verdict.UNKNOWN:
+        # What answers for the columns saw something that the verdict by source did not.
+        return case.doubt(PairVerdict.UNKNOWN, worst_of_all.reason, worst_of_all)
     if width.kind is WidthKind.MULTIPLE:
-        # A path on which blocks are one token is taken unless the operator says that theirs are not.
-        block = case.block or width.value
-        if block is not None and block != 1 and case.chunk % block and block % case.chunk:
-            reason = f"the kernel rounds up to whole chunks of {case.chunk}, of which blocks of {block} are no divisor"
-            return case.doubt(PairVerdict.UNKNOWN, f"{reason}: {where}")
-        if block != 1:
-            return _spare(case.call, operator, 0, f"its width is always a multiple of the block size: {where}")
-        if all(case.need(case.chunk + more).columns == 0 for more in (1, case.chunk // 2 + 1, case.chunk - 1)):
-            return _spare(case.call, operator, 0, "at a block size of 1 the kernel does not round up")
-        if padding < most:
-            reason = f"at a block size of 1, whether the kernel rounds the width up is not established: {where}"
-            return case.doubt(PairVerdict.UNKNOWN, reason)
+        return _judge_multiple(case, width, where)
     columns = _width_in_columns(width, operator)
     if columns is None:
-        if padding >= most:
-            reason = f"of its {padding} padding columns at most {most} are needed"
-            return _spare(case.call, operator, most, reason)
-        lengths = safe_lengths(None, case.granule, _scale(width, operator))
+        if worst_of_all.columns <= padding:
+            return case.spare(worst_of_all, f"at any width: {worst_of_all.reason}")
+        if width.kind is WidthKind.UNKNOWN:
+            reason = f"what width reaches it is not understood: {where}"
+            return case.doubt(PairVerdict.UNKNOWN, reason, worst_of_all)
+        lengths = case.lengths(width, None)
+        if lengths is None:
+            reason = f"no width is safe: {worst_of_all.reason}"
+            return case.doubt(PairVerdict.UNSAFE, reason, worst_of_all)
         hint = "" if case.block else f" at every block size; give --block-size ({_why(case.call.kv_block_size)})"
-        return case.doubt(PairVerdict.SAFE_LENGTHS, f"{lengths.text}{hint}; its width is {where}", lengths)
-    need = case.need(columns)
-    if need.columns is None:
-        return case.doubt(PairVerdict.UNKNOWN, need.reason)
-    if need.columns <= padding:
-        return _spare(case.call, operator, need.columns, f"at width {columns}: {need.reason}")
-    lengths = safe_lengths(operator.max_model_len, case.granule, _scale(width, operator))
+        return case.doubt(
+            PairVerdict.SAFE_LENGTHS, f"{lengths.text}{hint}; its width is {where}", worst_of_all, lengths
+        )
+    advice = case.needs.at(columns, case.passes)
+    if advice.columns <= padding:
+        return case.spare(advice, f"at width {columns}: {advice.reason}")
     hint = "" if case.block else f"; its block size is decided at run time ({_why(case.call.kv_block_size)})"
-    reason = f"at width {columns} a row has {padding} padding columns: {need.reason}{hint}"
-    return replace(case.doubt(PairVerdict.UNSAFE, reason, lengths), needed=need.columns)
+    reason = f"at width {columns} a row has {padding} padding columns and needs {advice.columns}: {advice.reason}{hint}"
+    lengths = case.lengths(width, operator.max_model_len) if width.kind is not WidthKind.FIXED else None
+    return case.doubt(PairVerdict.UNSAFE, reason, advice, lengths)
+
+
+def _judge_multiple(case: _Case, width: Width, where: str) -> CallVerdict:
+    """Of a multiple of the block size: whatever the length, for every block size that there may be."""
+    passes = case.passes
+    if case.block is None and width.value is not None:
+        # A path on which blocks are of this size is taken unless the operator says that theirs are not.
+        passes = replace(passes, block=width.value)
+    found = [(b, case.needs.most(replace(passes, block=b), b)) for b in passes.blocks]
+    block, advice = max(found, key=lambda pair: pair[1].columns)
+    if advice.columns <= case.padding:
+        return case.spare(advice, f"its width is always a multiple of the block size: {where}; {advice.reason}")
+    safe = [str(b) for b, a in found if a.columns <= case.padding]
+    hint = f"; it is safe at block sizes {', '.join(safe)} (--block-size)" if safe else ""
+    reason = f"at a block size of {block}, whether {case.padding} padding columns are enough is not established{hint}"
+    return case.doubt(PairVerdict.UNKNOWN, f"{reason}: {where}; {advice.reason}", advice)
 
 
 def _scale(width: Width, operator: Operator) -> int:
@@ -263,15 +282,7 @@ def _block(call: Call, operator: Operator) -> int | None:
     return operator.block_size
 
 
-def _preshuffle(call: Call, block: int | None) -> bool | None:
-    if isinstance(call.preshuffle, Known):
-        return bool(call.preshuffle.value)
-    if isinstance(call.preshuffle, RunTime) and call.preshuffle.text.endswith(" > 1") and block is not None:
-        return block > 1
-    return None
-
-
-def _spare(call: Call, operator: Operator, needed: int, reason: str) -> CallVerdict:
+def _spare(call: Call, operator: Operator, needed: int, reason: str, evidence: str) -> CallVerdict:
     block = _block(call, operator)
     if isinstance(call.padding, Known) and call.padding.value > needed:
         spare = call.padding.value - needed
@@ -284,8 +295,10 @@ def _spare(call: Call, operator: Operator, needed: int, reason: str) -> CallVerd
             operator.rows * spare * BYTES,
             operator.rows,
             block,
+            None,
+            evidence,
         )
-    return CallVerdict(call, PairVerdict.SAFE, reason, needed, rows=operator.rows, block_size=block)
+    return CallVerdict(call, PairVerdict.SAFE, reason, needed, rows=operator.rows, block_size=block, evidence=evidence)
 
 
 def _why(setting: Known | RunTime | Unknown) -> str:

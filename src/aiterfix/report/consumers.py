@@ -39,7 +39,8 @@ def pair_text(pairs: Sequence[Pair], verdict: PairVerdict, operator: Operator, a
             lines += [f"  {line}" for line in _call(judged, operator)]
         others = len(consumer.calls) - len(pair.calls)
         if others:
-            lines.append(f"  {others} more of calls that take other kernels (--kernel all)")
+            more = "1 more call" if others == 1 else f"{others} more calls"
+            lines.append(f"  not judged: {more} (other kernels: --kernel all; or not of --caller)")
         lines.append("")
     lines.append(f"verdict on the pair: {colour(verdict.value, _COLOURS.get(verdict, '32'))}")
     lines.append(f"next:    {_next(pairs, verdict, arguments)}")
@@ -52,6 +53,7 @@ def _call(judged: CallVerdict, operator: Operator) -> list[str]:
     lines = [
         f"{call.file}:{call.line}{inside}: {judged.verdict.value}",
         f"  {judged.reason}",
+        *([f"  evidence: {judged.evidence}"] if judged.evidence else []),
         f"  padding {_setting(call.padding)}; KVBlockSize {_setting(call.kv_block_size)}; "
         f"ChunkK {_setting(call.chunk_k)}; Preshuffle {_setting(call.preshuffle)}; "
         f"WavePerEU {_setting(call.wave_per_eu)}",
@@ -136,6 +138,7 @@ def _call_facts(judged: CallVerdict) -> dict[str, Any]:
         "wave_per_eu": _setting_facts(call.wave_per_eu),
         "block_size": judged.block_size,
         "columns_needed": judged.needed,
+        "evidence": judged.evidence,
         "columns_droppable": judged.droppable,
         "bytes_back": judged.bytes_back,
         "rows": judged.rows,

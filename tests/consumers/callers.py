@@ -103,6 +103,39 @@ TWO_PAGES = """
         return paged_logits(q, cache, weights, lengths, tables, tables.shape[1] * 64, 64)
 """
 
+METADATA = """
+    from dataclasses import dataclass
+
+
+    @dataclass
+    class Pages:
+        page_size: int
+        table: object
+
+        def __post_init__(self):
+            assert self.page_size == 256, "the system has one page size"
+
+        @property
+        def indexed(self):
+            return self.page_size // 4
+
+        @property
+        def longest(self):
+            return self.table.shape[1] * self.indexed
+"""
+
+METADATA_CALLER = """
+    from sglang.metadata import Pages
+    from sglang.ops import paged_logits
+
+
+    class Backend:
+        def score(self, q, cache, weights, lengths):
+            pages = self.forward_metadata.pages
+            assert isinstance(pages, Pages)
+            return paged_logits(q, cache, weights, lengths, pages.table, pages.longest, 64)
+"""
+
 
 def dedent(text: str) -> str:
     """Without the indentation that it has above."""
@@ -136,3 +169,8 @@ def padded(site: Path, padding: int = 256, block: int = 64) -> Path:
 def blocks(site: Path, caller: str = BLOCKS_CALLER) -> Path:
     """Rows of whole blocks, as in SGLang."""
     return write_engine(site, "sglang", {"ops.py": BLOCKS, "model.py": caller})
+
+
+def metadata(site: Path, caller: str = METADATA_CALLER, pages: str = METADATA) -> Path:
+    """Rows as wide as a property of an object says, whose class the caller asserts."""
+    return write_engine(site, "sglang", {"ops.py": BLOCKS, "metadata.py": pages, "model.py": caller})

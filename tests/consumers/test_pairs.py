@@ -164,6 +164,71 @@ def test_unknown_caller(judge: Judge) -> None:
     assert judge("sglang", status=0)["pair_verdict"] == "safe"
 
 
+def test_property_of_an_object_whose_class_is_asserted(judge: Judge) -> None:
+    callers.metadata(judge.site)
+    call = only_call(judge("sglang", status=0))
+    assert call["verdict"] == "safe"
+    assert [w["kind"] for w in call["widths"]] == ["multiple"]
+
+
+@pytest.mark.parametrize(
+    ("caller", "pages"),
+    [
+        (("assert isinstance(pages, Pages)", "pages.check()"), ("", "")),
+        (("", ""), ("assert self.page_size == 256", "assert self.page_size >= 256")),
+        (("", ""), ("assert self.page_size == 256", "assert self.page_size == 72")),
+        (("", ""), ("return self.page_size // 4", "return self.index_page")),
+        # Another definition somewhere in the package: which one runs is not known.
+        (("class Backend", "class Odd(Pages):\n        longest = 7\n\n\n    class Backend"), ("", "")),
+        # The number asserted at first is changed later.
+        (
+            ("", ""),
+            (
+                "@property\n        def indexed",
+                "def grow(self):\n            self.page_size = 9\n\n        @property\n        def indexed",
+            ),
+        ),
+        (("pages.longest", "self.other.pages.longest"), ("", "")),
+    ],
+)
+def test_property_that_says_less(judge: Judge, caller: tuple[str, str], pages: tuple[str, str]) -> None:
+    callers.metadata(
+        judge.site,
+        callers.METADATA_CALLER.replace(*caller),
+        callers.METADATA.replace(*pages),
+    )
+    call = only_call(judge("sglang", status=3))
+    assert (call["verdict"], call["safe_max_model_len"]) == ("unknown", None)
+    assert "safe wherever that is a multiple of 64" in call["reason"]
+
+
+def test_two_objects_of_a_class_are_not_one(judge: Judge) -> None:
+    """The rows are one object's pages long, and the width is another's."""
+    ops = callers.BLOCKS.replace("max_seq_len, page_size):", "max_seq_len, page_size, room):").replace(
+        "(rows, max_seq_len)", "(rows, room)"
+    )
+    caller = callers.METADATA_CALLER.replace(
+        "            return",
+        "            other = self.draft\n            assert isinstance(other, Pages)\n            return",
+    ).replace("longest, 64)", "longest, 64, other.longest)")
+    callers.write_engine(judge.site, "sglang", {"ops.py": ops, "metadata.py": callers.METADATA, "model.py": caller})
+    assert only_call(judge("sglang", status=3))["padding"]["known"] is False
+
+
+def test_only_the_calls_that_a_model_takes(judge: Judge) -> None:
+    callers.blocks(judge.site)
+    odd = callers.BLOCKS_CALLER.replace("tables.shape[1] * page_size", "metadata.longest").replace(".ops", ".dense.ops")
+    other = judge.site / "sglang" / "dense"
+    for name, text in (("ops.py", callers.BLOCKS), ("model.py", odd)):
+        other.mkdir(exist_ok=True)
+        (other / name).write_text(callers.dedent(text))
+    assert judge("sglang", status=3)["pair_verdict"] == "unknown"
+    data = judge("sglang", "--caller", "sglang/ops", status=0)
+    assert (data["pair_verdict"], only_call(data)["file"]) == ("safe", "sglang/ops.py")
+    assert judge.run("check", "--path", judge.site, "--for", "sglang", "--caller", "nowhere")[0] == 2
+    assert judge.run("check", "--path", judge.site, "--caller", "ops")[0] == 2
+
+
 def test_unreadable_caller(judge: Judge) -> None:
     callers.write_engine(judge.site, "vllm", {"ops.py": "    deepgemm_fp8_paged_mqa_logits(\n"})
     data = judge("vllm", status=3)

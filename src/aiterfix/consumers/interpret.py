@@ -55,6 +55,7 @@ from aiterfix.consumers.values import (
     atoms,
     fresh,
     item,
+    number,
     single,
     substitute,
 )
@@ -450,6 +451,9 @@ class Interpreter(Expressions):
     def member(self, owner: Value, name: str, frame: Frame) -> Alternatives | None:
         """``self.name``: a method, a class constant, or what this call stored there."""
         atom = owner.atom if isinstance(owner, Sum) else None
+        if atom is not None and atom.kind == "instance" and len(atom.parts) > 2:
+            assert isinstance(owner, Sum)
+            return self._of_class(owner, atom, name)
         function = frame.function
         if atom is None or atom.kind != "parameter" or function is None or function.class_name is None:
             return None
@@ -680,6 +684,8 @@ class Interpreter(Expressions):
         tests = self.evaluate(node.test, frame)
         before = frame.state
         decided = tests[0].value if len(tests) == 1 and isinstance(tests[0], Flag) else None
+        if terminal(node.test) == "TYPE_CHECKING":
+            decided = False  # for type checkers alone
         states: list[State] = []
         for truth, body in ((True, node.body), (False, node.orelse)):
             if decided is (not truth):
@@ -694,6 +700,53 @@ class Interpreter(Expressions):
     def _do_Assert(self, node: ast.Assert, frame: Frame) -> None:
         tests = self.evaluate(node.test, frame)
         refine(frame.state, node.test, True, tests)
+        self._assume_class(node.test, frame)
+
+    def _assume_class(self, test: ast.expr, frame: Frame) -> None:
+        """After ``assert isinstance(name, Class)``."""
+        if not (isinstance(test, ast.Call) and terminal(test.func) == "isinstance" and len(test.args) == 2):
+            return
+        what, kind = test.args
+        values = frame.state.names.get(what.id, ()) if isinstance(what, ast.Name) else ()
+        found = self.program.class_of(frame.source, kind)
+        own = (
+            frame.function is not None
+            and isinstance(what, ast.Name)
+            and [what.id] == parameters(frame.function.node)[:1]
+        )
+        if (
+            found is not None
+            and not own
+            and len(values) == 1
+            and isinstance(values[0], Sum)
+            and values[0].atom is not None
+        ):
+            # The object stays itself: another one of its class is not the same.
+            parts = (found[0].dotted, found[1], values[0])
+            frame.state.names[what.id] = (single(Atom("instance", values[0].atom.text, parts)),)  # type: ignore[attr-defined]
+
+    def _of_class(self, owner: Sum, atom: Atom, name: str) -> Alternatives | None:
+        """``object.name`` where its class is known: a property's value, or what its constructor asserts."""
+        source, class_name = self.program.module(str(atom.parts[0])), str(atom.parts[1])
+        if source is None or self._overridden(class_name, name):
+            return None
+        for method in source.methods(class_name):
+            if method.name == name:
+                properties = any(_decorator(d) in ("property", "cached_property") for d in method.node.decorator_list)
+                if not properties or len(self._stack) >= _DEEPEST or method.identity in self._stack:
+                    return None
+                return self._enter(method, Arguments((), {}), owner)
+        asserted = _asserted(source, class_name, name)
+        return None if asserted is None else (number(asserted),)
+
+    def _overridden(self, class_name: str, name: str) -> bool:
+        """Whether a class anywhere in the package derives from one of this name and defines the name anew."""
+        for path in self.program.files_naming([class_name]).files:
+            source = self.program.source(path)
+            for node in source.classes.values() if isinstance(source, Source) else ():
+                if class_name in map(terminal, node.bases) and name in _defined(node):
+                    return True
+        return False
 
     def _loop(
         self, body: Sequence[ast.stmt], orelse: Sequence[ast.stmt], frame: Frame, target: ast.expr | None
@@ -767,6 +820,42 @@ class Interpreter(Expressions):
             states.append(frame.state)
         frame.state = before
         _join(before, states)
+
+
+def _defined(node: ast.ClassDef) -> set[str]:
+    """Names that a class's body gives a meaning."""
+    found: set[str] = set()
+    for statement in node.body:
+        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            found.add(statement.name)
+        elif isinstance(statement, ast.AnnAssign):
+            found.add(terminal(statement.target))
+        elif isinstance(statement, ast.Assign):
+            found.update(map(terminal, statement.targets))
+    return found
+
+
+def _asserted(source: Source, class_name: str, name: str) -> int | None:
+    """The number that an object's constructor asserts an attribute to be, where no method assigns it after that."""
+    for method in source.methods(class_name):
+        if method.name not in ("__init__", "__post_init__"):
+            continue
+        owner = parameters(method.node)[:1]
+        for node in method.node.body:
+            test = node.test if isinstance(node, ast.Assert) else None
+            if (
+                isinstance(test, ast.Compare)
+                and isinstance(test.left, ast.Attribute)
+                and isinstance(test.left.value, ast.Name)
+                and [test.left.value.id] == owner
+                and test.left.attr == name
+                and [type(o) for o in test.ops] == [ast.Eq]
+                and isinstance(test.comparators[0], ast.Constant)
+                and type(test.comparators[0].value) is int
+                and all(writer.name == "__init__" for writer, _ in attribute_writers(source, class_name, name))
+            ):
+                return test.comparators[0].value
+    return None
 
 
 def parameter(function: Function, name: str) -> Sum:

@@ -227,7 +227,9 @@ def _judge_width(case: _Case, width: Width) -> CallVerdict:
         if worst_of_all.columns <= padding:
             return case.spare(worst_of_all, f"at any width: {worst_of_all.reason}")
         if width.kind is WidthKind.UNKNOWN:
-            reason = f"what width reaches it is not understood: {where}"
+            lengths = case.lengths(width, None)
+            safe = f"; it is safe wherever that is a multiple of {lengths.step}" if lengths is not None else ""
+            reason = f"what width reaches it is not understood: {where}{safe}"
             return case.doubt(PairVerdict.UNKNOWN, reason, worst_of_all)
         lengths = case.lengths(width, None)
         if lengths is None:

@@ -88,8 +88,11 @@ def _next(pairs: Sequence[Pair], verdict: PairVerdict, arguments: str) -> str:
         other = f", or: {lengths[0].text}" if lengths else ""
         return f"aiterfix apply{arguments}{other}"
     if verdict is PairVerdict.UNKNOWN:
+        files = {c.call.file for p in pairs for c in p.calls if c.verdict is not PairVerdict.UNKNOWN}
+        known = f"; or name the file that your model takes: --caller {min(files)}" if files else ""
         return (
             f"aiterfix apply{arguments} makes every caller safe; if aiter is not understood, keep 256 padding columns"
+            + known
         )
     if verdict is PairVerdict.DROP_PADDING:
         return "nothing; the padding may go"

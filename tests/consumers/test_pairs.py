@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 
 from aiterfix import holding
 from aiterfix.cli.main import main
+from aiterfix.overshoot import stored
 from tests.cli.conftest import SCHEMAS, Runner
 from tests.consumers import callers
 
@@ -91,6 +94,26 @@ def test_length_given_decides(judge: Judge) -> None:
         "below": 9984,
         "above": 10240,
     }
+
+
+def test_stored_measurement_counts_where_this_interpreter_is_asked(
+    judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A release that bounds these stores with blocks of 256 shows it by measurement only."""
+    callers.workspace(judge.site)
+    digest = hashlib.sha256((judge.site / GLUON).read_bytes()).hexdigest()
+    monkeypatch.setenv("AITERFIX_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setitem(sys.modules, "triton", types.SimpleNamespace(__version__="9.9"))
+    for kernel in ("preshuffle", "preshuffle_varctx"):
+        stored.store(stored.Measured(digest, kernel, 64, 256, 256, 1, 10000, "9.9", "c" * 64, 0, 10000, 5))
+    monkeypatch.syspath_prepend(str(judge.site))
+    words = ("--for", "vllm", "--block-size", 256, "--max-model-len", 10000)
+    status, out = judge.run("check", *words, "--json")
+    call = only_call(json.loads(out))
+    assert (status, call["verdict"], call["evidence"]) == (0, "safe", "measured")
+    # For other heads, and for what another interpreter compiles, the bound.
+    assert judge.run("check", *words, "--heads", 32)[0] == 1
+    assert only_call(judge(*words[1:], status=1))["evidence"] == "bound"
 
 
 def test_unsafe_until_apply(judge: Judge) -> None:

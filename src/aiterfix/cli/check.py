@@ -36,7 +36,7 @@ def execute(options: argparse.Namespace) -> int:
         from aiterfix.report.facts import check_facts
 
         facts = check_facts(discovery, assessments, verdict, options.kernel)
-        output.write_json("check", {**facts, **consumer_facts(found, judged.pairs, judged.verdict)})
+        output.write_json("check", {**facts, **consumer_facts(found, judged.pairs, judged.verdict, judged.operator)})
     else:
         from aiterfix.report.consumers import listed, pair_text
         from aiterfix.report.text import check_text

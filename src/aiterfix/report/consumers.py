@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from aiterfix.cli.output import colour
@@ -99,13 +100,16 @@ def _next(pairs: Sequence[Pair], verdict: PairVerdict, arguments: str) -> str:
     return "nothing"
 
 
-def consumer_facts(found: Sequence[Found], pairs: Sequence[Pair], verdict: PairVerdict | None) -> dict[str, Any]:
+def consumer_facts(
+    found: Sequence[Found], pairs: Sequence[Pair], verdict: PairVerdict | None, operator: Operator
+) -> dict[str, Any]:
     """What goes into the JSON of ``check``."""
     facts: dict[str, Any] = {
         "consumers": [{"name": f.name, "version": f.version, "package": str(f.package)} for f in found]
     }
     if verdict is not None:
         facts["pair_verdict"] = verdict.value
+        facts["assumed"] = asdict(operator)
         facts["pairs"] = [_pair_facts(p) for p in pairs]
     return facts
 

@@ -292,8 +292,10 @@ def _measured(question: Question, held: HeldKernel) -> int | None:
     from aiterfix.overshoot import stored
 
     q = question
+    if not stored.directory(held.sha256).is_dir():
+        return None
     release = _triton()
-    if not release or not stored.directory(held.sha256).is_dir():
+    if not release:
         return None
     block = 1 if short == "base" else q.kv_block_size
     found = stored.find(held.sha256, short, (q.heads, block, q.chunk_k, q.next_n, q.max_model_len), release)

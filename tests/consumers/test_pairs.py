@@ -319,7 +319,10 @@ def test_usage(run: Runner, sample: Path) -> None:
     assert alone.status == 2
     assert "--for" in alone.err
     for words in (["--for", "other"], ["--for", "vllm", "--block-size", "0"], ["--for", "vllm", "--next-n", "x"]):
-        assert run("check", "--path", sample, *words).status == 2
+        refused = run("check", "--path", sample, *words)
+        assert refused.status == 2
+        assert words[-1] in refused.err
+        assert "_positive" not in refused.err
 
 
 def test_no_aiter_below_the_engine(run: Runner, tmp_path: Path) -> None:

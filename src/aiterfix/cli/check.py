@@ -44,6 +44,6 @@ def execute(options: argparse.Namespace) -> int:
         named = listed(found) if judged.verdict is None else []
         arguments = repeat_target(options)
         output.write(check_text(discovery, assessments, verdict, options.kernel, arguments, named))
-        if judged.verdict is not None:
+        if judged.verdict is not None and judged.operator is not None:
             output.write("\n" + pair_text(judged.pairs, judged.verdict, judged.operator, arguments))
     return exit_code(verdict) if judged.status is None else judged.status

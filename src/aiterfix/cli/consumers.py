@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from aiterfix.assessment import Assessment, exit_code, overall
 from aiterfix.consumers import CONSUMERS, Found, find_consumers, read_consumer
-from aiterfix.consumers.needs import Needs
-from aiterfix.consumers.pairing import Operator, Pair, PairVerdict, judge_pair, worst
-from aiterfix.consumers.pairing import exit_code as pair_exit_code
 from aiterfix.errors import EnvironmentProblem, UsageError
-from aiterfix.holding import read_disk
 from aiterfix.installation import Discovery
+
+# `check` without --for runs in container builds and does not pay for the rest.
+if TYPE_CHECKING:
+    from aiterfix.consumers.needs import Needs
+    from aiterfix.consumers.pairing import Operator, Pair, PairVerdict
 
 
 class Judged(NamedTuple):
-    """Verdicts on pairs; ``verdict`` and ``status`` are None where none was asked for."""
+    """Verdicts on pairs; all but ``pairs`` are None where none was asked for."""
 
     pairs: tuple[Pair, ...]
     verdict: PairVerdict | None
     status: int | None
-    operator: Operator
+    operator: Operator | None
 
 
 def add_consumer(parser: argparse.ArgumentParser) -> None:
@@ -77,14 +78,17 @@ def judge_pairs(
         for name in ("max_model_len", "block_size", "max_num_seqs", "next_n", "compress_ratio", "heads")
         if getattr(options, name) is not None
     }
-    operator = Operator(**numbers)
     if options.consumer is None:
         if numbers or options.caller is not None:
             given = "--" + next(iter(numbers), "caller").replace("_", "-")
             raise UsageError(
                 f"{given} is about a pair", remedy=f"Say which engine: --for {' or --for '.join(CONSUMERS)}."
             )
-        return Judged((), None, None, operator)
+        return Judged((), None, None, None)
+    from aiterfix.consumers.pairing import Operator, PairVerdict, judge_pair, worst
+    from aiterfix.consumers.pairing import exit_code as pair_exit_code
+
+    operator = Operator(**numbers)
     wanted = [f for f in found if f.name == options.consumer]
     if not wanted:
         raise EnvironmentProblem(
@@ -120,5 +124,8 @@ def judge_pairs(
 
 
 def _needs(assessment: Assessment, operator: Operator, kernel: str, measured: bool) -> Needs:
+    from aiterfix.consumers.needs import Needs
+    from aiterfix.holding import read_disk
+
     holding = read_disk(assessment.installation.package).holding
     return Needs(holding, measured=measured, kernel=kernel, heads=operator.heads, next_n=operator.next_n)

@@ -101,13 +101,13 @@ def _next(pairs: Sequence[Pair], verdict: PairVerdict, arguments: str) -> str:
 
 
 def consumer_facts(
-    found: Sequence[Found], pairs: Sequence[Pair], verdict: PairVerdict | None, operator: Operator
+    found: Sequence[Found], pairs: Sequence[Pair], verdict: PairVerdict | None, operator: Operator | None
 ) -> dict[str, Any]:
     """What goes into the JSON of ``check``."""
     facts: dict[str, Any] = {
         "consumers": [{"name": f.name, "version": f.version, "package": str(f.package)} for f in found]
     }
-    if verdict is not None:
+    if verdict is not None and operator is not None:
         facts["pair_verdict"] = verdict.value
         facts["assumed"] = asdict(operator)
         facts["pairs"] = [_pair_facts(p) for p in pairs]

@@ -267,6 +267,11 @@ def _atom_text(atom: Atom) -> str:
     return f"({atom.text})" if atom.kind == "pure" and " // " in atom.text else atom.text
 
 
+def _tail(text: str) -> str:
+    """The end of a long text: what is asked of a thing says more than how it is reached."""
+    return text if len(text) <= _SHORT else "…" + text[1 - _SHORT :]
+
+
 def attribute(value: Value, name: str) -> Value | None:
     """``value.name`` where the value itself says; None where only its holder can."""
     if isinstance(value, Tensor):
@@ -276,7 +281,7 @@ def attribute(value: Value, name: str) -> Value | None:
             return number(len(value.shape))
         return fresh(f"a tensor's {name}")
     if isinstance(value, Sum):
-        return single(Atom("attribute", f"{describe(value)}.{name}"[-_SHORT:], (value, name)))
+        return single(Atom("attribute", _tail(f"{describe(value)}.{name}"), (value, name)))
     return None
 
 
@@ -285,7 +290,7 @@ def item(value: Value, index: int) -> Value:
     if isinstance(value, Row) and -len(value.items) <= index < len(value.items):
         return value.items[index]
     if isinstance(value, Sum):
-        return single(Atom("item", f"{describe(value)}[{index}]"[-_SHORT:], (value, index)))
+        return single(Atom("item", _tail(f"{describe(value)}[{index}]"), (value, index)))
     return fresh(f"{describe(value)}[{index}]")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import subprocess
 import sys
 import threading
@@ -9,17 +11,19 @@ import types
 from dataclasses import replace
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from aiterfix import holding as held_module
 from aiterfix import padding
+from aiterfix.cli.main import main
 from aiterfix.fixes import load_fixes
 from aiterfix.holding import HeldKernel, Holding
 from aiterfix.overshoot import stored
 from aiterfix.padding import BY_NAME, Question, advise, required_padding
 from aiterfix.source.rewrite import rewrite
 from aiterfix.verdict import Verdict
-from tests.cli.conftest import Runner, run, sample  # noqa: F401 - fixtures
+from tests.cli.conftest import SCHEMAS, Runner, run, sample  # noqa: F401 - fixtures
 
 MODULE = "aiter.ops.triton.gluon.pa_mqa_logits"
 GLUON = "aiter/ops/triton/gluon/pa_mqa_logits.py"
@@ -32,7 +36,8 @@ def holding(verdict: Verdict = Verdict.VULNERABLE, *, released: bool = True, pre
 
 @pytest.mark.parametrize("block", [1, 16, 32, 64, 128, 256, 512])
 def test_bound_is_the_maximum_over_all_contexts(block: int) -> None:
-    unit = block if block in (16, 32, 64, 128) else 256
+    # The base kernel, for blocks of one token, ends where the context does.
+    unit = block if block in (1, 16, 32, 64, 128) else 256
     for width in range(1, 600):
         answer = advise(Question(width, block), holding())
         assert answer.columns == max(-(-context // unit) * unit for context in range(1, width + 1)) - width
@@ -169,12 +174,38 @@ def test_command(run: Runner, sample: Path) -> None:  # noqa: F811
     assert "255 columns" in run(*words).text
     assert run(*words).status == 0
     assert run(*words, "--require").status == 1
-    assert run(*words, "--json").json("padding")["columns"] == 255
+    # Of a source of no release no length is known to be safe.
+    assert "no --max-model-len is known to need no padding" in run(*words).text
+    data = run(*words, "--json").json("padding")
+    assert (data["columns"], data["safe_max_model_len"]) == (255, None)
     assert len(run(*words, "--table", "--block-size", "16", "--json").json("padding")["rows"]) == 2
     assert run("apply", "--path", sample).status == 0
     done = run(*words, "--require", "--json")
     assert done.status == 0
     assert done.json("padding")["evidence"] == "guarded"
+
+
+def test_command_names_the_nearest_safe_lengths(
+    sample: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The sample taken for a release."""
+    known = {hashlib.sha256(t).hexdigest(): held_module._analysed(t) for t in [(sample / GLUON).read_bytes()]}
+    monkeypatch.setattr(held_module, "_recorded", lambda digest: known.get(digest, {}))
+    words = ["padding", "--path", str(sample), "--block-size", "64", "--max-model-len"]
+    assert main([*words, "10000"]) == 0
+    assert "the nearest safe --max-model-len is 9984 or 10048 (multiples of 64)" in capsys.readouterr().out
+    schema = json.loads((SCHEMAS / "padding.json").read_text())
+    for length, safe in (
+        ("10000", {"step": 64, "below": 9984, "above": 10048}),
+        ("40", {"step": 64, "below": None, "above": 64}),
+        ("10048", None),
+    ):
+        main([*words, length, "--json"])
+        data = json.loads(capsys.readouterr().out)
+        jsonschema.validate(data, schema)
+        assert (data["safe_max_model_len"], bool(data["columns"])) == (safe, safe is not None)
 
 
 def test_command_refuses(run: Runner, sample: Path, tmp_path: Path) -> None:  # noqa: F811

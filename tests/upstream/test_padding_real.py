@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 
 import pytest
@@ -41,3 +42,49 @@ def test_measured(clone: Clone, release: str, width: int, block: int, columns: i
     assert found.columns == columns
     limit, _ = bound(Question(width, block), HeldKernel(BY_NAME[kernel], "gluon", Verdict.VULNERABLE, "", True))
     assert found.columns <= limit
+
+
+@pytest.mark.parametrize("next_n", [1, 4])
+def test_base_kernel_ends_where_the_context_does(clone: Clone, next_n: int) -> None:
+    from aiterfix.gfx950.compile import Compiler
+    from aiterfix.gfx950.signature import Kernel, KernelConfig, make_request
+    from aiterfix.overshoot.measure import IntegerPart
+
+    config = KernelConfig(kv_block_size=1)
+    with Compiler() as compiler:
+        text = clone.git("show", f"v0.1.20.post1:{FILE}")
+        compiled = compiler.compile(make_request(text, FILE, Kernel.BASE, config))
+    found = IntegerPart(compiled, Kernel.BASE, config).overshoot(20001, next_n)
+    assert (found.columns, found.reach, found.lengths) == (0, 0, 256)
+
+
+def test_base_kernel_counts_its_columns_alike_in_every_release(clone: Clone) -> None:
+    """What was measured for the newest holds for those whose machine code cannot be measured."""
+    ways = set()
+    for path, text in clone.distinct():
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef) and node.name == BY_NAME["base"] and path == FILE:
+                ways.add(tuple(_columns(node)))
+    assert len(ways) == 1
+    assert len(ways.pop()) > 8
+
+
+def _columns(kernel: ast.FunctionDef) -> list[str]:
+    """Every statement that decides which columns are stored to: assignments behind them, loops, masks."""
+    stores = [n for n in ast.walk(kernel) if isinstance(n, ast.Call) and ast.unparse(n.func).endswith("buffer_store")]
+    masks = [k.value for call in stores for k in call.keywords if k.arg == "mask"]
+    wanted = {n.id for mask in masks for n in ast.walk(mask) if isinstance(n, ast.Name)}
+    found = [ast.unparse(mask) for mask in masks]
+    for _ in range(8):
+        for node in ast.walk(kernel):
+            if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id in wanted for t in node.targets):
+                sources: list[ast.expr] = [node.value]
+            elif isinstance(node, ast.For) and isinstance(node.target, ast.Name) and node.target.id in wanted:
+                sources = [node.iter]
+            else:
+                continue
+            text = ast.unparse(node if isinstance(node, ast.Assign) else node.iter)
+            if "layout" not in text.lower():
+                found.append(text)
+                wanted |= {n.id for s in sources for n in ast.walk(s) if isinstance(n, ast.Name)}
+    return sorted(set(found))

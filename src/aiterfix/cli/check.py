@@ -6,6 +6,7 @@ import argparse
 
 from aiterfix.assessment import AUTO, exit_code, overall
 from aiterfix.cli import output
+from aiterfix.cli.consumers import add_consumer, found_consumers, judge_pairs
 from aiterfix.cli.target import add_kernel, add_target, assess_all, repeat_target
 from aiterfix.errors import UsageError
 
@@ -15,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_target(parser)
     add_kernel(parser, AUTO)
     parser.add_argument("--sarif", action="store_true", help="print a SARIF 2.1.0 log on stdout, for code scanning")
+    add_consumer(parser)
 
 
 def execute(options: argparse.Namespace) -> int:
@@ -23,16 +25,25 @@ def execute(options: argparse.Namespace) -> int:
         raise UsageError("--json and --sarif cannot both be printed", remedy="Give one of them.")
     discovery, assessments = assess_all(options)
     verdict = overall(discovery, assessments)
+    found = found_consumers(options, discovery)
+    judged = judge_pairs(options, found, discovery, assessments)
     if options.sarif:
         from aiterfix.report.sarif import sarif_log
 
         output.write(sarif_log(assessments))
     elif options.json:
+        from aiterfix.report.consumers import consumer_facts
         from aiterfix.report.facts import check_facts
 
-        output.write_json("check", check_facts(discovery, assessments, verdict, options.kernel))
+        facts = check_facts(discovery, assessments, verdict, options.kernel)
+        output.write_json("check", {**facts, **consumer_facts(found, judged.pairs, judged.verdict, judged.operator)})
     else:
+        from aiterfix.report.consumers import listed, pair_text
         from aiterfix.report.text import check_text
 
-        output.write(check_text(discovery, assessments, verdict, options.kernel, repeat_target(options)))
-    return exit_code(verdict)
+        named = listed(found) if judged.verdict is None else []
+        arguments = repeat_target(options)
+        output.write(check_text(discovery, assessments, verdict, options.kernel, arguments, named))
+        if judged.verdict is not None and judged.operator is not None:
+            output.write("\n" + pair_text(judged.pairs, judged.verdict, judged.operator, arguments))
+    return exit_code(verdict) if judged.status is None else judged.status

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,14 @@ from aiterfix.cli import output
 from aiterfix.cli.target import add_target
 from aiterfix.errors import EnvironmentProblem, ExitCode, UsageError
 from aiterfix.holding import Holding, OnDisk, read_disk
+from aiterfix.lengths import Lengths, safe_lengths
 from aiterfix.padding import KERNELS, Advice, Question, advise
 from aiterfix.verdict import Verdict
 
 _LENGTHS = (1000, 1024, 2000, 2048, 4000, 4096, 8000, 8192, 32000, 32768, 65536, 100000, 131072)
 _BLOCKS = (1, 16, 32, 64, 128, 256)
+
+Answer = tuple[Question, Advice, Lengths | None]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,14 +55,14 @@ def execute(options: argparse.Namespace) -> int:
     measured = _measure(options, questions, disk) if options.measure else []
     # What other interpreters compile with is not known here: only what this one measured counts for them.
     own = options.measure or (options.path is None and options.python is None)
-    answers = [(q, advise(q, disk.holding, measured=own)) for q in questions]
+    answers = [_answer(q, disk.holding, measured=own) for q in questions]
     if options.json:
         output.write_json("padding", _facts(answers, disk.holding, measured, table=options.table))
     else:
-        output.write(_table(answers) if options.table else _text(*answers[0], measured))
-    if any(a.verdict is Verdict.UNKNOWN for _, a in answers):
+        output.write(_table(answers) if options.table else _text(answers[0], measured))
+    if any(a.verdict is Verdict.UNKNOWN for _, a, _ in answers):
         return ExitCode.NOT_UNDERSTOOD
-    return ExitCode.ACTION if options.require and any(a.columns for _, a in answers) else ExitCode.OK
+    return ExitCode.ACTION if options.require and any(a.columns for _, a, _ in answers) else ExitCode.OK
 
 
 def _questions(options: argparse.Namespace) -> list[Question]:
@@ -75,6 +80,19 @@ def _questions(options: argparse.Namespace) -> list[Question]:
         raise UsageError(str(error)) from error
 
 
+def _answer(question: Question, holding: Holding, *, measured: bool) -> Answer:
+    """The advice, and where columns are needed the nearest lengths at which none are."""
+    advice = advise(question, holding, measured=measured)
+    if not advice.columns:
+        return question, advice, None
+
+    def columns_at(width: int) -> int:
+        return advise(replace(question, max_model_len=width), holding, measured=measured).columns
+
+    period = math.lcm(question.chunk_k, question.kv_block_size)
+    return question, advice, safe_lengths(columns_at, question.max_model_len, period)
+
+
 def _measure(options: argparse.Namespace, questions: list[Question], disk: OnDisk) -> list[dict[str, Any]]:
     if options.python is not None:
         raise UsageError("--measure compiles with this interpreter's Triton: run it there instead of giving --python")
@@ -83,9 +101,7 @@ def _measure(options: argparse.Namespace, questions: list[Question], disk: OnDis
     return [vars(m) for q in questions for m in certify([Path(name) for name, _ in disk.files], q)]
 
 
-def _facts(
-    answers: list[tuple[Question, Advice]], holding: Holding, measured: list[dict[str, Any]], *, table: bool
-) -> dict[str, Any]:
+def _facts(answers: list[Answer], holding: Holding, measured: list[dict[str, Any]], *, table: bool) -> dict[str, Any]:
     rows = [
         {
             "max_model_len": q.max_model_len,
@@ -97,19 +113,24 @@ def _facts(
             "assumption": a.assumption,
             "kernel": a.kernel,
             "verdict": a.verdict.value,
+            "safe_max_model_len": None if s is None else {"step": s.step, "below": s.below, "above": s.above},
         }
-        for q, a in answers
+        for q, a, s in answers
     ]
     return {"source": holding.where, "measured": measured, **({"rows": rows} if table else rows[0])}
 
 
-def _text(question: Question, advice: Advice, measured: list[dict[str, Any]]) -> str:
+def _text(answer: Answer, measured: list[dict[str, Any]]) -> str:
+    _, advice, lengths = answer
     lines = [
         f"padding:  {advice.columns} columns ({'exact' if advice.exact else 'at most'}; {advice.evidence})",
         f"reason:   {advice.reason}",
         f"assuming: {advice.assumption}",
         f"kernel:   {advice.kernel} ({advice.verdict.value})",
     ]
+    if advice.columns:
+        safe = lengths.text if lengths is not None else "no --max-model-len is known to need no padding"
+        lines.append(f"lengths:  {safe}")
     lines += [
         f"measured: {m['kernel']}: {m['columns']} columns, worst context {m['context_length']}, "
         f"{m['programs']} programs, Triton {m['triton']}"
@@ -118,11 +139,11 @@ def _text(question: Question, advice: Advice, measured: list[dict[str, Any]]) ->
     return "\n".join(lines) + "\n"
 
 
-def _table(answers: list[tuple[Question, Advice]]) -> str:
+def _table(answers: list[Answer]) -> str:
     from aiterfix.report.text import table
 
     rows: list[tuple[str, ...]] = [("max-model-len", "block", "columns", "evidence", "verdict")]
-    for q, a in answers:
+    for q, a, _ in answers:
         shown = str(a.columns) if a.exact or not a.columns else f"<= {a.columns}"
         rows.append((str(q.max_model_len), str(q.kv_block_size), shown, a.evidence, a.verdict.value))
     return "\n".join(table(rows)) + "\n"

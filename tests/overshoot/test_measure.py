@@ -23,28 +23,28 @@ def brute(part: IntegerPart, width: int, next_n: int) -> int:
     shapes = [
         whole_launch(part.which, chunk, length, width, next_n, splits)
         for length in range(1, width + 1)
-        for splits in (1, 2, 3, 4, 5, 6, 10, *([520] if length % 50 == width % 50 else []))
+        for splits in (1, 2, 3, 4, 5, 6, 10, *([260] if length % 50 == width % 50 else []))
     ]
     return max(max(ends) for ends in part.ends(shapes))
 
 
 @pytest.mark.parametrize("kernel", list(Kernel))
-@pytest.mark.parametrize(("block", "width", "next_n"), [(16, 300, 1), (64, 530, 2), (256, 257, 3), (512, 261, 4)])
+@pytest.mark.parametrize(("block", "width", "next_n"), [(16, 190, 1), (64, 290, 2), (512, 60, 4)])
 def test_equals_brute_force(kernel: Kernel, block: int, width: int, next_n: int) -> None:
     block = block if kernel.preshuffled else 1
-    part = integer_part(FAULTY, kernel, KernelConfig(heads=32, kv_block_size=block))
+    part = integer_part(FAULTY, kernel, KernelConfig(heads=32, kv_block_size=block, waves_per_eu=1))
     found = part.overshoot(width, next_n)
     assert found.columns == max(0, brute(part, width, next_n) - width)
     assert found.lengths == width
     # The sample's stores cover whole blocks.
     if kernel is Kernel.PRESHUFFLE:
-        assert found.columns == min(-width % block, -width % 256)
+        assert found.columns == -width % block
 
 
 @pytest.mark.parametrize("kernel", list(Kernel))
 def test_bounded_stores_stay_inside(kernel: Kernel) -> None:
     part = integer_part(SOUND, kernel, KernelConfig(heads=32, kv_block_size=64 if kernel.preshuffled else 1))
-    for width in (1, 300):
+    for width in (1, 100):
         assert part.overshoot(width).columns == 0
 
 
@@ -59,7 +59,7 @@ _ROUNDED = "gl.cdiv(context_length, {0}) * {0}"
         # More than a chunk past the end.
         (ending(_ROUNDED.format(768)), 600, 168),
         (ending(_ROUNDED.format(1024)), 300, 724),
-        # Shorter contexts get further than the longest: at 600, 599 and 598 end on a multiple of 3 themselves.
+        # Shorter contexts get further than the longest.
         (ending("context_length + (context_length % 7 == 3).to(gl.int32) * 512"), 600, 510),
         (ending("context_length + (context_length == 40).to(gl.int32) * 2048"), 600, 1488),
         # Only a program in the middle does.
@@ -69,14 +69,8 @@ _ROUNDED = "gl.cdiv(context_length, {0}) * {0}"
     ids=["192", "768", "1024", "mod7", "length40", "middle", "remainder"],
 )
 def test_kernels_that_round_otherwise(text: bytes, width: int, columns: int) -> None:
-    part = integer_part(text, Kernel.PRESHUFFLE, KernelConfig(heads=32))
-    truth = brute(part, width, 1) - width
-    assert truth >= columns
-    try:
-        found = part.overshoot(width)
-    except NotUnderstoodError:
-        return
-    assert found.columns == columns
+    part = integer_part(text, Kernel.PRESHUFFLE, KernelConfig(heads=32, waves_per_eu=1))
+    assert part.overshoot(width).columns == columns
 
 
 @pytest.mark.parametrize(
@@ -90,4 +84,4 @@ def test_kernels_that_round_otherwise(text: bytes, width: int, columns: int) -> 
 )
 def test_refused(text: bytes, why: str) -> None:
     with pytest.raises(NotUnderstoodError, match=why):
-        integer_part(text, Kernel.PRESHUFFLE, KernelConfig(heads=32)).overshoot(800)
+        integer_part(text, Kernel.PRESHUFFLE, KernelConfig(heads=32, waves_per_eu=1)).overshoot(800)

@@ -74,7 +74,7 @@ def test_a_result_of_another_place_is_not_believed() -> None:
 
 def test_writers_at_once_leave_a_whole_file() -> None:
     results = [replace(KEPT, programs=number) for number in range(8)]
-    threads = [threading.Thread(target=lambda m=m: [stored.store(m) for _ in range(20)]) for m in results]  # type: ignore[misc]
+    threads = [threading.Thread(target=lambda m=m: [stored.store(m) for _ in range(20)]) for m in results]
     for thread in threads:
         thread.start()
     seen = [find() for _ in range(200)]

@@ -373,7 +373,9 @@ class _Run:
                 self._execute(group, block.kept[cut:])
                 cut = 0
                 if group.steps > _STEP_LIMIT:
-                    raise NotUnderstoodError(f"kernel {self.part.program.code.name} loops without end in block {number}")
+                    raise NotUnderstoodError(
+                        f"kernel {self.part.program.code.name} loops without end in block {number}"
+                    )
                 _leave(self.part, group, ready)
 
     def resume(self, number: int, paused: _Paused, memory: DeviceMemory, size: int) -> None:

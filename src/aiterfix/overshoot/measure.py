@@ -137,7 +137,9 @@ class IntegerPart:
         ]
         results = self._run(shapes)
         tails: dict[int, list[_Tail]] = {}
-        for (chunks, splits), at, low, high in zip(plan, range(0, len(shapes), 2), results[::2], results[1::2], strict=True):
+        for (chunks, splits), at, low, high in zip(
+            plan, range(0, len(shapes), 2), results[::2], results[1::2], strict=True
+        ):
             found.take(shapes[at], low.ends)
             found.take(shapes[at + 1], high.ends)
             working = np.flatnonzero(high.ends)

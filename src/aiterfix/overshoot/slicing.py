@@ -427,7 +427,7 @@ def _sliced(
     numbered: bool,
 ) -> SlicedBlock:
     live, marks, before = walked
-    kept = []
+    kept: list[SlicedInstruction] = []
     cut = None
     at_cut = State.of(live)
     after = [*before[1:], frozenset()]

@@ -26,7 +26,7 @@ def random_config(kernel: Kernel, generator: random.Random) -> KernelConfig:
         kv_block_size=block,
         chunk_k=256,
         aligned_cache=kernel.preshuffled,
-        out_stride=generator.choice(("auto", "i32", "i64")),
+        out_stride=generator.choice(("auto", "i32")),
     )
 
 

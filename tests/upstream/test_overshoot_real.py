@@ -67,7 +67,8 @@ def test_rows_end_as_in_full_emulation(clone: Clone, release: str, kernel: Kerne
 @pytest.mark.parametrize(("block", "width", "columns"), [(64, 2048, 0), (64, 2300, 4), (64, 1000, 24)])
 def test_figures_taken_before(clone: Clone, release: str, block: int, width: int, columns: int) -> None:
     """Rows of the measurements that were taken with other means, for both strides."""
-    for stride in ("i32", "i64"):
+    # Releases before v0.1.18 do not compile with the wide stride.
+    for stride in ("i32", "i64") if release == "v0.1.20.post1" else ("i32",):
         config = KernelConfig(kv_block_size=block, out_stride=stride)
         part = IntegerPart(compiled(clone, release, Kernel.PRESHUFFLE, config), Kernel.PRESHUFFLE, config)
         assert part.overshoot(width, 2).columns == columns

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aiterfix.errors import EnvironmentProblem
+from aiterfix.errors import EnvironmentProblem, NotUnderstoodError
 from aiterfix.gfx950.compile import Compiler
 from aiterfix.gfx950.signature import KernelConfig, WrapperFacts, find_kernels, make_request, read_wrapper
 from aiterfix.importing.targets import targets
@@ -23,8 +23,14 @@ def certify(files: Iterable[Path], question: Question) -> list[Measured]:
 
     Raises:
         EnvironmentProblem: no such kernel, no Triton, or the cache cannot be written.
-        NotUnderstoodError: where a kernel stores depends on more than integers.
+        NotUnderstoodError: where a kernel stores depends on more than integers, or it is a plain-Triton kernel.
     """
+    if question.kernel in ("stage1", "all"):
+        raise NotUnderstoodError(
+            f"--measure does not go with --kernel {question.kernel}: the plain-Triton kernels are not measured",
+            why="they run on GPUs that are no gfx950, and are specialised by Triton at each launch",
+            remedy="leave --measure out (the bound is then the answer), or measure --kernel gluon",
+        )
     results = []
     with Compiler() as compiler:
         for file in files:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from aiterfix.gfx950.signature import Kernel, KernelConfig
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -18,6 +24,7 @@ class LaunchShape:
         next_n: rows of the sequence.
         splits: programs that share a row (fixed kernels); for the schedule kernel, chunks that one program takes.
         first, count: which programs of the grid.
+        batch: sequences, all of that length.
     """
 
     context_length: int
@@ -26,10 +33,42 @@ class LaunchShape:
     splits: int
     first: int
     count: int
+    batch: int = 1
+
+
+DECIDING = frozenset(
+    {
+        *("batch_size", "next_n", "heads_num", "context_len_ptr", "OutLogits_buffer", "stride_out_batch"),
+        *("max_model_len", "SplitKV", "safe_chunks_per_cta_ptr"),
+    }
+)
+"""Arguments that where a kernel stores may depend on. The number of heads is the one that it is compiled for."""
+
+
+@dataclass(frozen=True)
+class Launches:
+    """Many launches, an array for each attribute of `LaunchShape`."""
+
+    context_length: NDArray[np.int64]
+    max_model_len: NDArray[np.int64]
+    next_n: NDArray[np.int64]
+    splits: NDArray[np.int64]
+    first: NDArray[np.int64]
+    count: NDArray[np.int64]
+    batch: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, shapes: Sequence[LaunchShape]) -> Launches:
+        """The same launches by attribute."""
+        table = np.array(
+            [(s.context_length, s.max_model_len, s.next_n, s.splits, s.first, s.count, s.batch) for s in shapes],
+            np.int64,
+        ).reshape(-1, 7)
+        return cls(*np.ascontiguousarray(table.T))
 
 
 def whole_launch(
-    kernel: Kernel, chunk_k: int, context_length: int, max_model_len: int, next_n: int, splits: int
+    kernel: Kernel, chunk_k: int, context_length: int, max_model_len: int, next_n: int, splits: int, batch: int = 1
 ) -> LaunchShape:
     """Every program of a launch.
 
@@ -39,56 +78,63 @@ def whole_launch(
     programs = splits
     if kernel is Kernel.PRESHUFFLE_VARCTX:
         chunks = -(-context_length // chunk_k)
-        programs = -(-chunks // splits) + 1
-    return LaunchShape(context_length, max_model_len, next_n, splits, 0, next_n * programs)
+        programs = -(-chunks // splits) + (1 if batch == 1 else 0)
+    return LaunchShape(context_length, max_model_len, next_n, splits, 0, batch * next_n * programs, batch)
 
 
-def scalar_arguments(config: KernelConfig, shape: LaunchShape) -> dict[str, int]:
+def scalar_arguments(config: KernelConfig, launches: Launches) -> dict[str, int | NDArray[np.int64]]:
     """Integer arguments by parameter name. The row stride is 0: every row starts where the output does, and a store's
     offset is its column."""
     row_bytes = config.kv_block_size * (config.hidden + 4)
     return {
-        "batch_size": 1,
-        "next_n": shape.next_n,
+        "batch_size": launches.batch,
+        "next_n": launches.next_n,
         "heads_num": config.heads,
-        "stride_q_batch": shape.next_n * config.heads * config.hidden,
+        "stride_q_batch": launches.next_n * config.heads * config.hidden,
         "stride_q_next_n": config.heads * config.hidden,
         "stride_q_heads": config.hidden,
         "stride_k_seq": row_bytes,
         "stride_scale_seq": row_bytes // 4,
         "stride_w_batch": config.heads,
         "stride_out_batch": 0,
-        "max_model_len": shape.max_model_len,
-        "max_block_len": -(-shape.max_model_len // config.kv_block_size),
+        "max_model_len": launches.max_model_len,
+        "max_block_len": -(-launches.max_model_len // config.kv_block_size),
         "num_block": 1 << 16,
-        "SplitKV": shape.splits,
+        "SplitKV": launches.splits,
     }
 
 
-def few_splits(kernel: Kernel, chunks: int) -> tuple[int, ...]:
-    """Splits that leave the last program one chunk, two, three, and a few."""
-    few = (1, 2, 3, 7)
-    wanted: Iterable[int] = few
-    if kernel is not Kernel.PRESHUFFLE_VARCTX:
-        wanted = (-(-chunks // count) for count in few)
-    return tuple(sorted({min(max(1, value), chunks) for value in wanted}))
+COMPUTE_UNITS = (256,)
+"""Of the MI350 series, which gfx950 is. Its partitions have 128, 64 and 32: each of their splits is one of 256 too."""
 
 
-LARGEST_SPLIT = 520
-"""``SplitKV`` that the wrapper computes for 256 compute units and its default two waves, at one row."""
+def every_split(kernel: Kernel, chunks: int, next_n: int, waves_per_eu: int) -> tuple[int, ...]:
+    """Every value that the wrapper can produce for a sequence of so many chunks.
 
+    ``SplitKV`` is ``(max(1, units // rows) + 4) // 5 * 5 * waves_per_eu``, with ``rows`` a multiple of ``next_n``: a
+    dozen values. They follow from the GPU and the batch, not from the length.
 
-def every_split(kernel: Kernel, chunks: int) -> tuple[int, ...]:
-    """Every value that the wrapper can produce, in classes that behave alike.
-
-    ``SplitKV`` is a multiple of 5. With as many programs as chunks or more, every program has one chunk or none.
-    The schedule kernel takes any number of chunks a program; those that give equally many programs are one class.
+    The schedule kernel takes any number of chunks a program, as one value serves all sequences. Up to 64 chunks all
+    are taken; above that the least and the most of those that give a sequence equally many programs.
     """
     if kernel is not Kernel.PRESHUFFLE_VARCTX:
-        small = range(1, min(chunks, 5) + 1)
-        fives = range(5, min(chunks + 5, LARGEST_SPLIT) + 1, 5)
-        return tuple(sorted({*small, *fives}))
-    by_programs: dict[int, int] = {}
-    for count in range(1, chunks + 1):
-        by_programs[-(-chunks // count)] = count
-    return tuple(sorted(by_programs.values()))
+        return tuple(
+            sorted(
+                {
+                    (max(1, units // rows) + 4) // 5 * 5 * waves_per_eu
+                    for units in COMPUTE_UNITS
+                    for rows in range(next_n, units + next_n + 1, next_n)
+                }
+            )
+        )
+    if chunks <= _ALL_SCHEDULES:
+        return tuple(range(1, chunks + 2))
+    least: dict[int, int] = {}
+    most: dict[int, int] = {}
+    for count in range(1, chunks + 2):
+        most[-(-chunks // count)] = count
+        least.setdefault(-(-chunks // count), count)
+    return tuple(sorted({*least.values(), *most.values()}))
+
+
+_ALL_SCHEDULES = 64

@@ -9,7 +9,8 @@ dozen instructions of some thousands.
 A write to a vector register changes the active lanes only, so it ends the register's life only where EXEC is known to
 be all ones. That is followed through the program: which pairs of scalar registers hold all ones at each block.
 
-Registers spilled to private memory at fixed places are followed like registers. The slice refuses
+Registers spilled to private memory at fixed places are followed like registers, and so are the kernel's arguments,
+dword by dword: which of them are live at the entry is which of them decide where the kernel stores. The slice refuses
 (:class:`~aiterfix.errors.NotUnderstoodError`) kernels whose store addresses depend on matrix results, LDS, private
 memory at computed places, or atomics: then only a full execution tells.
 """
@@ -23,6 +24,7 @@ from aiterfix.errors import NotUnderstoodError
 from aiterfix.gfx950 import control, mfma, semantics
 from aiterfix.gfx950.instruction import EXEC, Encoding, Instruction
 from aiterfix.gfx950.operands import VECTOR_BASE, Binder, Bound, Execute
+from aiterfix.gfx950.program import PRELOAD_ENTRY
 
 if TYPE_CHECKING:
     from aiterfix.gfx950.program import Block, Program
@@ -34,6 +36,9 @@ _MINUS_ONE = 193
 _NO_SCALAR_ADDRESS = 0x7F
 _SLOT_BASE = 1 << 16
 """Private memory in register sets: a number above every vector register for each dword of a lane."""
+_ARGUMENT_BASE = 1 << 24
+"""Kernel arguments in register sets: a number above those for each dword of the kernarg segment."""
+_ARGUMENT_POINTER = frozenset({0, 1})
 
 
 @dataclass(frozen=True)
@@ -44,11 +49,46 @@ class SlicedInstruction:
         instruction: the instruction.
         execute: its effect; for a store only a caller that watches it gives it one.
         is_store: whether it stores to memory.
+        arguments: for a load of kernel arguments, (scalar register, dword of the segment) of those that are needed;
+            it is executed by writing these, not by ``execute``.
+        renumbers: whether it writes vector register 0, which holds the lanes' numbers at the start.
     """
 
     instruction: Instruction
     execute: Execute
     is_store: bool
+    arguments: tuple[tuple[int, int], ...] = ()
+    renumbers: bool = False
+
+
+@dataclass(frozen=True)
+class State:
+    """Registers that are live at some place, by kind: waves with equal contents behave alike from there.
+
+    Attributes:
+        scalars: scalar operand codes.
+        vectors: rows of ``Waves.vector``.
+        arguments: dwords of the kernarg segment that may still be loaded.
+        scc: whether SCC is live.
+        spilled: whether private memory is live.
+    """
+
+    scalars: tuple[int, ...]
+    vectors: tuple[int, ...]
+    arguments: tuple[int, ...]
+    scc: bool
+    spilled: bool
+
+    @classmethod
+    def of(cls, live: frozenset[int]) -> State:
+        """Sort register numbers by kind."""
+        return cls(
+            tuple(sorted(number for number in live if 0 <= number < VECTOR_BASE)),
+            tuple(sorted(number - VECTOR_BASE for number in live if VECTOR_BASE <= number < _SLOT_BASE)),
+            tuple(sorted(number - _ARGUMENT_BASE for number in live if number >= _ARGUMENT_BASE)),
+            -1 in live,
+            any(_SLOT_BASE <= number < _ARGUMENT_BASE for number in live),
+        )
 
 
 @dataclass(frozen=True)
@@ -57,20 +97,20 @@ class SlicedBlock:
 
     Attributes:
         kept: instructions, in order.
-        live: registers that are live where the block is entered: waves with equal contents behave alike from there.
-        scalars, vectors: the same by kind: scalar operand codes, and rows of ``Waves.vector``.
-        scc: whether SCC is live there.
-        spilled: whether private memory is live there.
+        entry: what is live where the block is entered.
+        cut: how many of ``kept`` come before the first that tells the waves of a program apart, by the lanes' numbers
+            or private memory; None where none does.
+        at_cut: what is live there.
         stored: whether a wave may have stored something before it enters.
+        numbered: whether vector register 0 holds the lanes' numbers there, on every path.
     """
 
     kept: tuple[SlicedInstruction, ...]
-    live: frozenset[int]
-    scalars: tuple[int, ...]
-    vectors: tuple[int, ...]
-    scc: bool
-    spilled: bool
+    entry: State
+    cut: int | None
+    at_cut: State
     stored: bool
+    numbered: bool
 
 
 @dataclass(frozen=True)
@@ -81,14 +121,16 @@ class Slice:
         program: the whole kernel.
         blocks: for each of its blocks, what is kept.
         kept, total: number of instructions.
-        keeps_identity: whether vector register 0, which holds the lanes' numbers at the start, is never written.
+        entry: number of the block where waves begin.
+        arguments: dwords of the kernarg segment that decide where the kernel stores.
     """
 
     program: Program
     blocks: tuple[SlicedBlock, ...]
     kept: int
     total: int
-    keeps_identity: bool
+    entry: int
+    arguments: tuple[int, ...]
 
 
 def is_store(instruction: Instruction) -> bool:
@@ -108,6 +150,7 @@ def slice_of(program: Program) -> Slice:
     ]
     successors = [_successors(program, block) for block in program.blocks]
     full = _full_lanes(program, bound, successors)
+    loads = _argument_loads(program, bound, successors)
     entries: list[frozenset[int]] = [frozenset()] * len(program.blocks)
     kept: list[list[bool]] = [[] for _ in program.blocks]
     changed = True
@@ -115,26 +158,114 @@ def slice_of(program: Program) -> Slice:
         changed = False
         for number in reversed(range(len(program.blocks))):
             after = frozenset().union(*(entries[n] for n in successors[number]))
-            live, marks = _walk(program.blocks[number], bound[number], full[number], after)
+            live, marks, _ = _walk(program.blocks[number], bound[number], full[number], loads[number], after)
             if live != entries[number] or marks != kept[number]:
                 changed = True
                 entries[number], kept[number] = live, marks
-    stored = _behind_stores(program, successors)
+    stored = _behind(program, successors, [any(map(is_store, block.instructions)) for block in program.blocks])
+    renumbered = _behind(
+        program,
+        successors,
+        [
+            any(mark and VECTOR_BASE in item.writes for item, mark in zip(items, marks, strict=True))
+            for items, marks in zip(bound, kept, strict=True)
+        ],
+    )
     blocks = tuple(
-        _sliced(program.blocks[number], bound[number], kept[number], entries[number], number in stored)
+        _sliced(
+            program.blocks[number],
+            bound[number],
+            loads[number],
+            _walk(
+                program.blocks[number],
+                bound[number],
+                full[number],
+                loads[number],
+                frozenset().union(*(entries[n] for n in successors[number])),
+            ),
+            number in stored,
+            number not in renumbered,
+        )
         for number in range(len(program.blocks))
     )
+    entry = program.block_at(_entry(program))
+    if _parted_early(blocks, successors, entry):
+        # Whether the register still holds the lanes' numbers would have to be followed: waves part at once instead.
+        at_once = replace(blocks[entry], cut=0, at_cut=blocks[entry].entry)
+        blocks = (*blocks[:entry], at_once, *blocks[entry + 1 :])
     return Slice(
         program,
         blocks,
         sum(len(block.kept) for block in blocks),
         len(program.instructions),
-        not any(
-            mark and VECTOR_BASE in item.writes
-            for b, m in zip(bound, kept, strict=True)
-            for item, mark in zip(b, m, strict=True)
-        ),
+        entry,
+        _deciding_arguments(program, blocks[entry].entry),
     )
+
+
+def _parted_early(blocks: tuple[SlicedBlock, ...], successors: list[tuple[int, ...]], entry: int) -> bool:
+    """Whether the lanes' numbers may be overwritten while one wave still stands for a program."""
+    seen = {entry}
+    work = [entry]
+    while work:
+        number = work.pop()
+        block = blocks[number]
+        if any(item.renumbers for item in block.kept[: block.cut]):
+            return True
+        for successor in successors[number] if block.cut is None else ():
+            if successor not in seen:
+                seen.add(successor)
+                work.append(successor)
+    return False
+
+
+def _entry(program: Program) -> int:
+    return PRELOAD_ENTRY if program.code.descriptor.preload_length else 0
+
+
+def _deciding_arguments(program: Program, entry: State) -> tuple[int, ...]:
+    """Dwords of the kernarg segment that are loaded later, or are in preloaded registers that are live."""
+    descriptor = program.code.descriptor
+    first = 2 if descriptor.kernarg_pointer else 0
+    preloaded = {
+        descriptor.preload_offset + code - first
+        for code in entry.scalars
+        if first <= code < first + descriptor.preload_length
+    }
+    if descriptor.kernarg_pointer and _ARGUMENT_POINTER & set(entry.scalars):
+        raise NotUnderstoodError(
+            f"kernel {program.code.name} reads its arguments in a way that is not followed",
+            remedy="run `aiterfix validate`, which executes the whole kernel",
+        )
+    return tuple(sorted(preloaded | set(entry.arguments)))
+
+
+def _argument_loads(
+    program: Program, bound: list[tuple[Bound, ...]], successors: list[tuple[int, ...]]
+) -> list[list[int | None]]:
+    """For every instruction, the first dword that it loads if it loads kernel arguments, else None.
+
+    A load counts where its base is the pointer that a wave starts with, on every path to it.
+    """
+    result: list[list[int | None]] = [[None] * len(items) for items in bound]
+    if not program.code.descriptor.kernarg_pointer:
+        return result
+    lost = _behind(program, successors, [any(item.writes & _ARGUMENT_POINTER for item in items) for items in bound])
+    for block in program.blocks:
+        intact = block.number not in lost
+        for index, (instruction, item) in enumerate(zip(block.instructions, bound[block.number], strict=True)):
+            if (
+                intact
+                and instruction.mnemonic.startswith("s_load_dword")
+                and instruction["sbase"] == 0
+                and instruction["imm"]
+                and not instruction["soffset_en"]
+                and instruction["offset"] % 4 == 0
+                and instruction["offset"] < 4096
+            ):
+                result[block.number][index] = instruction["offset"] // 4
+            intact = intact and not item.writes & _ARGUMENT_POINTER
+    return result
 
 
 def _with_slots(instruction: Instruction, item: Bound) -> Bound:
@@ -179,10 +310,10 @@ def _successors(program: Program, block: Block) -> tuple[int, ...]:
     return tuple(program.block_at(pc) for pc in places if _known(program, pc))
 
 
-def _behind_stores(program: Program, successors: list[tuple[int, ...]]) -> set[int]:
-    """Blocks that can be entered after a store."""
+def _behind(program: Program, successors: list[tuple[int, ...]], within: list[bool]) -> set[int]:
+    """Blocks that can be entered after one of those."""
     found: set[int] = set()
-    work = [n for block in program.blocks if any(map(is_store, block.instructions)) for n in successors[block.number]]
+    work = [n for block in program.blocks if within[block.number] for n in successors[block.number]]
     while work:
         number = work.pop()
         if number not in found:
@@ -196,29 +327,38 @@ def _known(program: Program, pc: int) -> bool:
 
 
 def _walk(
-    block: Block, bound: tuple[Bound, ...], full: list[bool], after: frozenset[int]
-) -> tuple[frozenset[int], list[bool]]:
-    """Registers live at a block's entry, and which of its instructions are needed."""
+    block: Block,
+    bound: tuple[Bound, ...],
+    full: list[bool],
+    loads: list[int | None],
+    after: frozenset[int],
+) -> tuple[frozenset[int], list[bool], list[frozenset[int]]]:
+    """Registers live at a block's entry; which of its instructions are needed; what is live before each."""
     live = set(after)
     marks = [False] * len(bound)
+    before: list[frozenset[int]] = [frozenset()] * len(bound)
     for index in reversed(range(len(bound))):
-        instruction, item = block.instructions[index], bound[index]
+        instruction, item, first = block.instructions[index], bound[index], loads[index]
+        branch = control.is_terminator(instruction)
         if is_store(instruction):
             marks[index] = True
             live |= item.steers | _EXEC
-            continue
-        branch = control.is_terminator(instruction)
-        if not (branch or item.writes & live or item.writes & _EXEC):
-            continue
-        marks[index] = not branch
-        if _kills(instruction, full[index]):
-            live -= item.writes
-        else:
-            live -= {number for number in item.writes if number < VECTOR_BASE}
-        live |= item.reads
-        if not branch and _reads_lanes(item):
-            live |= _EXEC
-    return frozenset(live), marks
+        elif branch or item.writes & live or item.writes & _EXEC:
+            marks[index] = not branch
+            if first is not None:
+                needed = item.writes & live
+                live -= needed
+                live |= {_ARGUMENT_BASE + first + number - min(item.writes) for number in needed}
+            else:
+                if _kills(instruction, full[index]):
+                    live -= item.writes
+                else:
+                    live -= {number for number in item.writes if number < VECTOR_BASE}
+                live |= item.reads
+                if not branch and _reads_lanes(item):
+                    live |= _EXEC
+        before[index] = frozenset(live)
+    return frozenset(live), marks, before
 
 
 def _kills(instruction: Instruction, lanes_full: bool) -> bool:
@@ -279,10 +419,19 @@ def _full_after(instruction: Instruction, item: Bound, known: frozenset[int]) ->
 
 
 def _sliced(
-    block: Block, bound: tuple[Bound, ...], marks: list[bool], live: frozenset[int], stored: bool
+    block: Block,
+    bound: tuple[Bound, ...],
+    loads: list[int | None],
+    walked: tuple[frozenset[int], list[bool], list[frozenset[int]]],
+    stored: bool,
+    numbered: bool,
 ) -> SlicedBlock:
-    kept = []
-    for instruction, item, mark in zip(block.instructions, bound, marks, strict=True):
+    live, marks, before = walked
+    kept: list[SlicedInstruction] = []
+    cut = None
+    at_cut = State.of(live)
+    after = [*before[1:], frozenset()]
+    for index, (instruction, item, mark) in enumerate(zip(block.instructions, bound, marks, strict=True)):
         if not mark:
             continue
         if not _followed(instruction, item):
@@ -291,17 +440,14 @@ def _sliced(
                 why="the integer part of a kernel is run without matrix results, LDS and atomics",
                 remedy="run `aiterfix validate`, which executes the whole kernel",
             )
-        kept.append(SlicedInstruction(instruction, item.execute, is_store(instruction)))
-    return SlicedBlock(
-        kept=tuple(kept),
-        live=live,
-        scalars=tuple(sorted(number for number in live if 0 <= number < VECTOR_BASE)),
-        vectors=_rows(live),
-        scc=-1 in live,
-        spilled=any(number >= _SLOT_BASE for number in live),
-        stored=stored,
-    )
-
-
-def _rows(registers: frozenset[int]) -> tuple[int, ...]:
-    return tuple(sorted(number - VECTOR_BASE for number in registers if VECTOR_BASE <= number < _SLOT_BASE))
+        store = is_store(instruction)
+        uses = item.steers if store else item.reads
+        if cut is None and (VECTOR_BASE in uses or instruction.encoding is Encoding.SCRATCH):
+            cut, at_cut = len(kept), State.of(before[index])
+        arguments: tuple[tuple[int, int], ...] = ()
+        first = loads[index]
+        if first is not None:
+            target = min(item.writes)
+            arguments = tuple((number, first + number - target) for number in sorted(item.writes & after[index]))
+        kept.append(SlicedInstruction(instruction, item.execute, store, arguments, VECTOR_BASE in item.writes))
+    return SlicedBlock(tuple(kept), State.of(live), cut, at_cut, stored, numbered)

@@ -1,0 +1,36 @@
+"""The sample kernels with one rule changed: how far a program stores. Texts only; this package compiles them."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from aiterfix.gfx950.cache import CompiledKernel
+from aiterfix.gfx950.compile import Compiler
+from aiterfix.gfx950.signature import Kernel, KernelConfig, make_request
+from aiterfix.overshoot.measure import IntegerPart
+
+SOUND = (Path(__file__).parents[1] / "data" / "sample_kernels.py").read_bytes()
+FAULTY = SOUND.replace(b"BOUND_STORES = tl.constexpr(True)", b"BOUND_STORES = tl.constexpr(False)")
+_END = b"min(begin + steps, gl.cdiv(context_length, KVBlockSize) * KVBlockSize)"
+_LAST = "(begin < context_length) & (begin + steps >= context_length)"
+
+
+def ending(expression: str, when: str = _LAST) -> bytes:
+    """The preshuffle kernel, unbounded, whose last program (or those of ``when``) ends where ``expression`` says."""
+    changed = _END + b" + (%s).to(gl.int32) * (%s - %s)" % (when.encode(), expression.encode(), _END)
+    # The base kernel of the same rule comes before, that of the schedule after.
+    head, middle, tail = FAULTY.partition(b"def _gluon_deepgemm_fp8_paged_mqa_logits_preshuffle(")
+    assert _END in tail
+    return head + middle + tail.replace(_END, changed, 1)
+
+
+@cache
+def compiled(text: bytes, kernel: Kernel, config: KernelConfig) -> CompiledKernel:
+    with Compiler() as compiler:
+        return compiler.compile(make_request(text, "sample_kernels.py", kernel, config))
+
+
+@cache
+def integer_part(text: bytes, kernel: Kernel, config: KernelConfig) -> IntegerPart:
+    return IntegerPart(compiled(text, kernel, config), kernel, config)

@@ -1,0 +1,25 @@
+"""The integer part against the whole machine, on random launches of the sample kernels."""
+
+from __future__ import annotations
+
+import random
+import sys
+
+import pytest
+
+from aiterfix.gfx950.signature import Kernel
+from tests.overshoot.emulation import random_config, row_ends_agree
+from tests.overshoot.kernels import FAULTY, SOUND, compiled, ending
+
+pytest.importorskip("triton")
+pytestmark = pytest.mark.skipif(sys.version_info < (3, 11), reason="the decoder needs Python 3.11")
+ODD = ending("gl.cdiv(context_length, 192) * 192")
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("kernel", list(Kernel))
+def test_rows_end_alike(kernel: Kernel, seed: int) -> None:
+    generator = random.Random(f"{kernel.value} {seed}")
+    config = random_config(kernel, generator)
+    text = generator.choice((FAULTY, SOUND, ODD))
+    row_ends_agree(kernel, compiled(text, kernel, config), config, generator)

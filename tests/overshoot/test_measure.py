@@ -1,0 +1,87 @@
+"""The overshoot that is claimed, against brute force: every length, split, row and program; and kernels that break
+the rules by which few of them decide. The answer is exact or there is none; it is never too small."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from aiterfix.errors import NotUnderstoodError
+from aiterfix.gfx950.signature import Kernel, KernelConfig
+from aiterfix.overshoot.measure import IntegerPart
+from aiterfix.overshoot.programs import whole_launch
+from tests.overshoot.kernels import FAULTY, SOUND, ending, integer_part
+
+pytest.importorskip("triton")
+pytestmark = pytest.mark.skipif(sys.version_info < (3, 11), reason="the decoder needs Python 3.11")
+
+
+def brute(part: IntegerPart, width: int, next_n: int) -> int:
+    """One past the last column that any program of any length stores to, of splits 1 to 6 and the most there are."""
+    chunk = part.config.chunk_k
+    shapes = [
+        whole_launch(part.which, chunk, length, width, next_n, splits)
+        for length in range(1, width + 1)
+        for splits in (1, 2, 3, 4, 5, 6, 10, *([260] if length % 50 == width % 50 else []))
+    ]
+    return max(max(ends) for ends in part.ends(shapes))
+
+
+@pytest.mark.parametrize("kernel", list(Kernel))
+@pytest.mark.parametrize(("block", "width", "next_n"), [(16, 190, 1), (64, 290, 2), (512, 60, 4)])
+def test_equals_brute_force(kernel: Kernel, block: int, width: int, next_n: int) -> None:
+    block = block if kernel.preshuffled else 1
+    part = integer_part(FAULTY, kernel, KernelConfig(heads=32, kv_block_size=block, waves_per_eu=1))
+    found = part.overshoot(width, next_n)
+    assert found.columns == max(0, brute(part, width, next_n) - width)
+    assert found.lengths == width
+    # The sample's stores cover whole blocks.
+    if kernel is Kernel.PRESHUFFLE:
+        assert found.columns == -width % block
+
+
+@pytest.mark.parametrize("kernel", list(Kernel))
+def test_bounded_stores_stay_inside(kernel: Kernel) -> None:
+    part = integer_part(SOUND, kernel, KernelConfig(heads=32, kv_block_size=64 if kernel.preshuffled else 1))
+    for width in (1, 100):
+        assert part.overshoot(width).columns == 0
+
+
+_ROUNDED = "gl.cdiv(context_length, {0}) * {0}"
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "columns"),
+    [
+        # A unit that does not divide the chunk.
+        (ending(_ROUNDED.format(192)), 600, 168),
+        # More than a chunk past the end.
+        (ending(_ROUNDED.format(768)), 600, 168),
+        (ending(_ROUNDED.format(1024)), 300, 724),
+        # Shorter contexts get further than the longest.
+        (ending("context_length + (context_length % 7 == 3).to(gl.int32) * 512"), 600, 510),
+        (ending("context_length + (context_length == 40).to(gl.int32) * 2048"), 600, 1488),
+        # Only a program in the middle does.
+        (ending("begin + steps + 1024", "share == 1"), 800, 736),
+        (ending("begin + steps + 512", "(share == 1) & (context_length % 256 == 17)"), 800, 224),
+    ],
+    ids=["192", "768", "1024", "mod7", "length40", "middle", "remainder"],
+)
+def test_kernels_that_round_otherwise(text: bytes, width: int, columns: int) -> None:
+    part = integer_part(text, Kernel.PRESHUFFLE, KernelConfig(heads=32, waves_per_eu=1))
+    assert part.overshoot(width).columns == columns
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (ending("context_length + gl.load(kv_indices + batch)"), "kv_indices"),
+        (ending("context_length + max_block_len"), "max_block_len"),
+        (ending("begin + steps + 512", "(batch == 1) & (share == 0)"), "stores elsewhere"),
+    ],
+    ids=["data", "argument", "second-sequence"],
+)
+def test_refused(text: bytes, why: str) -> None:
+    with pytest.raises(NotUnderstoodError, match=why):
+        integer_part(text, Kernel.PRESHUFFLE, KernelConfig(heads=32, waves_per_eu=1)).overshoot(800)

@@ -1,0 +1,47 @@
+"""What is kept of a kernel, and which of its arguments decide where it stores."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from aiterfix.gfx950.signature import Kernel, KernelConfig
+from aiterfix.overshoot.execute import check_arguments
+from aiterfix.overshoot.slicing import is_store
+from tests.overshoot.kernels import FAULTY, SOUND, integer_part
+
+pytest.importorskip("triton")
+pytestmark = pytest.mark.skipif(sys.version_info < (3, 11), reason="the decoder needs Python 3.11")
+
+
+@pytest.mark.parametrize("kernel", list(Kernel))
+@pytest.mark.parametrize("text", [SOUND, FAULTY], ids=["bounded", "unbounded"])
+def test_what_decides(kernel: Kernel, text: bytes) -> None:
+    part = integer_part(text, kernel, KernelConfig(heads=32, kv_block_size=64 if kernel.preshuffled else 1))
+    names = set(check_arguments(part.part, part.kernel))
+    split = "safe_chunks_per_cta_ptr" if kernel is Kernel.PRESHUFFLE_VARCTX else "SplitKV"
+    assert {"batch_size", "next_n", "context_len_ptr", "OutLogits_buffer", "stride_out_batch", split} <= names
+    # The width decides where it bounds the stores, and nowhere else.
+    assert ("max_model_len" in names) == (text is SOUND)
+    assert not names & {"Q_buffer", "KV_buffer", "kv_indices", "weights", "scale_buffer"}
+
+
+def test_stores_stay_and_matrix_products_go() -> None:
+    part = integer_part(FAULTY, Kernel.PRESHUFFLE, KernelConfig(heads=32)).part
+    stores = [i for i in part.program.instructions if is_store(i)]
+    kept = [item for block in part.blocks for item in block.kept]
+    assert stores
+    assert [item.instruction for item in kept if item.is_store] == stores
+    assert not [item for item in kept if "mfma" in item.instruction.mnemonic]
+    assert part.kept < part.total / 2
+
+
+def test_waves_part_where_the_lanes_numbers_are_read() -> None:
+    part = integer_part(FAULTY, Kernel.PRESHUFFLE, KernelConfig(heads=32)).part
+    cuts = [block for block in part.blocks if block.cut is not None]
+    assert cuts
+    # What stands for a whole program reads no lane's number, and stores nothing.
+    for block in part.blocks:
+        assert not [item for item in block.kept[: block.cut] if item.renumbers and not block.stored]
+    assert part.blocks[part.entry].cut != 0

@@ -18,7 +18,7 @@ import torch
 
 from aiterfix.gfx950.compile import Compiler
 from aiterfix.gfx950.findings import Access
-from tests.own_kernel.emulated import Emulated
+from tests.own_kernel.emulated import Emulated, resources
 from tests.own_kernel.paged_mqa_logits_check import Scenario, check, load_kernel, scenarios
 
 BASE = Scenario(contexts=(70, 0, 129, 1), max_model_len=133, gap=27)
@@ -63,6 +63,17 @@ def test_right_and_inside(kernel: ModuleType, compiler: Compiler, scenario: Scen
 
 def test_right_and_inside_with_addresses_of_64_bits(kernel: ModuleType, compiler: Compiler) -> None:
     run_clean(Emulated(kernel, compiler, narrow=False), replace(BASE, next_n=2))
+
+
+@pytest.mark.parametrize("next_n", [1, 2, 4])
+def test_nothing_is_spilled_and_as_many_programs_fit_as_the_tuning_says(
+    kernel: ModuleType, compiler: Compiler, next_n: int
+) -> None:
+    taken = resources(kernel, compiler, replace(BASE, next_n=next_n, preshuffle=True))
+    tuning = kernel.tuning_for("hip", next_n, BASE.heads)
+    assert taken.waves == tuning.warps
+    assert taken.scratch == 0
+    assert taken.programs >= tuning.programs
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -78,6 +79,11 @@ def test_nothing_is_spilled_and_as_many_programs_fit_as_the_tuning_says(
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    "AITERFIX_ALL_SCENARIOS" not in os.environ,
+    reason="AITERFIX_ALL_SCENARIOS is unset: 53 kernels, compiled twice each",
+)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("narrow", [True, False])
 def test_every_scenario(kernel: ModuleType, compiler: Compiler, narrow: bool) -> None:
     near = [s for s in scenarios() if s.gap < 2**20 and not s.far_blocks and not s.tuning]

@@ -13,6 +13,13 @@ candidate's replays, over the launches in a graph, is its time: a launch's gap i
 necessary bytes* over time: keys and scales once per sequence, queries, weights, block table and lengths
 read once, logits written once. The copy rate (bytes read plus bytes written of a large device-to-device
 copy) is measured in the same run.
+
+Replayed without a pause, the larger shapes take an H200 to its power limit (700 W) and its clock from 1980 MHz
+down to 1300 to 1700: kernels are then compared by what they do with the power. ``--pause 0.01`` compares them at full
+clock. ``--sweep`` measures one tuning after another, with what capturing a graph takes in between.
+
+*Bounds* is the kernel's time against that of its source with the mask of the main store taken out. Differences of
+a third of a microsecond are none: two captures of one and the same launch differ by as much.
 """
 
 from __future__ import annotations
@@ -427,6 +434,9 @@ def main() -> None:
     parser.add_argument("--vllm-source", type=Path, help="vLLM's rocm_aiter_mla_sparse.py")
     parser.add_argument("--deep-gemm", type=Path, help="folder that holds the package deep_gemm")
     parser.add_argument("--sweep", action="store_true", help="try many tunings first")
+    parser.add_argument(
+        "--pause", type=float, default=0.0, help="seconds between replays, for a GPU to cool (default 0)"
+    )
     parser.add_argument("--extra", action="store_true", help="also shapes beyond the six")
     parser.add_argument("--out", type=Path, help="write all figures here as JSON")
     parser.add_argument("--compile-part", help=argparse.SUPPRESS)
@@ -469,7 +479,7 @@ def main() -> None:
                         print(f"{other} left out from {shape.label} on: {str(error)[:300]}")
                         del candidates[other]
             distance = agree(problem, candidates["ours"], candidates["vllm"]) if "vllm" in candidates else None
-            times = measure(problem, candidates)
+            times = measure(problem, candidates, pause=options.pause)
             medians = {k: statistics.median(v) for k, v in times.items()}
             spread = {k: (max(v) - min(v)) / medians[k] for k, v in times.items()}
             least = shape.least_bytes()

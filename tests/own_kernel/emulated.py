@@ -1,8 +1,12 @@
-"""Our kernel as Triton's launcher would run it on a gfx950: compiled for it, and executed in the emulator."""
+"""Our kernel as Triton's launcher would run it on a gfx950: compiled for it, and executed in the emulator.
+
+``python -m tests.own_kernel.emulated`` prints what the compiled kernels of every tuning take and execute.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
@@ -14,7 +18,15 @@ from aiterfix.gfx950.cache import CompiledKernel
 from aiterfix.gfx950.compile import Compiler
 from aiterfix.gfx950.signature import CompileRequest
 from aiterfix.validation.emulate import arguments_in_order
-from tests.own_kernel.paged_mqa_logits_check import KERNEL, Inputs, LaunchFunction, Scenario, replaced_tunings
+from tests.own_kernel.paged_mqa_logits_check import (
+    KERNEL,
+    Inputs,
+    LaunchFunction,
+    Scenario,
+    check,
+    load_kernel,
+    replaced_tunings,
+)
 
 FUNCTION = "_paged_mqa_logits"
 _TYPES = {
@@ -144,3 +156,73 @@ class Emulated:
         whole = torch.empty(0, dtype=torch.uint8).set_(storage)
         whole.copy_(torch.from_numpy(allocation.array(np.uint8).copy()))
         return result
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a compiled kernel takes of a gfx950, and executes."""
+
+    registers: int
+    """Vector registers of a lane, accumulation registers included."""
+    scratch: int
+    """Bytes of a lane that were spilled."""
+    lds: int
+    """Bytes of a program."""
+    waves: int
+    """Waves of a program."""
+    instructions: int
+    """Executed, a wave and tile."""
+
+    @property
+    def waves_of_simd(self) -> int:
+        """Waves that a SIMD holds at once: 512 registers a lane, handed out by eights; 8 at most; 160 KiB of LDS."""
+        by_registers = 512 // (-(-self.registers // 8) * 8)
+        by_lds = (160 * 1024 // max(1, self.lds)) * self.waves // 4
+        return min(8, by_registers, by_lds)
+
+    @property
+    def programs(self) -> int:
+        """Programs that a compute unit (4 SIMDs) holds at once."""
+        return self.waves_of_simd * 4 // self.waves
+
+
+def resources(kernel: ModuleType, compiler: Compiler, scenario: Scenario, narrow: bool = False) -> Resources:
+    """Compile and run a scenario; as of a cache past 2 GiB unless ``narrow``."""
+    emulated = Emulated(kernel, compiler, narrow)
+    result = check(scenario, "cpu", 0, emulated.launch(scenario))
+    if result["wrong"] or emulated.compiled is None or emulated.result is None:
+        raise RuntimeError(f"{scenario}: {result['wrong']}")
+    code = CodeObject.from_bytes(emulated.compiled.code, kernel=emulated.compiled.function)
+    waves = emulated.compiled.threads // 64
+    tiles = sum(-(-context // 64) for context in scenario.contexts)
+    return Resources(
+        registers=code.vgprs + code.agprs,
+        scratch=code.scratch_bytes,
+        lds=emulated.compiled.shared_bytes,
+        waves=waves,
+        instructions=emulated.result.wave_instructions // (waves * tiles),
+    )
+
+
+def main() -> None:
+    """Print a table."""
+    kernel = load_kernel()
+    columns = (
+        "next_n  block           registers  spilled  LDS    waves  waves/SIMD  programs/CU  instructions/(wave, tile)"
+    )
+    print(columns)  # noqa: T201
+    with Compiler() as compiler:
+        for next_n in (1, 2, 4):
+            for block, preshuffle in ((1, False), (64, True), (64, False), (256, True)):
+                scenario = Scenario(
+                    contexts=(2048,), max_model_len=2048, gap=0, next_n=next_n, block_size=block, preshuffle=preshuffle
+                )
+                r = resources(kernel, compiler, scenario)
+                print(  # noqa: T201
+                    f"{next_n:<7} {block:<4}{'preshuffled' if preshuffle else '':12}{r.registers:<10} {r.scratch:<8} "
+                    f"{r.lds:<6} {r.waves:<6} {r.waves_of_simd:<11} {r.programs:<12} {r.instructions}"
+                )
+
+
+if __name__ == "__main__":
+    main()

@@ -266,11 +266,11 @@ def captured_launch(launch: LaunchFunction) -> LaunchFunction:
         torch.cuda.set_sync_debug_mode("error")
         try:
             launch(inputs, out)
-            recorded = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(recorded):
-                launch(inputs, out)
         finally:
             torch.cuda.set_sync_debug_mode("default")
+        recorded = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(recorded):
+            launch(inputs, out)
         out.copy_(before)
         recorded.replay()
 

@@ -4,10 +4,20 @@
     read_consumer(found)        their calls of `deepgemm_fp8_paged_mqa_logits[_stage1]`, found by name, anywhere
     judge_pair(...)             what that means for one aiter installation and one operator
 
-How a call is read: ``program`` parses, ``interpret`` follows the statements around a call with symbolic ``values``
-(``expressions``, and ``tensors`` for shapes and strides), ``origins`` traces the width from caller to caller up to the
-configuration, ``read`` puts it together. ``pairing`` judges; ``needs`` asks `aiterfix.padding` how many columns
-the installed kernels need.
+The rooms, in the order in which a call goes through them:
+
+    locate        finds the packages
+    program       parses their files when asked; functions, classes, imports; ``syntax``: small questions about source
+    interpret     follows functions with symbolic ``values``, and notes the calls of interest as ``records``; its parts:
+        control       branches, loops, exceptions          assignments   names, attributes, items given a meaning
+        functions     functions of the package entered     calls         a call as an expression, built-in functions
+        expressions   literals, operators, conditions      subscripts    ``a.b`` and ``a[b]``; ``arithmetic``
+        objects       globals, attributes, caches          notes         calls noted, wrappers that go out of sight
+        tensors       what torch makes of shapes and strides
+        state         what names mean at one point         core          what these parts expect of each other
+    origins       traces the width from caller to caller, up to the configuration
+    read          puts it together: one ``model.Call`` a call
+    pairing       judges; ``needs`` asks `aiterfix.padding` how many columns the installed kernels need
 """
 
 from __future__ import annotations

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from aiterfix.consumers.expressions import Alternatives, Exhausted
-from aiterfix.consumers.interpret import (
-    Interpreter,
-    Record,
-    defaults_of,
-    parameter,
-)
+from aiterfix.consumers.interpret import Interpreter
 from aiterfix.consumers.model import Width, WidthKind
 from aiterfix.consumers.program import Function, Program, Source, attribute_writers, parameters
+from aiterfix.consumers.records import Record
+from aiterfix.consumers.state import Alternatives, Exhausted, parameter
+from aiterfix.consumers.syntax import defaults_of
 from aiterfix.consumers.values import (
     Atom,
     Flag,

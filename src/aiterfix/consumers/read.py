@@ -6,11 +6,13 @@ import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from aiterfix.consumers.expressions import ENTRIES, Alternatives, Exhausted, unite
-from aiterfix.consumers.interpret import Escape, Interpreter, Record
+from aiterfix.consumers.core import ENTRIES
+from aiterfix.consumers.interpret import Interpreter
 from aiterfix.consumers.model import Call, Entry, Known, RunTime, Setting, Unknown, Width, WidthKind
 from aiterfix.consumers.origins import Context, Origins
 from aiterfix.consumers.program import Program, Source
+from aiterfix.consumers.records import Escape, Record
+from aiterfix.consumers.state import Alternatives, Exhausted, unite
 from aiterfix.consumers.values import Flag, Nothing, Sum, Tensor, Value, add, describe, fresh, number
 from aiterfix.installation import Skipped
 

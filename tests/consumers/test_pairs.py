@@ -7,64 +7,16 @@ import json
 import sys
 import types
 from pathlib import Path
-from typing import Any
 
-import jsonschema
 import pytest
 
 from aiterfix import holding
-from aiterfix.cli.main import main
 from aiterfix.overshoot import stored
-from tests.cli.conftest import SCHEMAS, Runner
+from tests.cli.conftest import Runner
 from tests.consumers import callers
+from tests.consumers.conftest import Judge, only_call
 
 GLUON = "aiter/ops/triton/gluon/pa_mqa_logits.py"
-
-
-class Judge:
-    """Asks about one folder, in this process."""
-
-    def __init__(self, site: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        self.site = site
-        self._capsys = capsys
-
-    def run(self, *words: object) -> tuple[int, str]:
-        """Exit status and standard output."""
-        self._capsys.readouterr()
-        status = main([str(word) for word in words])
-        return status, self._capsys.readouterr().out
-
-    def __call__(self, engine: str, *words: object, status: int) -> Any:
-        """The JSON of `check --for`, whose exit status must be as said, with and without ``--json``."""
-        arguments = ["check", "--path", self.site, "--for", engine, *words]
-        plain, text = self.run(*arguments)
-        assert plain == status, text
-        same, out = self.run(*arguments, "--json")
-        assert same == status
-        data = json.loads(out)
-        jsonschema.validate(data, json.loads((SCHEMAS / "check.json").read_text()))
-        assert f"verdict on the pair: {data['pair_verdict']}" in text
-        return data
-
-    def apply(self) -> None:
-        assert self.run("apply", "--path", self.site, "--require")[0] == 0
-
-
-@pytest.fixture
-def judge(sample: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Judge:
-    """The sample taken for a release: only of releases is it known how they round."""
-    known = {}
-    for path in (sample / "aiter").rglob("pa_mqa_logits.py"):
-        text = path.read_bytes()
-        known[hashlib.sha256(text).hexdigest()] = holding._analysed(text)
-    monkeypatch.setattr(holding, "_recorded", lambda digest: known.get(digest, {}))
-    return Judge(sample, capsys)
-
-
-def only_call(data: Any) -> Any:
-    (pair,) = data["pairs"]
-    (call,) = pair["calls"]
-    return call
 
 
 def test_exact_rows_are_safe_only_for_some_lengths(judge: Judge) -> None:

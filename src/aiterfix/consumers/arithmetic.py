@@ -6,7 +6,7 @@ import ast
 from collections.abc import Sequence
 
 from aiterfix.consumers.syntax import text_of
-from aiterfix.consumers.values import Row, Sum, Value, add, divide, fresh, multiply, number, pure
+from aiterfix.consumers.values import Atom, Row, Sum, Value, add, divide, fresh, multiply, number, pure
 
 PURE = frozenset(
     ["max", "min", "abs", "len", "round_up", "round_down", "cdiv", "ceil_div", "next_power_of_2", "align", "align_up"]
@@ -48,3 +48,24 @@ def binary(node: ast.BinOp, left: Value, right: Value) -> Value:
         if isinstance(node.op, ast.LShift) and 0 <= b < 64:
             return number(a << b)
     return pure(type(node.op).__name__, left, right)
+
+
+def whole(value: Sum) -> Sum:
+    """``int(value)``: what is multiplied or added may have been a fraction."""
+    if value.constant is not None or value.atom is not None or all(map(_is_whole, _factors(value))):
+        return value
+    return pure("int", value)
+
+
+def _factors(value: Sum) -> set[Atom]:
+    return {atom for product, _ in value.terms for atom in product}
+
+
+def _is_whole(atom: Atom) -> bool:
+    """A size of a tensor, a length, or a quotient of such."""
+    if atom.kind == "item":
+        base = atom.parts[0]
+        return isinstance(base, Sum) and base.atom is not None and base.atom.parts[1:] == ("shape",)
+    if atom.kind == "pure" and atom.parts[0] == "//":
+        return all(isinstance(part, Sum) and all(map(_is_whole, _factors(part))) for part in atom.parts[1:])
+    return atom.kind == "pure" and atom.parts[0] in ("len", "int")

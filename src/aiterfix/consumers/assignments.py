@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 
 from aiterfix.consumers import tensors
 from aiterfix.consumers.core import ENTRIES, Core
 from aiterfix.consumers.functions import TRANSPARENT
-from aiterfix.consumers.program import absolute_module, parameters
-from aiterfix.consumers.state import Alternatives, Arguments, Frame, one, unite
+from aiterfix.consumers.program import MUTATORS, Function, absolute_module, parameters
+from aiterfix.consumers.state import Alternatives, Arguments, Frame, captured, one, unite
 from aiterfix.consumers.syntax import decorator, terminal
 from aiterfix.consumers.values import (
     Atom,
@@ -32,33 +33,31 @@ from aiterfix.consumers.values import (
 _EMPTY_DICTS = frozenset({"dict", "OrderedDict", "defaultdict", "WeakKeyDictionary", "WeakValueDictionary"})
 
 
-_MUTATORS = frozenset(
-    ["append", "extend", "insert", "pop", "remove", "clear", "update", "setdefault", "sort", "reverse"]
-)
-
-
 class Assignments(Core):
     """``a = b``, ``a.b = c``, ``a[b] = c``, imports and definitions."""
 
-    def _do_Expr(self, node: ast.Expr, frame: Frame) -> None:
-        self.evaluate(node.value, frame)
-        call = node.value
-        if (
-            isinstance(call, ast.Call)
-            and isinstance(call.func, ast.Attribute)
-            and isinstance(call.func.value, ast.Name)
-        ):
-            name = call.func.attr
+    def changed_by(self, node: ast.Call, frame: Frame) -> None:
+        """A call of a method that changes its object in place."""
+        if isinstance(node.func, ast.Attribute):
+            name = node.func.attr
             in_place = name.endswith("_") and not name.startswith("_") and name not in tensors.METHODS
-            if name in _MUTATORS or in_place:
-                self.changed(call.func.value.id, frame)
+            if name in MUTATORS or in_place:
+                self.changed(node.func.value, frame)
 
-    def changed(self, name: str, frame: Frame) -> None:
-        """Something was changed in place: every name that may stand for it means something unknown now."""
-        old = {v for v in frame.state.names.get(name, ()) if isinstance(v, (Row, Table, Tensor))}
-        for other, values in frame.state.names.items():
-            if not old.isdisjoint(values):
-                frame.state.names[other] = (fresh(f"{other}, changed in place"),)
+    def changed(self, node: ast.expr, frame: Frame) -> None:
+        """Something was changed in place: all that may stand for it means something unknown now."""
+        if isinstance(node, ast.Name):
+            values: Alternatives = frame.state.names.get(node.id, ())
+        elif isinstance(node, ast.Attribute):
+            values = self.evaluate(node, frame)
+        else:
+            return
+        old = {v for v in values if isinstance(v, (Row, Table, Tensor))}
+        if old:
+            for names in (frame.state.names, self.stores):
+                for other, held in names.items():
+                    if not old.isdisjoint(held):
+                        names[other] = (fresh(f"{other}, changed in place"),)
 
     def _do_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef, frame: Frame) -> None:
         prefix = f"{frame.qualified}.<locals>." if frame.function is not None else ""
@@ -76,11 +75,16 @@ class Assignments(Core):
             frame.state.names[node.name] = (single(Atom("global", node.name, (identity,))),)
         if frame.function is not None and self.stands_in_relevant(frame):
             # It may be called from anywhere: what it does is followed where it is defined.
-            self.supposed += 1
+            handed_on = _handed_on(node.name, frame.function)
+            outer = frame
+            if handed_on:
+                outer = replace(frame, state=captured(frame))
+            else:
+                self.supposed += 1
             try:
-                self.enter(function, Arguments((), {}, False), None, outer=frame)
+                self.enter(function, Arguments((), {}, False), None, outer=outer)
             finally:
-                self.supposed -= 1
+                self.supposed -= not handed_on
 
     _do_AsyncFunctionDef = _do_FunctionDef
 
@@ -141,8 +145,9 @@ class Assignments(Core):
         read = ast.copy_location(ast.Name("_", ast.Load()), node)
         if isinstance(node.target, ast.Name):
             read.id = node.target.id
-            made = ast.copy_location(ast.BinOp(read, node.op, node.value), node)
-            self.store(node.target, self.evaluate(made, frame), frame, node.lineno)
+            made = self.evaluate(ast.copy_location(ast.BinOp(read, node.op, node.value), node), frame)
+            self.changed(node.target, frame)
+            self.store(node.target, made, frame, node.lineno)
         else:
             self.evaluate(node.value, frame)
             self.store(node.target, (fresh("changed in place"),), frame, node.lineno)
@@ -168,15 +173,13 @@ class Assignments(Core):
                 else:
                     for value in values:
                         self.escape(value, line, frame, "is put into a container")
-            if isinstance(target.value, ast.Name) and not any(
-                isinstance(v, Tensor) for v in frame.state.names.get(target.value.id, ())
-            ):
-                self.changed(target.value.id, frame)
+            if not any(isinstance(v, Tensor) for v in self.evaluate(target.value, frame)):
+                self.changed(target.value, frame)
 
     def _store_attribute(self, target: ast.Attribute, values: Alternatives, frame: Frame, line: int) -> None:
         function = frame.function
         if isinstance(target.value, ast.Name):
-            self.changed(target.value.id, frame)
+            self.changed(target.value, frame)
             if (
                 function is not None
                 and function.class_name is not None
@@ -197,3 +200,12 @@ class Assignments(Core):
                 place = index - count if starred and index > starred[0] else index
                 chosen = unite(item(value, place) for value in values)
             self.store(part, chosen, frame, line)
+
+
+def _handed_on(name: str, function: Function) -> bool:
+    """Whether a function uses an inner one in other ways than by calling it."""
+    called = {id(node.func) for node in ast.walk(function.node) if isinstance(node, ast.Call)}
+    return any(
+        isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load) and id(node) not in called
+        for node in ast.walk(function.node)
+    )

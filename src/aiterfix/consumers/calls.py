@@ -9,7 +9,7 @@ import ast
 from collections.abc import Sequence
 
 from aiterfix.consumers import tensors
-from aiterfix.consumers.arithmetic import PURE, apply_pure
+from aiterfix.consumers.arithmetic import PURE, apply_pure, whole
 from aiterfix.consumers.core import ENTRIES, Core
 from aiterfix.consumers.state import Alternatives, Arguments, Frame, chosen_of, product, unite
 from aiterfix.consumers.syntax import terminal, text_of
@@ -20,6 +20,11 @@ class Calls(Core):
     """``f(...)``."""
 
     def _Call(self, node: ast.Call, frame: Frame) -> Alternatives:
+        result = self._result(node, frame)
+        self.changed_by(node, frame)
+        return result
+
+    def _result(self, node: ast.Call, frame: Frame) -> Alternatives:
         bases: Alternatives = ()
         if isinstance(node.func, ast.Attribute):
             bases = self.evaluate(node.func.value, frame)
@@ -96,7 +101,7 @@ class Calls(Core):
         if name in ("tuple", "list") and len(arguments.positional) == 1 and not arguments.keywords:
             return arguments.positional[0]
         if name == "int" and len(arguments.positional) == 1 and not arguments.keywords:
-            return unite(v if isinstance(v, Sum) else fresh(text_of(node)) for v in arguments.positional[0])
+            return unite(whole(v) if isinstance(v, Sum) else fresh(text_of(node)) for v in arguments.positional[0])
         if name == "bool" and len(arguments.positional) == 1:
             return arguments.positional[0]
         if name == "import_module" and arguments.positional:

@@ -10,9 +10,11 @@ from collections.abc import Sequence
 
 from aiterfix.consumers.core import Core
 from aiterfix.consumers.program import parameters
-from aiterfix.consumers.state import Frame, State, join, refine
-from aiterfix.consumers.syntax import pattern_names, terminal
-from aiterfix.consumers.values import Atom, Flag, Nothing, Sum, fresh, single
+from aiterfix.consumers.state import Alternatives, Frame, State, join, refine
+from aiterfix.consumers.syntax import pattern_names, terminal, text_of
+from aiterfix.consumers.values import Atom, Flag, Nothing, Sum, describe, fresh, single
+
+_MOST_TURNS = 6  # of a loop, after which what still changes is not known
 
 
 class Control(Core):
@@ -24,6 +26,8 @@ class Control(Core):
             if frame.state.dead:
                 return
             self._statement(statement, frame)
+            for watch in frame.watching:
+                join(watch, [watch.copy(), frame.state.alive()])
 
     def _statement(self, node: ast.stmt, frame: Frame) -> None:
         visit = getattr(self, f"_do_{type(node).__name__}", None)
@@ -41,13 +45,16 @@ class Control(Core):
     def _do_Raise(self, node: ast.Raise, frame: Frame) -> None:
         frame.state.dead = True
 
-    def _do_Continue(self, node: ast.stmt, frame: Frame) -> None:
-        """The rest of a loop's body is followed as if it could still run: more paths than there are, none missed."""
+    def _do_Break(self, node: ast.Break, frame: Frame) -> None:
+        frame.turns[-1][0].append(frame.state.copy())
+        frame.state.dead = True
 
-    _do_Break = _do_Continue
+    def _do_Continue(self, node: ast.Continue, frame: Frame) -> None:
+        frame.turns[-1][1].append(frame.state.copy())
+        frame.state.dead = True
 
     def _do_If(self, node: ast.If, frame: Frame) -> None:
-        tests = self.evaluate(node.test, frame)
+        tests = self.condition(node.test, frame)
         before = frame.state
         decided = tests[0].value if len(tests) == 1 and isinstance(tests[0], Flag) else None
         if terminal(node.test) == "TYPE_CHECKING":
@@ -95,17 +102,30 @@ class Control(Core):
         self, body: Sequence[ast.stmt], orelse: Sequence[ast.stmt], frame: Frame, target: ast.expr | None
     ) -> None:
         before = frame.state
-        for _ in range(2):
-            start = before.copy()
-            frame.state = start
+        left: list[State] = []
+        for turn in range(_MOST_TURNS + 1):
+            frame.state = before.copy()
             if target is not None:
                 self.store(target, (fresh("an item of a loop"),), frame, target.lineno)
-            self.block(body, frame)
-            after = frame.state
-            after.dead = False
-            join(before, [before.copy(), after])
+            breaks: list[State] = []
+            continues: list[State] = []
+            frame.turns.append((breaks, continues))
+            try:
+                self.block(body, frame)
+            finally:
+                frame.turns.pop()
+            left += breaks
+            known = dict(before.names)
+            join(before, [before.copy(), frame.state, *continues])
+            new = [n for n, v in before.names.items() if v != known.get(n) and _texts(v) != _texts(known.get(n, ()))]
+            if not new:
+                break
+            if turn >= _MOST_TURNS - 1:
+                for name in new:
+                    before.names[name] = (fresh(f"{name}, as a loop left it"),)
         frame.state = before
         self.block(orelse, frame)
+        join(before, [before.copy(), *left])
 
     def _do_For(self, node: ast.For | ast.AsyncFor, frame: Frame) -> None:
         self.evaluate(node.iter, frame)
@@ -119,31 +139,45 @@ class Control(Core):
 
     def _do_With(self, node: ast.With | ast.AsyncWith, frame: Frame) -> None:
         for part in node.items:
-            values = self.evaluate(part.context_expr, frame)
+            self.evaluate(part.context_expr, frame)
             if part.optional_vars is not None:
-                del values
                 self.store(part.optional_vars, (fresh("what a with statement gives"),), frame, node.lineno)
-        self.block(node.body, frame)
+        watch = self._watched_block(node.body, frame)
+        if any("suppress" in text_of(part.context_expr) for part in node.items):
+            join(frame.state, [frame.state.copy(), watch])
 
     _do_AsyncWith = _do_With
 
+    def _watched_block(self, body: Sequence[ast.stmt], frame: Frame) -> State:
+        """Follow statements; what names may mean where an exception leaves them."""
+        watch = frame.state.alive()
+        frame.watching.append(watch)
+        try:
+            self.block(body, frame)
+        finally:
+            frame.watching.pop()
+        return watch
+
     def _do_Try(self, node: ast.Try, frame: Frame) -> None:
-        start = frame.state.copy()
-        self.block(node.body, frame)
-        broken = frame.state.copy()
-        broken.dead = False
-        # A handler may start anywhere in the body: with what was there before, or after all of it.
-        join(start, [start.copy(), broken])
-        self.block(node.orelse, frame)
-        states = [frame.state]
-        for handler in node.handlers:
-            frame.state = start.copy()
-            if handler.name:
-                frame.state.names[handler.name] = (fresh(handler.name),)
-            self.block(handler.body, frame)
-            states.append(frame.state)
+        thrown = frame.state.alive()  # by the body, a handler, or what follows the body
+        frame.watching.append(thrown)
+        try:
+            start = self._watched_block(node.body, frame)
+            self.block(node.orelse, frame)
+            states = [frame.state]
+            for handler in node.handlers:
+                frame.state = start.copy()
+                if handler.name:
+                    frame.state.names[handler.name] = (fresh(handler.name),)
+                self.block(handler.body, frame)
+                states.append(frame.state)
+        finally:
+            frame.watching.pop()
         merged = start.copy()
         join(merged, states)
+        if node.finalbody:
+            frame.state = thrown
+            self.block(node.finalbody, frame)  # and the exception, or a `return`, goes on
         frame.state = merged
         dead, merged.dead = merged.dead, False
         self.block(node.finalbody, frame)
@@ -163,3 +197,8 @@ class Control(Core):
             states.append(frame.state)
         frame.state = before
         join(before, states)
+
+
+def _texts(values: Alternatives) -> set[str]:
+    """What tells the values of a name in one turn of a loop from those in the next."""
+    return {describe(value) for value in values}

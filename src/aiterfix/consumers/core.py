@@ -63,6 +63,10 @@ class Core:
             result = tuple(frame.state.facts.get(value, value) for value in result)
         return result
 
+    def condition(self, node: ast.expr, frame: Frame) -> Alternatives:
+        """What an expression is as a condition, of which only its truth counts."""
+        raise NotImplementedError
+
     # subscripts
 
     def access(self, bases: Alternatives, node: ast.Attribute, frame: Frame) -> Alternatives:
@@ -145,8 +149,12 @@ class Core:
 
     # statements
 
-    def changed(self, name: str, frame: Frame) -> None:
-        """Something was changed in place: every name that may stand for it means something unknown now."""
+    def changed(self, node: ast.expr, frame: Frame) -> None:
+        """Something was changed in place: all that may stand for it means something unknown now."""
+        raise NotImplementedError
+
+    def changed_by(self, node: ast.Call, frame: Frame) -> None:
+        """A call of a method that changes its object in place."""
         raise NotImplementedError
 
     def block(self, body: Sequence[ast.stmt], frame: Frame) -> None:

@@ -9,7 +9,7 @@ import ast
 
 from aiterfix.consumers.arithmetic import binary
 from aiterfix.consumers.core import Core
-from aiterfix.consumers.state import Alternatives, Frame, one, product, unite
+from aiterfix.consumers.state import Alternatives, Frame, captured, one, product, unite
 from aiterfix.consumers.syntax import text_of
 from aiterfix.consumers.values import (
     EntryPoint,
@@ -100,16 +100,24 @@ class Expressions(Core):
         if isinstance(node.op, ast.USub):
             return unite(add(number(0), as_sum(value), -1) for value in values)
         if isinstance(node.op, ast.Not):
-            return unite(
-                Flag(not v.value) if isinstance(v, Flag) and v.value is not None else fresh(text_of(node))
-                for v in values
-            )
+            return _denied(values, node)
         return values if isinstance(node.op, ast.UAdd) else (fresh(text_of(node)),)
 
-    def _BoolOp(self, node: ast.BoolOp, frame: Frame) -> Alternatives:
+    def condition(self, node: ast.expr, frame: Frame) -> Alternatives:
+        """What an expression is as a condition, of which only its truth counts."""
+        if isinstance(node, ast.BoolOp):
+            return self._BoolOp(node, frame, condition=True)
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            return _denied(self.condition(node.operand, frame), node)
+        values = self.evaluate(node, frame)
+        if isinstance(node, ast.Name) and len(values) == 1 and values[0] in frame.state.truths:
+            return (Flag(frame.state.truths[values[0]]),)
+        return values
+
+    def _BoolOp(self, node: ast.BoolOp, frame: Frame, condition: bool = False) -> Alternatives:
         united: list[Value] = []
         for index, part in enumerate(node.values):
-            values = self.evaluate(part, frame)
+            values = self.condition(part, frame) if condition else self.evaluate(part, frame)
             if len(values) == 1 and isinstance(values[0], Flag) and values[0].value is not None:
                 if values[0].value is isinstance(node.op, ast.Or):
                     return unite(united, values)
@@ -123,13 +131,45 @@ class Expressions(Core):
         return unite(united)
 
     def _IfExp(self, node: ast.IfExp, frame: Frame) -> Alternatives:
-        tests = self.evaluate(node.test, frame)
+        tests = self.condition(node.test, frame)
         known = {test.value for test in tests if isinstance(test, Flag)} if tests else set()
         if len(tests) == 1 and known == {True}:
             return self.evaluate(node.body, frame)
         if len(tests) == 1 and known == {False}:
             return self.evaluate(node.orelse, frame)
         return unite(self.evaluate(node.body, frame), self.evaluate(node.orelse, frame))
+
+    def _ListComp(
+        self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp, frame: Frame
+    ) -> Alternatives:
+        before = frame.state
+        frame.state = before.copy()
+        for part in node.generators:
+            self.evaluate(part.iter, frame)
+            self.store(part.target, (fresh("an item"),), frame, part.target.lineno)
+            for test in part.ifs:
+                self.evaluate(test, frame)
+        for made in (node.key, node.value) if isinstance(node, ast.DictComp) else (node.elt,):
+            self.evaluate(made, frame)
+        frame.state = before
+        for inner in ast.walk(node):
+            if isinstance(inner, ast.NamedExpr):
+                before.names[inner.target.id] = (fresh(inner.target.id),)
+        return (fresh(text_of(node)),)
+
+    _SetComp = _GeneratorExp = _DictComp = _ListComp
+
+    def _Lambda(self, node: ast.Lambda, frame: Frame) -> Alternatives:
+        """Followed where it stands, with what names may have become by the time that it is called."""
+        before = frame.state
+        frame.state = captured(frame)
+        a = node.args
+        for part in (*a.posonlyargs, *a.args, *a.kwonlyargs, a.vararg, a.kwarg):
+            if part is not None:
+                frame.state.names[part.arg] = (fresh(part.arg),)
+        self.evaluate(node.body, frame)
+        frame.state = before
+        return (fresh(text_of(node)),)
 
     def _NamedExpr(self, node: ast.NamedExpr, frame: Frame) -> Alternatives:
         values = self.evaluate(node.value, frame)
@@ -145,3 +185,9 @@ class Expressions(Core):
             compare(operator, left, right) if isinstance(left, Sum) and isinstance(right, Sum) else fresh(text_of(node))
             for left, right in product(operands)
         )
+
+
+def _denied(values: Alternatives, node: ast.expr) -> Alternatives:
+    return unite(
+        Flag(not v.value) if isinstance(v, Flag) and v.value is not None else fresh(text_of(node)) for v in values
+    )

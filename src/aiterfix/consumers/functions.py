@@ -13,7 +13,6 @@ from aiterfix.consumers.syntax import aliases_of, decorator, defaults_of, termin
 from aiterfix.consumers.values import (
     Atom,
     EntryPoint,
-    Flag,
     Imported,
     Local,
     Nothing,
@@ -67,7 +66,7 @@ class Functions(Core):
         for name, truth in (flags or {}).items():
             values = self.load(name, frame)
             if len(values) == 1 and isinstance(values[0], Sum):
-                state.facts[values[0]] = Flag(truth)
+                state.truths[values[0]] = truth
         self.stack.append(function.identity)
         self.entered.add(function.identity)
         try:
@@ -160,7 +159,11 @@ class Functions(Core):
         if yields(function):
             return (fresh(text),)
         if self._bears(function, arguments):
-            outer = frame if ".<locals>." in function.identity else None
+            if ".<locals>." not in function.identity:
+                return self.enter(function, arguments, owner)
+            outer = _definer(function, frame)
+            if outer is None:  # it left the function that it is defined in, and was followed there
+                return (fresh(text),)
             return self.enter(function, arguments, owner, outer=outer)
         put_off = fresh(text)
         assert put_off.atom is not None
@@ -207,3 +210,12 @@ class Functions(Core):
         """Whether the function that is followed may hold a call that is of interest."""
         assert frame.function is not None
         return frame.function.identity.partition(".<locals>.")[0] in self.relevant(frame.source)
+
+
+def _definer(function: Function, frame: Frame) -> Frame | None:
+    """The function that is being followed in which an inner one was defined."""
+    wanted = function.identity.rpartition(".<locals>.")[0]
+    here: Frame | None = frame
+    while here is not None and (here.function is None or here.function.identity != wanted):
+        here = here.outer
+    return here

@@ -18,9 +18,10 @@ class Known:
 
 @dataclass(frozen=True)
 class RunTime:
-    """A value that is decided while the consumer runs, and from what."""
+    """A value that is decided while the consumer runs, from what, and whether it is that as it stands."""
 
     text: str
+    plain: bool = True
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ class Call:
         chunk_k: ``ChunkK``, columns.
         preshuffle: ``Preshuffle``, 0 or 1.
         wave_per_eu: ``WavePerEU``.
+        shuffled_by_block: whether ``Preshuffle`` is true exactly where the block has more than one token.
     """
 
     file: str
@@ -102,6 +104,7 @@ class Call:
     chunk_k: Setting
     preshuffle: Setting
     wave_per_eu: Setting
+    shuffled_by_block: bool = False
 
 
 @dataclass(frozen=True)

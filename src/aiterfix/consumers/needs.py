@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from aiterfix.consumers.model import Call, Entry, Known, RunTime
+from aiterfix.consumers.model import Call, Entry, Known
 from aiterfix.holding import Holding
 from aiterfix.lengths import LONGEST
 from aiterfix.padding import STAGE1, Advice, Question, advise
@@ -28,6 +28,8 @@ class Configuration:
     chunk: int
     preshuffle: bool | None
     stage1: bool
+    either: bool = False
+    """Whether ``Preshuffle`` may be true or false whatever the block."""
 
     @property
     def blocks(self) -> tuple[int, ...]:
@@ -45,9 +47,10 @@ class Configuration:
 def configuration_of(call: Call, chunk: int, block: int | None) -> Configuration:
     """What a call passes, for a block size that the operator gave or the source states."""
     preshuffle = bool(call.preshuffle.value) if isinstance(call.preshuffle, Known) else None
-    if isinstance(call.preshuffle, RunTime) and call.preshuffle.text.endswith(" > 1") and block is not None:
+    either = preshuffle is None and not call.shuffled_by_block
+    if preshuffle is None and not either and block is not None:
         preshuffle = block > 1
-    return Configuration(block, chunk, preshuffle, call.entry is Entry.STAGE1)
+    return Configuration(block, chunk, preshuffle, call.entry is Entry.STAGE1, either)
 
 
 class Needs:
@@ -71,7 +74,11 @@ class Needs:
         """Columns at a width, for the block size that needs most."""
         key = width, configuration
         if key not in self._known:
-            self._known[key] = max((self._ask(width, configuration, b) for b in configuration.blocks), key=_severity)
+            chosen = (True, False) if configuration.either else (configuration.preshuffle,)
+            answers = (
+                self._ask(width, replace(configuration, preshuffle=p), b) for b in configuration.blocks for p in chosen
+            )
+            self._known[key] = max(answers, key=_severity)
         return self._known[key]
 
     def most(self, configuration: Configuration, multiple_of: int = 1) -> Advice:

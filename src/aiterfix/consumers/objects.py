@@ -9,7 +9,7 @@ from aiterfix.consumers.functions import DEEPEST
 from aiterfix.consumers.program import Source, attribute_writers, parameters
 from aiterfix.consumers.state import Alternatives, Arguments, Frame, State, unite
 from aiterfix.consumers.syntax import decorator, defined, is_none, terminal
-from aiterfix.consumers.values import Atom, Cache, Local, Nothing, Sum, Value, fresh, number, single
+from aiterfix.consumers.values import Atom, Cache, Local, Nothing, Row, Sum, Table, Tensor, Value, fresh, number, single
 
 
 class Objects(Core):
@@ -20,7 +20,10 @@ class Objects(Core):
         here: Frame | None = frame
         while here is not None:
             if name in here.state.names and name not in here.globals:
-                return here.state.names[name]
+                values = here.state.names[name]
+                if here.function is not None and name in here.function.shared:
+                    return unite(values, (fresh(f"{name}, as an inner function left it"),))
+                return values
             if name in here.globals:
                 break
             here = here.outer
@@ -31,6 +34,8 @@ class Objects(Core):
         values = self.module_names(source).get(name)
         if values is None:
             return (single(Atom("global", name, (source.dotted,))),)
+        if name in source.cache_writers and any(isinstance(v, (Row, Table, Tensor)) for v in values):
+            values = (*values, fresh(f"{name}, as a function changed it"))
         key = f"{source.dotted}:{name}"
         writers = source.global_writers.get(name, frozenset())
         if not writers:

@@ -281,7 +281,9 @@ def _width_in_columns(width: Width, operator: Operator) -> int | None:
 def _block(call: Call, operator: Operator) -> int | None:
     if call.entry is Entry.LOGITS and isinstance(call.kv_block_size, Known):
         return call.kv_block_size.value
-    return operator.block_size
+    # What is worked out from the cache's block size, or replaces it, is not what the operator said.
+    plain = isinstance(call.kv_block_size, RunTime) and call.kv_block_size.plain
+    return operator.block_size if plain else None
 
 
 def _spare(call: Call, operator: Operator, needed: int, reason: str, evidence: str) -> CallVerdict:

@@ -12,6 +12,10 @@ from pathlib import Path
 from aiterfix.installation import KernelSearch, Skipped, find_kernel_files
 from aiterfix.installation.view import is_file
 
+MUTATORS = frozenset(
+    ["append", "extend", "insert", "pop", "remove", "clear", "update", "setdefault", "sort", "reverse"]
+)
+"""Methods that change a list or dict in place."""
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -38,6 +42,21 @@ class Function:
     def static(self) -> bool:
         """Whether a call through an instance passes no ``self``."""
         return any(isinstance(d, ast.Name) and d.id == "staticmethod" for d in self.node.decorator_list)
+
+    @cached_property
+    def rebound(self) -> frozenset[str]:
+        """Local names that are given a value in more than one place."""
+        counts: dict[str, int] = dict.fromkeys(parameters(self.node), 1)
+        for node in ast.walk(self.node):
+            if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+                counts[node.id] = counts.get(node.id, 0) + 1
+        return frozenset(name for name, count in counts.items() if count > 1)
+
+    @cached_property
+    def shared(self) -> frozenset[str]:
+        """Local names that inner functions give a value."""
+        inner = [s for s in statements(self.node.body) if isinstance(s, ast.Nonlocal)]
+        return frozenset(name for statement in inner for name in statement.names)
 
 
 @dataclass(eq=False)
@@ -118,7 +137,7 @@ class Source:
                 if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
                     holder = node.value
                 elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-                    holder = node.func.value if node.func.attr in ("update", "setdefault") else None
+                    holder = node.func.value if node.func.attr in MUTATORS else None
                 if isinstance(holder, ast.Name):
                     found.setdefault(holder.id, set()).add(identity)
         return {name: frozenset(writers) for name, writers in found.items()}

@@ -13,7 +13,7 @@ from aiterfix.consumers.origins import Context, Origins
 from aiterfix.consumers.program import Program, Source
 from aiterfix.consumers.records import Escape, Record
 from aiterfix.consumers.state import Alternatives, Exhausted, unite
-from aiterfix.consumers.values import Flag, Nothing, Sum, Tensor, Value, add, describe, fresh, number
+from aiterfix.consumers.values import Flag, Nothing, Sum, Tensor, Value, add, compare, describe, fresh, number
 from aiterfix.installation import Skipped
 
 # Positional parameters of the wrapper's functions, and defaults; the same in every release from v0.1.7.post3 on.
@@ -144,7 +144,7 @@ def _call(origins: Origins, records: Sequence[Record]) -> Call:
         if not any(_vague(c, w) for c, w in inner):
             traced = inner
     first = (alone or reached)[0]
-    arguments = _bind(first)
+    arguments = {name: unite(*(_bind(r)[name] for r in alone or reached)) for name in _DEFAULTS}
     widths = tuple(dict.fromkeys(w for _, w in traced))
     blocks = unite(c.block for c, _ in traced)
     return Call(
@@ -158,6 +158,7 @@ def _call(origins: Origins, records: Sequence[Record]) -> Call:
         _setting(arguments["ChunkK"]),
         _setting(arguments["Preshuffle"]),
         _setting(arguments["WavePerEU"]),
+        all(map(_shuffled_by_block, alone or reached)),
     )
 
 
@@ -176,6 +177,14 @@ def _bind(record: Record) -> dict[str, Alternatives]:
             known = record.arguments.complete and default is not None
             bound[name] = (default,) if known and default is not None else (fresh(f"{name}, which is not stated"),)
     return bound
+
+
+def _shuffled_by_block(record: Record) -> bool:
+    bound = _bind(record)
+    blocks = [value for value in bound["KVBlockSize"] if isinstance(value, Sum)]
+    return len(blocks) == len(bound["KVBlockSize"]) and set(bound["Preshuffle"]) == {
+        compare(">", block, number(1)) for block in blocks
+    }
 
 
 def _contexts(record: Record, why: list[str]) -> Iterable[Context]:
@@ -232,13 +241,10 @@ def _setting(values: Alternatives) -> Setting:
     if len(settings) == 1:
         return settings.pop()
     if all(not isinstance(s, Unknown) for s in settings):
-        return RunTime(
-            " or ".join(
-                sorted(
-                    s.text if isinstance(s, RunTime) else str(s.value) for s in settings if not isinstance(s, Unknown)
-                )
-            )
+        texts = sorted(
+            s.text if isinstance(s, RunTime) else str(s.value) for s in settings if not isinstance(s, Unknown)
         )
+        return RunTime(" or ".join(texts), all(isinstance(s, RunTime) and s.plain for s in settings))
     return Unknown("several values, not all of them understood")
 
 
@@ -246,5 +252,12 @@ def _one_setting(value: Value) -> Setting:
     if isinstance(value, Flag):
         return RunTime(describe(value)) if value.value is None else Known(int(value.value))
     if isinstance(value, Sum):
-        return RunTime(describe(value)) if value.constant is None else Known(value.constant)
+        return RunTime(describe(value), _plain(value)) if value.constant is None else Known(value.constant)
     return Unknown(f"not a number: {describe(value)}")
+
+
+def _plain(value: Sum) -> bool:
+    """Whether a number is taken from somewhere as it is, and not worked out."""
+    atom = value.atom
+    worked_out = (" * ", " / ", " // ", " + ", " - ", " % ", " << ", " if ", " or ", " and ", "min(", "max(")
+    return atom is not None and atom.kind != "pure" and not any(part in atom.text for part in worked_out)

@@ -49,11 +49,17 @@ class State:
     names: dict[str, Alternatives]
     facts: dict[Value, Value] = field(default_factory=dict)
     """Values that a condition fixed, as in ``assert page_size == 64``."""
+    truths: dict[Value, bool] = field(default_factory=dict)
+    """Parameters of the root function that are taken to be true, or not: no more is known of them."""
     dead: bool = False
 
     def copy(self) -> State:
         """An independent copy."""
-        return State(dict(self.names), dict(self.facts), self.dead)
+        return State(dict(self.names), dict(self.facts), dict(self.truths), self.dead)
+
+    def alive(self) -> State:
+        """A copy from which a path goes on."""
+        return State(dict(self.names), dict(self.facts), dict(self.truths))
 
 
 @dataclass
@@ -66,6 +72,10 @@ class Frame:
     outer: Frame | None = None
     globals: set[str] = field(default_factory=set)
     returned: list[Value] = field(default_factory=list)
+    turns: list[tuple[list[State], list[State]]] = field(default_factory=list)
+    """Of every loop about a statement: where ``break``, and where ``continue``, left its body."""
+    watching: list[State] = field(default_factory=list)
+    """Of every ``try`` about a statement: what names may mean where an exception leaves its body."""
 
     @property
     def qualified(self) -> str:
@@ -157,3 +167,12 @@ def join(into: State, states: Sequence[State]) -> None:
     into.names = names
     into.facts = {k: v for k, v in alive[0].facts.items() if all(s.facts.get(k) == v for s in alive)}
     into.dead = False
+
+
+def captured(frame: Frame) -> State:
+    """What names mean to a function defined here, whenever it is called."""
+    state = frame.state.copy()
+    if frame.function is not None:
+        for name in frame.function.rebound & state.names.keys():
+            state.names[name] = (fresh(f"{name}, as it is later"),)
+    return state

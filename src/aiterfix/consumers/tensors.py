@@ -201,7 +201,10 @@ def slices(tensor: Tensor, indices: Sequence[Index | None]) -> Tensor | None:
             end = size if stop is None else stop
             if end.constant is not None and end.constant < 0:
                 end = add(size, end)
-            size = add(end, begin, -1)
+            room = add(size, end, -1).constant
+            # A slice ends where its tensor does; of rows it does not matter where that is.
+            clipped = stop is not None and end is stop and (room is None or room < 0)
+            size = fresh("what is left of a slice") if clipped and dimension else add(end, begin, -1)
         shape.append(size)
         strides.append(tensor.strides[dimension])
     return Tensor(tuple(shape), tuple(strides), tensor.why)

@@ -125,7 +125,6 @@ BODIES = {
     "half a block": "width = int(tables.shape[1] * 64 * 1.5 / 2)\n" + REST,
     "int of a fraction": "width = int(64 * (max_model_len / 128))\n" + REST,
     "preshuffle by rows": SAFE.replace("Preshuffle=True", "Preshuffle=q.shape[1] > 1"),
-    "preshuffle at run time": SAFE.replace("Preshuffle=True", "Preshuffle=tables.shuffled"),
     "preshuffle left out": SAFE.replace("Preshuffle=True, ", ""),
     "blocks twice the cache's": SAFE.replace("KVBlockSize=64", "KVBlockSize=cache.shape[1] * 2"),
     "blocks of a size of their own": SAFE.replace("KVBlockSize=64", "KVBlockSize=256 if fast else cache.shape[1]"),

@@ -11,9 +11,9 @@ from dataclasses import replace
 from aiterfix.consumers import tensors
 from aiterfix.consumers.core import ENTRIES, Core
 from aiterfix.consumers.functions import TRANSPARENT
-from aiterfix.consumers.program import MUTATORS, Function, absolute_module, parameters
+from aiterfix.consumers.program import MUTATORS, absolute_module, parameters
 from aiterfix.consumers.state import Alternatives, Arguments, Frame, captured, one, unite
-from aiterfix.consumers.syntax import decorator, terminal
+from aiterfix.consumers.syntax import decorator, handed_on, terminal
 from aiterfix.consumers.values import (
     Atom,
     Cache,
@@ -75,16 +75,16 @@ class Assignments(Core):
             frame.state.names[node.name] = (single(Atom("global", node.name, (identity,))),)
         if frame.function is not None and self.stands_in_relevant(frame):
             # It may be called from anywhere: what it does is followed where it is defined.
-            handed_on = _handed_on(node.name, frame.function)
+            leaves = handed_on(node.name, frame.function)
             outer = frame
-            if handed_on:
+            if leaves:
                 outer = replace(frame, state=captured(frame))
             else:
                 self.supposed += 1
             try:
                 self.enter(function, Arguments((), {}, False), None, outer=outer)
             finally:
-                self.supposed -= not handed_on
+                self.supposed -= not leaves
 
     _do_AsyncFunctionDef = _do_FunctionDef
 
@@ -118,6 +118,11 @@ class Assignments(Core):
             return one(found) if found else EntryPoint(name)
         if self.program.place_of(f"{module}.{name}") is not None:
             return Module(f"{module}.{name}")
+        if name in self.watched:
+            source = self.program.module(module)
+            for value in self.module_names(source).get(name, ()) if source is not None else ():
+                if isinstance(value, EntryPoint):
+                    return value
         return Imported(module, name)
 
     def _do_Assign(self, node: ast.Assign, frame: Frame) -> None:
@@ -200,12 +205,3 @@ class Assignments(Core):
                 place = index - count if starred and index > starred[0] else index
                 chosen = unite(item(value, place) for value in values)
             self.store(part, chosen, frame, line)
-
-
-def _handed_on(name: str, function: Function) -> bool:
-    """Whether a function uses an inner one in other ways than by calling it."""
-    called = {id(node.func) for node in ast.walk(function.node) if isinstance(node, ast.Call)}
-    return any(
-        isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load) and id(node) not in called
-        for node in ast.walk(function.node)
-    )

@@ -130,10 +130,11 @@ class Calls(Core):
         unknown = (fresh(text_of(node)),)
         if isinstance(base, Cache):
             if name in ("get", "pop"):
-                return unite(self.stored(base), positional[1:2] or (Nothing(),))
+                key = positional[0] if positional else Nothing()
+                return unite(self.stored(base, key), positional[1:2] or (Nothing(),))
             if name == "setdefault" and len(positional) == 2:
-                self.stores[base.key] = unite(self.stored(base), positional[1:])
-                return self.stored(base)
+                self.stores[base.key] = unite(self.stores.get(base.key, ()), positional[1:])
+                return self.stored(base, positional[0])
             return unknown
         made: Value | None = None
         if isinstance(base, Module):

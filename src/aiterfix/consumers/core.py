@@ -143,8 +143,12 @@ class Core:
         """``self.name`` where the class says what it is."""
         raise NotImplementedError
 
-    def stored(self, cache: Cache) -> Alternatives:
-        """What was stored in a cache here, and that others store there too."""
+    def overridden(self, class_name: str, name: str) -> bool:
+        """Whether a class that derives from one of this name defines a name anew."""
+        raise NotImplementedError
+
+    def stored(self, cache: Cache, key: Value) -> Alternatives:
+        """What was stored in a cache here under a key, and that others store there too."""
         raise NotImplementedError
 
     # statements

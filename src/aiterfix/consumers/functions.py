@@ -148,6 +148,23 @@ class Functions(Core):
     def _call_function(
         self, function: Function, owner: Sum | None, node: ast.Call, arguments: Arguments, frame: Frame
     ) -> Alternatives:
+        entered = len(self.entered)
+        made = self._followed(function, owner, node, arguments, frame)
+        if owner is not None and function.class_name is not None and len(self.entered) == entered:
+            for name in _changes(function):
+                key = f"{function.source.dotted}:{function.class_name}.{name}"
+                self.stores[key] = unite(self.stores.get(key, ()), (fresh(f"{name}, as {function.name} left it"),))
+        return made
+
+    def _or_heirs(self, function: Function, owner: Sum | None, made: Alternatives) -> Alternatives:
+        """A result, unless a class that derives from the method's own has another method of the name."""
+        if owner is None or function.class_name is None or not self.overridden(function.class_name, function.name):
+            return made
+        return unite(made, (fresh(f"{function.name}() of a derived class"),))
+
+    def _followed(
+        self, function: Function, owner: Sum | None, node: ast.Call, arguments: Arguments, frame: Frame
+    ) -> Alternatives:
         text = f"{function.name}()"
         if len(self.stack) >= DEEPEST or self.stack.count(function.identity) > 0:
             return (fresh(text),)
@@ -160,7 +177,7 @@ class Functions(Core):
             return (fresh(text),)
         if self._bears(function, arguments):
             if ".<locals>." not in function.identity:
-                return self.enter(function, arguments, owner)
+                return self._or_heirs(function, owner, self.enter(function, arguments, owner))
             outer = _definer(function, frame)
             if outer is None:  # it left the function that it is defined in, and was followed there
                 return (fresh(text),)
@@ -179,7 +196,7 @@ class Functions(Core):
         if not wanted or len(self.stack) >= DEEPEST:
             return (value,)
         function, arguments, owner = self.deferred.pop(wanted[0])
-        made = self.enter(function, arguments, owner)
+        made = self._or_heirs(function, owner, self.enter(function, arguments, owner))
         return self.forced(unite(substitute(value, {wanted[0]: new}) for new in made))
 
     def _bears(self, function: Function, arguments: Arguments) -> bool:
@@ -219,3 +236,19 @@ def _definer(function: Function, frame: Frame) -> Frame | None:
     while here is not None and (here.function is None or here.function.identity != wanted):
         here = here.outer
     return here
+
+
+def _changes(function: Function) -> frozenset[str]:
+    """Attributes of its object that a method, and those of the class that it names, give a value."""
+    methods = {method.name: method for method in function.source.methods(function.class_name or "")}
+    called, pending = {function.name}, [function]
+    while pending:
+        for name in pending.pop().words & methods.keys() - called:
+            called.add(name)
+            pending.append(methods[name])
+    writers = function.source.attribute_writers
+    return frozenset(
+        name
+        for (owner, name), found in writers.items()
+        if owner == function.class_name and any(writer.name in called for writer, _ in found)
+    )

@@ -8,8 +8,22 @@ from aiterfix.consumers.core import Core
 from aiterfix.consumers.functions import DEEPEST
 from aiterfix.consumers.program import Source, attribute_writers, parameters
 from aiterfix.consumers.state import Alternatives, Arguments, Frame, State, unite
-from aiterfix.consumers.syntax import decorator, defined, is_none, terminal
-from aiterfix.consumers.values import Atom, Cache, Local, Nothing, Row, Sum, Table, Tensor, Value, fresh, number, single
+from aiterfix.consumers.syntax import decorator, defined, is_none, terminal, text_of
+from aiterfix.consumers.values import (
+    Atom,
+    Cache,
+    Local,
+    Nothing,
+    Row,
+    Sum,
+    Table,
+    Tensor,
+    Value,
+    add,
+    fresh,
+    number,
+    single,
+)
 
 
 class Objects(Core):
@@ -41,6 +55,8 @@ class Objects(Core):
         if not writers:
             return values
         stored = self.stores.get(key, ())
+        if any(isinstance(value, Tensor) and not _determined(value, Row(())) for value in stored):
+            stored = (*stored, fresh(f"{name}, as a call for another width left it"))
         elsewhere = (fresh(f"{name}, as another function left it"),) if writers - self.entered else ()
         return unite(values, stored, elsewhere)
 
@@ -79,6 +95,8 @@ class Objects(Core):
         key = f"{source.dotted}:{function.class_name}.{name}"
         writers = [w for w in attribute_writers(source, function.class_name, name) if w[0].identity not in self.entered]
         stored = self.stores.get(key, ())
+        if any(isinstance(value, Tensor) and not _determined(value, Row((owner,))) for value in stored):
+            stored = (*stored, fresh(f"{name}, as a call for another width left it"))
         if any(not is_none(value) for _, value in writers):
             return unite(stored, (single(Atom("attribute", f"{atom.text}.{name}", (owner, name))),)) if stored else None
         if stored or writers:
@@ -92,21 +110,45 @@ class Objects(Core):
             if isinstance(statement, ast.AnnAssign) and statement.value is not None:
                 targets = [statement.target]
             if any(isinstance(t, ast.Name) and t.id == name for t in targets):
+                if node is not None and isinstance(statement, ast.AnnAssign) and (node.decorator_list or node.bases):
+                    stated = text_of(statement.annotation)
+                    if "ClassVar" not in stated and "Final" not in stated:
+                        return None  # the default of a constructor that is made for the class
+                if self.program.stored_elsewhere(class_name, name):
+                    return None
                 assert isinstance(statement, (ast.Assign, ast.AnnAssign)) and statement.value is not None
-                return self.evaluate(statement.value, Frame(source, None, State({})))
+                values = self.evaluate(statement.value, Frame(source, None, State({})))
+                return unite(values, *(self._by_heir(heir, name) for heir in self.program.heirs(class_name)))
         return None
 
-    def stored(self, cache: Cache) -> Alternatives:
-        """What was stored in a cache here, and that others store there too."""
+    def _by_heir(self, heir: tuple[Source, ast.ClassDef], name: str) -> Alternatives:
+        """What a derived class makes of a class constant, where it gives it another value."""
+        source, node = heir
+        if attribute_writers(source, node.name, name):
+            return (fresh(f"{name} of {node.name}"),)
+        if name not in defined(node):
+            return ()
+        for statement in node.body:
+            if isinstance(statement, ast.Assign) and [name] == [terminal(t) for t in statement.targets]:
+                self.module_names(source)
+                return self.evaluate(statement.value, Frame(source, None, State({})))
+        return (fresh(f"{name} of {node.name}"),)
+
+    def stored(self, cache: Cache, key: Value) -> Alternatives:
+        """What was stored in a cache here under a key, and that others store there too."""
         dotted, _, name = cache.key.partition(":")
         source = self.program.module(dotted)
         others = () if source is None else source.cache_writers.get(name, frozenset()) - self.entered
-        return unite(self.stores.get(cache.key, ()), (fresh(f"{name}, as another function left it"),) if others else ())
+        here = self.stores.get(cache.key, ())
+        doubt = (fresh(f"{name}, as another function left it"),) if others else ()
+        if any(isinstance(value, Tensor) and not _determined(value, key) for value in here):
+            doubt = (*doubt, fresh(f"{name}, as a call for another width left it"))
+        return unite(here, doubt)
 
     def _of_class(self, owner: Sum, atom: Atom, name: str) -> Alternatives | None:
         """``object.name`` where its class is known: a property's value, or what its constructor asserts."""
         source, class_name = self.program.module(str(atom.parts[0])), str(atom.parts[1])
-        if source is None or self._overridden(class_name, name):
+        if source is None or self.overridden(class_name, name):
             return None
         for method in source.methods(class_name):
             if method.name == name:
@@ -117,14 +159,9 @@ class Objects(Core):
         asserted = _asserted(source, class_name, name)
         return None if asserted is None else (number(asserted),)
 
-    def _overridden(self, class_name: str, name: str) -> bool:
+    def overridden(self, class_name: str, name: str) -> bool:
         """Whether a class anywhere in the package derives from one of this name and defines the name anew."""
-        for path in self.program.files_naming([class_name]).files:
-            source = self.program.source(path)
-            for node in source.classes.values() if isinstance(source, Source) else ():
-                if class_name in map(terminal, node.bases) and name in defined(node):
-                    return True
-        return False
+        return any(name in defined(node) for _, node in self.program.heirs(class_name))
 
 
 def _asserted(source: Source, class_name: str, name: str) -> int | None:
@@ -148,3 +185,30 @@ def _asserted(source: Source, class_name: str, name: str) -> int | None:
             ):
                 return test.comparators[0].value
     return None
+
+
+def _determined(tensor: Tensor, key: Value) -> bool:
+    """Whether every tensor kept under a key has rows as wide, and as far apart, as this one."""
+    parts: list[Sum] = []
+    pending: list[Value] = [key]
+    while pending:
+        here = pending.pop()
+        if isinstance(here, Row):
+            pending += here.items
+        elif isinstance(here, Sum):
+            parts.append(here)
+    single_ones = {part.atom for part in parts}
+    return all(
+        size.constant is not None
+        or any(add(size, part, -1).constant is not None for part in parts)
+        or all(_follows(atom, single_ones) for product, _ in size.terms for atom in product)
+        for size in (*tensor.shape[-1:], *(tensor.strides or ())[-2:-1])
+    )
+
+
+def _follows(atom: Atom, known: set[Atom | None]) -> bool:
+    """Whether an atom is one of these, a global, or an attribute of one."""
+    if atom in known or atom.kind == "global":
+        return True
+    base = atom.parts[0] if atom.kind == "attribute" else None
+    return isinstance(base, Sum) and base.atom is not None and _follows(base.atom, known)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from aiterfix.consumers.functions import TRANSPARENT
 from aiterfix.consumers.interpret import Interpreter
 from aiterfix.consumers.model import Width, WidthKind
 from aiterfix.consumers.program import Function, Program, Source, attribute_writers, parameters
 from aiterfix.consumers.records import Record
 from aiterfix.consumers.state import Alternatives, Exhausted, parameter
-from aiterfix.consumers.syntax import defaults_of
+from aiterfix.consumers.syntax import decorator, defaults_of, terminal
 from aiterfix.consumers.values import (
     Atom,
     Flag,
+    Nothing,
     Sum,
     Value,
     atoms,
@@ -26,6 +30,7 @@ from aiterfix.consumers.values import (
 _DEEPEST = 10  # from the kernel's caller to the configuration; vLLM 0.33.0 needs 5
 _MOST_CALLS = 64  # of functions that share a name: more, and the name says nothing
 OPERATOR = "max_model_len"
+_OTHERS = re.compile("draft|spec|hf_|text|vision|encoder")  # configurations of other models, or of no engine
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,10 @@ class Origins:
         self._calls: dict[str, list[Record]] = {}
         self._written_to: dict[str, list[tuple[Function, int, Alternatives]]] = {}
         self._stores: dict[str, dict[str, Alternatives]] = {}
+        self._loose: dict[str, tuple[Source, int]] = {}
+        """Names of functions that are used in ways that are not followed, and where."""
+        self._unread: set[str] = set()
+        """Names that stand in files that cannot be read."""
         self._traced: dict[Context, list[tuple[Context, Width]]] = {}
 
     def trace(self, context: Context, depth: int = 0) -> list[tuple[Context, Width]]:
@@ -90,21 +99,24 @@ class Origins:
         kept = [a for a in wanted if a.kind == "attribute"]
         if kept:
             yield from self._through_attribute(context, function, kept[0])
-        elif own and not _generic(function):
+        elif own and not _generic(function) and all(decorator(d) in TRANSPARENT for d in function.node.decorator_list):
             yield from self._through_callers(context, function)
 
     def _through_callers(self, context: Context, function: Function) -> Iterable[Context]:
         method = function.class_name is not None and not function.static
         names = parameters(function.node)
+        defaults = defaults_of(function)
+        given_by_class = names
         if method:
             names = names[1:]
-        defaults = defaults_of(function)
         wanted = function.class_name if function.name == "__init__" and function.class_name else function.name
         for record in self._records(wanted):
             if record.callee not in (None, function.identity) or (function.class_name is None and record.on_object):
                 continue
             bindings: dict[Atom, Alternatives] = {}
-            given = dict(zip(names, record.arguments.positional, strict=False))
+            unbound = method and function.name != "__init__" and not record.on_object and record.callee is None
+            places = given_by_class if unbound else names
+            given = dict(zip(places, record.arguments.positional, strict=False))
             given.update((k, v) for k, v in record.arguments.keywords.items() if k in names)
             for name in names:
                 atom = parameter(function, name).atom
@@ -117,6 +129,14 @@ class Origins:
                     default = Interpreter(self._program).default(function, name)
                     bindings[atom] = default
             yield from self._bound(context, bindings, record.root, record.source, record.line)
+        if wanted in self._loose or wanted in self._unread:
+            where = self._loose.get(wanted, (function.source, function.node.lineno))
+            unknown: dict[Atom, Alternatives] = {}
+            for name in names:
+                atom = parameter(function, name).atom
+                assert atom is not None
+                unknown[atom] = (fresh(f"{name}, as what uses {wanted} otherwise states it"),)
+            yield from self._bound(context, unknown, None, *where)
 
     def _bound(
         self,
@@ -127,7 +147,7 @@ class Origins:
         line: int,
     ) -> Iterable[Context]:
         used = {a for v in (context.width, context.gap, context.block) if v is not None for a in atoms(v)}
-        chosen: list[dict[Atom, Value]] = [{a: v[0] for a, v in bindings.items()}]
+        chosen: list[dict[Atom, Value]] = [{a: v[0] if v else fresh(a.text) for a, v in bindings.items()}]
         for atom in sorted(used, key=repr):
             values = bindings.get(atom, ())
             if len(values) > 1 and len(chosen) * len(values) <= _MOST_CALLS:
@@ -148,6 +168,20 @@ class Origins:
         for writer, line, values in self._written(atom, function):
             # `self` in the caller and in the method that assigns are the same object.
             yield from self._bound(context, {atom: values}, writer, writer.source, line)
+            if self._changed_elsewhere(atom, function):
+                yield from self._bound(
+                    context, {atom: (fresh(f"{atom.text}, as it is changed"),)}, None, writer.source, line
+                )
+
+    def _changed_elsewhere(self, atom: Atom, function: Function) -> bool:
+        """Whether a derived class, or code outside the class, gives an attribute another value."""
+        name = str(atom.parts[1])
+        if self._program.stored_elsewhere(function.class_name or "", name):
+            return True
+        return any(
+            attribute_writers(source, node.name, name)
+            for source, node in self._program.heirs(function.class_name or "")
+        )
 
     def _written(self, atom: Atom, function: Function, depth: int = 0) -> Iterable[tuple[Function, int, Alternatives]]:
         """What is assigned to an attribute, of ``self`` or of an object that ``self`` keeps, and where."""
@@ -167,6 +201,10 @@ class Origins:
                     if made is not None and made.kind == "instance":
                         source = self._program.module(str(made.parts[0]))
                         holders.append(None if source is None else self._holder(source, str(made.parts[1]), name))
+                    elif not isinstance(value, Nothing):
+                        holders.append(None)
+        if holders and None in holders and any(holders):
+            yield function, function.node.lineno, (fresh(f"{atom.text} of another object"),)
         for holder in dict.fromkeys(h for h in holders if h is not None):
             source, class_name = holder
             yield from self._assigned(source, class_name, name)
@@ -175,7 +213,7 @@ class Origins:
         """What the methods of a class assign to an attribute."""
         key = f"{source.dotted}:{class_name}.{name}"
         if key not in self._written_to:
-            found = self._written_to[key] = []
+            found: list[tuple[Function, int, Alternatives]] = []
             writers = attribute_writers(source, class_name, name)
             for writer in dict.fromkeys(w for w, _ in writers):
                 stores = self._stores.get(writer.identity)
@@ -185,6 +223,7 @@ class Origins:
                     stores = self._stores[writer.identity] = dict(interpreter.stores)
                 line = next(e.lineno for w, e in writers if w is writer)
                 found.append((writer, line, stores.get(key, ())))
+            self._written_to[key] = found
         return self._written_to[key]
 
     def _holder(self, source: Source, class_name: str, name: str, depth: int = 0) -> tuple[Source, str] | None:
@@ -207,28 +246,87 @@ class Origins:
         if name not in self._calls:
             self._calls[name] = []
             found: list[Record] = []
-            for path in self._program.files_naming([name]).files:
-                source = self._program.source(path)
-                if not isinstance(source, Source):
-                    continue
-                interpreter = Interpreter(self._program, frozenset({name}))
-                relevant = interpreter.relevant(source)
-                for identity in sorted(relevant):
-                    if ".<locals>." not in identity:
-                        try:
-                            interpreter.follow(source.functions[identity])
-                        except Exhausted:
-                            continue
-                found += [r for r in interpreter.records if r.name == name and not r.inlined]
-                if depth < 3:
-                    for subclass in self._program.subclasses(source, name):
-                        found += self._records(subclass, depth + 1)
+            pending, seen = {name}, {name}
+            while pending:
+                sought = pending.pop()
+                for path in self._program.files_naming([sought]).files:
+                    source = self._program.source(path)
+                    if isinstance(source, Source):
+                        found += self._in_file(name, frozenset({name, sought}), source)
+                        more = {new for old, new in source.aliases if old == name} - seen
+                        seen |= more
+                        pending |= more
+                        if depth < 3 and sought == name:
+                            for subclass in self._program.subclasses(source, name):
+                                found += self._records(subclass, depth + 1)
+                    else:
+                        self._unread.add(name)
             unique = {
                 (r.source.relative, r.line, r.arguments.positional, tuple(r.arguments.keywords.items())): r
                 for r in found
             }
             self._calls[name] = list(unique.values()) if len(unique) <= _MOST_CALLS else []
         return self._calls[name]
+
+    def _in_file(self, name: str, names: frozenset[str], source: Source) -> list[Record]:
+        """Calls in one file of what has a name, there perhaps called otherwise."""
+        interpreter = Interpreter(self._program, names)
+        for identity in sorted(interpreter.relevant(source)):
+            if ".<locals>." not in identity:
+                try:
+                    interpreter.follow(source.functions[identity])
+                except Exhausted:
+                    self._loose.setdefault(name, (source, source.functions[identity].node.lineno))
+        lines = {r.line for r in interpreter.records if r.name == name and r.source is source}
+        other = _used_otherwise(source, names | {new for old, new in source.aliases if old in names}, lines)
+        if other is not None and name not in source.classes and not name[:1].isupper():
+            self._loose.setdefault(name, (source, other))
+        return [r for r in interpreter.records if r.name == name and not r.inlined]
+
+    def stays_inside(self, record: Record) -> bool:
+        """Whether the function that a call stands in is called from its own file alone, and in plain sight."""
+        function = record.root
+        if function is None or _generic(function) or function.name.startswith("__"):
+            return False
+        callers = [r for r in self._records(function.name) if r.callee in (None, function.identity)]
+        return function.name not in {*self._loose, *self._unread} and all(r.source is function.source for r in callers)
+
+
+def _used_otherwise(source: Source, names: frozenset[str], lines: set[int]) -> int | None:
+    """Where a file uses a function other than by a call that was noted."""
+    called = {id(node.func) for node in ast.walk(source.tree) if isinstance(node, ast.Call) and node.lineno in lines}
+    for function in source.functions.values():
+        if not function.words.isdisjoint(names):
+            called |= _renamed(function)
+    for node in ast.walk(source.tree):
+        named = (isinstance(node, ast.Name) and node.id in names) or (
+            isinstance(node, ast.Attribute)
+            and node.attr in names
+            and isinstance(node.value, ast.Name)
+            and node.value.id not in ("self", "cls")
+        )
+        if not named or id(node) in called:
+            continue
+        if isinstance(node, (ast.Name, ast.Attribute)) and isinstance(node.ctx, ast.Load):
+            return node.lineno
+    return None
+
+
+def _renamed(function: Function) -> set[int]:
+    """Expressions that give a local name a function, where the name is only ever called: such calls are noted."""
+    nodes = list(ast.walk(function.node))
+    called = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
+    read = (n for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load) and id(n) not in called)
+    leaves = {node.id for node in read}
+    found: set[int] = set()
+    for node in nodes:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id not in leaves:
+            value = node.value
+            found |= {id(n) for n in ((value.body, value.orelse) if isinstance(value, ast.IfExp) else (value,))}
+        elif isinstance(node, ast.Call) and "register" in terminal(node.func):
+            # A custom operator is called by its name, which is the function's.
+            found |= {id(keyword.value) for keyword in node.keywords if keyword.arg == "op_func"}
+    return found
 
 
 def _of_self(atom: Atom, function: Function) -> bool:
@@ -272,6 +370,13 @@ def _open_atoms(value: Value | None) -> set[Atom]:
 def is_operator(atom: Atom) -> bool:
     """``max_model_len`` of a configuration."""
     if atom.kind != "attribute" or atom.parts[1:] != (OPERATOR,):
+        return False
+    base = atom.parts[0]
+    while isinstance(base, Sum) and base.atom is not None and base.atom.kind in ("attribute", "item"):
+        if _OTHERS.search(str(base.atom.parts[1])):
+            return False
+        base = base.atom.parts[0]
+    if isinstance(base, Sum) and base.atom is not None and _OTHERS.search(base.atom.text):
         return False
     holder = atom.text.split(".")[-2].lower() if "." in atom.text else ""
     return "config" in holder or "args" in holder

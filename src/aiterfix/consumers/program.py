@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -42,6 +43,11 @@ class Function:
     def static(self) -> bool:
         """Whether a call through an instance passes no ``self``."""
         return any(isinstance(d, ast.Name) and d.id == "staticmethod" for d in self.node.decorator_list)
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """Identifiers and strings."""
+        return identifiers(self.node)
 
     @cached_property
     def rebound(self) -> frozenset[str]:
@@ -85,7 +91,7 @@ class Source:
     @cached_property
     def words(self) -> dict[str, frozenset[str]]:
         """Identifiers and strings of every function."""
-        return {identity: identifiers(function.node) for identity, function in self.functions.items()}
+        return {identity: function.words for identity, function in self.functions.items()}
 
     @cached_property
     def aliases(self) -> list[tuple[str, str]]:
@@ -105,15 +111,14 @@ class Source:
             if function.class_name is None or not owner:
                 continue
             for node in statements(function.node.body):
-                if not isinstance(node, (ast.Assign, ast.AnnAssign)) or node.value is None:
-                    continue
-                for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                value, targets = _assigned(node)
+                for target in targets:
                     if (
                         isinstance(target, ast.Attribute)
                         and isinstance(target.value, ast.Name)
                         and target.value.id == owner[0]
                     ):
-                        found.setdefault((function.class_name, target.attr), []).append((function, node.value))
+                        found.setdefault((function.class_name, target.attr), []).append((function, value))
         return found
 
     @cached_property
@@ -151,6 +156,38 @@ class Source:
         return (f for f in self.functions.values() if f.class_name == class_name and f.qualified.count(".") == 1)
 
 
+_ANYTHING = frozenset(["obj", "object", "instance", "layer", "module", "model", "op", "impl", "it", "other", "x"])
+
+
+def read_or_nothing(path: Path) -> bytes:
+    """The bytes of a file that has been found, and may be gone again."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def _assigned(node: ast.stmt) -> tuple[ast.expr, list[ast.expr]]:
+    """What a statement gives a value: the value, or something that is not None, and the single targets."""
+    if isinstance(node, ast.Assign):
+        pending, value = list(node.targets), node.value
+    elif isinstance(node, ast.AnnAssign) and node.value is not None:
+        pending, value = [node.target], node.value
+    elif isinstance(node, (ast.AugAssign, ast.For, ast.AsyncFor)):
+        pending, value = [node.target], node.target
+    else:
+        return ast.Constant(None), []
+    targets: list[ast.expr] = []
+    while pending:
+        target = pending.pop()
+        if isinstance(target, (ast.Tuple, ast.List)):
+            pending += target.elts
+            value = target
+        else:
+            targets.append(target)
+    return value, targets
+
+
 def parameters(node: FunctionNode) -> list[str]:
     """Names of the parameters, positional ones first."""
     a = node.args
@@ -172,6 +209,8 @@ class Program:
         self._image_root = image_root
         self._sources: dict[Path, Source | Skipped] = {}
         self._places: dict[str, Path | None] = {}
+        self._heirs: dict[str, list[tuple[Source, ast.ClassDef]]] = {}
+        self._elsewhere: dict[str, set[str]] = {}
         self._searches: dict[tuple[str, ...], KernelSearch] = {}
 
     def files_naming(self, names: Sequence[str]) -> KernelSearch:
@@ -233,6 +272,44 @@ class Program:
         name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
         found = self.find(source.dotted, name)
         return found if isinstance(found, tuple) else None
+
+    def heirs(self, class_name: str) -> list[tuple[Source, ast.ClassDef]]:
+        """Classes anywhere in the package that derive from one of this name, by name, at whatever distance."""
+        if class_name not in self._heirs:
+            found = self._heirs[class_name] = []
+            for path in self.files_naming([class_name]).files:
+                source = self.source(path)
+                if isinstance(source, Source):
+                    names = {class_name, *(new for old, new in source.aliases if old == class_name)}
+                    for node in source.classes.values():
+                        if any(getattr(base, "attr", getattr(base, "id", "")) in names for base in node.bases):
+                            found.append((source, node))
+            for _, node in tuple(found):
+                if node.name != class_name:
+                    found += self.heirs(node.name)
+        return self._heirs[class_name]
+
+    def stored_elsewhere(self, class_name: str, name: str) -> bool:
+        """Whether an attribute is set, other than on ``self``, on what is called like an object of a class."""
+        if name not in self._elsewhere:
+            word = re.escape(name).encode()
+            operator = rb"(?:[-+*/|&^%@]|//|<<|>>|\*\*)?=(?!=)"
+            stores = re.compile(
+                rb"(\w+)(?:\[[^]\n]*\]|\(\))?[ \t]*\.[ \t]*"
+                + word
+                + rb"[ \t]*(?::[^=\n]+)?"
+                + operator
+                + rb"|setattr\(\s*(?:\w+\.)*(\w+),\s*[\"']"
+                + word
+                + rb"[\"']"
+            )
+            found: set[str] = set()
+            for path in self.files_naming([name]).files:
+                found.update((a or b).decode() for a, b in stores.findall(read_or_nothing(path)))
+            self._elsewhere[name] = found - {"self", "cls"}
+        like = class_name.lower()
+        squashed = (holder.lower().replace("_", "") for holder in self._elsewhere[name])
+        return any(holder in _ANYTHING or (holder and (holder in like or like in holder)) for holder in squashed)
 
     def subclasses(self, source: Source, name: str) -> list[str]:
         """Classes of a module that inherit the constructor of a class of this name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,7 +14,20 @@ from aiterfix.consumers.origins import Context, Origins
 from aiterfix.consumers.program import Program, Source
 from aiterfix.consumers.records import Escape, Record
 from aiterfix.consumers.state import Alternatives, Exhausted, unite
-from aiterfix.consumers.values import Flag, Nothing, Sum, Tensor, Value, add, compare, describe, fresh, number
+from aiterfix.consumers.syntax import terminal
+from aiterfix.consumers.values import (
+    EntryPoint,
+    Flag,
+    Nothing,
+    Sum,
+    Tensor,
+    Value,
+    add,
+    compare,
+    describe,
+    fresh,
+    number,
+)
 from aiterfix.installation import Skipped
 
 # Positional parameters of the wrapper's functions, and defaults; the same in every release from v0.1.7.post3 on.
@@ -65,22 +79,53 @@ def read_calls(package: Path, image_root: Path | None = None) -> tuple[tuple[Cal
     doubts = [s for s in search.unreadable if s.doubt]
     origins = Origins(program)
     calls: list[Call] = []
-    for path in search.files:
+    names: dict[Path, set[str]] = {path: set() for path in search.files}
+    pending = list(search.files)
+    while pending:
+        path = pending.pop(0)
         source = program.source(path)
         if isinstance(source, Skipped):
             doubts.append(source)
             continue
         try:
-            calls += _of_source(program, origins, source)
+            found, given = _of_source(program, origins, source, frozenset(names[path]))
+            calls += found
+            for name in sorted(given):
+                for other in program.files_naming([name]).files:
+                    if other not in names and _takes(program, other, source, name):
+                        names[other] = {name}
+                        pending.append(other)
         except RecursionError:
             doubts.append(Skipped(path, "is nested too deeply to follow", True))
     return tuple(sorted(calls, key=lambda c: (c.file, c.line, c.entry.value))), tuple(doubts)
 
 
-def _of_source(program: Program, origins: Origins, source: Source) -> list[Call]:
-    interpreter = Interpreter(program)
+def _takes(program: Program, path: Path, giver: Source, name: str) -> bool:
+    """Whether a file may have a name from another one."""
+    source = program.source(path)
+    if isinstance(source, Skipped):
+        return True
+    module = giver.dotted.rpartition(".")[2]
+    return source.imports.get(name, ("",))[0].rpartition(".")[2] == module or f"{module}.{name}".encode() in source.text
+
+
+def _of_source(
+    program: Program, origins: Origins, source: Source, names: frozenset[str]
+) -> tuple[list[Call], set[str]]:
+    """The calls in a file, and the names under which it gives the wrapper's functions to others.
+
+    Args:
+        program: the package.
+        origins: traces widths.
+        source: the file.
+        names: under which others give them to it.
+    """
+    interpreter = Interpreter(program, names)
     lost: list[Escape] = []
-    interpreter.follow_module(source)
+    try:
+        interpreter.follow_module(source)
+    except Exhausted:
+        lost.append(Escape(Entry.LOGITS.value, 1, "", "may be used in a module that is too large to follow"))
     for identity in sorted(interpreter.relevant(source)):
         function = source.functions[identity]
         if ".<locals>." in identity:
@@ -104,11 +149,26 @@ def _of_source(program: Program, origins: Origins, source: Source) -> list[Call]
     known = {c.line for c in calls}
     for escape in dict.fromkeys((*interpreter.escapes, *lost)):
         if escape.reason == "is returned" and calls:
-            continue  # and what it is returned to has been followed
+            continue  # and what it is returned to is followed
         if escape.line not in known:
             calls.append(_lost(source, escape))
             known.add(escape.line)
-    return calls
+    sought = ENTRIES | {new for old, new in source.aliases if old in ENTRIES}
+    for node in ast.walk(source.tree):
+        if not isinstance(node, ast.Call):
+            continue
+        name = terminal(node.func)
+        if name in sought and node.lineno not in known:
+            entry = name if name in ENTRIES else Entry.LOGITS.value
+            calls.append(_lost(source, Escape(entry, node.lineno, "", "is called where nothing is followed")))
+            known.add(node.lineno)
+    given = {escape.function for escape in interpreter.escapes if escape.reason == "is returned"}
+    given |= {
+        name
+        for name, values in interpreter.module_names(source).items()
+        if name not in ENTRIES and any(isinstance(value, EntryPoint) for value in values)
+    }
+    return calls, {name.rpartition(".")[2] for name in given}
 
 
 def _lost(source: Source, escape: Escape) -> Call:
@@ -139,7 +199,7 @@ def _call(origins: Origins, records: Sequence[Record]) -> Call:
     for record in alone or reached:
         for context in _contexts(record, why):
             traced += origins.trace(context)
-    if alone and reached and any(_vague(c, w) for c, w in traced):
+    if alone and reached and all(map(origins.stays_inside, alone)) and any(_vague(c, w) for c, w in traced):
         inner = [t for r in reached for c in _contexts(r, why) for t in origins.trace(c)]
         if not any(_vague(c, w) for c, w in inner):
             traced = inner
@@ -158,7 +218,7 @@ def _call(origins: Origins, records: Sequence[Record]) -> Call:
         _setting(arguments["ChunkK"]),
         _setting(arguments["Preshuffle"]),
         _setting(arguments["WavePerEU"]),
-        all(map(_shuffled_by_block, alone or reached)),
+        not any(map(_shuffled_by_another, alone or reached)),
     )
 
 
@@ -179,12 +239,11 @@ def _bind(record: Record) -> dict[str, Alternatives]:
     return bound
 
 
-def _shuffled_by_block(record: Record) -> bool:
+def _shuffled_by_another(record: Record) -> bool:
+    """Whether ``Preshuffle`` compares something other than the block size, such as the rows of a sequence."""
     bound = _bind(record)
-    blocks = [value for value in bound["KVBlockSize"] if isinstance(value, Sum)]
-    return len(blocks) == len(bound["KVBlockSize"]) and set(bound["Preshuffle"]) == {
-        compare(">", block, number(1)) for block in blocks
-    }
+    by_block = {compare(">", block, number(1)) for block in bound["KVBlockSize"] if isinstance(block, Sum)}
+    return any(isinstance(v, Flag) and v.value is None and v not in by_block for v in bound["Preshuffle"])
 
 
 def _contexts(record: Record, why: list[str]) -> Iterable[Context]:

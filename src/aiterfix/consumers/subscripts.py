@@ -63,8 +63,7 @@ class Subscripts(Core):
 
     def _subscript(self, base: Value, node: ast.Subscript, frame: Frame) -> Alternatives:
         if isinstance(base, Cache):
-            self.evaluate(node.slice, frame)
-            return self.stored(base) or (fresh(text_of(node)),)
+            return self.stored(base, one(self.evaluate(node.slice, frame))) or (fresh(text_of(node)),)
         if isinstance(base, Tensor):
             return (self._sliced(base, node.slice, frame) or Tensor(base.shape, None, f"{text_of(node)}"),)
         if isinstance(node.slice, ast.Slice):

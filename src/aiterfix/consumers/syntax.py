@@ -103,3 +103,12 @@ def aliases_of(source: Source, names: Iterable[str]) -> set[str]:
         if isinstance(node, ast.Assign) and not identifiers(node.value).isdisjoint(wanted | found):
             found |= {t.id for t in node.targets if isinstance(t, ast.Name)}
     return found
+
+
+def handed_on(name: str, function: Function) -> bool:
+    """Whether a function uses an inner one in other ways than by calling it."""
+    called = {id(node.func) for node in ast.walk(function.node) if isinstance(node, ast.Call)}
+    return any(
+        isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load) and id(node) not in called
+        for node in ast.walk(function.node)
+    )

@@ -112,7 +112,7 @@ class Objects(Core):
             if any(isinstance(t, ast.Name) and t.id == name for t in targets):
                 if node is not None and isinstance(statement, ast.AnnAssign) and (node.decorator_list or node.bases):
                     stated = text_of(statement.annotation)
-                    if "ClassVar" not in stated and "Final" not in stated:
+                    if not any(word in stated for word in ("ClassVar", "Final", "type[")):
                         return None  # the default of a constructor that is made for the class
                 if self.program.stored_elsewhere(class_name, name):
                     return None

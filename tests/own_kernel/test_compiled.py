@@ -11,9 +11,14 @@ from types import ModuleType
 import pytest
 
 pytest.importorskip("torch")
-pytest.importorskip("triton")
+triton = pytest.importorskip("triton")
 if sys.version_info < (3, 11):
     pytest.skip("the emulator's decoder needs Python 3.11", allow_module_level=True)
+if tuple(int(part) for part in triton.__version__.split(".")[:2]) >= (3, 8):
+    pytest.skip(
+        "from Triton 3.8 on the kernel's descriptor asks for a dispatch packet pointer, which the emulator does not model",
+        allow_module_level=True,
+    )
 
 import torch
 

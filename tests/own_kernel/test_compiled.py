@@ -14,7 +14,6 @@ pytest.importorskip("torch")
 pytest.importorskip("triton")
 if sys.version_info < (3, 11):
     pytest.skip("the emulator's decoder needs Python 3.11", allow_module_level=True)
-
 import torch
 
 from aiterfix.gfx950.compile import Compiler
@@ -45,6 +44,8 @@ def kernel() -> ModuleType:
 @pytest.fixture(scope="module")
 def compiler() -> Iterator[Compiler]:
     with Compiler() as opened:
+        if tuple(int(part) for part in opened.triton.split(".")[:2]) >= (3, 8):
+            pytest.skip("from Triton 3.8 on its code asks for a dispatch packet pointer, which the emulator has not")
         yield opened
 
 

@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aiterfix.gfx950 import ds
 from aiterfix.gfx950.access import load, store
-from aiterfix.gfx950.global_memory import loaded_bytes, names, read_stored, split, write_loaded
-from aiterfix.gfx950.instruction import M0
+from aiterfix.gfx950.global_memory import TO_LDS, loaded_bytes, names, read_stored, split, write_loaded, write_to_lds
 from aiterfix.gfx950.operands import Binder, Bound, Kind
 
 if TYPE_CHECKING:
@@ -20,8 +18,6 @@ IGNORED = frozenset({"buffer_wbl2", "buffer_inv"})
 """Cache maintenance: memory is modelled without caches."""
 NAMES = names("buffer") | IGNORED
 
-_TO_LDS = ("dword", "dwordx3", "dwordx4")
-_LDS_PLACE = np.uint32(0x3_FFFF)
 _STRIDE_AND_SWIZZLE = np.uint32(0xFFFF_0000)
 _ADD_THREAD_ID_AND_TYPE = np.uint32(0xC080_0000)
 
@@ -41,7 +37,7 @@ def bind(binder: Binder) -> Bound:
     is_load, suffix = split(instruction.mnemonic)
     immediate = instruction["offset"]
     to_lds = bool(instruction.get("lds"))
-    if to_lds and (not is_load or suffix not in _TO_LDS):
+    if to_lds and (not is_load or suffix not in TO_LDS):
         binder.refuse("an access between a buffer and LDS of this kind")
     offset_row = None
     if instruction["offen"]:
@@ -55,13 +51,7 @@ def bind(binder: Binder) -> Bound:
     write: Any = None
     read: Any = None
     if to_lds:
-        binder.note_scalar(M0, 1, binder.reads)
-
-        def write(g: Waves, values: Any) -> None:
-            # Each wave has one place, in M0 and the constant; its lanes follow one another.
-            place = (g.scalar[M0] & _LDS_PLACE).astype(np.int64) + immediate
-            ds.write(g, instruction, place[:, np.newaxis] + np.arange(64) * size, values, size)
-
+        write = write_to_lds(binder, suffix, immediate)
     elif is_load:
         write = write_loaded(binder, row, suffix)
     else:

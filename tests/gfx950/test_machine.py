@@ -313,6 +313,67 @@ def test_preloaded_arguments_enter_behind_the_preamble() -> None:
     assert result.findings == ()
 
 
+def test_the_dispatch_packet_comes_before_the_arguments() -> None:
+    """As the HSA runtime specification lays it out: sizes of workgroup and grid, LDS, address of the arguments."""
+    reads = (
+        ins.SMEM(SMEMOp.S_LOAD_DWORDX2, s[8:9], s[0:1], offset=4, imm=1),
+        ins.SMEM(SMEMOp.S_LOAD_DWORDX4, s[12:15], s[0:1], offset=12, imm=1),
+        ins.SMEM(SMEMOp.S_LOAD_DWORD, s[16], s[0:1], offset=28, imm=1),
+        ins.SMEM(SMEMOp.S_LOAD_DWORDX2, s[18:19], s[0:1], offset=40, imm=1),
+        wait(lgkm=0),
+        ins.SMEM(SMEMOp.S_LOAD_DWORDX2, s[4:5], s[18:19], offset=0, imm=1),
+        wait(lgkm=0),
+        ins.SOP2(SOP2Op.S_SUB_U32, s[18], s[18], s[2]),
+        ins.SOP2(SOP2Op.S_SUB_U32, s[19], s[19], s[3]),
+    )
+    shown = (8, 9, 12, 13, 14, 15, 16, 18, 19)
+    stores = [
+        part
+        for place, register in enumerate(shown)
+        for part in (
+            ins.VOP1(VOP1Op.V_MOV_B32_E32, v[1], 4 * place),
+            ins.VOP1(VOP1Op.V_MOV_B32_E32, v[3], s[register]),
+            store(3),
+        )
+    ]
+    code = code_of(assemble(*reads, *stores, END), kernarg=(OUT, COUNT))
+    code = replace(code, descriptor=replace(code.descriptor, user_sgprs=4, dispatch_pointer=True))
+    code.__dict__["_lines"] = ([], [])
+    memory = DeviceMemory()
+    out = memory.allocate("out", np.zeros(16, np.uint32))
+    result = run(code, memory, Launch((3, 2, 1), (64, 2, 1), [out, 0], lds_bytes=96))
+    want = [2 << 16 | 64, 1, 192, 4, 1, 0, 96, 0, 0]
+    assert out.array(np.uint32)[: len(want)].tolist() == want
+    assert result.violations == () and result.findings == ()
+
+
+def test_queue_and_dispatch_number_take_registers_and_count_as_never_written() -> None:
+    """In the order dispatch packet, queue, arguments, dispatch number."""
+    program = (
+        ins.SMEM(SMEMOp.S_LOAD_DWORDX2, s[14:15], s[4:5], offset=0, imm=1),
+        wait(lgkm=0),
+        ins.SOP1(SOP1Op.S_MOV_B64, s[4:5], s[14:15]),
+        ins.VOP2(VOP2Op.V_LSHLREV_B32_E32, v[1], 2, v[0]),
+        ins.VOP1(VOP1Op.V_MOV_B32_E32, v[3], s[8]),
+        ins.VOP2(VOP2Op.V_ADD_U32_E32, v[3], s[2], v[3]),
+        ins.VOP2(VOP2Op.V_ADD_U32_E32, v[3], s[7], v[3]),
+        store(3),
+        END,
+    )
+    code = code_of(assemble(*program), kernarg=(OUT, COUNT))
+    asked = replace(code.descriptor, user_sgprs=8, dispatch_pointer=True, queue_pointer=True, dispatch_id=True)
+    code = replace(code, descriptor=asked)
+    code.__dict__["_lines"] = ([], [])
+    result, out = launch((), code=code, workgroups=3)
+    assert out.array(np.uint32)[:64].tolist() in (
+        [0] * 64,
+        [1] * 64,
+        [2] * 64,
+    )  # the workgroup's number, behind them all
+    assert [f.detail.split(",")[0] for f in result.findings] == ["reads s2", "reads s7"]
+    assert result.violations == ()
+
+
 def test_work_item_ids_are_packed() -> None:
     code = code_of(assemble(*PROLOGUE[:2], ins.VOP2(VOP2Op.V_AND_B32_E32, v[1], 15, v[0]),
                             ins.VOP2(VOP2Op.V_LSHRREV_B32_E32, v[2], 10, v[0]),

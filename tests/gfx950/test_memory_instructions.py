@@ -204,6 +204,61 @@ def test_buffer_bounds() -> None:
     assert waves.batch.recorder.violations() == ()
 
 
+@pytest.mark.parametrize(("suffix", "dwords"), [("DWORD", 1), ("DWORDX3", 3), ("DWORDX4", 4)])
+def test_buffer_load_to_lds(suffix: str, dwords: int) -> None:
+    """Lane after lane from M0 and the constant on, whatever the lanes' offsets; 0 for what is out of range."""
+    memory, allocation = _memory()
+    code = code_of(b"", lds=2048)
+    waves = new_waves(code, 2, memory=memory)
+    waves.batch.lds_written[:] = 0
+    _set_descriptor(waves, allocation.address, 1024)
+    waves.scalar[12][:] = 0
+    waves.scalar[124][:] = [32, 64]  # M0
+    order = np.random.default_rng(7).permutation(64)
+    waves.vector[0] = (order * 16)[np.newaxis].astype(np.uint32)
+    waves.vector[0][:, 5] = 0x8000_0000
+    waves.vector[4:8] = 9
+    set_exec(waves, [(1 << 64) - 1, (1 << 64) - 1 - (1 << 3)])
+    unused = v[4] if dwords == 1 else v[4 : 3 + dwords]
+    load = ins.MUBUF(MUBUFOp[f"BUFFER_LOAD_{suffix}"], unused, v[0], s[8:11], s[12], 16, offen=1, lds=1)
+    execute(load, waves, code)
+    for wave, place in enumerate((48, 80)):
+        lds = waves.batch.lds[2048 * wave : 2048 * (wave + 1)].view(np.uint32)
+        want = np.zeros(512, np.uint32)
+        for lane in range(64):
+            start = order[lane] * 16 + 16
+            for k in range(dwords):
+                inside = lane != 5 and start + 4 * k < 1024 and not (wave == 1 and lane == 3)
+                want[place // 4 + lane * dwords + k] = DATA.view(np.uint32)[start // 4 + k] if inside else 0
+        assert (lds == want).all()
+    assert (waves.vector[4:8] == 9).all()
+    assert waves.batch.recorder.violations() == ()
+    with pytest.raises(UnmodelledInstructionError, match="LDS of this kind"):
+        execute(ins.MUBUF(MUBUFOp.BUFFER_LOAD_DWORDX2, v[4:5], v[0], s[8:11], s[12], 0, offen=1, lds=1), waves, code)
+
+
+@pytest.mark.parametrize(("suffix", "dwords"), [("DWORD", 1), ("DWORDX3", 3), ("DWORDX4", 4)])
+def test_global_load_to_lds(suffix: str, dwords: int) -> None:
+    """The constant counts in the address and in LDS."""
+    memory, allocation = _memory()
+    code = code_of(b"", lds=1200)
+    waves = new_waves(code, 1, memory=memory)
+    waves.batch.lds_written[:] = 0
+    waves.scalar[124][:] = 64  # M0
+    order = np.random.default_rng(8).permutation(64)
+    _set64(waves, 0, allocation.address + order * 16)
+    set_exec(waves, (1 << 64) - 1 - (1 << 3))
+    unused = v[4] if dwords == 1 else v[4 : 3 + dwords]
+    load = ins.GLOBAL(GLOBALOp[f"GLOBAL_LOAD_LDS_{suffix}"], unused, v[0], saddr=OFF, offset=16)
+    execute(load, waves, code)
+    want = np.zeros(300, np.uint32)
+    for lane in set(range(64)) - {3}:
+        for k in range(dwords):
+            want[20 + lane * dwords + k] = DATA.view(np.uint32)[order[lane] * 4 + 4 + k]
+    assert (waves.batch.lds[:1200].view(np.uint32) == want).all()
+    assert waves.batch.recorder.violations() == ()
+
+
 def test_register_and_constant_offset_wrap_before_the_bounds() -> None:
     """A negative register and a constant that makes up for it: what LLVM folds `start - 16 + lane + 16` into."""
     memory, allocation = _memory()

@@ -88,9 +88,11 @@ def let_interpreter_read_scalars() -> None:
 
     patch_tensor = interpreter._patch_lang_tensor
 
-    def patch(tensor: type, scope: object) -> None:
-        patch_tensor(tensor, scope)
-        scope.set_attr(tensor, "__index__", lambda self: int(self.handle.data.item()))  # type: ignore[attr-defined]
+    def patch(tensor: Any, *scope: Any) -> None:
+        patch_tensor(tensor, *scope)
+        # Triton 3.5 writes its patches itself; later ones keep them in a scope, to take them back.
+        write = scope[0].set_attr if scope else setattr
+        write(tensor, "__index__", lambda self: int(self.handle.data.item()))
 
     interpreter._patch_lang_tensor = patch
 

@@ -229,3 +229,42 @@ def test_what_the_wrapper_compiles_is_bounded_with_the_hook_and_not_without(clon
             if not all("error" in t for t in plain[0].values()):
                 assert unbounded > 0, where
     assert compiled_kernels >= 18
+
+
+SUBSTITUTED = """
+import importlib, json
+import standin
+import aiterfix
+aiterfix.install_hook()
+wrapper = importlib.import_module({wrapper!r})
+states = {{m.module: [m.state.value, m.reason] for m in aiterfix.status().modules}}
+advice = aiterfix.required_padding(1000, 64)
+print(json.dumps([wrapper.deepgemm_fp8_paged_mqa_logits.__module__, states, aiterfix.status().safe, advice.columns]))
+"""
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(find_spec("triton") is None or find_spec("torch") is None, reason="needs Triton and torch")
+def test_our_own_kernel_takes_the_place_of_every_real_wrappers_function(clone: Clone, tmp_path: Path) -> None:
+    for i, release in enumerate(releases(clone)):
+        site = tmp_path / str(i)
+        lay_out(clone, release, site)
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "AITER", "TRITON"))}
+        environment |= {
+            "PYTHONPATH": os.pathsep.join([str(SOURCE), str(site)]),
+            "AITERFIX_KERNEL": "1",
+            "AITERFIX": "require",
+            "AITER_ENABLE_AOT_GLUON_PA_MQA_LOGITS": "1",
+        }
+        script = SUBSTITUTED.format(wrapper=release.wrapper)
+        done = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, env=environment, timeout=120, check=False
+        )
+        assert done.returncode == 0, (release.ref, done.stderr)
+        module, states, safe, columns = json.loads(done.stdout.splitlines()[-1])
+        assert module == "aiterfix_paged_mqa_logits", (release.ref, states)
+        assert states[release.wrapper][0] == "replaced" and safe and columns == 0, (release.ref, states)
+        assert {state for name, (state, _) in states.items() if ".gluon." in name} <= {"bypassed"}, (
+            release.ref,
+            states,
+        )

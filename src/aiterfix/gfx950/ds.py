@@ -80,7 +80,7 @@ def bind(binder: Binder) -> Bound:
     def execute_write(g: Waves) -> None:
         address = g.vector[address_row].astype(np.int64)
         for row, offset in zip(rows, offsets, strict=True):
-            _write(g, instruction, address + offset, g.vector[row : row + dwords].transpose(1, 2, 0), size)
+            write(g, instruction, address + offset, g.vector[row : row + dwords].transpose(1, 2, 0), size)
 
     return binder.bound(execute_write)
 
@@ -137,7 +137,8 @@ def _read(g: Waves, instruction: Instruction, address: Any, size: int) -> Any:
     return values if chosen.all() else np.where(chosen[..., np.newaxis], values, np.uint32(0))
 
 
-def _write(g: Waves, instruction: Instruction, address: Any, values: Any, size: int) -> None:
+def write(g: Waves, instruction: Instruction, address: Any, values: Any, size: int) -> None:
+    """Write ``size`` bytes of ``(n, 64, dwords)`` values to LDS for every active lane, each at its address."""
     batch = g.batch
     index, chosen = _inside(g, instruction, address, size)
     flat, data = index[chosen], values[chosen]

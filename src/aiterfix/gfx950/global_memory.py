@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aiterfix.gfx950 import ds
 from aiterfix.gfx950.access import load, store
-from aiterfix.gfx950.instruction import Encoding
+from aiterfix.gfx950.instruction import M0, Encoding
 from aiterfix.gfx950.operands import Binder, Bound, Fetch, Kind, joined, write_vector
 
 if TYPE_CHECKING:
@@ -40,7 +41,10 @@ def names(prefix: str) -> frozenset[str]:
     return frozenset({f"{prefix}_load_{s}" for s in (*LOADS, *HALF_LOADS)} | {f"{prefix}_store_{s}" for s in STORES})
 
 
-NAMES = names("global") | names("flat")
+TO_LDS = ("dword", "dwordx3", "dwordx4")
+"""Suffixes of loads that can go into LDS instead of registers."""
+_LDS_PLACE = np.uint32(0x3_FFFF)
+NAMES = names("global") | names("flat") | {f"global_load_lds_{suffix}" for suffix in TO_LDS}
 
 
 def split(mnemonic: str) -> tuple[bool, str]:
@@ -83,6 +87,22 @@ def write_loaded(binder: Binder, row: int, suffix: str) -> Any:
     return write
 
 
+def write_to_lds(binder: Binder, suffix: str, immediate: int) -> Any:
+    """A function that writes loaded ``(n, 64, dwords)`` values to LDS.
+
+    Each wave has one place, in M0 and the instruction's constant, which counts here as in the address; its lanes follow
+    one another. That a wait comes before the values are read is not checked.
+    """
+    binder.note_scalar(M0, 1, binder.reads)
+    size = loaded_bytes(suffix)
+
+    def write(g: Waves, values: Any) -> None:
+        place = (g.scalar[M0] & _LDS_PLACE).astype(np.int64) + immediate
+        ds.write(g, binder.instruction, place[:, np.newaxis] + np.arange(64) * size, values, size)
+
+    return write
+
+
 def loaded_bytes(suffix: str) -> int:
     """Bytes a lane reads."""
     return HALF_LOADS[suffix][0] if suffix in HALF_LOADS else LOADS[suffix][0]
@@ -106,6 +126,8 @@ def bind(binder: Binder) -> Bound:
     instruction = binder.instruction
     binder.only_zero("sve", "lds")
     is_load, suffix = split(instruction.mnemonic)
+    to_lds = suffix.startswith("lds_")
+    suffix = suffix.removeprefix("lds_")
     accumulation = bool(instruction["acc"])
     offset_bits = 12 if instruction.encoding is Encoding.FLAT else 13
     immediate = instruction["offset"]
@@ -126,7 +148,11 @@ def bind(binder: Binder) -> Bound:
         return g.vector[address_row].astype(np.int64) + (scalar(g).view(np.int64) + immediate)[:, np.newaxis]
 
     if is_load:
-        write = write_loaded(binder, binder.row(instruction["vdst"], accumulation), suffix)
+        write = (
+            write_to_lds(binder, suffix, immediate)
+            if to_lds
+            else write_loaded(binder, binder.row(instruction["vdst"], accumulation), suffix)
+        )
         size = loaded_bytes(suffix)
         return binder.bound(lambda g: write(g, load(g, instruction, addresses(g), g.active(), size)))
     read, size = read_stored(binder, binder.row(instruction["data"], accumulation), suffix)

@@ -49,7 +49,9 @@ class KernelDescriptor:
         vgprs, agprs: architectural and accumulation vector registers of a lane.
         user_sgprs: scalar registers set up before the workgroup ids.
         preload_length, preload_offset: dwords of the kernarg segment preloaded into user SGPRs.
-        kernarg_pointer: user SGPRs begin with the kernarg segment's address.
+        dispatch_pointer, queue_pointer, kernarg_pointer, dispatch_id: user SGPRs begin with those of these that are
+            asked for, in this order, two each: address of the dispatch packet, of the queue, of the kernarg segment,
+            and number of the dispatch.
         workgroup_ids: which of x, y and z follow the user SGPRs.
         workitem_dimensions: 0 to 2: how many ids above x are packed into v0 (10 bits each).
         mode: the MODE register's floating-point part.
@@ -64,7 +66,10 @@ class KernelDescriptor:
     user_sgprs: int
     preload_length: int
     preload_offset: int
+    dispatch_pointer: bool
+    queue_pointer: bool
     kernarg_pointer: bool
+    dispatch_id: bool
     workgroup_ids: tuple[bool, bool, bool]
     workitem_dimensions: int
     mode: FloatMode
@@ -111,9 +116,6 @@ class KernelDescriptor:
             (rsrc3, 1 << 16, "threadgroup split mode"),
             (rsrc3, 0xFFFE_FFC0, "reserved bits of COMPUTE_PGM_RSRC3"),
             (properties, 1 << 0, "a private segment buffer"),
-            (properties, 1 << 1, "a dispatch packet pointer"),
-            (properties, 1 << 2, "a queue pointer"),
-            (properties, 1 << 4, "a dispatch id"),
             (properties, 1 << 5, "flat scratch initialisation in user SGPRs"),
             (properties, 1 << 6, "the private segment size in an SGPR"),
             (properties, 1 << 10, "wavefronts of 32 lanes"),
@@ -132,8 +134,8 @@ class KernelDescriptor:
             raise refuse("private memory without a size, or a size without private memory")
         user_sgprs = rsrc2 >> 1 & 0x1F
         preload_length, preload_offset = preload & 0x7F, preload >> 7
-        pointer = bool(properties & 1 << 3)
-        if user_sgprs < 2 * pointer + preload_length:
+        dispatch, queue, pointer, number = (bool(properties & 1 << bit) for bit in (1, 2, 3, 4))
+        if user_sgprs < 2 * (dispatch + queue + pointer + number) + preload_length:
             raise refuse(f"{preload_length} preloaded kernarg dwords in {user_sgprs} user SGPRs")
         return cls(
             lds_bytes=lds,
@@ -145,7 +147,10 @@ class KernelDescriptor:
             user_sgprs=user_sgprs,
             preload_length=preload_length,
             preload_offset=preload_offset,
+            dispatch_pointer=dispatch,
+            queue_pointer=queue,
             kernarg_pointer=pointer,
+            dispatch_id=number,
             workgroup_ids=(bool(rsrc2 & 1 << 7), bool(rsrc2 & 1 << 8), bool(rsrc2 & 1 << 9)),
             workitem_dimensions=rsrc2 >> 11 & 0b11,
             mode=FloatMode(Denormals(rsrc1 >> 16 & 3), Denormals(rsrc1 >> 18 & 3), bool(rsrc1 & 1 << 21)),

@@ -19,7 +19,7 @@ from aiterfix.gfx950.batch import Batch
 from aiterfix.gfx950.blas import one_thread
 from aiterfix.gfx950.instruction import EXEC
 from aiterfix.gfx950.machine import Machine
-from aiterfix.gfx950.memory import Allocation, DeviceMemory
+from aiterfix.gfx950.memory import Allocation, DeviceMemory, aligned_bytes
 from aiterfix.gfx950.operands import VECTOR_BASE
 from aiterfix.gfx950.program import PRELOAD_ENTRY, Program
 from aiterfix.gfx950.recorder import Recorder
@@ -29,6 +29,7 @@ from aiterfix.gfx950.workspace import borrow
 if TYPE_CHECKING:
     from aiterfix.gfx950.code_object import CodeObject, KernelArgument
     from aiterfix.gfx950.findings import Finding, Violation
+    from aiterfix.gfx950.kernel_descriptor import KernelDescriptor
 
 DEFAULT_STEP_LIMIT = 5_000_000
 _BATCH_WAVES = 256
@@ -111,11 +112,19 @@ def run(
         raise UsageError(f"Kernel {code.name} takes 1 to {code.workgroup_size} work-items, not {items}.")
     if min(launch.grid) < 1:
         raise UsageError(f"The grid {launch.grid} holds no workgroup.")
-    kernarg, names = _kernarg(code, launch.args)
+    kernarg, names = _kernarg(code, launch)
+    lds_bytes = code.lds_bytes + launch.lds_bytes
     # The segment is read through device memory of its own view, so that a caller's memory does not grow with runs.
     visible = memory.extended(kernarg)
     recorder = Recorder(code, visible, names)
     segment = next(a for a in visible if a.name == kernarg.name and a.data is kernarg.data)
+    packet_address = 0
+    if code.descriptor.dispatch_pointer:
+        packet = _dispatch_packet(code, launch, segment.address, lds_bytes)
+        visible = visible.extended(packet)
+        recorder = Recorder(code, visible, names)
+        packet_address = next(a.address for a in visible if a.data is packet.data)
+    pointers = _user_registers(code.descriptor, packet_address, segment.address)
     program = program_of(code, addresses_only=addresses_only)
     waves_per_workgroup = -(-items // 64)
     size = batch_workgroups or max(1, _BATCH_WAVES // waves_per_workgroup)
@@ -123,13 +132,12 @@ def run(
     if batch_workgroups is None and workgroups < size * threads:
         size = max(1, -(-workgroups // threads))
     starts = range(0, workgroups, size)
-    lds_bytes = code.lds_bytes + launch.lds_bytes
 
     def run_batch(first: int) -> Machine:
         count = min(size, workgroups - first)
         batch = Batch(visible, recorder, first, count, waves_per_workgroup, lds_bytes, code.scratch_bytes)
         machine = Machine(batch, program, step_limit, profile)
-        machine.run(_initial_waves(code, program, batch, launch, segment.address, kernarg.data))
+        machine.run(_initial_waves(code, program, batch, launch, pointers, kernarg.data))
         return machine
 
     started = perf_counter()
@@ -154,10 +162,10 @@ def program_of(code: CodeObject, *, addresses_only: bool = False) -> Program:
     return found
 
 
-def _kernarg(
-    code: CodeObject, args: Mapping[str, ArgumentValue] | Sequence[ArgumentValue]
-) -> tuple[Allocation, dict[int, str]]:
+def _kernarg(code: CodeObject, launch: Launch) -> tuple[Allocation, dict[int, str]]:
     """The kernarg segment, not yet placed, and allocation address to argument name."""
+    args = launch.args
+    hidden_values = _hidden(launch)
     given: dict[str, ArgumentValue] = {}
     if isinstance(args, Mapping):
         given.update(args)
@@ -176,6 +184,9 @@ def _kernarg(
     data = bytearray(max(code.descriptor.kernarg_bytes, 16))
     names: dict[int, str] = {}
     for argument in code.kernarg:
+        if argument.kind in hidden_values:
+            data[argument.offset : argument.offset + argument.size] = _encoded(argument, hidden_values[argument.kind])
+            continue
         if argument.name not in given:
             if argument not in hidden and not argument.kind.startswith("hidden_"):
                 raise UsageError(f"Kernel {code.name} needs a value for its argument {argument.name}.")
@@ -190,6 +201,46 @@ def _kernarg(
     aligned = np.zeros(len(contents) // 16, np.complex128).view(np.uint8)
     aligned[:] = contents
     return Allocation("kernel arguments", 0, len(data), 4, aligned), names
+
+
+def _user_registers(descriptor: KernelDescriptor, packet: int, kernarg: int) -> tuple[int | None, ...]:
+    """What the pairs of user SGPRs begin with. The queue and the number of a dispatch are not modelled: their registers
+    count as never written, so that a kernel which uses them is found out; compilers ask for them and do not."""
+    asked = (
+        (descriptor.dispatch_pointer, packet),
+        (descriptor.queue_pointer, None),
+        (descriptor.kernarg_pointer, kernarg),
+        (descriptor.dispatch_id, None),
+    )
+    return tuple(value for enabled, value in asked if enabled)
+
+
+def _dispatch_packet(code: CodeObject, launch: Launch, kernarg_address: int, lds_bytes: int) -> Allocation:
+    """The AQL packet that the launch would have been queued as, not yet placed: 64 bytes, as the HSA runtime
+    specification lays out ``hsa_kernel_dispatch_packet_t``. Completion signal and kernel object are null."""
+    items = [groups * size for groups, size in zip(launch.grid, launch.block, strict=True)]
+    header = 2  # HSA_PACKET_TYPE_KERNEL_DISPATCH
+    packed = struct.pack(
+        "<6H5IQQQQ",
+        *(header, _dimensions(launch), *launch.block, 0),
+        *(*items, code.scratch_bytes, lds_bytes),
+        *(0, kernarg_address, 0, 0),
+    )
+    data = aligned_bytes(len(packed))
+    data[: len(packed)] = np.frombuffer(packed, np.uint8)
+    return Allocation("dispatch packet", 0, len(packed), 4, data)
+
+
+def _hidden(launch: Launch) -> dict[str, int]:
+    """Values of the arguments that the runtime appends, by kind; those of others (host calls, heaps) stay null."""
+    values = {"hidden_grid_dims": _dimensions(launch)}
+    for axis, groups, size in zip("xyz", launch.grid, launch.block, strict=True):
+        values |= {f"hidden_block_count_{axis}": groups, f"hidden_group_size_{axis}": size}
+    return values
+
+
+def _dimensions(launch: Launch) -> int:
+    return 3 if launch.grid[2] > 1 else 2 if launch.grid[1] > 1 else 1
 
 
 def _trailing_pointers(code: CodeObject) -> list[KernelArgument]:
@@ -219,7 +270,7 @@ def _encoded(argument: KernelArgument, value: ArgumentValue) -> bytes:
 
 
 def _initial_waves(
-    code: CodeObject, program: Program, batch: Batch, launch: Launch, kernarg_address: int, kernarg: Any
+    code: CodeObject, program: Program, batch: Batch, launch: Launch, pointers: Sequence[int | None], kernarg: Any
 ) -> Waves:
     """Registers as the hardware sets them up: user SGPRs, workgroup ids, packed work-item ids, EXEC."""
     count = batch.workgroups * batch.waves_per_workgroup
@@ -235,10 +286,11 @@ def _initial_waves(
         written[:, register] = True
 
     register = 0
-    if descriptor.kernarg_pointer:
-        set_scalar(0, kernarg_address & 0xFFFF_FFFF)
-        set_scalar(1, kernarg_address >> 32)
-        register = 2
+    for address in pointers:
+        if address is not None:
+            set_scalar(register, address & 0xFFFF_FFFF)
+            set_scalar(register + 1, address >> 32)
+        register += 2
     words = kernarg.view(np.uint32)
     for k in range(descriptor.preload_length):
         place = descriptor.preload_offset + k

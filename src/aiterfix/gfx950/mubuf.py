@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aiterfix.gfx950.access import load, store
-from aiterfix.gfx950.global_memory import loaded_bytes, names, read_stored, split, write_loaded
+from aiterfix.gfx950.global_memory import TO_LDS, loaded_bytes, names, read_stored, split, write_loaded, write_to_lds
 from aiterfix.gfx950.operands import Binder, Bound, Kind
 
 if TYPE_CHECKING:
@@ -27,14 +27,18 @@ def bind(binder: Binder) -> Bound:
 
     Modelled: raw buffers (stride 0, no swizzle). An access whose offset (register plus constant) is not below
     ``num_records - soffset`` is out of range: loads give 0, stores are dropped, dword by dword; the descriptor did
-    its work and no violation is reported.
+    its work and no violation is reported. Loads into LDS write there what they would have written to a register, 0 for
+    what is out of range; that a wait comes before it is read is not checked.
     """
     instruction = binder.instruction
     if instruction.mnemonic in IGNORED:
         return binder.bound(lambda g: None)
-    binder.only_zero("idxen", "lds")
+    binder.only_zero("idxen")
     is_load, suffix = split(instruction.mnemonic)
     immediate = instruction["offset"]
+    to_lds = bool(instruction.get("lds"))
+    if to_lds and (not is_load or suffix not in TO_LDS):
+        binder.refuse("an access between a buffer and LDS of this kind")
     offset_row = None
     if instruction["offen"]:
         offset_row = binder.row(instruction["vaddr"])
@@ -43,10 +47,12 @@ def bind(binder: Binder) -> Bound:
     descriptor = instruction["srsrc"]
     binder.note_scalar(descriptor, 4, binder.reads, steer=True)
     size = loaded_bytes(suffix) if is_load else 0
-    row = binder.row(instruction["vdata"], bool(instruction["acc"]))
+    row = 0 if to_lds else binder.row(instruction["vdata"], bool(instruction["acc"]))
     write: Any = None
     read: Any = None
-    if is_load:
+    if to_lds:
+        write = write_to_lds(binder, suffix, immediate)
+    elif is_load:
         write = write_loaded(binder, row, suffix)
     else:
         read, size = read_stored(binder, row, suffix)

@@ -87,7 +87,14 @@ class IntegerPart:
         self.kernel = kernel
         self.which = which
         self.config = config
-        self.part: Slice = slice_of(program_of(CodeObject.from_bytes(kernel.code, kernel=kernel.function)))
+        code = CodeObject.from_bytes(kernel.code, kernel=kernel.function)
+        if code.descriptor.dispatch_pointer or code.descriptor.queue_pointer:
+            raise NotUnderstoodError(
+                f"{kernel.function} asks for its dispatch packet or queue",
+                why="where it stores could depend on them",
+                remedy="run `aiterfix validate`, which executes the whole kernel",
+            )
+        self.part: Slice = slice_of(program_of(code))
 
     def ends(self, shapes: Iterable[LaunchShape]) -> list[list[int]]:
         """For each launch, for each of its programs, one past the last column stored to; 0 where nothing was."""

@@ -95,7 +95,8 @@ def arguments_in_order(kernel: CompiledKernel, code: CodeObject, values: dict[st
         NotUnderstoodError: the code object's arguments are not those of the kernel's signature.
     """
     sizes = [8 if kind.startswith("*") or kind == "i64" else 4 for _, kind in kernel.arguments]
-    stated = [(argument.size, argument.is_pointer) for argument in code.kernarg]
+    # Hidden ones stand at the end, and are filled in where the kernel is launched.
+    stated = [(a.size, a.is_pointer) for a in code.kernarg if not a.kind.startswith("hidden_")]
     wanted = [(size, kind.startswith("*")) for size, (_, kind) in zip(sizes, kernel.arguments, strict=True)]
     extra = stated[len(wanted) :]
     if stated[: len(wanted)] != wanted or any(not pointer for _, pointer in extra):

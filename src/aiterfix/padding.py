@@ -258,16 +258,17 @@ def bound(question: Question, held: HeldKernel) -> tuple[int, str]:
     """Columns that no context length up to ``max_model_len`` exceeds, and why.
 
     A released kernel rounds the end of a row up to a whole unit, a chunk or a block. The furthest that any context
-    gets is then ``max_model_len`` rounded up. The base kernel counts its chunks back from the context's end instead:
-    the same arithmetic in every release, and measured where it can be. Of other sources the rounding is not known.
+    gets is then ``max_model_len`` rounded up. The base kernel counts its chunks back from the context's end: the
+    same arithmetic in every release, whatever the block, and measured where it can be. Of other sources the rounding is
+    not known.
     """
     chunk, block, width = question.chunk_k, question.kv_block_size, question.max_model_len
     if not held.released or held.verdict is not Verdict.VULNERABLE:
         return _unknown(question), "this source is of no release that is known, so the largest rounding is assumed"
+    if held.name == BY_NAME["base"]:
+        return 0, "none is needed, as the last chunk of a row ends where its context does"
     if chunk % block and block % chunk:
         return _unknown(question), "block and chunk do not divide one another, so the largest rounding is assumed"
-    if held.name == BY_NAME["base"] and block == 1:
-        return 0, "none is needed, as the last chunk of a row ends where its context does"
     staged = held.name in (BY_NAME["preshuffle"], BY_NAME["preshuffle_varctx"]) and (chunk // 2) % block == 0
     unit, name = (block, "block") if staged else (chunk, "chunk")
     columns = -width % unit

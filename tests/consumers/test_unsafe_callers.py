@@ -119,14 +119,10 @@ BODIES = {
     "nonlocal": "width = max_model_len\ndef widen():\n    nonlocal width\n    width = max_model_len + 1\nwiden()\n"
     + REST,
     "walrus in a comprehension": MADE_FROM + "[width := table.width for table in tables]\n" + REST,
-    "block that is tested": "if not block:\n    raise ValueError\nif block:\n    print(1)\n"
-    + SAFE.replace("Preshuffle=True, KVBlockSize=64", "KVBlockSize=block"),
     "chunks of two sizes": "chunk = 512\nif fast:\n    chunk = 64\nif fast:\n    print(1)\n"
     + SAFE.replace("Preshuffle=True, ", "ChunkK=chunk, "),
     "half a block": "width = int(tables.shape[1] * 64 * 1.5 / 2)\n" + REST,
     "int of a fraction": "width = int(64 * (max_model_len / 128))\n" + REST,
-    "preshuffle by rows": SAFE.replace("Preshuffle=True", "Preshuffle=q.shape[1] > 1"),
-    "preshuffle left out": SAFE.replace("Preshuffle=True, ", ""),
     "blocks twice the cache's": SAFE.replace("KVBlockSize=64", "KVBlockSize=cache.shape[1] * 2"),
     "blocks of a size of their own": SAFE.replace("KVBlockSize=64", "KVBlockSize=256 if fast else cache.shape[1]"),
     "positional block": SAFE.replace("Preshuffle=True, KVBlockSize=64", "True, 256"),
@@ -185,6 +181,26 @@ def tune(big):
 def test_body(judge: Judge, name: str) -> None:
     write(judge, ops=ops(BODIES[name], BEFORE, "max_model_len, block=64, fast=False"), model=MODEL)
     assert verdict(judge) != 0
+
+
+@pytest.mark.parametrize("said", ["Preshuffle=q.shape[1] > 1, ", "Preshuffle=q.flag, ", ""])
+def test_either_layout_counts_where_the_source_does_not_say_which(judge: Judge, said: str) -> None:
+    """The base kernel needs no padding at any block, the others at whole blocks only."""
+    write(judge, ops=ops(SAFE.replace("Preshuffle=True, ", said)), model=MODEL)
+    assert judge("vllm", "--max-model-len", 10048, "--block-size", 64, status=0)["pair_verdict"] == "safe"
+    words = ("vllm", "--max-model-len", 10050, "--block-size", 64)
+    if said:
+        assert judge(*words, status=1)["pair_verdict"] == "unsafe-until-apply"
+    else:
+        assert judge(*words, status=0)["pair_verdict"] == "safe"
+
+
+def test_a_block_that_is_tested_is_no_block_of_one_token(judge: Judge) -> None:
+    body = "if not block:\n    raise ValueError\nif block:\n    print(1)\n" + SAFE.replace("=64", "=block")
+    write(judge, ops=ops(body, signature="max_model_len, block=64"), model=MODEL)
+    words = ("vllm", "--block-size", 64)
+    assert judge(*words, "--max-model-len", 10050, status=1)["pair_verdict"] == "unsafe-until-apply"
+    assert judge(*words, "--max-model-len", 10048, status=0)["pair_verdict"] == "safe"
 
 
 ODD_CALLER = """\

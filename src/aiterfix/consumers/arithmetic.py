@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
-from aiterfix.consumers.syntax import text_of
+from aiterfix.consumers.trees import text_of
 from aiterfix.consumers.values import Atom, Row, Sum, Value, add, divide, fresh, multiply, number, pure
 
 PURE = frozenset(

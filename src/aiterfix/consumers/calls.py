@@ -12,7 +12,8 @@ from aiterfix.consumers import tensors
 from aiterfix.consumers.arithmetic import PURE, apply_pure, whole
 from aiterfix.consumers.core import ENTRIES, Core
 from aiterfix.consumers.state import Alternatives, Arguments, Frame, chosen_of, product, unite
-from aiterfix.consumers.syntax import terminal, text_of
+from aiterfix.consumers.syntax import terminal
+from aiterfix.consumers.trees import text_of
 from aiterfix.consumers.values import Cache, EntryPoint, Imported, Module, Nothing, Row, Sum, Table, Text, Value, fresh
 
 

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from aiterfix.consumers.core import Core
 from aiterfix.consumers.program import parameters
 from aiterfix.consumers.state import Alternatives, Frame, State, join, refine
-from aiterfix.consumers.syntax import pattern_names, terminal, text_of
+from aiterfix.consumers.syntax import pattern_names, terminal
+from aiterfix.consumers.trees import text_of
 from aiterfix.consumers.values import Atom, Flag, Nothing, Sum, describe, fresh, single
 
 _MOST_TURNS = 6  # of a loop, after which what still changes is not known

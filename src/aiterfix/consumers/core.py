@@ -9,7 +9,7 @@ from aiterfix.consumers.model import Entry
 from aiterfix.consumers.program import Function, Program, Source
 from aiterfix.consumers.records import Escape, Record
 from aiterfix.consumers.state import Alternatives, Arguments, Exhausted, Frame
-from aiterfix.consumers.syntax import text_of
+from aiterfix.consumers.trees import text_of
 from aiterfix.consumers.values import Atom, Cache, EntryPoint, Sum, Value, fresh
 
 ENTRIES = frozenset(entry.value for entry in Entry)

@@ -10,7 +10,7 @@ import ast
 from aiterfix.consumers.arithmetic import binary
 from aiterfix.consumers.core import Core
 from aiterfix.consumers.state import Alternatives, Frame, captured, one, product, unite
-from aiterfix.consumers.syntax import text_of
+from aiterfix.consumers.trees import text_of, walked
 from aiterfix.consumers.values import (
     EntryPoint,
     Flag,
@@ -152,7 +152,7 @@ class Expressions(Core):
         for made in (node.key, node.value) if isinstance(node, ast.DictComp) else (node.elt,):
             self.evaluate(made, frame)
         frame.state = before
-        for inner in ast.walk(node):
+        for inner in walked(node):
             if isinstance(inner, ast.NamedExpr):
                 before.names[inner.target.id] = (fresh(inner.target.id),)
         return (fresh(text_of(node)),)

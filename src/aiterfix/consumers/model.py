@@ -91,7 +91,7 @@ class Call:
         chunk_k: ``ChunkK``, columns.
         preshuffle: ``Preshuffle``, 0 or 1.
         wave_per_eu: ``WavePerEU``.
-        shuffled_by_block: whether nothing but the block is seen to decide ``Preshuffle``.
+        shuffled_by_block: whether ``Preshuffle`` is true exactly where a block has more than one token.
     """
 
     file: str

@@ -20,7 +20,8 @@ class Configuration:
     Attributes:
         block: ``KVBlockSize``, tokens; None where it is decided at run time.
         chunk: ``ChunkK``, columns.
-        preshuffle: ``Preshuffle``; None for what goes with the block.
+        preshuffle: ``Preshuffle``; None where it may be either.
+        by_block: whether it is true exactly where a block has more than one token.
         stage1: whether the call is of the plain-Triton kernels' own function.
     """
 
@@ -28,8 +29,7 @@ class Configuration:
     chunk: int
     preshuffle: bool | None
     stage1: bool
-    either: bool = False
-    """Whether ``Preshuffle`` may be true or false whatever the block."""
+    by_block: bool = False
 
     @property
     def blocks(self) -> tuple[int, ...]:
@@ -37,6 +37,12 @@ class Configuration:
         if self.block is not None:
             return (self.block,)
         return tuple(b for b in _BLOCKS if self.chunk % b == 0 and (b > 1 or not self.preshuffle))
+
+    def layouts(self, block: int) -> tuple[bool, ...]:
+        """What ``Preshuffle`` may be for a block size."""
+        if self.preshuffle is not None:
+            return (self.preshuffle,)
+        return (block > 1,) if self.by_block else (True, False)
 
     @property
     def period(self) -> int:
@@ -47,10 +53,7 @@ class Configuration:
 def configuration_of(call: Call, chunk: int, block: int | None) -> Configuration:
     """What a call passes, for a block size that the operator gave or the source states."""
     preshuffle = bool(call.preshuffle.value) if isinstance(call.preshuffle, Known) else None
-    either = preshuffle is None and not call.shuffled_by_block
-    if preshuffle is None and not either and block is not None:
-        preshuffle = block > 1
-    return Configuration(block, chunk, preshuffle, call.entry is Entry.STAGE1, either)
+    return Configuration(block, chunk, preshuffle, call.entry is Entry.STAGE1, call.shuffled_by_block)
 
 
 class Needs:
@@ -74,9 +77,10 @@ class Needs:
         """Columns at a width, for the block size that needs most."""
         key = width, configuration
         if key not in self._known:
-            chosen = (True, False) if configuration.either else (configuration.preshuffle,)
             answers = (
-                self._ask(width, replace(configuration, preshuffle=p), b) for b in configuration.blocks for p in chosen
+                self._ask(width, replace(configuration, preshuffle=shuffled), block)
+                for block in configuration.blocks
+                for shuffled in configuration.layouts(block)
             )
             self._known[key] = max(answers, key=_severity)
         return self._known[key]

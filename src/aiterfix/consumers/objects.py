@@ -8,7 +8,8 @@ from aiterfix.consumers.core import Core
 from aiterfix.consumers.functions import DEEPEST
 from aiterfix.consumers.program import Source, attribute_writers, parameters
 from aiterfix.consumers.state import Alternatives, Arguments, Frame, State, unite
-from aiterfix.consumers.syntax import decorator, defined, is_none, terminal, text_of
+from aiterfix.consumers.syntax import decorator, defined, is_none, terminal
+from aiterfix.consumers.trees import text_of
 from aiterfix.consumers.values import (
     Atom,
     Cache,

@@ -14,6 +14,7 @@ from aiterfix.consumers.program import Function, Program, Source, attribute_writ
 from aiterfix.consumers.records import Record
 from aiterfix.consumers.state import Alternatives, Exhausted, parameter
 from aiterfix.consumers.syntax import decorator, defaults_of, terminal
+from aiterfix.consumers.trees import walked
 from aiterfix.consumers.values import (
     Atom,
     Flag,
@@ -294,11 +295,11 @@ class Origins:
 
 def _used_otherwise(source: Source, names: frozenset[str], lines: set[int]) -> int | None:
     """Where a file uses a function other than by a call that was noted."""
-    called = {id(node.func) for node in ast.walk(source.tree) if isinstance(node, ast.Call) and node.lineno in lines}
+    called = {id(node.func) for node in walked(source.tree) if isinstance(node, ast.Call) and node.lineno in lines}
     for function in source.functions.values():
         if not function.words.isdisjoint(names):
             called |= _renamed(function)
-    for node in ast.walk(source.tree):
+    for node in walked(source.tree):
         named = (isinstance(node, ast.Name) and node.id in names) or (
             isinstance(node, ast.Attribute)
             and node.attr in names
@@ -314,7 +315,7 @@ def _used_otherwise(source: Source, names: frozenset[str], lines: set[int]) -> i
 
 def _renamed(function: Function) -> set[int]:
     """Expressions that give a local name a function, where the name is only ever called: such calls are noted."""
-    nodes = list(ast.walk(function.node))
+    nodes = list(walked(function.node))
     called = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
     read = (n for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load) and id(n) not in called)
     leaves = {node.id for node in read}

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from aiterfix.installation import KernelSearch, Skipped, find_kernel_files
+from aiterfix.consumers.trees import identifiers, walked
+from aiterfix.installation import KernelSearch, Skipped
+from aiterfix.installation.kernelfiles import PackageText
 from aiterfix.installation.view import is_file
 
 MUTATORS = frozenset(
@@ -53,7 +55,7 @@ class Function:
     def rebound(self) -> frozenset[str]:
         """Local names that are given a value in more than one place."""
         counts: dict[str, int] = dict.fromkeys(parameters(self.node), 1)
-        for node in ast.walk(self.node):
+        for node in walked(self.node):
             if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
                 counts[node.id] = counts.get(node.id, 0) + 1
         return frozenset(name for name, count in counts.items() if count > 1)
@@ -137,7 +139,7 @@ class Source:
         """Functions that store into a dict, by the dict's name."""
         found: dict[str, set[str]] = {}
         for identity, function in self.functions.items():
-            for node in ast.walk(function.node):
+            for node in walked(function.node):
                 holder: ast.expr | None = None
                 if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
                     holder = node.value
@@ -212,12 +214,15 @@ class Program:
         self._heirs: dict[str, list[tuple[Source, ast.ClassDef]]] = {}
         self._elsewhere: dict[str, set[str]] = {}
         self._searches: dict[tuple[str, ...], KernelSearch] = {}
+        self._text: PackageText | None = None
 
     def files_naming(self, names: Sequence[str]) -> KernelSearch:
         """Files whose bytes have one of the names."""
         key = tuple(sorted(names))
         if key not in self._searches:
-            self._searches[key] = find_kernel_files(self.package, key, image_root=self._image_root)
+            if self._text is None:
+                self._text = PackageText(self.package, self._image_root)
+            self._searches[key] = self._text.naming(key)
         return self._searches[key]
 
     def source(self, path: Path) -> Source | Skipped:
@@ -305,7 +310,17 @@ class Program:
             )
             found: set[str] = set()
             for path in self.files_naming([name]).files:
-                found.update((a or b).decode() for a, b in stores.findall(read_or_nothing(path)))
+                text = read_or_nothing(path)
+                if b"setattr" in text:
+                    found.update((a or b).decode() for a, b in stores.findall(text))
+                    continue
+                # The pattern begins with any word: tried at every line that has the name, not at every word.
+                at = text.find(word)
+                while at >= 0:
+                    start, end = text.rfind(b"\n", 0, at) + 1, text.find(b"\n", at)
+                    line = text[start:] if end < 0 else text[start:end]
+                    found.update((a or b).decode() for a, b in stores.findall(line))
+                    at = text.find(word, start + len(line))
             self._elsewhere[name] = found - {"self", "cls"}
         like = class_name.lower()
         squashed = (holder.lower().replace("_", "") for holder in self._elsewhere[name])
@@ -384,21 +399,6 @@ def statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
             pending += reversed(getattr(node, inner, None) or [])
         for part in (*getattr(node, "handlers", ()), *getattr(node, "cases", ())):
             pending += reversed(part.body)
-
-
-def identifiers(node: ast.AST) -> frozenset[str]:
-    """Names, attributes, imported names and strings below a node."""
-    words: set[str] = set()
-    for child in ast.walk(node):
-        if isinstance(child, ast.Name):
-            words.add(child.id)
-        elif isinstance(child, ast.Attribute):
-            words.add(child.attr)
-        elif isinstance(child, ast.alias):
-            words.add(child.name.rpartition(".")[2])
-        elif isinstance(child, ast.Constant) and isinstance(child.value, str):
-            words.add(child.value)
-    return frozenset(words)
 
 
 def attribute_writers(source: Source, class_name: str, name: str) -> list[tuple[Function, ast.expr]]:

@@ -15,6 +15,7 @@ from aiterfix.consumers.program import Program, Source
 from aiterfix.consumers.records import Escape, Record
 from aiterfix.consumers.state import Alternatives, Exhausted, unite
 from aiterfix.consumers.syntax import terminal
+from aiterfix.consumers.trees import walked
 from aiterfix.consumers.values import (
     EntryPoint,
     Flag,
@@ -154,7 +155,7 @@ def _of_source(
             calls.append(_lost(source, escape))
             known.add(escape.line)
     sought = ENTRIES | {new for old, new in source.aliases if old in ENTRIES}
-    for node in ast.walk(source.tree):
+    for node in walked(source.tree):
         if not isinstance(node, ast.Call):
             continue
         name = terminal(node.func)
@@ -218,7 +219,7 @@ def _call(origins: Origins, records: Sequence[Record]) -> Call:
         _setting(arguments["ChunkK"]),
         _setting(arguments["Preshuffle"]),
         _setting(arguments["WavePerEU"]),
-        not any(map(_shuffled_by_another, alone or reached)),
+        all(map(_shuffled_by_block, alone or reached)),
     )
 
 
@@ -239,11 +240,11 @@ def _bind(record: Record) -> dict[str, Alternatives]:
     return bound
 
 
-def _shuffled_by_another(record: Record) -> bool:
-    """Whether ``Preshuffle`` compares something other than the block size, such as the rows of a sequence."""
+def _shuffled_by_block(record: Record) -> bool:
+    """Whether ``Preshuffle`` says that a block has more than one token, on every path."""
     bound = _bind(record)
     by_block = {compare(">", block, number(1)) for block in bound["KVBlockSize"] if isinstance(block, Sum)}
-    return any(isinstance(v, Flag) and v.value is None and v not in by_block for v in bound["Preshuffle"])
+    return all(value in by_block for value in bound["Preshuffle"])
 
 
 def _contexts(record: Record, why: list[str]) -> Iterable[Context]:

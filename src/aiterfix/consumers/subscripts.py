@@ -10,7 +10,7 @@ import ast
 from aiterfix.consumers import tensors
 from aiterfix.consumers.core import ENTRIES, Core
 from aiterfix.consumers.state import Alternatives, Frame, one, unite
-from aiterfix.consumers.syntax import text_of
+from aiterfix.consumers.trees import text_of
 from aiterfix.consumers.values import (
     Cache,
     EntryPoint,

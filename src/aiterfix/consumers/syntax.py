@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
-from aiterfix.consumers.program import Function, Source, identifiers
+from aiterfix.consumers.program import Function, Source
+from aiterfix.consumers.trees import identifiers, walked
 
 
 def terminal(node: ast.expr) -> str:
@@ -25,14 +26,6 @@ def is_none(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and node.value is None
 
 
-def text_of(node: ast.expr) -> str:
-    """How the source says it, on one line."""
-    try:
-        return " ".join(ast.unparse(node).split())
-    except (ValueError, AttributeError, RecursionError):
-        return "an expression"
-
-
 def defaults_of(function: Function) -> dict[str, ast.expr]:
     """Expressions of a function's parameter defaults."""
     a = function.node.args
@@ -46,14 +39,14 @@ def yields(function: Function) -> bool:
     """Whether a call makes a generator or a coroutine."""
     if isinstance(function.node, ast.AsyncFunctionDef):
         return True
-    return any(isinstance(node, (ast.Yield, ast.YieldFrom)) for node in ast.walk(function.node))
+    return any(isinstance(node, (ast.Yield, ast.YieldFrom)) for node in walked(function.node))
 
 
 def pattern_names(pattern: ast.pattern) -> list[str]:
     """Names that a pattern binds."""
     return [
         name
-        for node in ast.walk(pattern)
+        for node in walked(pattern)
         for name in (getattr(node, "name", None), getattr(node, "rest", None))
         if isinstance(name, str)
     ]
@@ -76,7 +69,7 @@ def repeated_tests(function: Function) -> list[str]:
     """Names that conditions of a function test more than once, and that it does not assign."""
     counts: dict[str, int] = {}
     assigned: set[str] = set()
-    for node in ast.walk(function.node):
+    for node in walked(function.node):
         if isinstance(node, (ast.If, ast.IfExp)):
             for name in _tested(node.test):
                 counts[name] = counts.get(name, 0) + 1
@@ -107,8 +100,8 @@ def aliases_of(source: Source, names: Iterable[str]) -> set[str]:
 
 def handed_on(name: str, function: Function) -> bool:
     """Whether a function uses an inner one in other ways than by calling it."""
-    called = {id(node.func) for node in ast.walk(function.node) if isinstance(node, ast.Call)}
+    called = {id(node.func) for node in walked(function.node) if isinstance(node, ast.Call)}
     return any(
         isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load) and id(node) not in called
-        for node in ast.walk(function.node)
+        for node in walked(function.node)
     )

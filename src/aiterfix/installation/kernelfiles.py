@@ -41,18 +41,47 @@ def find_kernel_files(package: Path, needles: Collection[str], *, image_root: Pa
         needles: kernel names, each a Python identifier.
         image_root: root of the image that the package lies in, for absolute links.
     """
+    shortest = _shortest(needles)
+    unreadable: list[Skipped] = []
+    read = _contents(package, View(image_root), unreadable)
+    files = [Path(shown) for shown, data in read if any(needle in data for needle in shortest)]
+    return KernelSearch(tuple(sorted(files)), tuple(sorted(unreadable, key=lambda item: item.path)))
+
+
+class PackageText:
+    """Every file of a package, read once and kept: for searches that follow from one another.
+
+    Args:
+        package: the package folder.
+        image_root: root of the image that the package lies in, for absolute links.
+    """
+
+    def __init__(self, package: Path, image_root: Path | None = None) -> None:
+        unreadable: list[Skipped] = []
+        self.contents = {Path(shown): data for shown, data in _contents(package, View(image_root), unreadable)}
+        self._unreadable = tuple(sorted(unreadable, key=lambda item: item.path))
+
+    def naming(self, needles: Collection[str]) -> KernelSearch:
+        """See :func:`find_kernel_files`."""
+        shortest = _shortest(needles)
+        files = [path for path, data in self.contents.items() if any(needle in data for needle in shortest)]
+        return KernelSearch(tuple(sorted(files)), self._unreadable)
+
+
+def _shortest(needles: Collection[str]) -> tuple[bytes, ...]:
     if not needles or not all(needles):
         raise ValueError("needles must be kernel names, none of them empty")
-    view = View(image_root)
-    home = os.path.realpath(package)
     # A name that contains another one is found with it: the real seven boil down to one comparison a file.
-    shortest = tuple(
+    return tuple(
         needle.encode()
         for needle in sorted(needles)
         if not any(other in needle for other in needles if other != needle)
     )
-    files: list[Path] = []
-    unreadable: list[Skipped] = []
+
+
+def _contents(package: Path, view: View, unreadable: list[Skipped]) -> Iterator[tuple[str, bytes]]:
+    """Path and bytes of every source file; what cannot be read is added to ``unreadable``."""
+    home = os.path.realpath(package)
     for entry in _walk(package, home, view, unreadable):
         if isinstance(entry, tuple):
             shown, place = entry
@@ -66,9 +95,8 @@ def find_kernel_files(package: Path, needles: Collection[str], *, image_root: Pa
         if data is None:
             reason = f"not a regular file of at most {_MOST_BYTES >> 20} MiB"
             unreadable.append(Skipped(Path(shown), reason, True))
-        elif any(needle in data for needle in shortest):
-            files.append(Path(shown))
-    return KernelSearch(tuple(sorted(files)), tuple(sorted(unreadable, key=lambda item: item.path)))
+        else:
+            yield shown, data
 
 
 def _walk(package: Path, home: str, view: View, unreadable: list[Skipped]) -> Iterator[str | tuple[str, str]]:

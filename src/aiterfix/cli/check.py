@@ -38,12 +38,13 @@ def execute(options: argparse.Namespace) -> int:
         facts = check_facts(discovery, assessments, verdict, options.kernel)
         output.write_json("check", {**facts, **consumer_facts(found, judged.pairs, judged.verdict, judged.operator)})
     else:
-        from aiterfix.report.consumers import listed, pair_text
         from aiterfix.report.text import check_text
 
-        named = listed(found) if judged.verdict is None else []
+        named = found if judged.verdict is None else ()
         arguments = repeat_target(options)
         output.write(check_text(discovery, assessments, verdict, options.kernel, arguments, named))
         if judged.verdict is not None and judged.operator is not None:
+            from aiterfix.report.consumers import pair_text
+
             output.write("\n" + pair_text(judged.pairs, judged.verdict, judged.operator, arguments))
     return exit_code(verdict) if judged.status is None else judged.status

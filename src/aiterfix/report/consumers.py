@@ -20,13 +20,6 @@ _KINDS = {
 }
 
 
-def listed(found: Sequence[Found]) -> list[str]:
-    """Lines that name the consumers found."""
-    return [
-        f"{f.name} {f.version or '(version not known)'}: {f.package} (judge the pair: --for {f.name})" for f in found
-    ]
-
-
 def pair_text(pairs: Sequence[Pair], verdict: PairVerdict, operator: Operator, arguments: str) -> str:
     """The report on pairs, below that on aiter."""
     lines: list[str] = []

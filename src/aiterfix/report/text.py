@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from aiterfix.assessment import ALL, Assessment, KernelFile
 from aiterfix.cli.output import colour
+from aiterfix.consumers import Found
 from aiterfix.installation import Discovery, Installation
 from aiterfix.places import patch_of
 from aiterfix.provenance import Provenance, provenance
@@ -44,7 +45,7 @@ def check_text(
     verdict: Verdict,
     kernel: str,
     arguments: str,
-    consumers: Sequence[str] = (),
+    consumers: Sequence[Found] = (),
 ) -> str:
     """The report of `aiterfix check`.
 
@@ -54,7 +55,7 @@ def check_text(
         verdict: on the whole.
         kernel: which path was asked about.
         arguments: how the installation was named, to repeat in advice.
-        consumers: a line for each consumer found.
+        consumers: those found, where they are not judged.
     """
     lines: list[str] = []
     for assessment in assessments:
@@ -66,7 +67,11 @@ def check_text(
         lines.append(f"{'could not be read' if skipped.doubt else 'passed over'}: {skipped.path}: {skipped.reason}")
     if discovery.skipped:
         lines.append("")
-    lines += [*consumers, ""] if consumers else []
+    lines += [
+        f"{f.name} {f.version or '(version not known)'}: {f.package} (judge the pair: --for {f.name})"
+        for f in consumers
+    ]
+    lines += [""] if consumers else []
     lines.append(f"verdict: {shown(verdict)}" + _scope(assessments, kernel))
     lines.append(f"next:    {next_step(discovery, assessments, verdict, arguments)}")
     return "\n".join(lines) + "\n"

@@ -182,7 +182,8 @@ def stored_ends(part: Slice, kernel: CompiledKernel, config: KernelConfig, table
         numbers = np.arange(first, min(first + _PROGRAMS, total))
         batch = _NumberedBatch(memory, watch, numbers, 1, 0)
         launches = launch_of[numbers]
-        run.together(_start(part, batch, segments[launches], words, launches, identity[numbers], 1))
+        run.begin(_start(part, batch, segments[launches], words, launches, identity[numbers], 1))
+    run.finish(memory)
     left = np.sort(np.concatenate(run.left)) if run.left else np.zeros(0, np.int64)
     size = max(1, _WAVES // waves)
     for first in range(0, len(left), size):
@@ -334,23 +335,44 @@ class _Run:
         self._lanes = 64 * waves
         self._steps: dict[int, tuple[Step, ...]] = {}
         self._known: dict[tuple[Any, ...], Known] = defaultdict(Known)
+        self._waiting: dict[tuple[int, Any], list[_Group]] = defaultdict(list)
 
-    def together(self, start: Waves) -> None:
-        """Execute one element for each program until all have ended; the group furthest back goes first."""
+    def begin(self, start: Waves) -> None:
+        """Execute one element for each program until all have ended, or wait where they may store first."""
         lanes = Lanes(self._lanes)
         if 0 in self.part.blocks[start.block].entry.vectors:
             numbers = Table.of(np.arange(self._lanes, dtype=np.uint32))
             lanes.vectors[0] = Spread(np.zeros(1, np.uint32), numbers)
-        ready: list[_Group] = [(start, Together(lanes))]
+        self._together([(start, Together(lanes))])
+
+    def finish(self, memory: DeviceMemory) -> None:
+        """Continue those that wait: states are few, so that they come together from many batches."""
+        waiting, self._waiting = self._waiting, defaultdict(list)
+        for (block, _), members in sorted(waiting.items(), key=lambda item: item[0][0]):
+            live = self.part.blocks[block].entry
+            while members:
+                taken: list[_Group] = []
+                while members and sum(group.count for group, _ in taken) < _PROGRAMS:
+                    taken.append(members.pop())
+                numbers = np.concatenate([group.batch.workgroup_of(group.ids) for group, _ in taken])
+                batch = _NumberedBatch(memory, self.watch, numbers, 1, 0)
+                counts = [group.count for group, _ in taken]
+                for (group, _), first in zip(taken, np.cumsum(counts) - counts, strict=True):
+                    group.batch, group.ids = batch, np.arange(first, first + group.count)
+                self._together(_alike(taken, live), waited=True)
+
+    def _together(self, ready: list[_Group], *, waited: bool = False) -> None:
+        """The group furthest back goes first, as in the machine."""
         with np.errstate(all="ignore"):
             while ready:
                 number = min(group.block for group, _ in ready)
                 here = [pair for pair in ready if pair[0].block == number]
                 ready = [pair for pair in ready if pair[0].block != number]
                 for group, together in _alike(here, self.part.blocks[number].entry):
-                    if self.part.blocks[number].merges:
+                    if self.part.blocks[number].merges and not waited:
                         group, together = self._distinct(group, together)
-                    if not group.count:
+                        if group.count:
+                            self._waiting[number, together.lanes.form()].append((group, together))
                         continue
                     try:
                         self._follow(group, together)
@@ -402,8 +424,10 @@ class _Run:
         group.steps += len(block.kept)
         last = self.part.program.blocks[group.block].last.mnemonic
         lost, masks = together.lost, together.lanes.masks
-        if (last.startswith("s_cbranch_scc") and SCC_REGISTER in lost) or (
-            last.startswith("s_cbranch_vcc") and (VCC in masks or VCC in lost or VCC + 1 in lost)
+        if not block.skips and (
+            (last.startswith("s_cbranch_scc") and SCC_REGISTER in lost)
+            or (last.startswith("s_cbranch_vcc") and (VCC in masks or VCC in lost or VCC + 1 in lost))
+            or (last.startswith("s_cbranch_exec") and EXEC in masks)
         ):
             raise NotInForm
         for successor in block.successors if lost else ():
@@ -453,6 +477,8 @@ def _ways(part: Slice, group: Waves) -> list[tuple[NDArray[np.int64] | None, int
         return [(None, program.block_at(control.branch_target(last), last))]
     if last.mnemonic not in control.CONDITIONS:
         return [(None, program.block_at(last.end, last))]
+    if part.blocks[group.block].skips:
+        return [(None, program.block_at(control.branch_target(last), last))]
     taken = control.taken(last, group)
     target, after = program.block_at(control.branch_target(last), last), program.block_at(last.end, last)
     if taken.all():

@@ -101,12 +101,14 @@ class SlicedBlock:
         kept: instructions, in order.
         entry: what is live where the block is entered.
         successors: blocks that may follow.
+        skips: its branch leads past instructions of which none is kept, so that all may as well take it.
         merges: whether it is the first in which a program may store: programs with equal states are one from there.
     """
 
     kept: tuple[SlicedInstruction, ...]
     entry: State
     successors: tuple[int, ...]
+    skips: bool
     merges: bool
 
 
@@ -179,6 +181,7 @@ def slice_of(program: Program) -> Slice:
         for number in range(len(program.blocks))
     )
     entry = program.block_at(_entry(program))
+    blocks = tuple(replace(block, skips=_skips(program, blocks, number)) for number, block in enumerate(blocks))
     return Slice(
         program,
         blocks,
@@ -418,4 +421,19 @@ def _sliced(
                 instruction, item.execute, is_store(instruction), arguments, item.reads, item.writes, item.steers
             )
         )
-    return SlicedBlock(tuple(kept), State.of(live), successors, merges)
+    return SlicedBlock(tuple(kept), State.of(live), successors, False, merges)
+
+
+def _skips(program: Program, blocks: tuple[SlicedBlock, ...], number: int) -> bool:
+    """Whether a block ends in a branch whose other way comes to the same place with nothing done."""
+    last = program.blocks[number].last
+    if last.mnemonic not in control.CONDITIONS or len(blocks[number].successors) != 2:
+        return False
+    after, target = blocks[number].successors
+    seen = {number}
+    while after != target:
+        if after in seen or blocks[after].kept or len(blocks[after].successors) != 1:
+            return False
+        seen.add(after)
+        (after,) = blocks[after].successors
+    return True

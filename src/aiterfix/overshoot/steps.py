@@ -96,7 +96,7 @@ def step_of(item: SlicedInstruction, code: CodeObject, lanes: int, report: Repor
         lanes = together.lanes
         if together.lost and not item.reads.isdisjoint(together.lost):
             raise NotInForm
-        if (vector or on_lanes) and g.lanes is not None:
+        if vector and (g.lanes is not None or EXEC in lanes.masks):
             raise NotInForm
         if (
             always
@@ -143,6 +143,10 @@ def _special(item: SlicedInstruction, code: CodeObject) -> _Special | None:
         return _and_masks(item, code)
     if name == "s_mov_b64":
         return _move_mask(item)
+    if name == "s_and_saveexec_b64":
+        return _narrow_lanes(item)
+    if name == "s_or_b64":
+        return _restore_lanes(item)
     fields = {
         Encoding.VOP1: ("src0",),
         Encoding.VOP2: ("src0", "vsrc1"),
@@ -243,6 +247,47 @@ def _move_mask(item: SlicedInstruction) -> _Special | None:
     return lambda g, lanes: _mask_write(target, _mask_of(g, lanes, source))
 
 
+def _narrow_lanes(item: SlicedInstruction) -> _Special | None:
+    """Lanes are switched off by a mask. EXEC itself keeps all ones; that it is meant otherwise stands in the masks."""
+    source, target = item.instruction["ssrc0"], item.instruction["sdst"]
+    if source >= VECTOR_BASE or EXEC in (source, target):
+        return None
+
+    def narrow(g: Waves, lanes: Lanes) -> _Write:
+        mask = _mask_of(g, lanes, source)
+        if g.lanes is not None or EXEC in lanes.masks:
+            raise NotInForm
+
+        def write(g: Waves, together: Together) -> None:
+            g.pairs64[target >> 1] = _ALL
+            together.lanes.masks[EXEC] = mask
+            together.lost.add(SCC_REGISTER)
+
+        return write
+
+    return narrow
+
+
+def _restore_lanes(item: SlicedInstruction) -> _Special | None:
+    """All lanes are switched on again."""
+    instruction = item.instruction
+    saved = {instruction["ssrc0"], instruction["ssrc1"]} - {EXEC}
+    if instruction["sdst"] != EXEC or len(saved) != 1 or max(saved) >= VECTOR_BASE:
+        return None
+    pair = saved.pop()
+
+    def restore(g: Waves, lanes: Lanes) -> _Write:
+        if pair in lanes.masks or g.lanes is not None or (g.pairs64[pair >> 1] != _ALL).any():
+            raise NotInForm
+
+        def write(g: Waves, together: Together) -> None:
+            together.lost.add(SCC_REGISTER)
+
+        return write
+
+    return restore
+
+
 def _select(item: SlicedInstruction, code: CodeObject, fields: tuple[str, ...]) -> _Special | None:
     instruction = item.instruction
     off, on = (_source(instruction[field], code, item) for field in fields[:2])
@@ -290,9 +335,9 @@ def _store(item: SlicedInstruction, code: CodeObject, lanes: int, report: Report
         return Spread(value.base + immediate, value.table)
 
     def step(g: Waves, together: Together) -> None:
-        if g.lanes is not None or not item.steers.isdisjoint(together.lost):
-            raise NotInForm
         held = together.lanes
+        if g.lanes is not None or EXEC in held.masks or not item.steers.isdisjoint(together.lost):
+            raise NotInForm
         if any(number & ~1 in held.masks for number in item.steers if 0 <= number < VECTOR_BASE):
             raise NotInForm
         words = [g.scalar[descriptor + k] for k in range(4)]

@@ -311,9 +311,22 @@ def _waves(
     steps: int,
 ) -> Waves:
     # Which registers were ever written is the whole machine's concern.
-    return Waves(batch, ids, vector, pairs, scc, np.zeros((len(ids), 0), np.bool_), block, steps)
+    kind = _Elements if vector.shape[2] == 1 else Waves
+    return kind(batch, ids, vector, pairs, scc, np.zeros((len(ids), 0), np.bool_), block, steps)
 
 
+class _Elements(Waves):
+    """One element for each program in place of 64 lanes. Vector instructions are done where all lanes are on only."""
+
+    __slots__ = ()
+
+    def exec_changed(self) -> None:
+        """Bring ``lanes`` up to date after a write to EXEC: None, or something."""
+        full = (self.pairs64[EXEC >> 1] == _ALL).all()
+        self.lanes = None if full else np.zeros((1, 1), np.uint32)
+
+
+_ALL = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 _Group = tuple[Waves, Together]
 
 

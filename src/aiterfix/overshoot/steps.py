@@ -47,7 +47,12 @@ _EACH_LANE_ALONE = (
     }
 )
 """Vector instructions that give every lane the same where their operands are the same in every lane."""
-_EACH_LANE_ALONE_64 = frozenset({"v_mov_b64", "v_lshlrev_b64", "v_lshl_add_u64", "v_cmp_eq_u64", "v_cmp_ne_u64"})
+_FIELDS = {
+    Encoding.VOP1: ("src0",),
+    Encoding.VOP2: ("src0", "vsrc1"),
+    Encoding.VOPC: ("src0", "vsrc1"),
+    Encoding.VOP3: ("src0", "src1", "src2"),
+}
 _MODIFIERS = ("neg", "abs", "omod", "clmp", "opsel")
 _STRIDE_AND_SWIZZLE = np.uint32(0xFFFF_0000)
 _ADD_THREAD_ID_AND_TYPE = np.uint32(0xC080_0000)
@@ -88,9 +93,10 @@ def step_of(item: SlicedInstruction, code: CodeObject, lanes: int, report: Repor
     pairs = tuple({number & ~1 for number in item.reads if 0 <= number < VECTOR_BASE})
     vector = instruction.encoding in _VECTOR
     plain = instruction.encoding in _SCALAR or (vector and name in _EACH_LANE_ALONE)
-    on_lanes = vector and name in _EACH_LANE_ALONE_64
+    modified = any(instruction.get(field) for field in _MODIFIERS)
+    wide = _wide(item, code) if vector and name in _WIDE and not modified else None
     always = name == "v_cndmask_b32"
-    special = _special(item, code) if not any(instruction.get(field) for field in _MODIFIERS) else None
+    special = None if modified else _special(item, code)
 
     def step(g: Waves, together: Together) -> None:
         lanes = together.lanes
@@ -111,8 +117,8 @@ def step_of(item: SlicedInstruction, code: CodeObject, lanes: int, report: Repor
         else:
             if plain:
                 item.execute(g)
-            elif on_lanes:
-                _on_lanes(item, g, rows)
+            elif wide is not None:
+                wide(g)
             else:
                 raise NotInForm
             forget(together, item.writes)
@@ -147,12 +153,7 @@ def _special(item: SlicedInstruction, code: CodeObject) -> _Special | None:
         return _narrow_lanes(item)
     if name == "s_or_b64":
         return _restore_lanes(item)
-    fields = {
-        Encoding.VOP1: ("src0",),
-        Encoding.VOP2: ("src0", "vsrc1"),
-        Encoding.VOPC: ("src0", "vsrc1"),
-        Encoding.VOP3: ("src0", "src1", "src2"),
-    }.get(instruction.encoding, ())
+    fields = _FIELDS.get(instruction.encoding, ())
     if name in ARITHMETIC:
         compute = ARITHMETIC[name]
         count = 1 if name == "v_mov_b32" else 3 if name in _THREE else 2
@@ -304,16 +305,54 @@ def _select(item: SlicedInstruction, code: CodeObject, fields: tuple[str, ...]) 
     return select
 
 
-def _on_lanes(item: SlicedInstruction, g: Waves, rows: tuple[int, ...]) -> None:
-    """An instruction of 64-bit operands, on the one element in 64 lanes."""
-    vector = np.empty((g.vector.shape[0], g.count, 64), np.uint32)
-    for row in rows:
-        vector[row] = g.vector[row]
-    wide = Waves(g.batch, g.ids, vector, g.pairs, g.scc, g.written, g.block, g.steps)
-    item.execute(wide)
-    for number in item.writes:
-        if number >= VECTOR_BASE:
-            g.vector[number - VECTOR_BASE] = vector[number - VECTOR_BASE][:, :1]
+_SIXTY_THREE = np.uint64(63)
+_SEVEN = np.uint64(7)
+_WIDE: dict[str, Callable[..., Numbers]] = {
+    "v_mov_b64": lambda a: a,
+    "v_lshlrev_b64": lambda count, a: a << (count & _SIXTY_THREE),
+    "v_lshl_add_u64": lambda a, count, b: (a << (count & _SEVEN)) + b,
+    "v_cmp_eq_u64": lambda a, b: np.where(a == b, _ALL, np.uint64(0)),
+    "v_cmp_ne_u64": lambda a, b: np.where(a != b, _ALL, np.uint64(0)),
+}
+"""Instructions of 64-bit operands, on numbers of the program."""
+_COUNTS = {"v_lshlrev_b64": 0, "v_lshl_add_u64": 1}
+"""Which operand has 32 bits."""
+
+
+def _wide(item: SlicedInstruction, code: CodeObject) -> Callable[[Waves], None]:
+    instruction = item.instruction
+    name = instruction.mnemonic
+    compute = _WIDE[name]
+    fields = _FIELDS[instruction.encoding]
+    size = compute.__code__.co_argcount
+    sources = [
+        _wide_source(instruction[field], code, item, narrow=_COUNTS.get(name) == place)
+        for place, field in enumerate(fields[:size])
+    ]
+    compares = name.startswith("v_cmp")
+    target = instruction["vdst"] if instruction.encoding is Encoding.VOP3 or not compares else VCC
+
+    def execute(g: Waves) -> None:
+        result = np.broadcast_to(compute(*[source(g) for source in sources]), (g.count,))
+        if compares:
+            g.pairs64[target >> 1] = result
+            return
+        row = target - VGPR
+        g.vector[row][:, 0] = result & np.uint64(0xFFFF_FFFF)
+        g.vector[row + 1][:, 0] = result >> np.uint64(32)
+
+    return execute
+
+
+def _wide_source(code: int, owner: CodeObject, item: SlicedInstruction, *, narrow: bool) -> Callable[[Waves], Numbers]:
+    binder = Binder(item.instruction, owner)
+    if code < VGPR:
+        fetch = binder.scalar_source(code, Kind.U32 if narrow else Kind.U64)
+        return lambda g: fetch(g).astype(np.uint64)
+    row = binder.row(code)
+    if narrow:
+        return lambda g: g.vector[row][:, 0].astype(np.uint64)
+    return lambda g: g.vector[row][:, 0].astype(np.uint64) | g.vector[row + 1][:, 0].astype(np.uint64) << np.uint64(32)
 
 
 def _store(item: SlicedInstruction, code: CodeObject, lanes: int, report: Report) -> Step:

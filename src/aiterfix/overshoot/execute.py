@@ -145,7 +145,7 @@ class _Watch:
 
     def _where(self, instruction: Any) -> str:
         place = self._code.source_line(instruction.pc)
-        return instruction.describe() + (f", {place}" if place else "")
+        return f"{instruction.describe()}, {place}" if place else str(instruction.describe())
 
     def finding(self, kind: Any, instruction: Any, detail: str, workgroups: Any = None, count: int = 0) -> None:
         """Called by memory and synchronisation for every other fault."""
@@ -465,9 +465,7 @@ class _Run:
             return group, together
         numbers = group.batch.workgroup_of(group.ids)
         lanes = together.lanes
-        columns: list[Numbers] = [
-            group.scalar[code] for code in live.scalars if code & ~1 not in lanes.masks
-        ]
+        columns: list[Numbers] = [group.scalar[code] for code in live.scalars if code & ~1 not in lanes.masks]
         launches = self.launch_of[numbers]
         columns += [self.words[launches, word] for word in live.arguments]
         columns += [group.vector[row][:, 0] for row in live.vectors if row not in lanes.vectors]

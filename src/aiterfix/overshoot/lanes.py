@@ -1,9 +1,9 @@
 """What differs between the lanes of a program, kept apart from what differs between programs.
 
 A register that differs from lane to lane is nearly always *a number of the program, plus a number of the lane* that is
-the same in all programs: the lane's place in a tile. Such a register is a :class:`Spread`. Comparing one with a number of the
-program gives a :class:`Mask`, selecting by that a :class:`Choice`. So an instruction costs one element a program,
-where 256 lanes would cost 256, and a store's furthest lane is looked up.
+the same in all programs: the lane's place in a tile. Such a register is a :class:`Spread`. Comparing one with a number
+of the program gives a :class:`Mask`, selecting by that a :class:`Choice`. So an instruction costs one element a
+program, where 256 lanes would cost 256, and a store's furthest lane is looked up.
 
 All of it is exact, in 32-bit arithmetic that wraps; what cannot be kept in this form is :class:`NotInForm`, and those
 programs are run lane by lane.
@@ -40,8 +40,6 @@ class Table:
         steps: the distinct signed numbers in order; ``ranks``: for each lane, which of them.
     """
 
-    _known: dict[bytes, Table] = {}
-
     def __init__(self, words: NDArray[np.uint32]) -> None:
         self.words = words
         self.signed: NDArray[np.int64] = words.view(np.int32).astype(np.int64)
@@ -55,10 +53,14 @@ class Table:
         """The table of these numbers."""
         words = np.ascontiguousarray(words, np.uint32)
         key = words.tobytes()
-        found = cls._known.get(key)
+        found = _TABLES.get(key)
         if found is None:
-            found = cls._known[key] = cls(words)
+            # Of two threads that make one, both get the one that was first.
+            found = _TABLES.setdefault(key, cls(words))
         return found
+
+
+_TABLES: dict[bytes, Table] = {}
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ docs/padding.md has the argument. In short, of all (length, split, program) thes
 1. every program of every split that the wrapper can produce, for the shortest and the longest length of every number
    of chunks. It says which programs a length bears on within its chunk: those that differ between the two, and those
    around the last with work.
-2. for every length and every split: those programs.
+2. for every length: those programs, of every split that they are not equal in.
 3. for every length up to ``WHOLE``, and the last before the width, one of every remainder by the chunk: every program
    with work, and those next behind.
 4. a sample of whole launches of other lengths, and of several sequences.
@@ -135,7 +135,7 @@ class IntegerPart:
     def _every_split(self, width: int, next_n: int, found: _Furthest) -> _Plan:
         """Step 1."""
         chunk = self.config.chunk_k
-        pairs = np.array(
+        plan = np.array(
             [
                 (chunks, splits)
                 for chunks in range(1, -(-width // chunk) + 1)
@@ -143,7 +143,7 @@ class IntegerPart:
             ],
             np.int64,
         )
-        chunks, splits = np.ascontiguousarray(pairs.T)
+        chunks, splits = np.ascontiguousarray(plan.T)
         high = np.minimum(chunk * chunks, width)
         counts = next_n * programs_of(self.which, chunk, high, splits)
         launches = Launches.made(
@@ -154,22 +154,30 @@ class IntegerPart:
         found.take(launches, stored)
         half = int(counts.sum())
         starts = np.cumsum(counts) - counts
-        of = np.repeat(np.arange(len(pairs)), counts)
+        of = np.repeat(np.arange(len(plan)), counts)
         place = (np.arange(half) - starts[of]) // next_n
         ends = stored.ends[half:]
         last = np.maximum(np.maximum.reduceat(np.where(ends > 0, place, -1), starts), 0)
-        varies = (stored.like[:half] != stored.like[half:]) | (np.abs(place - last[of]) <= 1)
-        return _Plan(chunks, splits, counts, starts, last, varies, ends)
+        low_like, high_like = stored.like[:half], stored.like[half:]
+        varies = (low_like != high_like) | (np.abs(place - last[of]) <= 1)
+        # Rows of a sequence, and splits, that come to the same states at both lengths need no run of their own.
+        numbers = np.flatnonzero(varies)
+        pairs = np.stack([chunks[of[numbers]], low_like[numbers], high_like[numbers]])
+        fresh = numbers[np.unique(pairs, axis=1, return_index=True)[1]]
+        return _Plan(chunks, splits, counts, starts, last, varies, np.sort(fresh), ends)
 
     def _every_length(self, width: int, next_n: int, plan: _Plan, found: _Furthest) -> None:
         """Step 2."""
         chunk = self.config.chunk_k
+        # Up to WHOLE the next step runs them, with all others.
         row, first, count = plan.runs()
         step = max(1, _LAUNCHES // chunk)
         for at in range(0, len(row), step):
             part = row[at : at + step]
             lengths = (chunk * (plan.chunks[part] - 1))[:, np.newaxis] + np.arange(1, chunk + 1)
-            inside = np.flatnonzero(lengths.reshape(-1) <= width)
+            inside = np.flatnonzero((lengths.reshape(-1) > WHOLE) & (lengths.reshape(-1) <= width))
+            if not len(inside):
+                continue
             launches = Launches.made(
                 lengths.reshape(-1)[inside],
                 width,
@@ -246,6 +254,7 @@ class _Plan:
         counts: its programs; ``starts``: where they begin in the arrays of all programs.
         last: place in the sequence's row of the last program with work.
         varies: for each program, whether a length within the chunk bears on it.
+        fresh: numbers of those programs that are not equal to another of the same number of chunks.
         ends: for each program, its end at the longest length.
     """
 
@@ -255,12 +264,13 @@ class _Plan:
     starts: NDArray[np.int64]
     last: NDArray[np.int64]
     varies: NDArray[np.bool_]
+    fresh: NDArray[np.int64]
     ends: NDArray[np.int64]
 
     def runs(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Consecutive programs that a length bears on: row, first program, how many."""
         of = np.repeat(np.arange(len(self.counts)), self.counts)
-        numbers = np.flatnonzero(self.varies)
+        numbers = self.fresh
         parted = np.flatnonzero((np.diff(numbers, prepend=-2) != 1) | (np.diff(of[numbers], prepend=-1) != 0))
         first = numbers[parted]
         row = of[first]

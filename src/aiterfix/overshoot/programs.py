@@ -113,7 +113,8 @@ def programs_of(
     """How many programs a row has in each launch of one sequence, with so many ``behind`` the schedule's last."""
     if kernel is not Kernel.PRESHUFFLE_VARCTX:
         return splits
-    return -(-(-(-lengths // chunk_k)) // splits) + behind
+    chunks = -(-lengths // chunk_k)
+    return -(-chunks // splits) + behind
 
 
 def scalar_arguments(config: KernelConfig, launches: Launches) -> dict[str, int | NDArray[np.int64]]:

@@ -387,13 +387,8 @@ def _store(item: SlicedInstruction, code: CodeObject, lanes: int, report: Report
         value = held.vectors.get(row)
         if value is None:
             value = Spread(g.vector[row][:, 0].copy(), None)
-        if isinstance(value, Spread):
-            value = moved(value)
-        else:
-            value = Choice(value.mask, moved(value.on), moved(value.off))
+        value = moved(value) if isinstance(value, Spread) else Choice(value.mask, moved(value.on), moved(value.off))
         reach = furthest(value, words[2].astype(np.int64) - shift, g.count, lanes)
         report(g, item, reach, base + shift)
 
     return step
-
-

@@ -24,12 +24,14 @@ def states_of(columns: Sequence[NDArray[Any]], count: int) -> NDArray[np.uint64]
 
 
 class Known:
-    """States of one place, in order of their hashes, with the number of the first program that came there with it."""
+    """States of one place, found in order of their hashes, with the number of the first program that had each."""
 
     def __init__(self) -> None:
         self._hashes: NDArray[np.uint64] = np.zeros(0, np.uint64)
-        self._numbers: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._rows: NDArray[np.int64] = np.zeros(0, np.int64)
+        # By row, as they came; room is doubled, so that millions are not moved for every thousand.
         self._states: NDArray[np.uint64] = np.zeros((0, 0), np.uint64)
+        self._numbers: NDArray[np.int64] = np.zeros(0, np.int64)
 
     def first_of(self, states: NDArray[np.uint64], numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """For each state, the number of the first program that had it: its own where none had."""
@@ -39,23 +41,37 @@ class Known:
         mine = states[first]
         found = numbers[first].copy()
         places = np.searchsorted(self._hashes, distinct)
-        held = np.minimum(places, max(0, len(self._hashes) - 1))
-        occupied = self._hashes[held] == distinct if len(self._hashes) else np.zeros(len(distinct), np.bool_)
-        if occupied.any():
-            rows = np.flatnonzero(occupied)
-            equal = (self._states[held[rows]] == mine[rows]).all(axis=1)
-            found[rows[equal]] = self._numbers[held[rows[equal]]]
-        fresh = ~occupied
-        if fresh.any():
-            if not len(self._hashes):
-                self._states = np.zeros((0, states.shape[1]), np.uint64)
-            at = places[fresh]
-            self._hashes = np.insert(self._hashes, at, distinct[fresh])
-            self._numbers = np.insert(self._numbers, at, numbers[first[fresh]])
-            self._states = np.insert(self._states, at, mine[fresh], axis=0)
+        fresh = np.ones(len(distinct), np.bool_)
+        if len(self._hashes):
+            held = np.minimum(places, len(self._hashes) - 1)
+            fresh = self._hashes[held] != distinct
+            occupied = np.flatnonzero(~fresh)
+            rows = self._rows[held[occupied]]
+            equal = (self._states[rows] == mine[occupied]).all(axis=1)
+            found[occupied[equal]] = self._numbers[rows[equal]]
+        self._add(distinct[fresh], places[fresh], mine[fresh], numbers[first[fresh]])
         # Of two states with one hash the second stands for itself.
         same = (mine[inverse] == states).all(axis=1)
         return np.where(same, found[inverse], numbers)
+
+    def _add(
+        self,
+        hashes: NDArray[np.uint64],
+        places: NDArray[np.int64],
+        states: NDArray[np.uint64],
+        numbers: NDArray[np.int64],
+    ) -> None:
+        used, count = len(self._hashes), len(hashes)
+        if used + count > len(self._numbers):
+            room = max(2 * len(self._numbers), used + count)
+            grown = np.empty((room, states.shape[1]), np.uint64)
+            grown[:used] = self._states[:used] if used else 0
+            self._states = grown
+            self._numbers = np.concatenate([self._numbers, np.empty(room - len(self._numbers), np.int64)])
+        rows = np.arange(used, used + count)
+        self._states[rows], self._numbers[rows] = states, numbers
+        self._hashes = np.insert(self._hashes, places, hashes)
+        self._rows = np.insert(self._rows, places, rows)
 
 
 def _hashed(states: NDArray[np.uint64]) -> NDArray[np.uint64]:

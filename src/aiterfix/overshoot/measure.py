@@ -39,6 +39,8 @@ LONGEST = 131072
 WHOLE = 8192
 """Up to this length every program with work is run, of every length and split."""
 _SAMPLES = 400
+_FEW = 16
+"""Programs for each number of chunks, besides those around the last, that are run for every length past ``WHOLE``."""
 _LAUNCHES = 1 << 15
 """Launches whose arguments are laid out at once."""
 
@@ -159,9 +161,13 @@ class IntegerPart:
         ends = stored.ends[half:]
         last = np.maximum(np.maximum.reduceat(np.where(ends > 0, place, -1), starts), 0)
         low_like, high_like = stored.like[:half], stored.like[half:]
-        varies = (low_like != high_like) | (np.abs(place - last[of]) <= 1)
+        near = np.abs(place - last[of]) <= 1
+        varies = (low_like != high_like) | near
         # Rows of a sequence, and splits, that come to the same states at both lengths need no run of their own.
         numbers = np.flatnonzero(varies)
+        if len(numbers) - int(near.sum()) > _FEW * len(np.unique(chunks)):
+            # A length bears on all programs, as it does where a kernel counts from the end of the context.
+            numbers = np.flatnonzero(near)
         pairs = np.stack([chunks[of[numbers]], low_like[numbers], high_like[numbers]])
         fresh = numbers[np.unique(pairs, axis=1, return_index=True)[1]]
         return _Plan(chunks, splits, counts, starts, last, varies, np.sort(fresh), ends)

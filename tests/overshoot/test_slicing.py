@@ -41,16 +41,16 @@ def test_programs_are_compared_before_they_store() -> None:
     blocks = integer_part(FAULTY, Kernel.PRESHUFFLE, KernelConfig(heads=32)).part.blocks
     merging = [number for number, block in enumerate(blocks) if block.merges]
     assert merging
-    for number in merging:
-        assert any(item.is_store for item in blocks[number].kept)
-        # Nothing that a merging block leads to merges again: what was stored before would be lost.
-        seen, work = set(), [number]
-        while work:
-            for successor in blocks[work.pop()].successors:
-                if successor not in seen:
-                    seen.add(successor)
-                    work.append(successor)
-        assert not seen & set(merging)
+    # No block that may be entered after a store is one: what was stored before would be lost.
+    work = [n for block in blocks for n in block.successors if any(item.is_store for item in block.kept)]
+    behind: set[int] = set()
+    while work:
+        number = work.pop()
+        if number not in behind:
+            behind.add(number)
+            work.extend(blocks[number].successors)
+    assert behind
+    assert not behind & set(merging)
 
 
 def test_branches_around_loads_of_data_are_no_matter() -> None:

@@ -519,10 +519,11 @@ def _selected(group: Waves, rows: NDArray[np.int64] | None, block: int, live: St
         return group
     vector = np.empty((group.vector.shape[0], len(rows), group.vector.shape[2]), np.uint32)
     for row in live.vectors:
-        vector[row] = group.vector[row][rows]
+        vector[row] = group.vector[row].take(rows, axis=0)
     pairs = np.empty((64, len(rows), 2), np.uint32)
+    whole = pairs.view(np.uint64)[:, :, 0]
     for pair in _pairs(live):
-        pairs[pair] = group.pairs[pair][rows]
+        whole[pair] = group.pairs64[pair].take(rows)
     return _waves(group.batch, group.ids[rows], vector, pairs, group.scc[rows], block, group.steps)
 
 

@@ -102,7 +102,7 @@ class SlicedBlock:
         entry: what is live where the block is entered.
         successors: blocks that may follow.
         skips: its branch leads past instructions of which none is kept, so that all may as well take it.
-        merges: whether it is the first in which a program may store: programs with equal states are one from there.
+        merges: whether it leads to the first stores, or holds them: programs with equal states are one from there.
     """
 
     kept: tuple[SlicedInstruction, ...]
@@ -176,7 +176,7 @@ def slice_of(program: Program) -> Slice:
                 frozenset().union(*(entries[n] for n in successors[number])),
             ),
             successors[number],
-            stores[number] and number not in stored,
+            number not in stored and any(n in stored and entries[n] for n in successors[number]),
         )
         for number in range(len(program.blocks))
     )

@@ -175,6 +175,7 @@ def slice_of(program: Program) -> Slice:
                 loads[number],
                 frozenset().union(*(entries[n] for n in successors[number])),
             ),
+            frozenset().union(*(entries[n] for n in successors[number])),
             successors[number],
             number not in stored and any(n in stored and entries[n] for n in successors[number]),
         )
@@ -396,12 +397,13 @@ def _sliced(
     bound: tuple[Bound, ...],
     loads: list[int | None],
     walked: tuple[frozenset[int], list[bool], list[frozenset[int]]],
+    behind: frozenset[int],
     successors: tuple[int, ...],
     merges: bool,
 ) -> SlicedBlock:
     live, marks, before = walked
     kept: list[SlicedInstruction] = []
-    after = [*before[1:], frozenset()]
+    after = [*before[1:], behind]
     for index, (instruction, item, mark) in enumerate(zip(block.instructions, bound, marks, strict=True)):
         if not mark:
             continue

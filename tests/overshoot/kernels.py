@@ -25,6 +25,18 @@ def ending(expression: str, when: str = _LAST) -> bytes:
     return head + middle + tail.replace(_END, changed, 1)
 
 
+def storing_twice(far: str) -> bytes:
+    """The preshuffle kernel, unbounded, that goes over its columns twice: first those ``far`` behind its own."""
+    head, middle, tail = FAULTY.partition(b"def _gluon_deepgemm_fp8_paged_mqa_logits_preshuffle(")
+    before, call, rest = tail.partition(b"    _score(\n")
+    arguments, end, after = rest.partition(b"    )  # fmt: skip\n")
+    line = b"        begin, " + _END + b","
+    assert arguments.startswith(line)
+    moved = arguments.replace(line, b"        begin + far, " + _END + b" + far,", 1)
+    first = b"    far = " + far.encode() + b"\n" + call + moved + end
+    return head + middle + before + first + call + arguments + end + after
+
+
 @cache
 def compiled(text: bytes, kernel: Kernel, config: KernelConfig) -> CompiledKernel:
     with Compiler() as compiler:

@@ -37,11 +37,26 @@ def test_stores_stay_and_matrix_products_go() -> None:
     assert part.kept < part.total / 2
 
 
-def test_waves_part_where_the_lanes_numbers_are_read() -> None:
-    part = integer_part(FAULTY, Kernel.PRESHUFFLE, KernelConfig(heads=32)).part
-    cuts = [block for block in part.blocks if block.cut is not None]
-    assert cuts
-    # What stands for a whole program reads no lane's number, and stores nothing.
-    for block in part.blocks:
-        assert not [item for item in block.kept[: block.cut] if item.renumbers and not block.stored]
-    assert part.blocks[part.entry].cut != 0
+def test_programs_are_compared_before_they_store() -> None:
+    blocks = integer_part(FAULTY, Kernel.PRESHUFFLE, KernelConfig(heads=32)).part.blocks
+    merging = [number for number, block in enumerate(blocks) if block.merges]
+    assert merging
+    # No block that may be entered after a store is one: what was stored before would be lost.
+    work = [n for block in blocks for n in block.successors if any(item.is_store for item in block.kept)]
+    behind: set[int] = set()
+    while work:
+        number = work.pop()
+        if number not in behind:
+            behind.add(number)
+            work.extend(blocks[number].successors)
+    assert behind
+    assert not behind & set(merging)
+
+
+def test_branches_around_loads_of_data_are_no_matter() -> None:
+    blocks = integer_part(FAULTY, Kernel.PRESHUFFLE, KernelConfig(heads=32)).part.blocks
+    skipping = [block for block in blocks if block.skips]
+    assert skipping
+    assert all(len(block.successors) == 2 for block in skipping)
+    # The branch over the whole program, where there is no work, is not one of them.
+    assert not all(block.skips for block in blocks if len(block.successors) == 2)

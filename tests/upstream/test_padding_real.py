@@ -54,8 +54,8 @@ def test_base_kernel_ends_where_the_context_does(clone: Clone, next_n: int) -> N
     with Compiler() as compiler:
         text = clone.git("show", f"v0.1.20.post1:{FILE}")
         compiled = compiler.compile(make_request(text, FILE, Kernel.BASE, config))
-    found = IntegerPart(compiled, Kernel.BASE, config).overshoot(20001, next_n)
-    assert (found.columns, found.reach, found.lengths) == (0, 0, 256)
+    found = IntegerPart(compiled, Kernel.BASE, config).overshoot(3001, next_n)
+    assert (found.columns, found.reach, found.lengths) == (0, 0, 3001)
 
 
 def test_base_kernel_counts_its_columns_alike_in_every_release(clone: Clone) -> None:

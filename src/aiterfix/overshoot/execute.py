@@ -3,14 +3,17 @@
 Every program is a workgroup of a launch of its own: its kernel arguments are its own, so that programs of thousands of
 launches (context lengths, widths, splits) run in lockstep. What is equal is run once:
 
-- The waves of a program differ in the lanes' numbers only. Until an instruction reads those, one wave stands for all.
-- Waves that have stored nothing yet and whose live registers are equal do the same from there on: one of them is run,
-  the others are given its result. That is exact, since liveness says that nothing else is read; and most of millions
-  of programs come down to the same few thousand chunks.
+- One element of an array stands for a program, what differs between its lanes being kept apart
+  (:mod:`~aiterfix.overshoot.lanes`). Programs for which that does not work out are run again from their start, lane by
+  lane; what they were seen to store until then they do store, so it counts.
+- Programs that come to the block of their first stores with equal live registers do the same from there on: one of
+  them is run, the others are given its result. That is exact, since liveness says that nothing else is read; and most
+  of millions of programs come down to the same few thousand.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,10 +24,14 @@ from aiterfix.errors import NotUnderstoodError
 from aiterfix.gfx950 import control
 from aiterfix.gfx950.batch import Batch
 from aiterfix.gfx950.findings import Access
-from aiterfix.gfx950.instruction import EXEC
+from aiterfix.gfx950.instruction import EXEC, VCC
 from aiterfix.gfx950.memory import DeviceMemory
+from aiterfix.gfx950.operands import SCC_REGISTER
 from aiterfix.gfx950.waves import Waves
-from aiterfix.overshoot.programs import DECIDING, Launches, LaunchShape, scalar_arguments
+from aiterfix.overshoot.known import Known, states_of
+from aiterfix.overshoot.lanes import Lanes, NotInForm, Numbers, Spread, Table
+from aiterfix.overshoot.programs import DECIDING, Launches, scalar_arguments
+from aiterfix.overshoot.steps import Step, Together, forget, step_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,34 +46,34 @@ _OUTPUT = 0x2000_0000_0000
 _OUTPUT_SPAN = 1 << 32
 _NULL_POINTERS = 0x3000_0000_0000
 _SEQUENCE_BYTES = 64
-_PROGRAMS = 4096
-"""Programs that are run together while one wave stands for each."""
+_PROGRAMS = 16384
+"""Programs that are run together, one element each: more do not stay in the processor's cache."""
 _WAVES = 8192
-"""Waves that are run together after that."""
-_ALIKE_ROWS = 2
-"""Waves are compared where no more vector registers than this are live: later it costs more than it saves."""
+"""Waves that are run together lane by lane."""
 _STEP_LIMIT = 5_000_000
 
 
 @dataclass(frozen=True)
 class Stored:
-    """What the programs of one launch stored.
+    """What the programs of some launches stored, launch after launch.
 
     Attributes:
         ends: for each program, one past the last column stored to; 0 where nothing was stored.
-        like: for each program, the number of a program that did the same from some place on: equal where two programs
-            came to equal states.
+        like: for each program, the number of one that did the same from its first store on; -1 where nothing was
+            stored. Equal where two programs came to equal states.
+        lane_by_lane: how many programs had to be run lane by lane.
     """
 
     ends: NDArray[np.int64]
     like: NDArray[np.int64]
+    lane_by_lane: int
 
 
 class _NumberedBatch(Batch):
     """Waves of any programs: they are numbered through all of them, and take the place of workgroups in reports.
 
     Attributes:
-        numbers: for each wave of the batch, its number.
+        numbers: for each wave of the batch, the number of its program.
     """
 
     def __init__(
@@ -76,7 +83,7 @@ class _NumberedBatch(Batch):
         self.numbers = numbers
 
     def workgroup_of(self, wave_ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The number of each wave."""
+        """The program of each wave."""
         return self.numbers[wave_ids]
 
 
@@ -84,26 +91,26 @@ class _Watch:
     """Takes the place of the recorder of faults: stores to the output are what is looked for.
 
     Attributes:
-        ends: for each wave, one past the last column stored to.
-        like: for each wave, the number of the one that runs in its stead; its own while it runs itself.
-        program_like: the same for programs that one wave still stood for.
-        known: by place, the live registers of waves that came there, and one of their numbers.
+        ends: for each program, one past the last column stored to.
+        like: for each program, the number of the one that runs in its stead; its own while it runs itself.
     """
 
-    def __init__(self, code: CodeObject, programs: int, waves: int) -> None:
+    def __init__(self, code: CodeObject, programs: int) -> None:
         self._code = code
-        self.waves = waves
-        self.ends: NDArray[np.int64] = np.zeros(programs * waves, np.int64)
-        self.like: NDArray[np.int64] = np.arange(programs * waves, dtype=np.int64)
-        self.program_like: NDArray[np.int64] = np.arange(programs, dtype=np.int64)
-        self.known: dict[tuple[int, bool], dict[bytes, int]] = {}
+        self.ends: NDArray[np.int64] = np.zeros(programs, np.int64)
+        self.like: NDArray[np.int64] = np.arange(programs, dtype=np.int64)
 
-    def resolve(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The ends of programs, those that others ran for included; and which program did the same as each."""
-        # A wave that another runs for has stored nothing itself.
-        ends = self.ends[_roots(self.like)].reshape(-1, self.waves).max(axis=1, initial=0)
-        roots = _roots(self.program_like)
-        return ends[roots], roots
+    def resolve(self, lane_by_lane: int) -> Stored:
+        """The ends of programs, those that others ran for included."""
+        # A program that another runs for has stored nothing itself, and the other runs for itself.
+        ends = self.ends[self.like]
+        return Stored(ends, np.where(ends > 0, self.like, -1), lane_by_lane)
+
+    def furthest(self, group: Waves, item: SlicedInstruction, reach: Numbers, base: Numbers) -> None:
+        """A store of one dword a lane, as the furthest byte offset of each program."""
+        rows = np.flatnonzero(reach >= 0)
+        if len(rows):
+            self._take(item.instruction, group.batch.workgroup_of(group.ids)[rows], (reach + base)[rows])
 
     def outside(
         self,
@@ -114,80 +121,77 @@ class _Watch:
         workgroups: NDArray[np.int64],
         base: int | None = None,
     ) -> None:
-        place = self._code.source_line(instruction.pc)
-        where = instruction.describe() + (f", {place}" if place else "")
+        """Called by memory for every access outside all allocations."""
         if access is not Access.STORE:
             raise NotUnderstoodError(
-                f"where the kernel stores depends on memory that only data decide: {where}",
+                f"where the kernel stores depends on memory that only data decide: {self._where(instruction)}",
                 why="the integer part of a kernel is run without tensors",
                 remedy="run `aiterfix validate`, which executes the whole kernel",
             )
+        self._take(instruction, workgroups, addresses)
+
+    def _take(self, instruction: Any, programs: NDArray[np.int64], addresses: NDArray[np.int64]) -> None:
         offsets = addresses - _OUTPUT
-        if ((offsets < 0) | (offsets >= _OUTPUT_SPAN)).any():
+        if int(offsets.min()) < 0 or int(offsets.max()) >= _OUTPUT_SPAN:
             raise NotUnderstoodError(
-                f"the kernel stores to something that is not its output: {where}",
+                f"the kernel stores to something that is not its output: {self._where(instruction)}",
                 remedy="run `aiterfix validate`, which executes the whole kernel",
             )
-        # Accesses come in order of their waves, so that equal workgroups stand together.
-        starts = np.flatnonzero(np.diff(workgroups, prepend=-1))
-        np.maximum.at(self.ends, workgroups[starts], np.maximum.reduceat(offsets, starts) // 4 + 1)
+        # Accesses come in order of their waves, so that equal programs stand together.
+        starts = np.flatnonzero(np.diff(programs, prepend=-1))
+        ends = np.maximum.reduceat(offsets, starts) // 4 + 1
+        programs = programs[starts]
+        self.ends[programs] = np.maximum(self.ends[programs], ends)
+
+    def _where(self, instruction: Any) -> str:
+        place = self._code.source_line(instruction.pc)
+        return f"{instruction.describe()}, {place}" if place else str(instruction.describe())
 
     def finding(self, kind: Any, instruction: Any, detail: str, workgroups: Any = None, count: int = 0) -> None:
+        """Called by memory and synchronisation for every other fault."""
         raise NotUnderstoodError(f"{instruction.describe()}: {detail}")
 
 
-def _roots(like: NDArray[np.int64]) -> NDArray[np.int64]:
-    while True:
-        further = like[like]
-        if (further == like).all():
-            return like
-        like = further
-
-
-def stored_ends(
-    part: Slice, kernel: CompiledKernel, config: KernelConfig, shapes: Sequence[LaunchShape]
-) -> list[Stored]:
+def stored_ends(part: Slice, kernel: CompiledKernel, config: KernelConfig, table: Launches) -> Stored:
     """Run the programs of these launches.
 
     Args:
         part: the kernel's slice.
         kernel: for the names and types of its arguments.
         config: what it is compiled for.
-        shapes: launches.
+        table: launches.
 
     Returns:
-        for each launch, what its programs stored.
+        what their programs stored.
 
     Raises:
         NotUnderstoodError: what is stored where depends on more than integers, or an instruction is not modelled.
     """
     code = part.program.code
     check_arguments(part, kernel)
-    if not shapes:
-        return []
-    table = Launches.of(shapes)
     total = int(table.count.sum())
-    launch_of = np.repeat(np.arange(len(shapes)), table.count)
+    launch_of = np.repeat(np.arange(len(table.count)), table.count)
     identity = np.arange(total) - np.repeat(np.cumsum(table.count) - table.count - table.first, table.count)
     memory, segments, words = _memory(code, kernel, config, table)
     if kernel.threads % 64:
         raise NotUnderstoodError(f"{kernel.function} has {kernel.threads} threads, which are no whole waves")
     waves = kernel.threads // 64
-    watch = _Watch(code, total, waves)
-    later: dict[int, list[_Paused]] = {}
-    run = _Run(part, watch, words, launch_of, later)
+    watch = _Watch(code, total)
+    run = _Run(part, watch, words, launch_of, waves)
     for first in range(0, total, _PROGRAMS):
-        chosen = slice(first, min(first + _PROGRAMS, total))
-        numbers = np.arange(chosen.start, chosen.stop)
-        launches = launch_of[chosen]
-        batch = _NumberedBatch(memory, watch, numbers * waves, 1, 0)
-        run.to_the_end(_start(part, batch, segments[launches], words[launches], identity[chosen]), wide=False)
+        numbers = np.arange(first, min(first + _PROGRAMS, total))
+        batch = _NumberedBatch(memory, watch, numbers, 1, 0)
+        launches = launch_of[numbers]
+        run.begin(_start(part, batch, segments[launches], words, launches, identity[numbers], 1))
+    run.finish(memory)
+    left = np.sort(np.concatenate(run.left)) if run.left else np.zeros(0, np.int64)
     size = max(1, _WAVES // waves)
-    for number, paused in sorted(later.items()):
-        run.resume(number, _together(paused), memory, size)
-    ends, like = watch.resolve()
-    cuts = np.cumsum(table.count)[:-1]
-    return [Stored(*pair) for pair in zip(np.split(ends, cuts), np.split(like, cuts), strict=True)]
+    for first in range(0, len(left), size):
+        numbers = np.repeat(left[first : first + size], waves)
+        batch = _NumberedBatch(memory, watch, numbers, waves, code.scratch_bytes)
+        launches = launch_of[numbers]
+        run.lane_by_lane(_start(part, batch, segments[launches], words, launches, identity[numbers], waves))
+    return watch.resolve(len(left))
 
 
 def _memory(
@@ -261,9 +265,11 @@ def _start(
     batch: Batch,
     segments: NDArray[np.int64],
     words: NDArray[np.uint32],
+    launches: NDArray[np.int64],
     identity: NDArray[np.int64],
+    waves: int,
 ) -> Waves:
-    """The first wave of each program as the hardware sets it up, with the arguments of its own launch."""
+    """Waves as the hardware sets them up, with the arguments of their own launches; or one element for each program."""
     program = part.program
     descriptor = program.code.descriptor
     count = len(identity)
@@ -280,15 +286,18 @@ def _start(
     for k in range(descriptor.preload_length):
         place = descriptor.preload_offset + k
         if place < words.shape[1]:
-            set_scalar(register + k, words[:, place])
+            set_scalar(register + k, words[launches, place])
     if not descriptor.workgroup_ids[0]:
         raise NotUnderstoodError(f"kernel {program.code.name} does not ask which program it is")
     set_scalar(descriptor.user_sgprs, identity)
     for code in (EXEC, EXEC + 1):
         set_scalar(code, 0xFFFF_FFFF)
-    vector = np.empty((program.code.vgprs + program.code.agprs, count, 64), np.uint32)
+    together = batch.waves_per_workgroup == 1 and waves == 1
+    vector = np.empty((program.code.vgprs + program.code.agprs, count, 1 if together else 64), np.uint32)
     for row in part.blocks[part.entry].entry.vectors:
-        vector[row] = np.arange(64) if row == 0 else 0
+        vector[row] = 0
+        if row == 0 and not together:
+            vector[row] = np.arange(count)[:, np.newaxis] % waves * 64 + np.arange(64)
     return _waves(batch, np.arange(count), vector, pairs, np.zeros(count, np.bool_), part.entry, 0)
 
 
@@ -302,228 +311,252 @@ def _waves(
     steps: int,
 ) -> Waves:
     # Which registers were ever written is the whole machine's concern.
-    return Waves(batch, ids, vector, pairs, scc, np.zeros((len(ids), 0), np.bool_), block, steps)
+    kind = _Elements if vector.shape[2] == 1 else Waves
+    return kind(batch, ids, vector, pairs, scc, np.zeros((len(ids), 0), np.bool_), block, steps)
 
 
-@dataclass(frozen=True)
-class _Paused:
-    """Programs that came to a block where their waves part: their state, still one wave's."""
+class _Elements(Waves):
+    """One element for each program in place of 64 lanes. Vector instructions are done where all lanes are on only."""
 
-    numbers: NDArray[np.int64]
-    pairs: NDArray[np.uint32]
-    scc: NDArray[np.bool_]
-    vectors: NDArray[np.uint32]
+    __slots__ = ()
+
+    def exec_changed(self) -> None:
+        """Bring ``lanes`` up to date after a write to EXEC: None, or something."""
+        full = (self.pairs64[EXEC >> 1] == _ALL).all()
+        self.lanes = None if full else np.zeros((1, 1), np.uint32)
 
 
-def _together(parts: list[_Paused]) -> _Paused:
-    return _Paused(
-        np.concatenate([part.numbers for part in parts]),
-        np.concatenate([part.pairs for part in parts], axis=1),
-        np.concatenate([part.scc for part in parts]),
-        np.concatenate([part.vectors for part in parts], axis=1),
-    )
+_ALL = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+_Group = tuple[Waves, Together]
 
 
 class _Run:
     """Programs on their way through a slice.
 
     Attributes:
-        later: by block, the programs that wait there to be continued with all their waves.
+        left: numbers of programs that have to be run lane by lane.
     """
 
     def __init__(
-        self,
-        part: Slice,
-        watch: _Watch,
-        words: NDArray[np.uint32],
-        launch_of: NDArray[np.int64],
-        later: dict[int, list[_Paused]],
+        self, part: Slice, watch: _Watch, words: NDArray[np.uint32], launch_of: NDArray[np.int64], waves: int
     ) -> None:
         self.part = part
         self.watch = watch
         self.words = words
         self.launch_of = launch_of
-        self.later = later
+        self.left: list[NDArray[np.int64]] = []
+        self._lanes = 64 * waves
+        self._steps: dict[int, tuple[Step, ...]] = {}
+        self._known: dict[tuple[Any, ...], Known] = defaultdict(Known)
+        self._waiting: dict[tuple[int, Any], list[_Group]] = defaultdict(list)
 
-    def to_the_end(self, waves: Waves, *, wide: bool, cut: int = 0) -> None:
-        """Execute until every wave has ended or waits; the group furthest back goes first, as in the machine.
+    def begin(self, start: Waves) -> None:
+        """Execute one element for each program until all have ended, or wait where they may store first."""
+        lanes = Lanes(self._lanes)
+        if 0 in self.part.blocks[start.block].entry.vectors:
+            numbers = Table.of(np.arange(self._lanes, dtype=np.uint32))
+            lanes.vectors[0] = Spread(np.zeros(1, np.uint32), numbers)
+        self._together([(start, Together(lanes))])
 
-        Args:
-            waves: one for each program, or all.
-            wide: whether it is all.
-            cut: how many instructions of their first block they have behind them.
-        """
-        ready = [waves]
+    def finish(self, memory: DeviceMemory) -> None:
+        """Continue those that wait: states are few, so that they come together from many batches."""
+        waiting, self._waiting = self._waiting, defaultdict(list)
+        for (block, _), members in sorted(waiting.items(), key=lambda item: item[0][0]):
+            live = self.part.blocks[block].entry
+            while members:
+                taken: list[_Group] = []
+                while members and sum(group.count for group, _ in taken) < _PROGRAMS:
+                    taken.append(members.pop())
+                numbers = np.concatenate([group.batch.workgroup_of(group.ids) for group, _ in taken])
+                batch = _NumberedBatch(memory, self.watch, numbers, 1, 0)
+                counts = [group.count for group, _ in taken]
+                for (group, _), first in zip(taken, np.cumsum(counts) - counts, strict=True):
+                    group.batch, group.ids = batch, np.arange(first, first + group.count)
+                self._together(_alike(taken, live), waited=True)
+
+    def _together(self, ready: list[_Group], *, waited: bool = False) -> None:
+        """The group furthest back goes first, as in the machine."""
+        with np.errstate(all="ignore"):
+            while ready:
+                number = min(group.block for group, _ in ready)
+                here = [pair for pair in ready if pair[0].block == number]
+                ready = [pair for pair in ready if pair[0].block != number]
+                for group, together in _alike(here, self.part.blocks[number].entry):
+                    if self.part.blocks[number].merges and not waited:
+                        group, together = self._distinct(group, together)
+                        if group.count:
+                            self._waiting[number, together.lanes.form()].append((group, together))
+                        continue
+                    try:
+                        self._follow(group, together)
+                    except NotInForm:
+                        self.left.append(group.batch.workgroup_of(group.ids))
+                        continue
+                    self._check_steps(group)
+                    for rows, block in _ways(self.part, group):
+                        ready.append(_part_of((group, together), rows, block, self.part.blocks[block].entry))
+
+    def lane_by_lane(self, start: Waves) -> None:
+        """Execute whole waves until all have ended."""
+        ready = [start]
         with np.errstate(all="ignore"):
             while ready:
                 number = min(group.block for group in ready)
                 here = [group for group in ready if group.block == number]
                 ready = [group for group in ready if group.block != number]
                 block = self.part.blocks[number]
-                group = here[0] if len(here) == 1 else _merged(here, block.entry.vectors)
-                if not cut:
-                    group = self._distinct(group, block.entry, (2 * number, wide), stored=block.stored)
-                if not group.count:
-                    continue
-                if block.cut is not None and not wide:
-                    self._execute(group, block.kept[: block.cut])
-                    group = self._distinct(group, block.at_cut, (2 * number + 1, wide), stored=block.stored)
-                    self._pause(group, block.at_cut)
-                    continue
-                self._execute(group, block.kept[cut:])
-                cut = 0
-                if group.steps > _STEP_LIMIT:
-                    raise NotUnderstoodError(
-                        f"kernel {self.part.program.code.name} loops without end in block {number}"
-                    )
-                _leave(self.part, group, ready)
+                group = here[0] if len(here) == 1 else _merged(here, block.entry)[0]
+                for item in block.kept:
+                    if item.arguments:
+                        self._load_arguments(group, item)
+                    else:
+                        item.execute(group)
+                group.steps += len(block.kept)
+                self._check_steps(group)
+                for rows, successor in _ways(self.part, group):
+                    ready.append(_selected(group, rows, successor, self.part.blocks[successor].entry))
 
-    def resume(self, number: int, paused: _Paused, memory: DeviceMemory, size: int) -> None:
-        """Continue programs with all their waves, ``size`` programs at a time."""
-        block = self.part.blocks[number]
-        waves = self.watch.waves
-        code = self.part.program.code
-        for first in range(0, len(paused.numbers), size):
-            chosen = slice(first, first + size)
-            numbers = (paused.numbers[chosen, np.newaxis] * waves + np.arange(waves)).reshape(-1)
-            batch = _NumberedBatch(memory, self.watch, numbers, waves, code.scratch_bytes)
-            vector = np.empty((code.vgprs + code.agprs, len(numbers), 64), np.uint32)
-            # What is in the first wave's registers is in the others', but for the lanes' numbers.
-            for place, row in enumerate(block.at_cut.vectors):
-                vector[row] = np.repeat(paused.vectors[place, chosen], waves, axis=0)
-            if 0 in block.at_cut.vectors:
-                vector[0] = np.arange(len(numbers))[:, np.newaxis] % waves * 64 + np.arange(64)
-            group = _waves(
-                batch,
-                np.arange(len(numbers)),
-                vector,
-                np.repeat(paused.pairs[:, chosen], waves, axis=1),
-                np.repeat(paused.scc[chosen], waves),
-                number,
-                0,
-            )
-            assert block.cut is not None
-            # What came before the cut is behind them; a cut of 0 is none.
-            self.to_the_end(group, wide=True, cut=block.cut)
+    def _follow(self, group: Waves, together: Together) -> None:
+        """Execute a block.
 
-    def _pause(self, group: Waves, live: State) -> None:
-        if group.count:
-            numbers = group.batch.workgroup_of(group.ids) // self.watch.waves
-            vectors = np.empty((len(live.vectors), group.count, 64), np.uint32)
-            for place, row in enumerate(live.vectors):
-                vectors[place] = group.vector[row]
-            self.later.setdefault(group.block, []).append(_Paused(numbers, group.pairs.copy(), group.scc, vectors))
-
-    def _execute(self, group: Waves, kept: tuple[SlicedInstruction, ...]) -> None:
-        for item in kept:
+        Raises:
+            NotInForm: these programs have to be run lane by lane.
+        """
+        block = self.part.blocks[group.block]
+        steps = self._steps.get(group.block)
+        if steps is None:
+            code = self.part.program.code
+            steps = tuple(step_of(item, code, self._lanes, self.watch.furthest) for item in block.kept)
+            self._steps[group.block] = steps
+        for item, step in zip(block.kept, steps, strict=True):
             if item.arguments:
-                words = self.words[self._launches(group)]
-                for register, word in item.arguments:
-                    group.scalar[register][...] = words[:, word]
+                self._load_arguments(group, item)
+                forget(together, item.writes)
             else:
-                item.execute(group)
-        group.steps += len(kept)
+                step(group, together)
+        group.steps += len(block.kept)
+        last = self.part.program.blocks[group.block].last.mnemonic
+        lost, masks = together.lost, together.lanes.masks
+        if not block.skips and (
+            (last.startswith("s_cbranch_scc") and SCC_REGISTER in lost)
+            or (last.startswith("s_cbranch_vcc") and (VCC in masks or VCC in lost or VCC + 1 in lost))
+            or (last.startswith("s_cbranch_exec") and EXEC in masks)
+        ):
+            raise NotInForm
+        for successor in block.successors if lost else ():
+            live = self.part.blocks[successor].entry
+            if (live.scc and SCC_REGISTER in lost) or not lost.isdisjoint(live.scalars):
+                raise NotInForm
+        lost.clear()
 
-    def _launches(self, group: Waves) -> NDArray[np.int64]:
-        launches: NDArray[np.int64] = self.launch_of[group.batch.workgroup_of(group.ids) // self.watch.waves]
-        return launches
+    def _check_steps(self, group: Waves) -> None:
+        if group.steps > _STEP_LIMIT:
+            raise NotUnderstoodError(f"kernel {self.part.program.code.name} loops without end in block {group.block}")
 
-    def _distinct(self, group: Waves, live: State, place: tuple[int, bool], *, stored: bool) -> Waves:
-        """Waves whose live registers no earlier wave had here; the others are noted to be like one that had."""
-        wide = place[1]
-        watch = self.watch
-        # One wave stands for a program only while the register holds the lanes' numbers.
-        numbered = not wide or self.part.blocks[group.block].numbered
-        if live.spilled or len(live.vectors) > _ALIKE_ROWS:
-            return group
-        if stored and (wide or watch.ends[group.batch.workgroup_of(group.ids)].any()):
-            return group
-        columns = [group.scalar[code][:, np.newaxis] for code in live.scalars]
-        if live.arguments:
-            columns.append(self.words[self._launches(group)][:, list(live.arguments)])
-        if wide and 0 in live.vectors and numbered:
-            # The lanes' numbers within the program, as they were at the start.
-            columns.append((group.ids % watch.waves).astype(np.uint32)[:, np.newaxis])
-        columns += [group.vector[row] for row in live.vectors if row or not numbered]
-        if live.scc:
-            columns.append(group.scc[:, np.newaxis].astype(np.uint32))
-        if not columns:
-            columns.append(np.zeros((group.count, 1), np.uint32))
-        state = np.ascontiguousarray(np.concatenate(columns, axis=1))
-        rows = state.view(np.dtype((np.void, state.shape[1] * 4)))[:, 0]
-        _, first, inverse = np.unique(rows, return_index=True, return_inverse=True)
+    def _load_arguments(self, group: Waves, item: SlicedInstruction) -> None:
+        launches = self.launch_of[group.batch.workgroup_of(group.ids)]
+        for register, word in item.arguments:
+            group.scalar[register][...] = self.words[launches, word]
+
+    def _distinct(self, group: Waves, together: Together) -> _Group:
+        """Programs whose live registers no earlier one had here; the others are noted to be like one that had."""
+        live = self.part.blocks[group.block].entry
+        if live.spilled:
+            return group, together
         numbers = group.batch.workgroup_of(group.ids)
-        known = watch.known.setdefault(place, {})
-        chosen = np.empty(len(first), np.int64)
-        fresh = []
-        for position, index in enumerate(first.tolist()):
-            number = int(numbers[index])
-            chosen[position] = known.setdefault(rows[index].tobytes(), number)
-            if chosen[position] == number:
-                fresh.append(index)
-        if len(fresh) == group.count:
-            return group
-        if wide:
-            watch.like[numbers] = chosen[inverse.reshape(-1)]
-        else:
-            watch.program_like[numbers // watch.waves] = chosen[inverse.reshape(-1)] // watch.waves
-        return _selected(group, np.sort(np.array(fresh, np.int64)), live.vectors)
+        lanes = together.lanes
+        columns: list[Numbers] = [group.scalar[code] for code in live.scalars if code & ~1 not in lanes.masks]
+        launches = self.launch_of[numbers]
+        columns += [self.words[launches, word] for word in live.arguments]
+        columns += [group.vector[row][:, 0] for row in live.vectors if row not in lanes.vectors]
+        columns += lanes.numbers()
+        if live.scc:
+            columns.append(group.scc)
+        known = self._known[group.block, lanes.form()]
+        like = known.first_of(states_of(columns, group.count), numbers)
+        self.watch.like[numbers] = like
+        return _part_of((group, together), np.flatnonzero(like == numbers), group.block, live)
 
 
-def _leave(part: Slice, group: Waves, ready: list[Waves]) -> None:
+def _ways(part: Slice, group: Waves) -> list[tuple[NDArray[np.int64] | None, int]]:
+    """Which programs go on at which block; None for all of them."""
     program = part.program
-    block = program.blocks[group.block]
-    last = block.last
+    last = program.blocks[group.block].last
     if last.mnemonic == control.END:
-        return
+        return []
     if last.mnemonic == control.BRANCH:
-        group.block = program.block_at(control.branch_target(last), last)
-    elif last.mnemonic in control.CONDITIONS:
-        taken = control.taken(last, group)
-        target, after = program.block_at(control.branch_target(last), last), program.block_at(last.end, last)
-        if taken.any() and not taken.all():
-            other = _selected(group, np.flatnonzero(taken), part.blocks[target].entry.vectors)
-            other.block = target
-            ready.append(other)
-            group = _selected(group, np.flatnonzero(~taken), part.blocks[after].entry.vectors)
-            group.block = after
-        else:
-            group.block = target if taken.all() else after
-    else:
-        group.block = program.block_at(last.end, last)
-    ready.append(group)
+        return [(None, program.block_at(control.branch_target(last), last))]
+    if last.mnemonic not in control.CONDITIONS:
+        return [(None, program.block_at(last.end, last))]
+    if part.blocks[group.block].skips:
+        return [(None, program.block_at(control.branch_target(last), last))]
+    taken = control.taken(last, group)
+    target, after = program.block_at(control.branch_target(last), last), program.block_at(last.end, last)
+    if taken.all():
+        return [(None, target)]
+    if not taken.any():
+        return [(None, after)]
+    return [(np.flatnonzero(taken), target), (np.flatnonzero(~taken), after)]
 
 
-def _selected(group: Waves, rows: NDArray[np.int64], live: tuple[int, ...]) -> Waves:
-    """A copy of some waves, with the vector registers that are live; the others' memory is never touched."""
-    vector = np.empty((group.vector.shape[0], len(rows), 64), np.uint32)
-    for row in live:
-        vector[row] = group.vector[row][rows]
-    return Waves(
-        group.batch,
-        group.ids[rows],
-        vector,
-        np.ascontiguousarray(group.pairs[:, rows]),
-        group.scc[rows],
-        group.written[rows],
-        group.block,
-        group.steps,
-    )
+def _part_of(pair: _Group, rows: NDArray[np.int64] | None, block: int, live: State) -> _Group:
+    group, together = pair
+    lanes = together.lanes.kept(live.vectors, live.scalars)
+    if rows is None or len(rows) == group.count:
+        group.block = block
+        return group, Together(lanes)
+    return _selected(group, rows, block, live), Together(lanes.selected(rows))
 
 
-def _merged(groups: list[Waves], live: tuple[int, ...]) -> Waves:
+def _pairs(live: State) -> list[int]:
+    return sorted({code >> 1 for code in live.scalars} | {EXEC >> 1})
+
+
+def _selected(group: Waves, rows: NDArray[np.int64] | None, block: int, live: State) -> Waves:
+    """A copy of some waves at a block, with the registers that are live there; other memory is never touched."""
+    if rows is None:
+        group.block = block
+        return group
+    vector = np.empty((group.vector.shape[0], len(rows), group.vector.shape[2]), np.uint32)
+    for row in live.vectors:
+        vector[row] = group.vector[row].take(rows, axis=0)
+    pairs = np.empty((64, len(rows), 2), np.uint32)
+    whole = pairs.view(np.uint64)[:, :, 0]
+    for pair in _pairs(live):
+        whole[pair] = group.pairs64[pair].take(rows)
+    return _waves(group.batch, group.ids[rows], vector, pairs, group.scc[rows], block, group.steps)
+
+
+def _merged(groups: Sequence[Waves], live: State) -> tuple[Waves, NDArray[np.int64]]:
+    """Groups at one block put together, in order of their numbers; and that order."""
     ids = np.concatenate([group.ids for group in groups])
     order = np.argsort(ids, kind="stable")
-    vector = np.empty((groups[0].vector.shape[0], len(ids), 64), np.uint32)
-    for row in live:
+    first = groups[0]
+    vector = np.empty((first.vector.shape[0], len(ids), first.vector.shape[2]), np.uint32)
+    for row in live.vectors:
         vector[row] = np.concatenate([group.vector[row] for group in groups])[order]
-    return Waves(
-        groups[0].batch,
-        ids[order],
-        vector,
-        np.ascontiguousarray(np.concatenate([group.pairs for group in groups], axis=1)[:, order]),
-        np.concatenate([group.scc for group in groups])[order],
-        np.concatenate([group.written for group in groups])[order],
-        groups[0].block,
-        max(group.steps for group in groups),
-    )
+    pairs = np.empty((64, len(ids), 2), np.uint32)
+    for pair in _pairs(live):
+        pairs[pair] = np.concatenate([group.pairs[pair] for group in groups])[order]
+    scc = np.concatenate([group.scc for group in groups])[order]
+    steps = max(group.steps for group in groups)
+    return _waves(first.batch, ids[order], vector, pairs, scc, first.block, steps), order
+
+
+def _alike(groups: Sequence[_Group], live: State) -> list[_Group]:
+    """Groups at one block, those of one form put together."""
+    if len(groups) == 1:
+        return list(groups)
+    forms: dict[Any, list[_Group]] = {}
+    for pair in groups:
+        forms.setdefault(pair[1].lanes.form(), []).append(pair)
+    result = []
+    for members in forms.values():
+        if len(members) == 1:
+            result += members
+            continue
+        group, order = _merged([waves for waves, _ in members], live)
+        counts = [waves.count for waves, _ in members]
+        lanes = Lanes.joined([together.lanes for _, together in members], counts, order)
+        result.append((group, Together(lanes)))
+    return result

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -66,6 +67,33 @@ class Launches:
         ).reshape(-1, 7)
         return cls(*np.ascontiguousarray(table.T))
 
+    @classmethod
+    def made(
+        cls,
+        context_length: NDArray[np.int64],
+        max_model_len: int,
+        next_n: int,
+        splits: NDArray[np.int64],
+        first: NDArray[np.int64] | int,
+        count: NDArray[np.int64],
+    ) -> Launches:
+        """Launches of one sequence and width."""
+        size = len(context_length)
+        columns = [context_length, np.full(size, max_model_len), np.full(size, next_n), splits, first, count, 1]
+        return cls(*(np.ascontiguousarray(np.broadcast_to(column, (size,)), np.int64) for column in columns))
+
+    def __len__(self) -> int:
+        return len(self.count)
+
+    def part(self, first: int, last: int) -> Launches:
+        """Some of them."""
+        return Launches(*(getattr(self, field.name)[first:last] for field in fields(self)))
+
+    def one(self, number: int) -> LaunchShape:
+        """One of them."""
+        values = {field.name: int(getattr(self, field.name)[number]) for field in fields(self)}
+        return LaunchShape(**values)
+
 
 def whole_launch(
     kernel: Kernel, chunk_k: int, context_length: int, max_model_len: int, next_n: int, splits: int, batch: int = 1
@@ -75,11 +103,18 @@ def whole_launch(
     The schedule kernel's grid is as large as the GPU; workgroups past the last chunk find no sequence and end. One of
     them is run for each row, so that this is seen and not assumed.
     """
-    programs = splits
-    if kernel is Kernel.PRESHUFFLE_VARCTX:
-        chunks = -(-context_length // chunk_k)
-        programs = -(-chunks // splits) + (1 if batch == 1 else 0)
-    return LaunchShape(context_length, max_model_len, next_n, splits, 0, batch * next_n * programs, batch)
+    programs = programs_of(kernel, chunk_k, np.array([context_length]), np.array([splits]), 1 if batch == 1 else 0)
+    return LaunchShape(context_length, max_model_len, next_n, splits, 0, batch * next_n * int(programs[0]), batch)
+
+
+def programs_of(
+    kernel: Kernel, chunk_k: int, lengths: NDArray[np.int64], splits: NDArray[np.int64], behind: int = 1
+) -> NDArray[np.int64]:
+    """How many programs a row has in each launch of one sequence, with so many ``behind`` the schedule's last."""
+    if kernel is not Kernel.PRESHUFFLE_VARCTX:
+        return splits
+    chunks = -(-lengths // chunk_k)
+    return -(-chunks // splits) + behind
 
 
 def scalar_arguments(config: KernelConfig, launches: Launches) -> dict[str, int | NDArray[np.int64]]:
@@ -108,6 +143,7 @@ COMPUTE_UNITS = (256,)
 """Of the MI350 series, which gfx950 is. Its partitions have 128, 64 and 32: each of their splits is one of 256 too."""
 
 
+@cache
 def every_split(kernel: Kernel, chunks: int, next_n: int, waves_per_eu: int) -> tuple[int, ...]:
     """Every value that the wrapper can produce for a sequence of so many chunks.
 

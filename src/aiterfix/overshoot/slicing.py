@@ -51,14 +51,16 @@ class SlicedInstruction:
         is_store: whether it stores to memory.
         arguments: for a load of kernel arguments, (scalar register, dword of the segment) of those that are needed;
             it is executed by writing these, not by ``execute``.
-        renumbers: whether it writes vector register 0, which holds the lanes' numbers at the start.
+        reads, writes, steers: registers, as :class:`~aiterfix.gfx950.operands.Bound` has them.
     """
 
     instruction: Instruction
     execute: Execute
     is_store: bool
-    arguments: tuple[tuple[int, int], ...] = ()
-    renumbers: bool = False
+    arguments: tuple[tuple[int, int], ...]
+    reads: frozenset[int]
+    writes: frozenset[int]
+    steers: frozenset[int]
 
 
 @dataclass(frozen=True)
@@ -98,19 +100,16 @@ class SlicedBlock:
     Attributes:
         kept: instructions, in order.
         entry: what is live where the block is entered.
-        cut: how many of ``kept`` come before the first that tells the waves of a program apart, by the lanes' numbers
-            or private memory; None where none does.
-        at_cut: what is live there.
-        stored: whether a wave may have stored something before it enters.
-        numbered: whether vector register 0 holds the lanes' numbers there, on every path.
+        successors: blocks that may follow.
+        skips: its branch leads past instructions of which none is kept, so that all may as well take it.
+        merges: whether it leads to the first stores, or holds them: programs with equal states are one from there.
     """
 
     kept: tuple[SlicedInstruction, ...]
     entry: State
-    cut: int | None
-    at_cut: State
-    stored: bool
-    numbered: bool
+    successors: tuple[int, ...]
+    skips: bool
+    merges: bool
 
 
 @dataclass(frozen=True)
@@ -162,15 +161,8 @@ def slice_of(program: Program) -> Slice:
             if live != entries[number] or marks != kept[number]:
                 changed = True
                 entries[number], kept[number] = live, marks
-    stored = _behind(program, successors, [any(map(is_store, block.instructions)) for block in program.blocks])
-    renumbered = _behind(
-        program,
-        successors,
-        [
-            any(mark and VECTOR_BASE in item.writes for item, mark in zip(items, marks, strict=True))
-            for items, marks in zip(bound, kept, strict=True)
-        ],
-    )
+    stores = [any(map(is_store, block.instructions)) for block in program.blocks]
+    stored = _behind(program, successors, stores)
     blocks = tuple(
         _sliced(
             program.blocks[number],
@@ -183,16 +175,14 @@ def slice_of(program: Program) -> Slice:
                 loads[number],
                 frozenset().union(*(entries[n] for n in successors[number])),
             ),
-            number in stored,
-            number not in renumbered,
+            frozenset().union(*(entries[n] for n in successors[number])),
+            successors[number],
+            number not in stored and any(n in stored and entries[n] for n in successors[number]),
         )
         for number in range(len(program.blocks))
     )
     entry = program.block_at(_entry(program))
-    if _parted_early(blocks, successors, entry):
-        # Whether the register still holds the lanes' numbers would have to be followed: waves part at once instead.
-        at_once = replace(blocks[entry], cut=0, at_cut=blocks[entry].entry)
-        blocks = (*blocks[:entry], at_once, *blocks[entry + 1 :])
+    blocks = tuple(replace(block, skips=_skips(program, blocks, number)) for number, block in enumerate(blocks))
     return Slice(
         program,
         blocks,
@@ -201,22 +191,6 @@ def slice_of(program: Program) -> Slice:
         entry,
         _deciding_arguments(program, blocks[entry].entry),
     )
-
-
-def _parted_early(blocks: tuple[SlicedBlock, ...], successors: list[tuple[int, ...]], entry: int) -> bool:
-    """Whether the lanes' numbers may be overwritten while one wave still stands for a program."""
-    seen = {entry}
-    work = [entry]
-    while work:
-        number = work.pop()
-        block = blocks[number]
-        if any(item.renumbers for item in block.kept[: block.cut]):
-            return True
-        for successor in successors[number] if block.cut is None else ():
-            if successor not in seen:
-                seen.add(successor)
-                work.append(successor)
-    return False
 
 
 def _entry(program: Program) -> int:
@@ -423,14 +397,13 @@ def _sliced(
     bound: tuple[Bound, ...],
     loads: list[int | None],
     walked: tuple[frozenset[int], list[bool], list[frozenset[int]]],
-    stored: bool,
-    numbered: bool,
+    behind: frozenset[int],
+    successors: tuple[int, ...],
+    merges: bool,
 ) -> SlicedBlock:
     live, marks, before = walked
     kept: list[SlicedInstruction] = []
-    cut = None
-    at_cut = State.of(live)
-    after = [*before[1:], frozenset()]
+    after = [*before[1:], behind]
     for index, (instruction, item, mark) in enumerate(zip(block.instructions, bound, marks, strict=True)):
         if not mark:
             continue
@@ -440,14 +413,29 @@ def _sliced(
                 why="the integer part of a kernel is run without matrix results, LDS and atomics",
                 remedy="run `aiterfix validate`, which executes the whole kernel",
             )
-        store = is_store(instruction)
-        uses = item.steers if store else item.reads
-        if cut is None and (VECTOR_BASE in uses or instruction.encoding is Encoding.SCRATCH):
-            cut, at_cut = len(kept), State.of(before[index])
         arguments: tuple[tuple[int, int], ...] = ()
         first = loads[index]
         if first is not None:
             target = min(item.writes)
             arguments = tuple((number, first + number - target) for number in sorted(item.writes & after[index]))
-        kept.append(SlicedInstruction(instruction, item.execute, store, arguments, VECTOR_BASE in item.writes))
-    return SlicedBlock(tuple(kept), State.of(live), cut, at_cut, stored, numbered)
+        kept.append(
+            SlicedInstruction(
+                instruction, item.execute, is_store(instruction), arguments, item.reads, item.writes, item.steers
+            )
+        )
+    return SlicedBlock(tuple(kept), State.of(live), successors, False, merges)
+
+
+def _skips(program: Program, blocks: tuple[SlicedBlock, ...], number: int) -> bool:
+    """Whether a block ends in a branch whose other way comes to the same place with nothing done."""
+    last = program.blocks[number].last
+    if last.mnemonic not in control.CONDITIONS or len(blocks[number].successors) != 2:
+        return False
+    after, target = blocks[number].successors
+    seen = {number}
+    while after != target:
+        if after in seen or blocks[after].kept or len(blocks[after].successors) != 1:
+            return False
+        seen.add(after)
+        (after,) = blocks[after].successors
+    return True

@@ -1,0 +1,393 @@
+"""What differs between the lanes of a program, kept apart from what differs between programs.
+
+A register that differs from lane to lane is nearly always *a number of the program, plus a number of the lane* that is
+the same in all programs: the lane's place in a tile. Such a register is a :class:`Spread`. Comparing one with a number
+of the program gives a :class:`Mask`, selecting by that a :class:`Choice`. So an instruction costs one element a
+program, where 256 lanes would cost 256, and a store's furthest lane is looked up.
+
+All of it is exact, in 32-bit arithmetic that wraps; what cannot be kept in this form is :class:`NotInForm`, and those
+programs are run lane by lane.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Numbers: TypeAlias = "NDArray[Any]"
+"""``(n,)``, or ``(1,)`` where all programs have the same."""
+_WORD = 1 << 32
+
+
+class NotInForm(Exception):  # noqa: N818 - a way to go on, not an error
+    """Something that is no number of the program plus one of the lane."""
+
+
+class Table:
+    """A number for each lane of a program's waves. Equal tables are one object: make them by :meth:`of`.
+
+    Attributes:
+        words: ``(lanes,)`` uint32.
+        signed: the same read as signed, int64.
+        low, high: least and largest of those.
+        bits: every bit that is set in some lane.
+        steps: the distinct signed numbers in order; ``ranks``: for each lane, which of them.
+    """
+
+    def __init__(self, words: NDArray[np.uint32]) -> None:
+        self.words = words
+        self.signed: NDArray[np.int64] = words.view(np.int32).astype(np.int64)
+        self.low, self.high = int(self.signed.min()), int(self.signed.max())
+        self.bits = int(np.bitwise_or.reduce(words))
+        self.steps, ranks = np.unique(self.signed, return_inverse=True)
+        self.ranks: NDArray[np.int64] = ranks.reshape(-1)
+
+    @classmethod
+    def of(cls, words: Numbers) -> Table:
+        """The table of these numbers."""
+        words = np.ascontiguousarray(words, np.uint32)
+        key = words.tobytes()
+        found = _TABLES.get(key)
+        if found is None:
+            # Of two threads that make one, both get the one that was first.
+            found = _TABLES.setdefault(key, cls(words))
+        return found
+
+
+_TABLES: dict[bytes, Table] = {}
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A number of each program, plus one of each lane (None: none), modulo 2^32.
+
+    Attributes:
+        base: uint32.
+        table: the lanes' numbers.
+    """
+
+    base: Numbers
+    table: Table | None
+
+    def disjoint(self) -> bool:
+        """Whether the sum is also the bitwise or."""
+        return self.table is None or not (self.base & np.uint32(self.table.bits)).any()
+
+
+@dataclass(frozen=True)
+class Mask:
+    """Lanes that are on: where ``pure`` says so, and for every condition the table's number is at least the program's.
+
+    Attributes:
+        pure: nonzero where a lane may be on; None for all.
+        conditions: (table, int64 number of each program).
+    """
+
+    pure: Table | None
+    conditions: tuple[tuple[Table, Numbers], ...]
+
+    def both(self, other: Mask) -> Mask:
+        """Lanes that are on in both."""
+        pure = self.pure
+        if other.pure is not None:
+            pure = other.pure if pure is None else Table.of(pure.words & other.pure.words)
+        return Mask(pure, self.conditions + other.conditions)
+
+    def lanes(self, rows: Numbers, lanes: int) -> NDArray[np.bool_]:
+        """``(rows, lanes)`` bool, for some programs."""
+        on = np.ones((len(rows), lanes), np.bool_)
+        if self.pure is not None:
+            on &= self.pure.words != 0
+        for table, least in self.conditions:
+            on &= table.signed >= _of(least, rows)[:, np.newaxis]
+        return on
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One number where a lane is on, another where it is off."""
+
+    mask: Mask
+    on: Spread
+    off: Spread
+
+
+Value: TypeAlias = "Spread | Choice"
+
+
+def _of(values: Numbers, rows: Numbers) -> Numbers:
+    return np.broadcast_to(values, (len(rows),)) if len(values) == 1 else values[rows]
+
+
+def _same(values: Numbers) -> int:
+    """The number that all programs have."""
+    first = int(values[0])
+    if len(values) > 1 and (values != values[0]).any():
+        raise NotInForm
+    return first
+
+
+def add(a: Spread, b: Spread) -> Spread:
+    """Their sum."""
+    table = a.table or b.table
+    if a.table is not None and b.table is not None:
+        table = Table.of(a.table.words + b.table.words)
+    return Spread(a.base + b.base, table)
+
+
+def subtract(a: Spread, b: Spread) -> Spread:
+    """Their difference."""
+    table = a.table
+    if b.table is not None:
+        table = Table.of((np.uint32(0) if table is None else table.words) - b.table.words)
+    return Spread(a.base - b.base, table)
+
+
+def shift_left(a: Spread, b: Spread) -> Spread:
+    """``a`` shifted by the number that ``b`` is in all programs."""
+    if b.table is not None:
+        raise NotInForm
+    if a.table is None:
+        return Spread(a.base << (b.base & np.uint32(31)), None)
+    count = np.uint32(_same(b.base) & 31)
+    return Spread(a.base << count, Table.of(a.table.words << count))
+
+
+def shift_right(a: Spread, b: Spread) -> Spread:
+    """``a`` shifted by the number that ``b`` is in all programs, zeros coming in."""
+    if b.table is not None or not a.disjoint():
+        raise NotInForm
+    if a.table is None:
+        return Spread(a.base >> (b.base & np.uint32(31)), None)
+    count = np.uint32(_same(b.base) & 31)
+    return Spread(a.base >> count, Table.of(a.table.words >> count))
+
+
+def either(a: Spread, b: Spread) -> Spread:
+    """Bitwise or."""
+    if not a.disjoint() or not b.disjoint():
+        raise NotInForm
+    table = a.table or b.table
+    if a.table is not None and b.table is not None:
+        table = Table.of(a.table.words | b.table.words)
+    result = Spread(a.base | b.base, table)
+    if not result.disjoint():
+        raise NotInForm
+    return result
+
+
+def common(a: Spread, b: Spread) -> Spread:
+    """Bitwise and, by a number that all programs share."""
+    if a.table is None:
+        a, b = b, a
+    if a.table is None:
+        return Spread(a.base & b.base, None)
+    if not a.disjoint():
+        raise NotInForm
+    if b.table is None:
+        bits = np.uint32(_same(b.base))
+        return Spread(a.base & bits, Table.of(a.table.words & bits))
+    if a.base.any() or b.base.any():
+        raise NotInForm
+    return Spread(a.base, Table.of(a.table.words & b.table.words))
+
+
+ARITHMETIC: dict[str, Callable[..., Spread]] = {
+    "v_mov_b32": lambda a: a,
+    "v_add_u32": add,
+    "v_sub_u32": subtract,
+    "v_subrev_u32": lambda a, b: subtract(b, a),
+    "v_and_b32": common,
+    "v_or_b32": either,
+    "v_lshlrev_b32": lambda a, b: shift_left(b, a),
+    "v_lshrrev_b32": lambda a, b: shift_right(b, a),
+    "v_add3_u32": lambda a, b, c: add(add(a, b), c),
+    "v_or3_b32": lambda a, b, c: either(either(a, b), c),
+    "v_and_or_b32": lambda a, b, c: either(common(a, b), c),
+    "v_lshl_or_b32": lambda a, b, c: either(shift_left(a, b), c),
+    "v_lshl_add_u32": lambda a, b, c: add(shift_left(a, b), c),
+    "v_add_lshl_u32": lambda a, b, c: shift_left(add(a, b), c),
+}
+"""Instructions whose result has the form if their operands have."""
+
+COMPARISONS = frozenset(
+    f"v_cmp_{relation}_{kind}" for relation in ("lt", "le", "gt", "ge", "eq", "ne") for kind in ("i32", "u32")
+)
+_MIRRORED = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le", "eq": "eq", "ne": "ne"}
+
+
+def compare(name: str, a: Spread, b: Spread) -> Mask:
+    """Where a comparison holds. One side is the same in all lanes; the other must not wrap between its lanes."""
+    relation, kind = name.split("_")[2:]
+    if a.table is None:
+        a, b, relation = b, a, _MIRRORED[relation]
+    table = a.table
+    if table is None or b.table is not None:
+        raise NotInForm
+    kinds = np.int32 if kind == "i32" else np.uint32
+    mine, other = a.base.view(kinds).astype(np.int64), b.base.view(kinds).astype(np.int64)
+    limits = np.iinfo(kinds)
+    if int(mine.min()) + table.low < limits.min or int(mine.max()) + table.high > limits.max:
+        raise NotInForm
+    gap = other - mine
+    if relation in ("eq", "ne"):
+        equal = table.signed == _same(gap)
+        return Mask(Table.of(equal if relation == "eq" else ~equal), ())
+    if relation in ("ge", "gt"):
+        return Mask(None, ((table, gap + (relation == "gt")),))
+    mirrored = Table.of(np.uint32(0) - table.words)
+    if mirrored.low != -table.high:  # -2^31 has no opposite
+        raise NotInForm
+    return Mask(None, ((mirrored, (relation == "lt") - gap),))
+
+
+def furthest(value: Value, below: Numbers, count: int, lanes: int) -> Numbers:
+    """For each of ``count`` programs, the largest number below its limit that any lane has; -1 where none has."""
+    if isinstance(value, Spread):
+        return _furthest(Mask(None, ()), value, below, count, lanes)
+    best = _furthest(value.mask, value.on, below, count, lanes)
+    # What masked lanes store is dropped: an offset past the buffer.
+    off = value.off
+    if off.table is None and (off.base >= below).all():
+        return best
+    rows = np.arange(count)
+    return np.maximum(best, _lane_by_lane(value.mask, off, below, rows, lanes, on=False))
+
+
+def _furthest(mask: Mask, value: Spread, below: Numbers, count: int, lanes: int) -> Numbers:
+    table = value.table or Table.of(np.zeros(lanes, np.uint32))
+    base = value.base.astype(np.int64)
+    inside = np.broadcast_to((base + table.low >= 0) & (base + table.high < below), (count,))
+    best = _best(mask, table, count, lanes)
+    result: Numbers = np.where(best >= table.low, base + best, -1)
+    if not inside.all():
+        beyond = np.broadcast_to((base + table.low >= below) & (base + table.high < _WORD), (count,))
+        result[beyond] = -1
+        rows = np.flatnonzero(~inside & ~beyond)
+        if len(rows):
+            result[rows] = _lane_by_lane(mask, value, below, rows, lanes, on=True)
+    return result
+
+
+_NOTHING = -(1 << 40)
+
+
+def _best(mask: Mask, table: Table, count: int, lanes: int) -> Numbers:
+    """For each program, the largest of the table's numbers in lanes that are on."""
+    on = np.ones(lanes, np.bool_) if mask.pure is None else mask.pure.words != 0
+    best = np.full(count, table.signed[on].max(initial=_NOTHING))
+    partly = np.zeros(count, np.bool_)
+    for other, least in mask.conditions:
+        partly |= least > other.low
+    rows = np.flatnonzero(partly)
+    if not len(rows):
+        return best
+    code = np.zeros(len(rows), np.int64)
+    for other, least in mask.conditions:
+        # A lane is on where its rank is at least the place of the program's number among the steps.
+        code = code * (len(other.steps) + 1) + np.searchsorted(other.steps, _of(least, rows))
+    distinct, inverse = np.unique(code, return_inverse=True)
+    allowed = np.broadcast_to(on, (len(distinct), lanes))
+    left = distinct
+    for other, _ in reversed(mask.conditions):
+        left, place = np.divmod(left, len(other.steps) + 1)
+        allowed = allowed & (other.ranks >= place[:, np.newaxis])
+    best[rows] = np.where(allowed, table.signed, _NOTHING).max(axis=1)[inverse.reshape(-1)]
+    return best
+
+
+def _lane_by_lane(mask: Mask, value: Spread, below: Numbers, rows: Numbers, lanes: int, *, on: bool) -> Numbers:
+    result = np.empty(len(rows), np.int64)
+    words = np.uint32(0) if value.table is None else value.table.words
+    for first in range(0, len(rows), 4096):
+        part = rows[first : first + 4096]
+        numbers = (_of(value.base, part)[:, np.newaxis] + np.broadcast_to(words, (lanes,))).astype(np.int64)
+        chosen = (mask.lanes(part, lanes) == on) & (numbers < _of(below, part)[:, np.newaxis])
+        result[first : first + 4096] = np.where(chosen, numbers, -1).max(axis=1)
+    return result
+
+
+class Lanes:
+    """The registers of some programs that differ between lanes.
+
+    Attributes:
+        count: lanes of a program.
+        vectors: by row of the register array.
+        masks: by the first of two scalar registers.
+    """
+
+    def __init__(
+        self, count: int, vectors: dict[int, Value] | None = None, masks: dict[int, Mask] | None = None
+    ) -> None:
+        self.count = count
+        self.vectors: dict[int, Value] = vectors or {}
+        self.masks: dict[int, Mask] = masks or {}
+
+    def kept(self, vectors: Sequence[int], scalars: Sequence[int]) -> Lanes:
+        """Without what is not live."""
+        return Lanes(
+            self.count,
+            {row: value for row, value in self.vectors.items() if row in vectors},
+            {pair: mask for pair, mask in self.masks.items() if pair in scalars or pair + 1 in scalars},
+        )
+
+    def numbers(self) -> list[Numbers]:
+        """Every program's numbers, in the order of :meth:`form`."""
+        found: list[Numbers] = []
+        _rebuilt(self, lambda numbers: found.append(numbers) or numbers)  # type: ignore[func-returns-value]
+        return found
+
+    def form(self) -> tuple[Any, ...]:
+        """What must be equal for programs to be run together: all but the numbers."""
+        return (
+            tuple((row, _form(value)) for row, value in sorted(self.vectors.items())),
+            tuple((pair, _form(mask)) for pair, mask in sorted(self.masks.items())),
+        )
+
+    def selected(self, rows: Numbers) -> Lanes:
+        """Some of the programs."""
+        return _rebuilt(self, lambda numbers: numbers if len(numbers) == 1 else numbers[rows])
+
+    @staticmethod
+    def joined(parts: Sequence[Lanes], counts: Sequence[int], order: Numbers) -> Lanes:
+        """Programs of one form put together."""
+        columns = zip(*(part.numbers() for part in parts), strict=True)
+        whole = iter(
+            [
+                np.concatenate([np.broadcast_to(one, (n,)) for one, n in zip(column, counts, strict=True)])[order]
+                for column in columns
+            ]
+        )
+        return _rebuilt(parts[0], lambda _: next(whole))
+
+
+def _rebuilt(lanes: Lanes, change: Callable[[Numbers], Numbers]) -> Lanes:
+    return Lanes(
+        lanes.count,
+        {row: _value(value, change) for row, value in sorted(lanes.vectors.items())},
+        {pair: _mask(mask, change) for pair, mask in sorted(lanes.masks.items())},
+    )
+
+
+def _value(value: Value, change: Callable[[Numbers], Numbers]) -> Value:
+    if isinstance(value, Spread):
+        return Spread(change(value.base), value.table)
+    return Choice(_mask(value.mask, change), *(Spread(change(s.base), s.table) for s in (value.on, value.off)))
+
+
+def _mask(mask: Mask, change: Callable[[Numbers], Numbers]) -> Mask:
+    return Mask(mask.pure, tuple((table, change(least)) for table, least in mask.conditions))
+
+
+def _form(value: Value | Mask) -> tuple[Any, ...]:
+    if isinstance(value, Spread):
+        return (value.table,)
+    if isinstance(value, Mask):
+        return (value.pure, *(table for table, _ in value.conditions))
+    return (_form(value.mask), value.on.table, value.off.table)

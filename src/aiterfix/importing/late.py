@@ -20,7 +20,7 @@ from aiterfix.fixes import Fix
 from aiterfix.importing import ledger
 from aiterfix.importing.decision import Decision, State
 from aiterfix.importing.kernels import held_source, judge, kernels_in, owner
-from aiterfix.importing.loader import PatchingLoader
+from aiterfix.importing.loader import PatchingLoader, WatchingLoader
 from aiterfix.importing.targets import targets
 from aiterfix.verdict import Verdict
 
@@ -39,19 +39,27 @@ def catch_up() -> None:
             if module is not None and name not in ledger.records:
                 take_over(module, fixes)
         replaced = []
+        awaited = False
         for name, fixes in known.wrappers.items():
             module = sys.modules.get(name)
             if module is not None and type(module) is ModuleType:
                 look_after(module, fixes)
-                if postponed is not None:
+                if _watched(module):
+                    awaited = True  # being imported at this moment, with the hook: whoever does that decides on it
+                elif postponed is not None:
                     from aiterfix.importing.substitute import substitute
 
                     replaced.append(substitute(module, fixes))
-        if postponed is not None:
+        if postponed is not None and not awaited:
             from aiterfix.importing.substitute import settle
 
             settle(postponed, bool(replaced) and all(replaced))
     ledger.announce()
+
+
+def _watched(wrapper: ModuleType) -> bool:
+    spec = wrapper.__spec__
+    return isinstance(getattr(spec, "loader", None), WatchingLoader) and bool(getattr(spec, "_initializing", False))
 
 
 def look_after(wrapper: ModuleType, fixes: Sequence[Fix]) -> None:

@@ -271,6 +271,8 @@ def bound(question: Question, held: HeldKernel) -> tuple[int, str]:
     staged = held.name in (BY_NAME["preshuffle"], BY_NAME["preshuffle_varctx"]) and (chunk // 2) % block == 0
     unit, name = (block, "block") if staged else (chunk, "chunk")
     columns = -width % unit
+    if not columns:
+        return 0, f"none is needed at {width}, a multiple of the {name} of {unit} columns that rows are rounded up to"
     return columns, f"at most {columns}, as rows are rounded up to a whole {name} of {unit} columns"
 
 

@@ -43,7 +43,9 @@ def execute(options: argparse.Namespace) -> int:
 
         named = listed(found) if judged.verdict is None else []
         arguments = repeat_target(options)
-        output.write(check_text(discovery, assessments, verdict, options.kernel, arguments, named))
+        # Two pieces of advice that say different things are none. Without a pair there is the one on aiter alone.
+        alone = not judged.pairs
+        output.write(check_text(discovery, assessments, verdict, options.kernel, arguments, named, advise=alone))
         if judged.verdict is not None and judged.operator is not None:
             output.write("\n" + pair_text(judged.pairs, judged.verdict, judged.operator, arguments))
     return exit_code(verdict) if judged.status is None else judged.status

@@ -27,6 +27,8 @@ def test_help_version_and_usage(run: Runner) -> None:
         page = run(command, "--help")
         assert page.status == 0
         assert "exit codes:" in page.text
+    for action in ("scan", "status", "export"):
+        assert "exit codes:" in run("upstream", action, "--help").text
     assert run("--version").text.startswith("aiterfix ")
     for words in ([], ["bogus"], ["check", "--bogus"], ["check", "--path"], ["check", "--path", "a", "--python", "b"]):
         wrong = run(*words)

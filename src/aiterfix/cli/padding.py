@@ -26,12 +26,32 @@ Answer = tuple[Question, Advice, Lengths | None]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_target(parser)
-    parser.add_argument("--max-model-len", action="append", type=int, metavar="N", help="may be repeated with --table")
-    parser.add_argument("--block-size", action="append", type=int, metavar="N", help="may be repeated with --table")
+    parser.add_argument(
+        "--max-model-len",
+        action="append",
+        type=int,
+        metavar="N",
+        help="width of a row, tokens, as vLLM's option of that name; may be repeated with --table",
+    )
+    parser.add_argument(
+        "--block-size",
+        action="append",
+        type=int,
+        metavar="N",
+        help="tokens in a KV block, as vLLM's option of that name; may be repeated with --table",
+    )
     parser.add_argument("--chunk-k", type=int, default=256, metavar="N", help="columns of a chunk (default: 256)")
-    parser.add_argument("--next-n", type=int, default=1, metavar="N", help="rows of a sequence (default: 1)")
+    parser.add_argument(
+        "--next-n", type=int, default=1, metavar="N", help="rows of a sequence, 1 + speculative tokens (default: 1)"
+    )
     parser.add_argument("--heads", type=int, default=64, metavar="N", help="index heads (default: 64)")
-    parser.add_argument("--kernel", choices=KERNELS, default="auto", help="which code path is asked about")
+    parser.add_argument(
+        "--kernel",
+        choices=KERNELS,
+        default="auto",
+        help="which code path is asked about; auto: the one that consumers take on gfx942 and gfx950, that is Gluon "
+        "where the release has it (default: auto)",
+    )
     parser.add_argument("--require", action="store_true", help="exit with 1 where any padding is required")
     parser.add_argument("--table", action="store_true", help="a table of lengths and block sizes")
     parser.add_argument(

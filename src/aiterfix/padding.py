@@ -156,6 +156,12 @@ def required_padding(
     return answer
 
 
+def forget() -> None:
+    """Let go of the kernels that were judged; what is asked next is found out anew."""
+    global _memory
+    _memory = None
+
+
 def _recall() -> _Memory | None:
     """What was found out, if it still holds: same kernel objects, or the same files on disk."""
     memory = _memory

@@ -130,6 +130,8 @@ def _take_over(module: ModuleType, fixes: Sequence[Fix], origin: str) -> Decisio
 
 
 def _replace(module: ModuleType, patcher: PatchingLoader, old: Mapping[str, Any], found: Decision) -> Decision:
+    # What `gc.freeze()` has put aside is a referrer of nothing, not even this module's namespace.
+    hidden = any(all(r is not module.__dict__ for r in gc.get_referrers(kernel)) for kernel in old.values())
     snapshot = dict(module.__dict__)
     try:
         patcher.execute_again(module)
@@ -150,6 +152,8 @@ def _replace(module: ModuleType, patcher: PatchingLoader, old: Mapping[str, Any]
         note += f"; {compiled} compiled kernels dropped; graphs captured before keep theirs"
     if left:
         return _unpatched(f"{note}; but objects that cannot be rebound still hold the unpatched kernels: {left}")
+    if hidden:
+        return _unpatched(f"{note}; but `gc.freeze()` was called before, which hides who else holds unpatched kernels")
     return replace(found, reason=note, remedy="")
 
 
@@ -207,6 +211,9 @@ def _clear_caches(holders: Iterable[Mapping[str, Any]]) -> int:
 
 def _still_held(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """Types of the objects, other than the kernels' own parts, that still refer to an old kernel."""
+    forget = getattr(sys.modules.get("aiterfix.padding"), "forget", None)
+    if forget is not None:
+        forget()  # what it has judged, it keeps
     gc.collect()
     kernels = list(old.values())
     frame = sys._getframe()

@@ -8,13 +8,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aiterfix.fixes import Fix
 
 OWN_MODULE = "aiterfix_paged_mqa_logits"
 """Name under which the import hook loads it."""
+
+displaced: list[Any] = []
+"""Weak references to the functions that gave way. One that is alive is held by somebody, who may call it."""
 
 
 def own_kernel_file() -> Path:
@@ -30,8 +33,9 @@ def in_place(wrapper: object, entry: str) -> bool:
 
 
 def in_force(fixes: Iterable[Fix]) -> bool:
-    """Whether every wrapper that is imported calls this project's kernel; False where none is imported."""
-    if OWN_MODULE not in sys.modules:
+    """Whether every wrapper that is imported calls this project's kernel, and nobody has kept a function that gave way
+    to it; False where none is imported."""
+    if OWN_MODULE not in sys.modules or any(ref() is not None for ref in displaced):
         return False
     entries = {(name, fix.entry) for fix in fixes if fix.entry is not None for name in fix.wrappers}
     here = [(sys.modules[name], entry) for name, entry in entries if name in sys.modules]

@@ -156,6 +156,12 @@ def required_padding(
     return answer
 
 
+def forget() -> None:
+    """Let go of the kernels that were judged; what is asked next is found out anew."""
+    global _memory
+    _memory = None
+
+
 def _recall() -> _Memory | None:
     """What was found out, if it still holds: same kernel objects, or the same files on disk."""
     memory = _memory
@@ -272,6 +278,8 @@ def bound(question: Question, held: HeldKernel) -> tuple[int, str]:
     staged = held.name in (BY_NAME["preshuffle"], BY_NAME["preshuffle_varctx"]) and (chunk // 2) % block == 0
     unit, name = (block, "block") if staged else (chunk, "chunk")
     columns = -width % unit
+    if not columns:
+        return 0, f"none is needed at {width}, a multiple of the {name} of {unit} columns that rows are rounded up to"
     return columns, f"at most {columns}, as rows are rounded up to a whole {name} of {unit} columns"
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from tests.cli.conftest import Runner, contents
+from tests.cli.conftest import SCHEMAS, Runner, contents
 from tests.trees import unrelated_package
 
 GLUON = "aiter/ops/triton/gluon/pa_mqa_logits.py"
@@ -27,6 +27,8 @@ def test_help_version_and_usage(run: Runner) -> None:
         page = run(command, "--help")
         assert page.status == 0
         assert "exit codes:" in page.text
+    for action in ("scan", "status", "export"):
+        assert "exit codes:" in run("upstream", action, "--help").text
     assert run("--version").text.startswith("aiterfix ")
     for words in ([], ["bogus"], ["check", "--bogus"], ["check", "--path"], ["check", "--path", "a", "--python", "b"]):
         wrong = run(*words)
@@ -367,3 +369,40 @@ def test_digest_is_cross_checked_with_the_version(run: Runner, sample: Path) -> 
     run("apply", "--path", sample)
     data = run("check", "--path", sample, "--json").json("check")
     assert {f["releases"] for f in data["installations"][0]["kernel_files"]} == {None}
+
+
+@pytest.mark.parametrize("words", [["cost"], ["padding", "--max-model-len", "1000", "--block-size", "64", "--measure"]])
+def test_what_the_extra_lacks_is_said(sample: Path, words: list[str]) -> None:
+    """A stranger has installed no extra: exit code 4 and what to install, no traceback and no 1."""
+    script = "import sys; sys.modules['numpy'] = None; from aiterfix.cli.main import main; sys.exit(main())"
+    command = [sys.executable, "-c", script, *words, "--path", str(sample)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 4 and "Traceback" not in done.stderr
+    if sys.version_info >= (3, 11):
+        assert "numpy" in done.stderr and "pip install 'aiterfix[validate]'" in done.stderr
+    else:
+        assert "needs Python 3.11" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        ("compat", ["compat", "0.1.20", "--unheard-of"]),
+        ("validate", ["validate", "--source", "a", "--hsaco", "b"]),
+        *[(f"upstream-{action}", ["upstream", action, "--unheard-of"]) for action in ("scan", "status", "export")],
+    ],
+)
+def test_an_error_under_json_keeps_to_the_schema_of_its_command(run: Runner, schema: str, words: list[str]) -> None:
+    ran = run(*words, "--json")
+    assert ran.status == 2
+    data = json.loads(ran.text)
+    jsonschema.validate(data, json.loads((SCHEMAS / f"{schema}.json").read_text()))
+    assert data["error"]["exit_code"] == 2
+
+
+def test_padding_says_what_to_do(run: Runner, sample: Path) -> None:
+    wanted = ("padding", "--max-model-len", "1000", "--block-size", "64", "--path", sample)
+    (line,) = [line for line in run(*wanted).text.splitlines() if line.startswith("next:")]
+    assert line == f"next:     `aiterfix apply --path {sample}`, or rows of 1000 + 255 columns in the caller"
+    assert run("apply", "--path", sample).status == 0
+    assert run(*wanted).text.splitlines()[-1] == "next:     nothing"

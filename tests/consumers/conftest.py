@@ -40,6 +40,7 @@ class Judge:
         data = json.loads(out)
         jsonschema.validate(data, json.loads((SCHEMAS / "check.json").read_text()))
         assert f"verdict on the pair: {data['pair_verdict']}" in text
+        assert text.count("\nnext: ") == 1, "one piece of advice"
         return data
 
     def apply(self) -> None:

@@ -48,6 +48,21 @@ def test_length_given_decides(judge: Judge) -> None:
     }
 
 
+def test_the_text_says_what_an_operator_does(judge: Judge) -> None:
+    callers.workspace(judge.site)
+    words = ("check", "--path", judge.site, "--for", "vllm", "--block-size", 64, "--max-model-len")
+    apply = f"aiterfix apply --path {judge.site}"
+    nearest = "the nearest safe --max-model-len is 9984 or 10048 (multiples of 64)"
+    unsafe = judge.run(*words, 10000)[1].splitlines()
+    assert unsafe[-1] == f"next:    {apply}, then start the server again; or else: {nearest}"
+    assert "    evidence: a bound from the source, not a measurement" in unsafe
+    safe = judge.run(*words, 10048)[1]
+    assert "none is needed at 10048, a multiple of the block of 64 columns that rows are rounded up to" in safe
+    assert safe.splitlines()[-1] == f"next:    nothing for what was asked about here; {apply} makes every length safe"
+    judge.apply()
+    assert judge.run(*words, 10000)[1].splitlines()[-1] == "next:    nothing"
+
+
 def test_stored_measurement_counts_where_this_interpreter_is_asked(
     judge: Judge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

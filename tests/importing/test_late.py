@@ -180,3 +180,28 @@ print(json.dumps([w.deepgemm_fp8_paged_mqa_logits(), [[m.module, m.state.value] 
     text, modules = world.answer(script)
     assert BOUND in text
     assert [moved, "patched"] in modules
+
+
+def test_having_asked_for_padding_is_no_holder(world: World) -> None:
+    script = f"""
+import json, {WRAPPER}, aiterfix
+before = aiterfix.required_padding(1000, 64).columns
+aiterfix.install_hook()
+states = sorted({{m.state.value for m in aiterfix.status().modules}})
+print(json.dumps([before, aiterfix.required_padding(1000, 64).columns, states]))
+"""
+    assert world.answer(script, AITERFIX="require") == [255, 0, ["patched"]]
+
+
+def test_holders_that_a_frozen_heap_hides_count_as_unpatched(world: World) -> None:
+    """Engines call `gc.freeze()` once they have started; what is frozen is no referrer of anything then."""
+    (world.site / "holder.py").write_text(f"from {GLUON} import {BASE}\nkept = [{BASE}]\n")
+    script = f"""
+import gc, json, {WRAPPER}, holder
+gc.freeze()
+import aiterfix
+aiterfix.install_hook()
+print(json.dumps({{m.module: [m.state.value, m.reason] for m in aiterfix.status().modules}}))
+"""
+    state, reason = world.answer(script)[GLUON]
+    assert state == "unpatched" and "gc.freeze()" in reason

@@ -121,6 +121,8 @@ def test_a_kernel_module_alone_is_not_bypassed(real: World) -> None:
         (PARAMETERS.replace("kv_cache, weights", "weights, kv_cache"), "weights, kv_cache"),
         (PARAMETERS.replace("max_model_len,", "max_model_len=None,"), "max_model_len"),
         (PARAMETERS + ", **more", "**more"),
+        (PARAMETERS.replace("KVBlockSize=1", "KVBlockSize=16"), "KVBlockSize=16"),
+        (PARAMETERS.replace("Preshuffle=False", "Preshuffle=True"), "Preshuffle=True"),
     ],
 )
 def test_a_function_of_another_contract_stays(tmp_path: Path, parameters: str, named: str) -> None:
@@ -148,6 +150,155 @@ def test_a_function_held_where_it_cannot_be_replaced_is_told(real: World) -> Non
     found = answer(real, LATE, AITERFIX_KERNEL="1")
     assert found["states"][WRAPPER] == "unpatched" and "still hold aiter's: list" in found["reasons"][WRAPPER]
     assert found["columns"] == 0, "the kernels that the list leads to are patched"
+
+
+def test_asking_again_does_not_forget_who_holds_the_function(real: World) -> None:
+    """Engines load plugins more than once."""
+    (real.site / "caller.py").write_text(f"{CALLER}kept = [taken]\n")
+    found = answer(real, f"{LATE}aiterfix.install_hook()\n", AITERFIX_KERNEL="1", **PREBUILT)
+    assert found["states"][WRAPPER] == found["states"][GLUON] == "unpatched"
+    assert "still hold aiter's: list" in found["reasons"][WRAPPER]
+    assert found["columns"] == 255, "what the list leads to launches prebuilt code objects"
+    freed = answer(real, f"{LATE}caller.kept.clear()\naiterfix.install_hook()\n", AITERFIX_KERNEL="1", **PREBUILT)
+    assert freed["states"] == {GLUON: "bypassed", STAGE1: "patched", WRAPPER: "replaced"} and freed["columns"] == 0
+    script = f"""
+import {WRAPPER}, caller, aiterfix
+raised = 0
+for _ in range(2):
+    try:
+        aiterfix.install_hook()
+    except Exception as error:
+        raised += type(error).__name__ == "UnpatchedKernelError"
+print(raised)
+"""
+    assert real.answer(script, AITERFIX_KERNEL="1", AITERFIX="require") == 2
+
+
+def test_what_the_garbage_collector_does_not_show_is_found(real: World) -> None:
+    """vLLM and SGLang call `gc.freeze()`: what is frozen is no referrer of anything."""
+    frozen = LATE.replace("import aiterfix\n", "import gc; gc.freeze()\nimport aiterfix\n")
+    found = answer(real, frozen, AITERFIX_KERNEL="1")
+    assert found["wrapper"] == found["caller"] == OWN and found["states"][WRAPPER] == "replaced"
+    (real.site / "caller.py").write_text(f"{CALLER}kept = [taken]\n")
+    found = answer(real, frozen, AITERFIX_KERNEL="1", **PREBUILT)
+    assert found["states"][WRAPPER] == "unpatched" and found["columns"] == 255
+    assert "the garbage collector does not show" in found["reasons"][WRAPPER]
+
+
+def test_a_kernel_module_imported_before_the_wrapper_is_bypassed_with_it(real: World) -> None:
+    found = answer(real, f"{EARLY}import {GLUON}\n", AITERFIX_KERNEL="1", **PREBUILT)
+    assert found["states"] == {GLUON: "bypassed", STAGE1: "patched", WRAPPER: "replaced"} and found["safe"]
+
+
+HALVES = f"""
+import importlib, importlib.util, os, threading, warnings
+import torch, triton
+entered, go_on = threading.Event(), threading.Event()
+ordinary = importlib.util.spec_from_file_location
+
+
+class InTwoHalves:
+    def __init__(self, loader):
+        self.loader = loader
+
+    def exec_module(self, module):
+        entered.set()
+        go_on.wait(60)
+        self.loader.exec_module(module)
+
+    def __getattr__(self, name):
+        return getattr(self.loader, name)
+
+
+def slowly(name, *rest, **more):
+    spec = ordinary(name, *rest, **more)
+    if name == {OWN!r} and not entered.is_set():
+        spec.loader = InTwoHalves(spec.loader)
+    return spec
+
+
+importlib.util.spec_from_file_location = slowly
+"""
+
+
+def test_threads_that_import_at_once_wait_for_the_kernel(real: World) -> None:
+    (real.site / "aiter/ops/triton/__init__.py").write_text("")
+    real.file(OLD_WRAPPER).write_text(wrapper_with(PARAMETERS))
+    script = f"""
+threads = [threading.Thread(target=importlib.import_module, args=(name,)) for name in ({WRAPPER!r}, {OLD_WRAPPER!r})]
+threads[0].start()
+entered.wait(60)
+threads[1].start()
+threads[1].join(1)
+go_on.set()
+[thread.join() for thread in threads]
+print(json.dumps({{m.module: m.state.value for m in aiterfix.status().modules}}))
+"""
+    found = real.answer(EARLY + HALVES + script, AITERFIX_KERNEL="1")
+    assert found[WRAPPER] == found[OLD_WRAPPER] == "replaced"
+
+
+def test_a_child_forked_while_the_kernel_is_loaded_loads_it(real: World) -> None:
+    script = f"""
+thread = threading.Thread(target=importlib.import_module, args=({WRAPPER!r},))
+thread.start()
+entered.wait(60)
+warnings.simplefilter("ignore")
+pid = os.fork()
+if not pid:
+    try:
+        from aiterfix.importing import substitute
+        print(json.dumps(substitute._load().{ENTRY}.__module__), flush=True)
+    finally:
+        os._exit(0)
+os.waitpid(pid, 0)
+go_on.set()
+thread.join()
+"""
+    assert real.answer(EARLY + HALVES + script, AITERFIX_KERNEL="1") == OWN
+
+
+@pytest.mark.parametrize("mode", ["auto", "require"])
+def test_a_plugin_loaded_while_the_wrapper_is_imported_leaves_that_to_its_import(real: World, mode: str) -> None:
+    path = real.file(WRAPPER)
+    path.write_text(f"import aiterfix\naiterfix.install_hook()\n{path.read_text()}aiterfix.install_hook()\n")
+    done = real.run(f"{EARLY}import {WRAPPER}", AITERFIX_KERNEL="1", AITERFIX=mode, **PREBUILT)
+    assert "unpatched" not in done.stderr
+    found = answer(real, AITERFIX_KERNEL="1", AITERFIX=mode, **PREBUILT)
+    assert found["states"] == {GLUON: "bypassed", STAGE1: "patched", WRAPPER: "replaced"}
+
+
+def test_off_outranks_it(real: World) -> None:
+    found = answer(real, AITERFIX_KERNEL="1", AITERFIX="off")
+    assert found["wrapper"] == found["caller"] == WRAPPER and found["states"][GLUON] == "unpatched"
+    script = f"""
+import os, {WRAPPER}
+os.environ["AITERFIX"] = "off"
+import {OLD_WRAPPER} as other
+print(json.dumps(other.{ENTRY}.__module__))
+"""
+    assert real.answer(EARLY + script, AITERFIX_KERNEL="1") == WRAPPER
+
+
+def test_a_reload_of_the_wrapper_is_replaced_again(real: World) -> None:
+    again = f"{EARLY}import importlib, {WRAPPER} as w, caller\nimportlib.reload(w)\nimportlib.reload(caller)\n"
+    found = answer(real, again, AITERFIX_KERNEL="1", **PREBUILT)
+    assert found["wrapper"] == found["caller"] == OWN
+    assert found["states"] == {GLUON: "bypassed", STAGE1: "patched", WRAPPER: "replaced"} and found["columns"] == 0
+
+
+def test_a_reload_after_the_hook_is_gone_is_seen(real: World) -> None:
+    start = f"""
+import importlib, json, sys, aiterfix
+hook = aiterfix.install_hook()
+import {WRAPPER} as w, caller
+hook.uninstall()
+importlib.reload(w)
+importlib.reload(caller)
+"""
+    found = answer(real, start, AITERFIX_KERNEL="1", **PREBUILT)
+    assert found["wrapper"] == found["caller"] == WRAPPER
+    assert found["states"][WRAPPER] == found["states"][GLUON] == "unpatched" and found["columns"] == 255
 
 
 def test_without_torch_the_wrapper_stays(real: World) -> None:

@@ -42,7 +42,9 @@ def execute(options: argparse.Namespace) -> int:
 
         named = found if judged.verdict is None else ()
         arguments = repeat_target(options)
-        output.write(check_text(discovery, assessments, verdict, options.kernel, arguments, named))
+        # Two pieces of advice that say different things are none. Without a pair there is the one on aiter alone.
+        alone = not judged.pairs
+        output.write(check_text(discovery, assessments, verdict, options.kernel, arguments, named, advise=alone))
         if judged.verdict is not None and judged.operator is not None:
             from aiterfix.report.consumers import pair_text
 

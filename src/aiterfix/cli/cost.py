@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiterfix.cli import output
+from aiterfix.cli.extra import require_emulator
 from aiterfix.cli.target import add_target, assess_all, fixes_of, require_found
 from aiterfix.errors import EnvironmentProblem, ExitCode, UsageError
 from aiterfix.source.rewrite import rewrite
@@ -32,11 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     """Compile both texts for gfx950, run both on the emulator, and compare what they use and execute."""
+    if options.context < 1 or options.next_n < 1:
+        raise UsageError("--context and --next-n must be at least 1")
+    require_emulator("cost")
     from aiterfix.cost import measure
     from aiterfix.gfx950.signature import find_kernels
 
-    if options.context < 1 or options.next_n < 1:
-        raise UsageError("--context and --next-n must be at least 1")
     before, name = _before(options)
     after = _read(options.against) if options.against else rewrite(before, fixes_of(options), filename=name).new
     configs = _configs(options, find_kernels(before, name))

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from aiterfix.cli import output
-from aiterfix.cli.target import add_target
+from aiterfix.cli.extra import require_emulator
+from aiterfix.cli.target import add_target, repeat_target
 from aiterfix.errors import EnvironmentProblem, ExitCode, UsageError
 from aiterfix.holding import Holding, OnDisk, read_disk
 from aiterfix.lengths import Lengths, safe_lengths
@@ -25,12 +26,32 @@ Answer = tuple[Question, Advice, Lengths | None]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_target(parser)
-    parser.add_argument("--max-model-len", action="append", type=int, metavar="N", help="may be repeated with --table")
-    parser.add_argument("--block-size", action="append", type=int, metavar="N", help="may be repeated with --table")
+    parser.add_argument(
+        "--max-model-len",
+        action="append",
+        type=int,
+        metavar="N",
+        help="width of a row, tokens, as vLLM's option of that name; may be repeated with --table",
+    )
+    parser.add_argument(
+        "--block-size",
+        action="append",
+        type=int,
+        metavar="N",
+        help="tokens in a KV block, as vLLM's option of that name; may be repeated with --table",
+    )
     parser.add_argument("--chunk-k", type=int, default=256, metavar="N", help="columns of a chunk (default: 256)")
-    parser.add_argument("--next-n", type=int, default=1, metavar="N", help="rows of a sequence (default: 1)")
+    parser.add_argument(
+        "--next-n", type=int, default=1, metavar="N", help="rows of a sequence, 1 + speculative tokens (default: 1)"
+    )
     parser.add_argument("--heads", type=int, default=64, metavar="N", help="index heads (default: 64)")
-    parser.add_argument("--kernel", choices=KERNELS, default="auto", help="which code path is asked about")
+    parser.add_argument(
+        "--kernel",
+        choices=KERNELS,
+        default="auto",
+        help="which code path is asked about; auto: the one that consumers take on gfx942 and gfx950, that is Gluon "
+        "where the release has it (default: auto)",
+    )
     parser.add_argument("--require", action="store_true", help="exit with 1 where any padding is required")
     parser.add_argument("--table", action="store_true", help="a table of lengths and block sizes")
     parser.add_argument(
@@ -59,7 +80,8 @@ def execute(options: argparse.Namespace) -> int:
     if options.json:
         output.write_json("padding", _facts(answers, disk.holding, measured, table=options.table))
     else:
-        output.write(_table(answers) if options.table else _text(answers[0], measured))
+        text = _table(answers) if options.table else _text(answers[0], measured, repeat_target(options))
+        output.write(text)
     if any(a.verdict is Verdict.UNKNOWN for _, a, _ in answers):
         return ExitCode.NOT_UNDERSTOOD
     return ExitCode.ACTION if options.require and any(a.columns for _, a, _ in answers) else ExitCode.OK
@@ -96,6 +118,7 @@ def _answer(question: Question, holding: Holding, *, measured: bool) -> Answer:
 def _measure(options: argparse.Namespace, questions: list[Question], disk: OnDisk) -> list[dict[str, Any]]:
     if options.python is not None:
         raise UsageError("--measure compiles with this interpreter's Triton: run it there instead of giving --python")
+    require_emulator("padding --measure")
     from aiterfix.overshoot.certify import certify
 
     return [vars(m) for q in questions for m in certify([Path(name) for name, _ in disk.files], q)]
@@ -120,10 +143,11 @@ def _facts(answers: list[Answer], holding: Holding, measured: list[dict[str, Any
     return {"source": holding.where, "measured": measured, **({"rows": rows} if table else rows[0])}
 
 
-def _text(answer: Answer, measured: list[dict[str, Any]]) -> str:
+def _text(answer: Answer, measured: list[dict[str, Any]], arguments: str) -> str:
     _, advice, lengths = answer
+    how = "exact" if advice.exact or not advice.columns else "at most"
     lines = [
-        f"padding:  {advice.columns} columns ({'exact' if advice.exact else 'at most'}; {advice.evidence})",
+        f"padding:  {advice.columns} columns ({how}; {advice.evidence})",
         f"reason:   {advice.reason}",
         f"assuming: {advice.assumption}",
         f"kernel:   {advice.kernel} ({advice.verdict.value})",
@@ -136,7 +160,26 @@ def _text(answer: Answer, measured: list[dict[str, Any]]) -> str:
         f"{m['programs']} programs, Triton {m['triton']}"
         for m in measured
     ]
+    lines.append(f"next:     {_next(answer, arguments)}")
     return "\n".join(lines) + "\n"
+
+
+def _next(answer: Answer, arguments: str) -> str:
+    """What whoever runs a server with these kernels does about it."""
+    question, advice, lengths = answer
+    if advice.verdict is Verdict.GUARDED:
+        return "nothing"
+    if not advice.columns:
+        return f"nothing at this length; `aiterfix apply{arguments}` makes every length safe"
+    safe = dict.fromkeys(n for n in (lengths.below, lengths.above) if n is not None) if lengths is not None else ()
+    ways = [
+        f"`aiterfix apply{arguments}`",
+        *([f"--max-model-len {' or '.join(map(str, safe))}"] if safe else []),
+        f"rows of {question.max_model_len} + {advice.columns} columns in the caller",
+    ]
+    if advice.verdict is Verdict.UNKNOWN:
+        return f"{ways[-1]}, until `aiterfix check{arguments}` understands the kernels"
+    return ", or ".join(ways)
 
 
 def _table(answers: list[Answer]) -> str:

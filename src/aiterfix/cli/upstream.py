@@ -19,13 +19,21 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=type(parser))
-    _scan_arguments(
-        actions.add_parser("scan", allow_abbrev=False, help="which tags of a clone have which fix, by source")
-    )
-    _status_arguments(actions.add_parser("status", allow_abbrev=False, help="what the pull requests' states mean"))
-    _export_arguments(
-        actions.add_parser("export", allow_abbrev=False, help="a branch with one commit that holds the semantic patch")
-    )
+    for name, text, declare in (
+        ("scan", "which tags of a clone have which fix, by source", _scan_arguments),
+        ("status", "what the pull requests' states mean", _status_arguments),
+        ("export", "a branch with one commit that holds the semantic patch", _export_arguments),
+    ):
+        declare(
+            actions.add_parser(
+                name,
+                help=text,
+                description=f"{text[0].upper()}{text[1:]}.",
+                epilog=parser.epilog,
+                formatter_class=parser.formatter_class,
+                allow_abbrev=False,
+            )
+        )
 
 
 def execute(options: argparse.Namespace) -> int:

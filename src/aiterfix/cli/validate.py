@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiterfix.cli import output
+from aiterfix.cli.extra import require_emulator, require_packages
 from aiterfix.cli.target import add_target, assess_all, fixes_of, require_found
 from aiterfix.errors import EnvironmentProblem, ExitCode, NotUnderstoodError, UsageError
 from aiterfix.source.rewrite import rewrite
@@ -80,11 +80,11 @@ def execute(options: argparse.Namespace) -> int:
     """Run the kernels, on the gfx950 emulator or on a GPU, and compare every logit with a reference."""
     if sum(named is not None for named in (options.source, options.hsaco, options.path)) > 1:
         raise UsageError("--source and --hsaco name the file to validate: neither goes with --path or one another")
-    _require(("numpy",))
+    require_packages("validate", ("numpy",))
     hardware = _hardware(options)
     if hardware is not None:
         return _finish(_on_gpu(options, hardware), options)
-    _require_extra()
+    require_emulator("validate")
     if options.hsaco is not None:
         return _finish(_prebuilt(options), options)
     if "own" in (options.kernel or ()):
@@ -192,30 +192,6 @@ def _gpu_subject(options: argparse.Namespace, hardware: Hardware) -> tuple[GpuSu
         )
     installed = _from_installation(options)
     return AiterFunction(site, options.patched), _kernels(options, find_kernels(installed.text, installed.shown))
-
-
-def _require_extra() -> None:
-    """Say what the emulator lacks before anything imports it.
-
-    Raises:
-        EnvironmentProblem: Python is too old, or the extra is not installed.
-    """
-    if sys.version_info < (3, 11):
-        raise EnvironmentProblem(
-            f"validate needs Python 3.11 or later, this is {sys.version.split()[0]}",
-            why="its instruction decoder does",
-            remedy="run it with a newer Python and --python or --path for the installation",
-        )
-    _require(("numpy", "elftools", "tinygrad"))
-
-
-def _require(names: tuple[str, ...]) -> None:
-    missing = [name for name in names if importlib.util.find_spec(name) is None]
-    if missing:
-        raise EnvironmentProblem(
-            f"validate needs packages that are not installed: {', '.join(missing)}",
-            remedy="pip install 'aiterfix[validate]'",
-        )
 
 
 def _validate(subject: _Subject, options: argparse.Namespace) -> Report:

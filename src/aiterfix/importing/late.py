@@ -20,7 +20,7 @@ from aiterfix.fixes import Fix
 from aiterfix.importing import ledger
 from aiterfix.importing.decision import Decision, State
 from aiterfix.importing.kernels import held_source, judge, kernels_in, owner
-from aiterfix.importing.loader import PatchingLoader
+from aiterfix.importing.loader import PatchingLoader, WatchingLoader
 from aiterfix.importing.targets import targets
 from aiterfix.verdict import Verdict
 
@@ -39,19 +39,27 @@ def catch_up() -> None:
             if module is not None and name not in ledger.records:
                 take_over(module, fixes)
         replaced = []
+        awaited = False
         for name, fixes in known.wrappers.items():
             module = sys.modules.get(name)
             if module is not None and type(module) is ModuleType:
                 look_after(module, fixes)
-                if postponed is not None:
+                if _watched(module):
+                    awaited = True  # being imported at this moment, with the hook: whoever does that decides on it
+                elif postponed is not None:
                     from aiterfix.importing.substitute import substitute
 
                     replaced.append(substitute(module, fixes))
-        if postponed is not None:
+        if postponed is not None and not awaited:
             from aiterfix.importing.substitute import settle
 
             settle(postponed, bool(replaced) and all(replaced))
     ledger.announce()
+
+
+def _watched(wrapper: ModuleType) -> bool:
+    spec = wrapper.__spec__
+    return isinstance(getattr(spec, "loader", None), WatchingLoader) and bool(getattr(spec, "_initializing", False))
 
 
 def look_after(wrapper: ModuleType, fixes: Sequence[Fix]) -> None:
@@ -122,6 +130,8 @@ def _take_over(module: ModuleType, fixes: Sequence[Fix], origin: str) -> Decisio
 
 
 def _replace(module: ModuleType, patcher: PatchingLoader, old: Mapping[str, Any], found: Decision) -> Decision:
+    # What `gc.freeze()` has put aside is a referrer of nothing, not even this module's namespace.
+    hidden = any(all(r is not module.__dict__ for r in gc.get_referrers(kernel)) for kernel in old.values())
     snapshot = dict(module.__dict__)
     try:
         patcher.execute_again(module)
@@ -142,6 +152,8 @@ def _replace(module: ModuleType, patcher: PatchingLoader, old: Mapping[str, Any]
         note += f"; {compiled} compiled kernels dropped; graphs captured before keep theirs"
     if left:
         return _unpatched(f"{note}; but objects that cannot be rebound still hold the unpatched kernels: {left}")
+    if hidden:
+        return _unpatched(f"{note}; but `gc.freeze()` was called before, which hides who else holds unpatched kernels")
     return replace(found, reason=note, remedy="")
 
 
@@ -199,6 +211,9 @@ def _clear_caches(holders: Iterable[Mapping[str, Any]]) -> int:
 
 def _still_held(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """Types of the objects, other than the kernels' own parts, that still refer to an old kernel."""
+    forget = getattr(sys.modules.get("aiterfix.padding"), "forget", None)
+    if forget is not None:
+        forget()  # what it has judged, it keeps
     gc.collect()
     kernels = list(old.values())
     frame = sys._getframe()

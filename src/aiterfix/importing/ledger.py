@@ -84,9 +84,11 @@ def mode() -> Mode:
 
 
 def own_kernel() -> bool:
-    """Whether ``AITERFIX_KERNEL=1`` asks for this project's kernel. Answers even where reading the settings fails."""
+    """Whether ``AITERFIX_KERNEL=1`` asks for this project's kernel, and ``AITERFIX=off`` does not forbid all. Answers
+    even where reading the settings fails."""
     try:
-        return settings.read().own_kernel
+        said = settings.read()
+        return said.own_kernel and said.mode is not Mode.OFF
     except Exception:  # noqa: BLE001 - asked while a module is imported, which must go on
         return False
 
@@ -148,7 +150,7 @@ def record(module: str, decision: Decision, origin: str, *, late: bool = False) 
     )
     records[module] = entry
     if entry.state is State.UNPATCHED:
-        if _postponed.entries is not None and _replaceable(module):
+        if _postponed.entries is not None and replaceable(module):
             _postponed.entries.append(entry)
         else:
             refuse(entry)
@@ -166,7 +168,8 @@ def postponing() -> Iterator[list[ModuleRecord]]:
         _postponed.entries = outer
 
 
-def _replaceable(module: str) -> bool:
+def replaceable(module: str) -> bool:
+    """Whether all that launches the kernels of a module is a function that can be replaced."""
     from aiterfix.importing.targets import targets
 
     fixes = targets().modules.get(module, ())

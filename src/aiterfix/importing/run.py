@@ -28,7 +28,9 @@ def child_environment(environment: Mapping[str, str], mode: Mode | None) -> dict
     """
     said = settings.read(environment)
     if said.complaints:
-        raise UsageError("; ".join(said.complaints), remedy="Correct or unset the variable.")
+        # Not what the hook would make of it: that is never tried here.
+        wrong = "; ".join(c.rpartition("; ")[0] for c in said.complaints)
+        raise UsageError(wrong, remedy="Correct or unset the variable.")
     result = dict(environment)
     if mode is not None:
         result[MODE_VARIABLE] = mode.value

@@ -9,7 +9,10 @@ from __future__ import annotations
 import gc
 import importlib.util
 import inspect
+import os
 import sys
+import threading
+import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 from types import FunctionType, ModuleType
@@ -20,7 +23,15 @@ from aiterfix.fixes import Fix
 from aiterfix.importing import ledger, log, settings
 from aiterfix.importing.decision import KEEP_PADDING, Decision, State
 from aiterfix.importing.ledger import ModuleRecord
-from aiterfix.own_kernel import OWN_MODULE, in_place, own_kernel_file
+from aiterfix.importing.targets import targets
+from aiterfix.own_kernel import OWN_MODULE, displaced, in_force, in_place, own_kernel_file
+
+# What these mean for the result, so a caller that leaves them out must get the same from both functions. The others
+# tune a kernel that is not this one.
+_MEANT = ("Preshuffle", "KVBlockSize")
+
+_loading = threading.RLock()
+_loaded: list[ModuleType] = []
 
 REMEDY = f"Unset {settings.KERNEL_VARIABLE}, so that aiter's own kernels are patched where they can be. {KEEP_PADDING}"
 
@@ -42,7 +53,8 @@ def substitute(wrapper: ModuleType, fixes: Sequence[Fix]) -> bool:
     done = True
     for entry in entries:
         try:
-            decision = _substitute(wrapper, entry)
+            with _loading:  # of threads that import two wrappers at once, one looks who holds a function at a time
+                decision = _substitute(wrapper, entry)
         except Exception as error:  # noqa: BLE001 - the wrapper is imported and must stay so
             decision = replace(ledger.trouble(wrapper.__name__, f"replacing {entry}", error), remedy=f"{REMEDY}.")
         done = done and decision.state is State.REPLACED
@@ -60,16 +72,21 @@ def settle(postponed: Sequence[ModuleRecord], replaced: bool) -> None:
     Raises:
         UnpatchedKernelError: it did not, in `require` mode.
     """
-    for entry in postponed:
-        if replaced:
-            reason = f"{entry.reason}; the wrapper's function that launches its kernels is replaced"
-            ledger.records[entry.module] = replace(entry, state=State.BYPASSED, reason=reason, remedy="")
-        else:
+    if not replaced:
+        for entry in postponed:
             ledger.refuse(entry)
+        return
+    # One that was imported before the wrapper, alone or by another thread, is no longer called either.
+    earlier = [r for r in list(ledger.records.values()) if r.state is State.UNPATCHED and ledger.replaceable(r.module)]
+    for entry in (*postponed, *(earlier if in_force(targets().fixes) else ())):
+        reason = f"{entry.reason}; the wrapper's function that launches its kernels is replaced"
+        ledger.records[entry.module] = replace(entry, state=State.BYPASSED, reason=reason, remedy="")
 
 
 def _substitute(wrapper: ModuleType, entry: str) -> Decision:
     if in_place(wrapper, entry):
+        if left := _still_held():
+            return _held(entry, left)
         return Decision(State.REPLACED, reason=f"{entry} is aiterfix's own")
     theirs = wrapper.__dict__.get(entry)
     if not isinstance(theirs, FunctionType):
@@ -81,14 +98,11 @@ def _substitute(wrapper: ModuleType, entry: str) -> Decision:
             reason=f"{entry} was not replaced: aiterfix's own does not take {', '.join(missing)} as it does",
             remedy=f"{REMEDY}.",
         )
+    displaced.append(weakref.ref(theirs))
     holders = _rebind(theirs, ours)
-    left = _still_held(theirs)
-    if left:
-        return Decision(
-            State.UNPATCHED,
-            reason=f"{entry} was replaced, but objects that cannot be rebound still hold aiter's: {left}",
-            remedy=f"{ledger.RESTART}.",
-        )
+    del theirs
+    if left := _still_held():
+        return _held(entry, left)
     others = sorted(set(holders) - {wrapper.__name__})
     if ledger.once(f"replaced {wrapper.__name__} {entry}"):
         from aiterfix._version import __version__
@@ -102,32 +116,52 @@ def _substitute(wrapper: ModuleType, entry: str) -> Decision:
     return Decision(State.REPLACED, reason=f"{entry} is aiterfix's own")
 
 
+def _held(entry: str, left: str) -> Decision:
+    return Decision(
+        State.UNPATCHED,
+        reason=f"{entry} was replaced, but objects that cannot be rebound still hold aiter's: {left}",
+        remedy=f"{ledger.RESTART}.",
+    )
+
+
 def _load() -> ModuleType:
-    """This project's kernel, once a process.
+    """This project's kernel, once a process. Threads that come while it is being executed wait for it.
 
     Raises:
         EnvironmentProblem: it cannot be imported here.
     """
-    module = sys.modules.get(OWN_MODULE)
-    if module is not None:
+    with _loading:
+        module = sys.modules.get(OWN_MODULE)
+        if module is not None and module in _loaded:
+            return module
+        file = own_kernel_file()
+        spec = importlib.util.spec_from_file_location(OWN_MODULE, file)
+        if spec is None or spec.loader is None or not file.is_file():
+            raise EnvironmentProblem(f"{file} is not there", remedy="Install aiterfix again.")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[OWN_MODULE] = module
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            sys.modules.pop(OWN_MODULE, None)
+            raise
+        _loaded[:] = [module]
         return module
-    file = own_kernel_file()
-    spec = importlib.util.spec_from_file_location(OWN_MODULE, file)
-    if spec is None or spec.loader is None or not file.is_file():
-        raise EnvironmentProblem(f"{file} is not there", remedy="Install aiterfix again.")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[OWN_MODULE] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[OWN_MODULE]
-        raise
-    return module
+
+
+def _after_fork() -> None:
+    """The thread that was executing the kernel's module, if any, is not in the child: it is begun again there."""
+    global _loading
+    _loading = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _not_taken(theirs: FunctionType, ours: Any) -> list[str]:
     """Parameters of the one function that the other does not have at the same place, or without a default that the
-    one has."""
+    one has, or with a default of another meaning."""
     wanted = list(inspect.signature(theirs).parameters.values())
     taken = list(inspect.signature(ours).parameters.values())
     missing = []
@@ -139,6 +173,8 @@ def _not_taken(theirs: FunctionType, ours: Any) -> list[str]:
         optional = parameter.default is not parameter.empty
         if mine is None or mine.name != parameter.name or (optional and mine.default is mine.empty):
             missing.append(parameter.name)
+        elif optional and parameter.name in _MEANT and parameter.default != mine.default:
+            missing.append(f"{parameter.name}={parameter.default!r}")
     missing += [mine.name for mine in taken[len(wanted) :] if mine.default is mine.empty]
     return missing
 
@@ -154,20 +190,35 @@ def _rebind(theirs: FunctionType, ours: Any) -> list[str]:
 
 
 def _holding_namespaces(function: object) -> list[dict[str, Any]]:
-    return [
-        referrer
-        for referrer in gc.get_referrers(function)
-        if isinstance(referrer, dict) and isinstance(referrer.get("__name__"), str) and "__spec__" in referrer
-    ]
+    """Namespaces of modules, of those in `sys.modules` and of others, that may hold a function."""
+    # The garbage collector alone does not do: what `gc.freeze()` has put aside, as engines do, it does not show.
+    places: dict[int, dict[str, Any]] = {}
+    for module in list(sys.modules.values()):
+        if type(module) is ModuleType:
+            places[id(module.__dict__)] = module.__dict__
+    for referrer in gc.get_referrers(function):
+        if isinstance(referrer, dict) and isinstance(referrer.get("__name__"), str) and "__spec__" in referrer:
+            places[id(referrer)] = referrer
+    return [n for n in places.values() if isinstance(n.get("__name__"), str)]
 
 
-def _still_held(function: FunctionType) -> str:
-    """Types of the objects, other than running frames, that still refer to a function."""
-    gc.collect()
-    frame = sys._getframe()
-    frames = set()
-    while frame is not None:
-        frames.add(id(frame))
-        frame = frame.f_back  # type: ignore[assignment]
-    names = {type(r).__name__ for r in gc.get_referrers(function) if id(r) not in frames}
+def _still_held() -> str:
+    """Types of the objects that still refer to a function which was replaced; empty where none is alive.
+
+    Whether one is alive is seen by a weak reference: the garbage collector shows neither what `gc.freeze()` has put
+    aside nor what an extension holds.
+    """
+    if any(ref() is not None for ref in displaced):
+        gc.collect()
+    displaced[:] = [ref for ref in displaced if ref() is not None]
+    names: set[str] = set()
+    for ref in displaced:
+        function = ref()
+        if function is not None:
+            names |= _holders(function) or {"something that the garbage collector does not show"}
     return ", ".join(sorted(names))
+
+
+def _holders(function: FunctionType) -> set[str]:
+    mine = {id(frame) for frame in (sys._getframe(), sys._getframe().f_back)}
+    return {type(r).__name__ for r in gc.get_referrers(function) if id(r) not in mine}

@@ -47,9 +47,9 @@ def next_step(discovery: Discovery, assessments: Sequence[Assessment], verdict: 
         if any(a.prebuilt_in_use for a in assessments):
             return "unset the variable so that the source is compiled, or keep 256 padding columns in the caller"
         if discovery.doubts and not any(a.source_verdict is Verdict.UNKNOWN for a in assessments):
-            return "look at what could not be read (below), or name one installation with --path"
+            return "look at what could not be read (above), or name one installation with --path"
         if assessments and all(a.installation.shadowed for a in assessments):
-            return "remove what shadows aiter (passed over, below), or name one installation with --path"
+            return "remove what shadows aiter (passed over, above), or name one installation with --path"
         return REPORT_IT
     if verdict is Verdict.VULNERABLE:
         return f"aiterfix apply{arguments}"

@@ -11,6 +11,11 @@ from aiterfix.consumers import Call, Found, Known, RunTime, Setting, WidthKind
 from aiterfix.consumers.pairing import CallVerdict, Operator, Pair, PairVerdict
 
 _COLOURS = {PairVerdict.UNKNOWN: "33;1", PairVerdict.UNSAFE: "31;1", PairVerdict.SAFE_LENGTHS: "31;1"}
+_EVIDENCE = {
+    "bound": "a bound from the source, not a measurement",
+    "measured": "measured by running the compiled kernel",
+    "guarded": "every store's mask",
+}
 _KINDS = {
     WidthKind.OPERATOR: "the operator's max_model_len",
     WidthKind.FRACTION: "the operator's max_model_len divided by the model's compress ratio",
@@ -37,7 +42,8 @@ def pair_text(pairs: Sequence[Pair], verdict: PairVerdict, operator: Operator, a
             lines.append(f"  not judged: {more} (other kernels: --kernel all; or not of --caller)")
         lines.append("")
     lines.append(f"verdict on the pair: {colour(verdict.value, _COLOURS.get(verdict, '32'))}")
-    lines.append(f"next:    {_next(pairs, verdict, arguments)}")
+    if pairs:
+        lines.append(f"next:    {_next(pairs, verdict, arguments)}")
     return "\n".join(lines) + "\n"
 
 
@@ -47,13 +53,15 @@ def _call(judged: CallVerdict, operator: Operator) -> list[str]:
     lines = [
         f"{call.file}:{call.line}{inside}: {judged.verdict.value}",
         f"  {judged.reason}",
-        *([f"  evidence: {judged.evidence}"] if judged.evidence else []),
+        *([f"  evidence: {_EVIDENCE[judged.evidence]}"] if judged.evidence else []),
         f"  padding {_setting(call.padding)}; KVBlockSize {_setting(call.kv_block_size)}; "
         f"ChunkK {_setting(call.chunk_k)}; Preshuffle {_setting(call.preshuffle)}; "
         f"WavePerEU {_setting(call.wave_per_eu)}",
     ]
+    places: dict[tuple[WidthKind, str], list[str]] = {}
     for width in call.widths:
-        lines.append(f"  width: {_KINDS[width.kind]}: {width.text} ({width.file}:{width.line})")
+        places.setdefault((width.kind, width.text), []).append(f"{width.file}:{width.line}")
+    lines += [f"  width: {_KINDS[kind]}: {text} ({', '.join(where)})" for (kind, text), where in places.items()]
     if judged.droppable:
         each = judged.bytes_back // judged.rows
         lines.append(
@@ -79,8 +87,8 @@ def _setting(setting: Setting) -> str:
 def _next(pairs: Sequence[Pair], verdict: PairVerdict, arguments: str) -> str:
     lengths = [c.lengths for p in pairs for c in p.calls if c.lengths is not None]
     if verdict in (PairVerdict.UNSAFE, PairVerdict.SAFE_LENGTHS):
-        other = f", or: {lengths[0].text}" if lengths else ""
-        return f"aiterfix apply{arguments}{other}"
+        other = f"; or else: {lengths[0].text}" if lengths else ""
+        return f"aiterfix apply{arguments}, then start the server again{other}"
     if verdict is PairVerdict.UNKNOWN:
         files = {c.call.file for p in pairs for c in p.calls if c.verdict is not PairVerdict.UNKNOWN}
         known = f"; or name the file that your model takes: --caller {min(files)}" if files else ""
@@ -90,6 +98,8 @@ def _next(pairs: Sequence[Pair], verdict: PairVerdict, arguments: str) -> str:
         )
     if verdict is PairVerdict.DROP_PADDING:
         return "nothing; the padding may go"
+    if any(c.evidence in ("bound", "measured") for p in pairs for c in p.calls):
+        return f"nothing for what was asked about here; aiterfix apply{arguments} makes every length safe"
     return "nothing"
 
 

@@ -46,6 +46,8 @@ def check_text(
     kernel: str,
     arguments: str,
     consumers: Sequence[Found] = (),
+    *,
+    advise: bool = True,
 ) -> str:
     """The report of `aiterfix check`.
 
@@ -56,6 +58,7 @@ def check_text(
         kernel: which path was asked about.
         arguments: how the installation was named, to repeat in advice.
         consumers: those found, where they are not judged.
+        advise: whether to end with what to do next; not where a verdict on a pair follows, which has its own.
     """
     lines: list[str] = []
     for assessment in assessments:
@@ -73,7 +76,8 @@ def check_text(
     ]
     lines += [""] if consumers else []
     lines.append(f"verdict: {shown(verdict)}" + _scope(assessments, kernel))
-    lines.append(f"next:    {next_step(discovery, assessments, verdict, arguments)}")
+    if advise:
+        lines.append(f"next:    {next_step(discovery, assessments, verdict, arguments)}")
     return "\n".join(lines) + "\n"
 
 

@@ -1,0 +1,45 @@
+"""What the extra ``validate`` has to bring, asked for before anything imports it."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Sequence
+
+from aiterfix.errors import EnvironmentProblem
+
+
+def require_emulator(command: str) -> None:
+    """Say what the emulator lacks.
+
+    Args:
+        command: what needs it, for the message.
+
+    Raises:
+        EnvironmentProblem: Python is too old, or the extra is not installed.
+    """
+    if sys.version_info < (3, 11):
+        raise EnvironmentProblem(
+            f"{command} needs Python 3.11 or later, this is {sys.version.split()[0]}",
+            why="its instruction decoder does",
+            remedy="run it with a newer Python, and --path for the installation",
+        )
+    require_packages(command, ("numpy", "elftools", "tinygrad"))
+
+
+def require_packages(command: str, names: Sequence[str]) -> None:
+    """Say which of these packages are missing.
+
+    Args:
+        command: what needs them, for the message.
+        names: to import.
+
+    Raises:
+        EnvironmentProblem: one is not installed.
+    """
+    missing = [name for name in names if importlib.util.find_spec(name) is None]
+    if missing:
+        raise EnvironmentProblem(
+            f"{command} needs packages that are not installed: {', '.join(missing)}",
+            remedy="pip install 'aiterfix[validate]'",
+        )

@@ -141,7 +141,19 @@ def judge_loaded(loaded: Loaded) -> Holding:
         whole = text is not None and source.strip("\n") in text
         kernels.append(_judge(name, fix, source, text.encode() if whole and text is not None else None))
     modules = ", ".join(dict.fromkeys(o[0] for o in loaded.objects))
-    return Holding(tuple(kernels), True, modules, "", aot_enabled(known.fixes), in_force(known.fixes))
+    return Holding(tuple(kernels), True, modules, _late_doubt(), aot_enabled(known.fixes), in_force(known.fixes))
+
+
+def _late_doubt() -> str:
+    """What the import hook found to hold an unpatched kernel after it patched the module: something that no namespace
+    shows, such as a list. Empty where there is nothing, or no hook."""
+    ledger = sys.modules.get("aiterfix.importing.ledger")
+    records = list(getattr(ledger, "records", {}).values())
+    return "; ".join(
+        f"{r.module}: {r.reason}"
+        for r in records
+        if r.late and r.state == "unpatched" and r.module in targets().modules
+    )
 
 
 def _module_text(module: Any) -> str | None:

@@ -60,6 +60,16 @@ print(json.dumps([inspect.getsource(m), inspect.getsource(getattr(m, {BASE!r}).f
     assert not Path(file).exists()
 
 
+def test_the_advice_knows_of_an_object_that_keeps_an_old_kernel(world: World) -> None:
+    ask = "aiterfix.required_padding(1000, 64)"
+    script = EARLY + f"aiterfix.install_hook()\nfound = {ask}\nprint(json.dumps([found.columns, found.reason]))\n"
+    assert world.answer(script)[0] == 0
+    with world.file(WRAPPER).open("a") as file:
+        file.write("\nTABLE = {'base': [_gluon_deepgemm_fp8_paged_mqa_logits]}\n")
+    columns, reason = world.answer(script)
+    assert columns == 255 and "still hold the unpatched kernels: list" in reason
+
+
 @pytest.mark.parametrize("mode", ["auto", "require"])
 def test_an_object_that_keeps_an_old_kernel_is_found(world: World, mode: str) -> None:
     with world.file(WRAPPER).open("a") as file:

@@ -125,7 +125,9 @@ def test_lane_by_lane_comes_to_the_same(kernel: Kernel, text: bytes, monkeypatch
         ]
     )
     together = execute.stored_ends(part.part, part.kernel, part.config, table)
-    assert together.lane_by_lane == 0
+    # From 3.7 on Triton asks a wave for its own number, which differs within a program.
+    asked = any(k.instruction.mnemonic == "v_readfirstlane_b32" for block in part.part.blocks for k in block.kept)
+    assert together.lane_by_lane == 0 or asked
 
     def never(*arguments: object) -> object:
         def step(*arguments: object) -> None:

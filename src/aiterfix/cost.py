@@ -14,9 +14,8 @@ from aiterfix.gfx950.cache import CompiledKernel
 from aiterfix.gfx950.compile import Compiler
 from aiterfix.gfx950.signature import Kernel, KernelConfig, WrapperFacts, make_request
 from aiterfix.validation.execute import Executor
-from aiterfix.validation.problem import make_problem
 from aiterfix.validation.run import default_executor
-from aiterfix.validation.scenarios import Scenario
+from aiterfix.validation.scenarios import Scenario, problem_of
 
 # CDNA 4 ("MI350 Series" ISA guide, and LLVM's AMDGPU usage guide): a SIMD has 512 vector registers a lane, shared by
 # architectural and accumulation registers and handed out in eights, and holds at most 8 waves; a compute unit has four
@@ -117,17 +116,7 @@ def code_cost(kernel: CompiledKernel, scenario: Scenario, executor: Executor) ->
         NotUnderstoodError: the emulator does not understand something in it.
     """
     code = CodeObject.from_bytes(kernel.code, kernel=kernel.function)
-    problem = make_problem(
-        context_lengths=scenario.context_lengths,
-        next_n=scenario.next_n,
-        heads=scenario.config.heads,
-        hidden=scenario.config.hidden,
-        kv_block_size=scenario.config.kv_block_size,
-        max_model_len=scenario.max_model_len,
-        row_stride=scenario.row_stride,
-        seed=scenario.seed,
-    )
-    execution = executor.execute(kernel, scenario, problem)
+    execution = executor.execute(kernel, scenario, problem_of(scenario))
     lds = code.lds_bytes + kernel.shared_bytes
     # Accumulation registers start at a multiple of four behind the architectural ones.
     registers = (code.vgprs + 3) // 4 * 4 + code.agprs if code.agprs else code.vgprs

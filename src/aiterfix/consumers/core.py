@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from aiterfix.consumers.model import Entry
@@ -16,7 +17,7 @@ ENTRIES = frozenset(entry.value for entry in Entry)
 MOST_STEPS = 200_000  # expressions in one root function with what it enters; the largest real one needs some 20,000
 
 
-class Core:
+class Core(ABC):
     """Evaluation of one expression, and what the parts expect of each other (each is defined by one of them)."""
 
     def __init__(self, program: Program, watched: frozenset[str] = frozenset()) -> None:
@@ -63,15 +64,15 @@ class Core:
             result = tuple(frame.state.facts.get(value, value) for value in result)
         return result
 
+    @abstractmethod
     def condition(self, node: ast.expr, frame: Frame) -> Alternatives:
         """What an expression is as a condition, of which only its truth counts."""
-        raise NotImplementedError
 
     # subscripts
 
+    @abstractmethod
     def access(self, bases: Alternatives, node: ast.Attribute, frame: Frame) -> Alternatives:
         """``base.name`` for every base."""
-        raise NotImplementedError
 
     def own(self, module: str) -> bool:
         """Whether a module is one of the package."""
@@ -79,10 +80,11 @@ class Core:
 
     # functions
 
+    @abstractmethod
     def call(self, node: ast.Call, callee: Alternatives, arguments: Arguments, frame: Frame) -> Alternatives | None:
         """Note, follow or put off a call; None where the function is none of the package's."""
-        raise NotImplementedError
 
+    @abstractmethod
     def enter(
         self,
         function: Function,
@@ -93,78 +95,77 @@ class Core:
         outer: Frame | None = None,
     ) -> Alternatives:
         """What a function returns; ``flags``, of a root, are parameters that are taken to be true or false."""
-        raise NotImplementedError
 
+    @abstractmethod
     def forced(self, values: Alternatives) -> Alternatives:
         """The values, with calls followed that were put off until their result is wanted."""
-        raise NotImplementedError
 
+    @abstractmethod
     def function_of(self, value: Value) -> tuple[Function | None, Sum | None]:
         """The function of the package that a value is, and what is bound as its first argument."""
-        raise NotImplementedError
 
+    @abstractmethod
     def relevant(self, source: Source) -> frozenset[str]:
         """Functions of a module that name what is looked for, or a function that does."""
-        raise NotImplementedError
 
+    @abstractmethod
     def stands_in_relevant(self, frame: Frame) -> bool:
         """Whether the function that is followed is one of these."""
-        raise NotImplementedError
 
     # notes
 
+    @abstractmethod
     def record_entry(self, entry: EntryPoint, node: ast.Call, arguments: Arguments, frame: Frame) -> None:
         """Note a call of an entry point."""
-        raise NotImplementedError
 
+    @abstractmethod
     def note_watched(self, node: ast.Call, callee: Alternatives, arguments: Arguments, frame: Frame) -> None:
         """Note a call of a function that is watched for."""
-        raise NotImplementedError
 
+    @abstractmethod
     def escape(self, value: Value, line: int, frame: Frame, reason: str) -> None:
         """Note where an entry point goes out of sight."""
-        raise NotImplementedError
 
     # objects
 
+    @abstractmethod
     def load(self, name: str, frame: Frame) -> Alternatives:
         """The value of a name."""
-        raise NotImplementedError
 
+    @abstractmethod
     def global_name(self, name: str, source: Source) -> Alternatives:
         """What a name means at a module's own level, and what functions may have made of it since."""
-        raise NotImplementedError
 
+    @abstractmethod
     def module_names(self, source: Source) -> dict[str, Alternatives]:
         """What names mean at a module's own level."""
-        raise NotImplementedError
 
+    @abstractmethod
     def member(self, owner: Value, name: str, frame: Frame) -> Alternatives | None:
         """``self.name`` where the class says what it is."""
-        raise NotImplementedError
 
+    @abstractmethod
     def overridden(self, class_name: str, name: str) -> bool:
         """Whether a class that derives from one of this name defines a name anew."""
-        raise NotImplementedError
 
+    @abstractmethod
     def stored(self, cache: Cache, key: Value) -> Alternatives:
         """What was stored in a cache here under a key, and that others store there too."""
-        raise NotImplementedError
 
     # statements
 
+    @abstractmethod
     def changed(self, node: ast.expr, frame: Frame) -> None:
         """Something was changed in place: all that may stand for it means something unknown now."""
-        raise NotImplementedError
 
+    @abstractmethod
     def changed_by(self, node: ast.Call, frame: Frame) -> None:
         """A call of a method that changes its object in place."""
-        raise NotImplementedError
 
+    @abstractmethod
     def block(self, body: Sequence[ast.stmt], frame: Frame) -> None:
         """Follow statements until a path ends."""
-        raise NotImplementedError
 
+    @abstractmethod
     def store(self, target: ast.expr, values: Alternatives, frame: Frame, line: int) -> None:
         """Give a name, an attribute, an item or several of them a value."""
-        raise NotImplementedError

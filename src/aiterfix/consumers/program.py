@@ -161,14 +161,6 @@ class Source:
 _ANYTHING = frozenset(["obj", "object", "instance", "layer", "module", "model", "op", "impl", "it", "other", "x"])
 
 
-def read_or_nothing(path: Path) -> bytes:
-    """The bytes of a file that has been found, and may be gone again."""
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""
-
-
 def _assigned(node: ast.stmt) -> tuple[ast.expr, list[ast.expr]]:
     """What a statement gives a value: the value, or something that is not None, and the single targets."""
     if isinstance(node, ast.Assign):
@@ -214,14 +206,15 @@ class Program:
         self._heirs: dict[str, list[tuple[Source, ast.ClassDef]]] = {}
         self._elsewhere: dict[str, set[str]] = {}
         self._searches: dict[tuple[str, ...], KernelSearch] = {}
-        self._text: PackageText | None = None
+
+    @cached_property
+    def _text(self) -> PackageText:
+        return PackageText(self.package, self._image_root)
 
     def files_naming(self, names: Sequence[str]) -> KernelSearch:
         """Files whose bytes have one of the names."""
         key = tuple(sorted(names))
         if key not in self._searches:
-            if self._text is None:
-                self._text = PackageText(self.package, self._image_root)
             self._searches[key] = self._text.naming(key)
         return self._searches[key]
 
@@ -310,7 +303,7 @@ class Program:
             )
             found: set[str] = set()
             for path in self.files_naming([name]).files:
-                text = read_or_nothing(path)
+                text = self._text.contents[path]
                 if b"setattr" in text:
                     found.update((a or b).decode() for a, b in stores.findall(text))
                     continue

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from aiterfix.fixes import Fix
-from aiterfix.importing.decision import aot_enabled, proven_results
+from aiterfix.importing.decision import State, aot_enabled, proven_results
 from aiterfix.importing.targets import targets
 from aiterfix.own_kernel import in_force
 from aiterfix.verdict import Verdict, worst
@@ -152,7 +152,7 @@ def _late_doubt() -> str:
     return "; ".join(
         f"{r.module}: {r.reason}"
         for r in records
-        if r.late and r.state == "unpatched" and r.module in targets().modules
+        if r.late and r.state is State.UNPATCHED and r.module in targets().modules
     )
 
 

@@ -256,7 +256,7 @@ def test_image_link_cycles_end(image: Path) -> None:
 
 
 def test_kernel_file_systems_of_an_image_are_not_entered(image: Path) -> None:
-    wheel_install(image / "proc/1/root/opt/lib/python3.12/site-packages")
+    wheel_install(image / "proc/1/cwd/opt/lib/python3.12/site-packages")
     assert find_path(image).installations == ()
 
 

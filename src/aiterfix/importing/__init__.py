@@ -9,6 +9,7 @@
     kernels   what source a kernel object holds
     late      the module was imported before the hook stood: patch it after all, and verify
     substitute ``AITERFIX_KERNEL=1``: this project's kernel in the place of the wrapper's function
+    holders   which modules hold an object, and giving them another
     ledger    what happened in this process, said once
     api       ``install_hook()``, ``status()``
     plugins   entry points of vLLM and SGLang

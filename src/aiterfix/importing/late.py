@@ -19,6 +19,7 @@ from typing import Any
 from aiterfix.fixes import Fix
 from aiterfix.importing import ledger
 from aiterfix.importing.decision import Decision, State
+from aiterfix.importing.holders import rebind
 from aiterfix.importing.kernels import held_source, judge, kernels_in, owner
 from aiterfix.importing.loader import PatchingLoader, WatchingLoader
 from aiterfix.importing.targets import targets
@@ -144,7 +145,7 @@ def _replace(module: ModuleType, patcher: PatchingLoader, old: Mapping[str, Any]
             module.__spec__.loader = patcher.inner
         raise
     snapshot.clear()
-    holders = _rebind(old, new)
+    holders = rebind((kernel, new[name]) for name, kernel in old.items())
     compiled = _clear_caches(holders)
     left = _still_held(old, new)
     note = f"patched after its import: {', '.join(sorted({h['__name__'] for h in holders})) or 'nobody'} had taken it"
@@ -162,35 +163,6 @@ def _require_new(new: Mapping[str, Any], old: Mapping[str, Any], patcher: Patchi
     wrong = patcher.unpatched_kernels(new)
     if missing or wrong:
         raise RuntimeError(f"executed again, {', '.join(missing or wrong)} did not become a patched kernel")
-
-
-def _namespaces() -> Iterable[dict[str, Any]]:
-    for module in list(sys.modules.values()):
-        namespace = getattr(module, "__dict__", None)
-        if type(module) is ModuleType and isinstance(namespace, dict):
-            yield namespace
-
-
-def _is_namespace(candidate: object) -> bool:
-    """Whether a dictionary is the namespace of a module, perhaps of one no longer in `sys.modules`: aiter's own
-    redirection of old module names executes the wrapper twice and keeps both."""
-    return isinstance(candidate, dict) and isinstance(candidate.get("__name__"), str) and "__spec__" in candidate
-
-
-def _rebind(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Give the new kernels to every module that holds an old one."""
-    replacement = {id(kernel): new[name] for name, kernel in old.items()}
-    places = {id(n): n for n in _namespaces()}
-    for kernel in old.values():
-        places.update({id(r): r for r in gc.get_referrers(kernel) if _is_namespace(r)})
-    touched = []
-    for namespace in places.values():
-        names = [k for k, v in list(namespace.items()) if id(v) in replacement]
-        for name in names:
-            namespace[name] = replacement[id(namespace[name])]
-        if names:
-            touched.append(namespace)
-    return touched
 
 
 def _clear_caches(holders: Iterable[Mapping[str, Any]]) -> int:

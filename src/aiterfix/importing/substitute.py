@@ -22,6 +22,7 @@ from aiterfix.errors import EnvironmentProblem
 from aiterfix.fixes import Fix
 from aiterfix.importing import ledger, log, settings
 from aiterfix.importing.decision import KEEP_PADDING, Decision, State
+from aiterfix.importing.holders import rebind
 from aiterfix.importing.ledger import ModuleRecord
 from aiterfix.importing.targets import targets
 from aiterfix.own_kernel import OWN_MODULE, displaced, in_force, in_place, own_kernel_file
@@ -99,7 +100,7 @@ def _substitute(wrapper: ModuleType, entry: str) -> Decision:
             remedy=f"{REMEDY}.",
         )
     displaced.append(weakref.ref(theirs))
-    holders = _rebind(theirs, ours)
+    holders = [str(namespace.get("__name__")) for namespace in rebind([(theirs, ours)])]
     del theirs
     if left := _still_held():
         return _held(entry, left)
@@ -177,29 +178,6 @@ def _not_taken(theirs: FunctionType, ours: Any) -> list[str]:
             missing.append(f"{parameter.name}={parameter.default!r}")
     missing += [mine.name for mine in taken[len(wanted) :] if mine.default is mine.empty]
     return missing
-
-
-def _rebind(theirs: FunctionType, ours: Any) -> list[str]:
-    """Give the new function to every module that holds the old one; their names."""
-    touched = []
-    for namespace in _holding_namespaces(theirs):
-        for name in [k for k, v in list(namespace.items()) if v is theirs]:
-            namespace[name] = ours
-            touched.append(str(namespace["__name__"]))
-    return touched
-
-
-def _holding_namespaces(function: object) -> list[dict[str, Any]]:
-    """Namespaces of modules, of those in `sys.modules` and of others, that may hold a function."""
-    # The garbage collector alone does not do: what `gc.freeze()` has put aside, as engines do, it does not show.
-    places: dict[int, dict[str, Any]] = {}
-    for module in list(sys.modules.values()):
-        if type(module) is ModuleType:
-            places[id(module.__dict__)] = module.__dict__
-    for referrer in gc.get_referrers(function):
-        if isinstance(referrer, dict) and isinstance(referrer.get("__name__"), str) and "__spec__" in referrer:
-            places[id(referrer)] = referrer
-    return [n for n in places.values() if isinstance(n.get("__name__"), str)]
 
 
 def _still_held() -> str:

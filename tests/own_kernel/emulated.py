@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from aiterfix.gfx950 import CodeObject, DeviceMemory, Launch, RunResult, run
+from aiterfix.gfx950 import CodeObject, DeviceMemory, RunResult
 from aiterfix.gfx950.cache import CompiledKernel
 from aiterfix.gfx950.compile import Compiler
-from aiterfix.gfx950.signature import CompileRequest
-from aiterfix.validation.emulate import arguments_in_order
+from aiterfix.validation.own import own_request, run_planned
 from tests.own_kernel.paged_mqa_logits_check import (
     KERNEL,
     Inputs,
@@ -28,62 +27,18 @@ from tests.own_kernel.paged_mqa_logits_check import (
     replaced_tunings,
 )
 
-FUNCTION = "_paged_mqa_logits"
-_TYPES = {
-    torch.float8_e4m3fn: "*fp8e4nv",
-    torch.float32: "*fp32",
-    torch.int32: "*i32",
-    torch.int64: "*i64",
-}
 _MULTIPROCESSORS = 2
 """Few, so that a program handles several tiles; with several programs a sequence."""
 
 
-def request(kernel: ModuleType, planned: Any, narrow: bool, replacement: tuple[str, str]) -> CompileRequest:
-    """What the launcher would have compiled for these arguments.
-
-    Args:
-        kernel: the kernel's module.
-        planned: a ``Launch`` of it.
-        narrow: say, as the launcher does of a tensor within 2 GiB, that 32-bit offsets reach all of it. AMD's
-            compiler makes buffer instructions of such accesses, and 64-bit addresses of others.
-        replacement: a part of the source, once in it, and what stands there instead.
-    """
+def replaced_source(replacement: tuple[str, str]) -> bytes:
+    """The kernel's text with a part of it, once in it, replaced; the first is empty where nothing is."""
     source = KERNEL.read_text(encoding="utf-8")
-    if replacement[0] and source.count(replacement[0]) != 1:
+    if not replacement[0]:
+        return source.encode()
+    if source.count(replacement[0]) != 1:
         raise ValueError(f"the kernel's source has {replacement[0]!r} {source.count(replacement[0])} times")
-    function = getattr(kernel, FUNCTION)
-    signature: list[tuple[str, str]] = []
-    constants: list[tuple[str, int | str]] = list(planned.constants.items())
-    attributes: list[tuple[int, tuple[tuple[str, int], ...]]] = []
-    for index, parameter in enumerate(function.params):
-        name = parameter.name
-        if name in planned.constants:
-            signature.append((name, "constexpr"))
-            continue
-        value = planned.arguments[name]
-        if isinstance(value, torch.Tensor):
-            signature.append((name, _TYPES[value.dtype]))
-            found = (("tt.divisibility", 16),) if value.data_ptr() % 16 == 0 else ()
-            attributes.append((index, (*found, ("tt.pointer_range", 32)) if narrow else found))
-        elif value == 1 and not parameter.do_not_specialize:
-            signature.append((name, "constexpr"))
-            constants.append((name, 1))
-        else:
-            signature.append((name, "i32" if value < 2**31 else "i64"))
-            if value % 16 == 0 and not parameter.do_not_specialize:
-                attributes.append((index, (("tt.divisibility", 16),)))
-    return CompileRequest(
-        source=source.replace(*replacement).encode() if replacement[0] else source.encode(),
-        filename=KERNEL.name,
-        function=FUNCTION,
-        signature=tuple(signature),
-        constants=tuple(constants),
-        attributes=tuple(attributes),
-        options=(("num_warps", planned.warps), ("num_stages", planned.stages)),
-        language="triton",
-        label=FUNCTION,
-    )
+    return source.replace(*replacement).encode()
 
 
 class Emulated:
@@ -121,7 +76,9 @@ class Emulated:
                 )
             if self.change is not None:
                 self.change(planned.arguments)
-            self.compiled = self.compiler.compile(request(self.kernel, planned, self.narrow, self.replacement))
+            source = replaced_source(self.replacement)
+            wanted = own_request(self.kernel, planned, source, KERNEL.name, narrow=self.narrow)
+            self.compiled = self.compiler.compile(wanted)
             self.result = self._run(self.compiled, planned)
 
         return launch
@@ -129,28 +86,16 @@ class Emulated:
     def _run(self, compiled: CompiledKernel, planned: Any) -> RunResult:
         memory = DeviceMemory()
         placed: dict[int, Any] = {}
-        values: dict[str, int] = {}
         for name, value in planned.arguments.items():
             if isinstance(value, torch.Tensor):
                 storage = value.untyped_storage()
-                begin = storage.data_ptr()
-                if begin not in placed:
+                if storage.data_ptr() not in placed:
                     contents = np.frombuffer(bytes(storage), np.uint8)
-                    placed[begin] = storage, memory.allocate(name, contents, element_size=value.element_size())
-                values[name] = placed[begin][1].address + value.data_ptr() - begin
-            else:
-                values[name] = value
+                    allocation = memory.allocate(name, contents, element_size=value.element_size())
+                    placed[storage.data_ptr()] = storage, allocation
         code = CodeObject.from_bytes(compiled.code, kernel=compiled.function)
-        result = run(
-            code,
-            memory,
-            Launch(
-                grid=(planned.programs, 1, 1),
-                block=(compiled.threads, 1, 1),
-                args=arguments_in_order(compiled, code, values),
-                lds_bytes=compiled.shared_bytes,
-            ),
-        )
+        bases = {begin: allocation.address for begin, (_, allocation) in placed.items()}
+        result = run_planned(planned, compiled, code, memory, bases)
         logits = planned.arguments["logits_ptr"]
         storage, allocation = placed[logits.untyped_storage().data_ptr()]
         whole = torch.empty(0, dtype=torch.uint8).set_(storage)

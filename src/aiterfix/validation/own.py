@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aiterfix.errors import EnvironmentProblem, NotUnderstoodError
-from aiterfix.gfx950 import CodeObject, DeviceMemory, Launch, run
+from aiterfix.gfx950 import CodeObject, DeviceMemory, Launch, RunResult, run
 from aiterfix.gfx950.cache import CompiledKernel
 from aiterfix.gfx950.compile import CompileError, Compiler
 from aiterfix.gfx950.signature import CompileRequest, KernelConfig
@@ -94,26 +94,11 @@ class OwnOnEmulator:
         tensors = _tensors(scenario, arrays)
         planned = self.plan(scenario, tensors)
         kernel = self.compile(planned)
-        # A parameter may be a view of a tensor, as keys and scales are of the cache.
         bases = {t.untyped_storage().data_ptr(): placed[name].address for name, t in tensors.items()}
-        values = {
-            name: value if isinstance(value, int) else bases[value.untyped_storage().data_ptr()] + _offset(value)
-            for name, value in planned.arguments.items()
-        }
         if kernel.sha256 not in self._parsed:
             self._parsed[kernel.sha256] = CodeObject.from_bytes(kernel.code, kernel=kernel.function)
         code = self._parsed[kernel.sha256]
-        result = run(
-            code,
-            memory,
-            Launch(
-                grid=(planned.programs, 1, 1),
-                block=(kernel.threads, 1, 1),
-                args=arguments_in_order(kernel, code, values),
-                lds_bytes=kernel.shared_bytes,
-            ),
-            threads=1 if scenario.gap == 0 else None,
-        )
+        result = run_planned(planned, kernel, code, memory, bases, threads=1 if scenario.gap == 0 else None)
         output = placed[OUTPUT].array(np.uint32, (problem.rows, problem.row_stride))
         return kernel, execution_of(result, output)
 
@@ -193,7 +178,41 @@ def validate_own(
     )
 
 
-def own_request(module: ModuleType, planned: Any, source: bytes, filename: str) -> CompileRequest:
+def run_planned(
+    planned: Any,
+    kernel: CompiledKernel,
+    code: CodeObject,
+    memory: DeviceMemory,
+    bases: Mapping[int, int],
+    threads: int | None = None,
+) -> RunResult:
+    """Run a planned launch.
+
+    Args:
+        planned: the kernel file's own ``Launch``.
+        kernel: compiled for it.
+        code: the same, parsed.
+        memory: holds every tensor's storage.
+        bases: where, by the address of the storage on the host. A parameter may be a view of a tensor, as keys and
+            scales are of the cache.
+        threads: see :func:`aiterfix.gfx950.run`.
+    """
+    values = {
+        name: value if isinstance(value, int) else bases[value.untyped_storage().data_ptr()] + _offset(value)
+        for name, value in planned.arguments.items()
+    }
+    launch = Launch(
+        grid=(planned.programs, 1, 1),
+        block=(kernel.threads, 1, 1),
+        args=arguments_in_order(kernel, code, values),
+        lds_bytes=kernel.shared_bytes,
+    )
+    return run(code, memory, launch, threads=threads)
+
+
+def own_request(
+    module: ModuleType, planned: Any, source: bytes, filename: str, *, narrow: bool | None = None
+) -> CompileRequest:
     """What Triton's launcher would have compiled for a planned launch on ROCm.
 
     Args:
@@ -201,6 +220,8 @@ def own_request(module: ModuleType, planned: Any, source: bytes, filename: str) 
         planned: its ``Launch``.
         source: its text.
         filename: its name.
+        narrow: whether 32-bit offsets reach all of each tensor, of which AMD's compiler makes buffer instructions;
+            None: where it spans less than 2 GiB.
     """
     signature: list[tuple[str, str]] = []
     constants: list[tuple[str, int | str]] = list(planned.constants.items())
@@ -214,8 +235,10 @@ def own_request(module: ModuleType, planned: Any, source: bytes, filename: str) 
         found: tuple[tuple[str, int], ...] = ()
         if not isinstance(value, int):
             signature.append((name, _pointer(value)))
+            # Storages are aligned to more than that, on the device as in the emulator.
             found = (("tt.divisibility", 16),) if _offset(value) % 16 == 0 else ()
-            if value.untyped_storage().nbytes() < _MOST_DATA:
+            small = value.untyped_storage().nbytes() < _MOST_DATA
+            if narrow or (narrow is None and small):
                 found = (*found, ("tt.pointer_range", 32))
         elif value == 1 and not parameter.do_not_specialize:
             signature.append((name, "constexpr"))

@@ -52,8 +52,7 @@ ROTATION_BYTES = 400 << 20
 
 STORE_MASK = """                mask=(column >= 0)[:, None]
                 & (column < max_model_len)[:, None]
-                & (column[:, None] < seen[dot][None, :])
-                & (row < next_n)[None, :],
+                & (column[:, None] < scored[dot][None, :]),
 """
 """The kernel's bounds, as its source has them: taken out to measure what they cost."""
 
@@ -368,7 +367,14 @@ def sweep_tunings(kernel: ModuleType, columns: int) -> list[Any]:
             continue
         if warps * programs > 32 or (columns >= 256 and programs > 4) or (columns < 256 and programs == 1):
             continue
-        found.append(kernel.Tuning("cuda", 1 << 30, tile, dot, warps, depth, early, programs, "sweep"))
+        found.append(kernel.Tuning("cuda", 1 << 30, tile, dot, warps, depth, early, programs, 0, 0, "sweep"))
+        if tile == BLOCK_SIZE and warps == 4 and programs > 1:
+            # Registers, so that as many programs fit: 65536 on a multiprocessor, handed out by eights.
+            fitting = min(255, 65536 // (128 * programs) // 8 * 8)
+            for lead in (0,) if early else (0, 8, 12, 16):
+                found.append(
+                    kernel.Tuning("hopper", 1 << 30, tile, dot, warps, depth, early, programs, fitting, lead, "sweep")
+                )
     return found
 
 
@@ -418,8 +424,9 @@ def sweep(kernel: ModuleType, shapes: Sequence[Shape]) -> list[dict[str, Any]]:
         print(f"sweep {shape.label}, {len(found)} tunings")
         for seconds, t, name in found[:8]:
             print(
-                f"  tile {t.tile} dot {t.dot_columns} warps {t.warps} depth {t.depth} early {t.early:d} "
-                f"programs {t.programs}: {seconds * 1e6:.1f} us {rate / seconds:.2f} TB/s {name}"
+                f"  {t.architecture} tile {t.tile} dot {t.dot_columns} warps {t.warps} depth {t.depth} "
+                f"early {t.early:d} programs {t.programs} registers {t.registers} lead {t.lead}: "
+                f"{seconds * 1e6:.1f} us {rate / seconds:.2f} TB/s {name}"
             )
         for seconds, t, name in found:
             results.append({"shape": shape.label, "seconds": seconds, "error": name, **asdict(t)})

@@ -14,11 +14,12 @@ What is written, for row ``sequence * next_n + n``:
 - every other column below ``context_length``: ``-inf``;
 - columns from ``context_length`` on, and everything at or past ``max_model_len``: untouched.
 
-How it works. A program takes one sequence and every ``splits``-th tile of its tokens, and reads each
+How it works. A program takes one sequence and a part of the tiles of its tokens, and reads each
 tile's keys once for all query rows (up to ``_QUERY_BYTES`` of queries; past that, row groups become programs
 of their own). Keys are the rows of the product and heads its columns, so that the sum over heads runs along
 the registers of a thread, and the scale, being positive, is applied once after it. The grid depends on
-shapes alone: no host synchronisation, safe under graph capture. Block and row offsets are 64-bit.
+shapes alone: no host synchronisation, safe under graph capture. Block and row offsets are 64-bit. From Hopper
+on, keys in blocks of a tile or more are loaded by the copy engine (a tensor descriptor), not by the threads.
 """
 
 # The constants of a Triton kernel are written in capitals, and the public function's keywords are aiter's.
@@ -30,10 +31,14 @@ from __future__ import annotations
 import contextlib
 import functools
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 import triton
 import triton.language as tl
+
+if TYPE_CHECKING:
+    from triton.tools.tensor_descriptor import TensorDescriptor
 
 __all__ = ["Tuning", "deepgemm_fp8_paged_mqa_logits", "tuning_for"]
 
@@ -43,7 +48,8 @@ class Tuning:
     """How one class of shapes is run, and how that was found.
 
     Attributes:
-        architecture: ``cuda`` or ``hip``.
+        architecture: ``hip``, ``cuda``, or ``hopper``: CUDA from compute capability 9.0 on, with keys that its copy
+            engine can load.
         score_columns: the class: ``next_n * heads`` is at most this, both rounded up to powers of two.
         tile: tokens in a tile.
         dot_columns: most (query row, head) pairs in one matrix product; the rest follow one after another.
@@ -52,6 +58,9 @@ class Tuning:
         early: keep the block id of the next tile in a register; or else load it in the pipeline, as far ahead
             again of the keys as these are ahead of their use.
         programs: programs for each multiprocessor; as many as run on one at once.
+        registers: most that a thread may take, so that as many programs fit; 0 for no such bound.
+        lead: how much more than its share the first program of a sequence takes, in 64ths, for its tiles in a row; the
+            last takes as much less. 0 for equal shares, of every n-th tile.
         found: how the numbers were found.
     """
 
@@ -63,6 +72,8 @@ class Tuning:
     depth: int
     early: bool
     programs: int
+    registers: int
+    lead: int
     found: str
 
 
@@ -77,14 +88,23 @@ _MEASURED = (
     "benchmarks/paged_mqa_logits.py; among the first by less than the spread, the one that also held at the power limit"
 )
 
+_MEASURED_HOPPER = (
+    "NVIDIA H200, torch 2.11, Triton 3.6.0, at the shapes of benchmarks/paged_mqa_logits.py from batch 16 up, at the "
+    "power limit: among the best of 281 with the copy engine over 64 to 256 columns, depth 1 to 4, block ids early or "
+    "not, 2 to 16 programs, registers bounded or not, and a lead of 0 to 24"
+)
+
 # First match wins: ordered by score_columns within an architecture.
 TUNINGS = (
-    Tuning("cuda", 64, 64, 64, 4, 2, True, 6, _MEASURED),
-    Tuning("cuda", 128, 64, 128, 4, 3, False, 4, _MEASURED),
-    Tuning("cuda", 1 << 30, 64, 256, 4, 3, False, 2, _MEASURED),
-    Tuning("hip", 64, 64, 64, 4, 1, True, 4, _UNMEASURED),
-    Tuning("hip", 128, 64, 128, 4, 1, True, 3, _UNMEASURED),
-    Tuning("hip", 1 << 30, 64, 256, 8, 1, True, 2, _UNMEASURED),
+    Tuning("hopper", 64, 64, 64, 4, 2, True, 6, 0, 0, _MEASURED_HOPPER),
+    Tuning("hopper", 128, 64, 128, 4, 3, False, 4, 128, 8, _MEASURED_HOPPER),
+    Tuning("hopper", 256, 64, 128, 4, 3, False, 3, 168, 12, _MEASURED_HOPPER),
+    Tuning("cuda", 64, 64, 64, 4, 2, True, 6, 0, 0, _MEASURED),
+    Tuning("cuda", 128, 64, 128, 4, 3, False, 4, 0, 0, _MEASURED),
+    Tuning("cuda", 1 << 30, 64, 256, 4, 3, False, 2, 0, 0, _MEASURED),
+    Tuning("hip", 64, 64, 64, 4, 1, True, 4, 0, 0, _UNMEASURED),
+    Tuning("hip", 128, 64, 128, 4, 1, True, 3, 0, 0, _UNMEASURED),
+    Tuning("hip", 1 << 30, 64, 256, 8, 1, True, 2, 0, 0, _UNMEASURED),
 )
 
 # Queries that a program holds on chip, bytes. More rows than fit become programs of their own.
@@ -95,9 +115,10 @@ _MOST_TOKENS = 2**31 - 1024
 
 
 def tuning_for(architecture: str, next_n: int, heads: int) -> Tuning:
-    """The entry of ``TUNINGS`` for a shape; ``architecture`` is ``cuda`` or ``hip``."""
+    """The entry of ``TUNINGS`` for a shape. ``hopper`` without one for it takes that of ``cuda``."""
     columns = triton.next_power_of_2(next_n) * _padded_heads(heads)
-    return next(t for t in TUNINGS if t.architecture == architecture and columns <= t.score_columns)
+    wanted = ("hopper", "cuda") if architecture == "hopper" else (architecture,)
+    return next(t for a in wanted for t in TUNINGS if t.architecture == a and columns <= t.score_columns)
 
 
 def _padded_heads(heads: int) -> int:
@@ -112,6 +133,8 @@ def _padded_heads(heads: int) -> int:
         "stride_logits_row",
         "max_model_len",
         "splits",
+        "groups",
+        "share_scale",
         "next_n",
         "heads",
     ]
@@ -121,7 +144,7 @@ def _paged_mqa_logits(
     stride_q_sequence,
     stride_q_row,
     stride_q_head,
-    keys_ptr,  # the cache, as fp8
+    keys,  # the cache, as fp8: a pointer; or a descriptor of (blocks, tokens, features) if COPY_ENGINE
     scales_ptr,  # the same bytes, as float32
     weights_ptr,
     stride_weights_row,
@@ -133,6 +156,8 @@ def _paged_mqa_logits(
     stride_logits_row,
     max_model_len,
     splits,
+    groups,  # row groups of all sequences
+    share_scale,
     next_n,
     heads,
     LENGTH_PER_ROW: tl.constexpr,
@@ -145,14 +170,18 @@ def _paged_mqa_logits(
     BLOCK_SIZE: tl.constexpr,
     BLOCK_BYTES: tl.constexpr,  # from a block to the next
     PRESHUFFLE: tl.constexpr,
-    EARLY: tl.constexpr,  # block ids one tile ahead in a register; BLOCK_SIZE is a multiple of TILE
+    COPY_ENGINE: tl.constexpr,  # BLOCK_SIZE is a multiple of TILE, and not PRESHUFFLE
+    FETCH_AHEAD: tl.constexpr,  # ask for the first keys before all else; COPY_ENGINE and LEAD
+    LEAD: tl.constexpr,  # in 64ths; 0: every splits-th tile
+    EARLY: tl.constexpr,  # not LEAD; block ids one tile ahead in a register; BLOCK_SIZE is a multiple of TILE
     TILE: tl.constexpr,
     STAGES: tl.constexpr,
 ):
     program = tl.program_id(0)
-    split = program % splits
-    group = (program // splits) % ROW_GROUPS
-    sequence = (program // (splits * ROW_GROUPS)).to(tl.int64)
+    # The first programs of every sequence come first: with a lead these are to run longest.
+    split = program // groups
+    group = program % ROW_GROUPS
+    sequence = (program % groups // ROW_GROUPS).to(tl.int64)
     first_row = group * (DOTS * ROWS)
 
     TILES_IN_BLOCK: tl.constexpr = BLOCK_SIZE // TILE
@@ -197,15 +226,47 @@ def _paged_mqa_logits(
     else:
         context = tl.load(lengths_ptr + sequence).to(tl.int32)
     end = tl.minimum(context, max_model_len)
-    # Columns that each row may see. What the block table does not name can be seen by nobody.
+    tiles = tl.cdiv(end, TILE)
+    if LEAD:
+        # Shares fall in a straight line, so what comes before a split is a parabola: a fraction of all, times 2^20.
+        after = split + 1
+        share = (split.to(tl.int64) * ((64 + LEAD) * splits - LEAD * split) * share_scale) >> 20
+        share_after = (after.to(tl.int64) * ((64 + LEAD) * splits - LEAD * after) * share_scale) >> 20
+        first = ((tiles * share) >> 20).to(tl.int32)
+        stop = tl.where(after == splits, tiles, ((tiles * share_after) >> 20).to(tl.int32))
+        step = 1
+    else:
+        first = split
+        stop = tiles
+        step = splits
+    if FETCH_AHEAD:
+        # The keys of the first two tiles, into the L2 cache: they are on their way while the queries still are.
+        near = first + tl.arange(0, 128)
+        near_index = near // TILES_IN_BLOCK
+        named = (near < tl.minimum(first + 2, stop)) & (near_index < table_width)
+        near_block = tl.load(table_row + near_index, mask=named, other=-1, volatile=True).to(tl.int64)
+        near_key = near_block * (BLOCK_BYTES // 4) + near % TILES_IN_BLOCK * (TILE * HEAD_SIZE // 4)
+        tl.inline_asm_elementwise(
+            "{ .reg .pred named; setp.ge.s64 named, $2, 0; "
+            "@named cp.async.bulk.prefetch.L2.global [$1], $3; mov.u32 $0, 0; }",
+            "=r,l,l,r",
+            [scales_ptr + near_key, near_block, TILE * HEAD_SIZE],
+            dtype=tl.int32,
+            is_pure=False,
+            pack=1,
+        )
+    # Columns that each row may see: what the block table does not name can be seen by nobody.
     seen = ()
+    scored = ()  # the same; none for rows that there are not
     for dot in tl.static_range(DOTS):
         dot_row = first_row + dot * ROWS + row_in_dot
         if LENGTH_PER_ROW:
             length = tl.load(lengths_ptr + sequence * next_n + dot_row, mask=dot_row < next_n, other=0).to(tl.int32)
         else:
             length = context - next_n + dot_row + 1
-        seen = seen + (tl.minimum(length, table_width * BLOCK_SIZE),)
+        visible = tl.minimum(length, table_width * BLOCK_SIZE)
+        seen = seen + (visible,)
+        scored = scored + (tl.where(dot_row < next_n, visible, 0),)
 
     # Where a token stands inside its block. Preshuffled: groups of 16 tokens, in them 16 features of all
     # 16 tokens, then the next 16 features.
@@ -214,7 +275,7 @@ def _paged_mqa_logits(
     else:
         feature_offset = feature
 
-    for tile in tl.range(split, tl.cdiv(end, TILE), splits, num_stages=STAGES):
+    for tile in tl.range(first, stop, step, num_stages=STAGES):
         column = tile * TILE + token
         if BLOCK_SIZE % TILE == 0:
             # The tile lies in one block. Where it begins there, and a token in the tile.
@@ -239,8 +300,11 @@ def _paged_mqa_logits(
         else:
             token_offset = inside * HEAD_SIZE
         # No mask: every block id loaded is a block of the cache, and what a row may not see is not stored.
-        first_key = block * BLOCK_BYTES + begin * HEAD_SIZE
-        key = tl.load(keys_ptr + (first_key + token_offset)[:, None] + feature_offset[None, :])
+        if COPY_ENGINE:
+            key = tl.reshape(keys.load([block.to(tl.int32), begin, 0]), (TILE, HEAD_SIZE))
+        else:
+            first_key = block * BLOCK_BYTES + begin * HEAD_SIZE
+            key = tl.load(keys + (first_key + token_offset)[:, None] + feature_offset[None, :])
         first_scale = block * (BLOCK_BYTES // 4) + (BLOCK_SIZE * HEAD_SIZE // 4) + begin
         scale = tl.load(scales_ptr + first_scale + inside)
 
@@ -259,15 +323,14 @@ def _paged_mqa_logits(
                 logits,
                 mask=(column >= 0)[:, None]
                 & (column < max_model_len)[:, None]
-                & (column[:, None] < seen[dot][None, :])
-                & (row < next_n)[None, :],
+                & (column[:, None] < scored[dot][None, :]),
             )
 
     # What a row may not see, below the context: at most next_n - 1 columns, unless lengths are given per row.
     for dot in tl.static_range(DOTS):
         row = first_row + dot * ROWS + row_in_dot
         first_hidden = tl.maximum(tl.min(seen[dot], axis=0), 0)
-        for tile in tl.range(first_hidden // TILE + split, tl.cdiv(end, TILE), splits, num_stages=1):
+        for tile in tl.range(first_hidden // TILE + split, tiles, splits, num_stages=1):
             column = tile * TILE + token
             tl.store(
                 logits_ptr + ((sequence * next_n + row) * stride_logits_row)[None, :] + column[:, None],
@@ -336,9 +399,11 @@ def deepgemm_fp8_paged_mqa_logits(
         _architecture(q_fp8.device),
         TotalCuCount or _multiprocessors(q_fp8.device),
     )
+    # Triton for ROCm does not know the option.
+    bound = {"maxnreg": launch.registers} if launch.registers else {}
     with torch.cuda.device(q_fp8.device) if q_fp8.is_cuda else contextlib.nullcontext():
         compiled = _paged_mqa_logits[(launch.programs,)](
-            *launch.arguments.values(), **launch.constants, num_warps=launch.warps, num_stages=launch.stages
+            *launch.arguments.values(), **launch.constants, num_warps=launch.warps, num_stages=launch.stages, **bound
         )
     return "" if compiled is None else _cache_key(compiled.hash)
 
@@ -349,17 +414,19 @@ class Launch:
 
     Attributes:
         programs: the grid, in one dimension.
-        arguments: tensors and integers by parameter, in the kernel's order.
+        arguments: tensors, descriptors and integers by parameter, in the kernel's order.
         constants: the kernel's compile-time values.
         warps: warps of a program.
         stages: depth that Triton's pipeline is told.
+        registers: most that a thread may take; 0 for no such bound.
     """
 
     programs: int
-    arguments: dict[str, torch.Tensor | int]
+    arguments: dict[str, torch.Tensor | TensorDescriptor | int]
     constants: dict[str, int | bool]
     warps: int
     stages: int
+    registers: int
 
 
 def plan(
@@ -379,7 +446,14 @@ def plan(
     batch, next_n, heads, head_size = q.shape
     blocks = cache.view(cache.shape[0], block_size * cache.shape[3])
     lengths = lengths.reshape(-1)
+    keys: torch.Tensor | TensorDescriptor = blocks.view(q.dtype)
     tuning = tuning_for(architecture, next_n, heads)
+    copy_engine = tuning.architecture == "hopper"
+    if copy_engine and not _copyable(keys, head_size, block_size, preshuffle, tuning.tile):
+        tuning = tuning_for("cuda", next_n, heads)
+        copy_engine = False
+    if copy_engine:
+        keys = _descriptor(keys, head_size, block_size, tuning.tile)
 
     padded_heads = _padded_heads(heads)
     padded_next_n = triton.next_power_of_2(next_n)
@@ -388,8 +462,10 @@ def plan(
     row_groups = triton.cdiv(next_n, rows * dots)
     tiles = triton.cdiv(max_model_len, tuning.tile)
     splits = max(1, min(multiprocessors * tuning.programs // (batch * row_groups), tiles))
+    # No more programs than it takes for the longest to be as short.
+    splits = triton.cdiv(tiles, triton.cdiv(tiles, splits))
 
-    early = tuning.early and block_size % tuning.tile == 0
+    early = tuning.early and not tuning.lead and block_size % tuning.tile == 0
     # A program that never has a second tile needs no pipeline. Where the id of a block has to be loaded before its
     # keys can be, the pipeline needs twice the stages.
     depth = 1 if splits == tiles else tuning.depth
@@ -401,7 +477,7 @@ def plan(
             "stride_q_sequence": q.stride(0),
             "stride_q_row": q.stride(1),
             "stride_q_head": q.stride(2),
-            "keys_ptr": blocks.view(q.dtype),
+            "keys": keys,
             "scales_ptr": blocks.view(torch.float32),
             "weights_ptr": weights,
             "stride_weights_row": weights.stride(0),
@@ -414,6 +490,8 @@ def plan(
             "stride_logits_row": logits.stride(0),
             "max_model_len": max_model_len,
             "splits": splits,
+            "groups": batch * row_groups,
+            "share_scale": (1 << 40) // (64 * splits * splits),
             "next_n": next_n,
             "heads": heads,
         },
@@ -428,13 +506,31 @@ def plan(
             "BLOCK_SIZE": block_size,
             "BLOCK_BYTES": cache.stride(0),
             "PRESHUFFLE": preshuffle,
+            "COPY_ENGINE": copy_engine,
+            "FETCH_AHEAD": copy_engine and tuning.lead > 0 and q.is_cuda,
+            "LEAD": tuning.lead,
             "EARLY": early,
             "TILE": tuning.tile,
             "STAGES": stages,
         },
         warps=tuning.warps,
         stages=stages,
+        registers=tuning.registers,
     )
+
+
+def _copyable(keys: torch.Tensor, head_size: int, block_size: int, preshuffle: bool, tile: int) -> bool:
+    """Whether the copy engine can load a tile: in one block, rows of at most 128 bytes, blocks at multiples of 16."""
+    aligned = keys.data_ptr() % 16 == 0 and keys.stride(0) % 16 == 0
+    return not preshuffle and block_size % tile == 0 and head_size <= 128 and aligned
+
+
+def _descriptor(keys: torch.Tensor, head_size: int, block_size: int, tile: int) -> TensorDescriptor:
+    """The keys of all blocks, for the copy engine."""
+    from triton.tools.tensor_descriptor import TensorDescriptor
+
+    shape = [keys.shape[0], block_size, head_size]
+    return TensorDescriptor(keys, shape, [keys.stride(0), head_size, 1], [1, tile, head_size])
 
 
 def _check(
@@ -537,9 +633,14 @@ def _cache_key(compiled_hash: str) -> str:
     return key
 
 
+@functools.cache
 def _architecture(device: torch.device) -> str:
-    """Which tunings apply; the interpreter on a CPU takes those of CUDA."""
-    return "hip" if device.type == "cuda" and torch.version.hip is not None else "cuda"
+    """Which tunings apply; the interpreter on a CPU takes those of Hopper."""
+    if device.type != "cuda":
+        return "hopper"
+    if torch.version.hip is not None:
+        return "hip"
+    return "hopper" if torch.cuda.get_device_capability(device) >= (9, 0) else "cuda"
 
 
 @functools.cache

@@ -378,6 +378,13 @@ def scenarios() -> list[Scenario]:
         replace(base, next_n=2, contexts=(200, 77), tuning=(("tile", 32),), preshuffle=True),
         replace(base, next_n=4, contexts=(200, 77), tuning=(("dot_columns", 64),)),
         replace(base, next_n=3, contexts=(200, 77), tuning=(("dot_columns", 128),)),
+        # Many programs a sequence: of equal shares, and of shares that fall.
+        *(
+            replace(
+                base, next_n=2, contexts=(1400, 65, 700), max_model_len=1400, tuning=(("programs", p), ("lead", lead))
+            )
+            for p, lead in ((23, 0), (23, 1), (14, 24), (66, 64))
+        ),
     ]
     return found
 
@@ -389,6 +396,7 @@ def revealing_scenarios() -> list[Scenario]:
         replace(base, contexts=(129, 200), next_n=4),
         replace(base, contexts=(70, 130), gap=2**30, next_n=2),
         replace(base, contexts=(70,), far_blocks=True, block_size=16),
+        replace(base, contexts=(700,), max_model_len=700, block_size=128, tuning=(("programs", 3), ("lead", 8))),
     ]
 
 

@@ -155,19 +155,20 @@ def test_the_grid_depends_on_shapes_alone(kernel: ModuleType, recorded: Recorded
 
 
 def test_every_architecture_has_a_tuning_for_every_shape(kernel: ModuleType) -> None:
-    for architecture in ("cuda", "hip"):
+    for architecture, allowed in (("cuda", {"cuda"}), ("hip", {"hip"}), ("hopper", {"hopper", "cuda"})):
         found = {
             kernel.tuning_for(architecture, n, heads) for n in (1, 2, 3, 4, 8, 16) for heads in (1, 16, 24, 64, 128)
         }
-        assert all(tuning.architecture == architecture and len(tuning.found) > 40 for tuning in found)
-    used = {t for a in ("cuda", "hip") for n in range(1, 17) for t in [kernel.tuning_for(a, n, 64)]}
+        assert {tuning.architecture for tuning in found} == allowed
+        assert all(len(tuning.found) > 40 for tuning in found)
+    used = {t for a in ("cuda", "hip", "hopper") for n in range(1, 17) for t in [kernel.tuning_for(a, n, 64)]}
     assert used == set(kernel.TUNINGS), "an entry that nothing selects"
     assert all(getattr(t, field.name) is not None for t in kernel.TUNINGS for field in fields(t))
 
 
 @pytest.mark.parametrize("next_n", range(1, 18))
 @pytest.mark.parametrize("heads", [16, 64, 100, 128])
-@pytest.mark.parametrize("architecture", ["cuda", "hip"])
+@pytest.mark.parametrize("architecture", ["cuda", "hip", "hopper"])
 def test_rows_are_shared_out_once(kernel: ModuleType, next_n: int, heads: int, architecture: str) -> None:
     changes = {
         "q_fp8": torch.zeros((BATCH, next_n, heads, SIZE)).to(FP8),
@@ -185,3 +186,87 @@ def test_rows_are_shared_out_once(kernel: ModuleType, next_n: int, heads: int, a
     assert launch.programs == BATCH * constants["ROW_GROUPS"] * launch.arguments["splits"]
     # Queries held on chip stay within what is set aside for them.
     assert constants["DOTS"] == 1 or constants["DOTS"] * constants["ROWS"] * constants["HEADS"] * SIZE <= 64 * 1024
+
+
+def planned(kernel: ModuleType, architecture: str, preshuffle: bool = False, **changes: Any) -> Any:
+    a = {**good(), **changes}
+    return kernel.plan(
+        a["q_fp8"], a["kv_cache"], a["weights"], a["out_logits"], a["context_lens"], a["kv_indices"], WIDTH,
+        preshuffle, a["KVBlockSize"], architecture, 132,
+    )  # fmt: skip
+
+
+def test_the_copy_engine_loads_keys_on_hopper_alone(kernel: ModuleType) -> None:
+    launch = planned(kernel, "hopper")
+    assert launch.constants["COPY_ENGINE"]
+    assert launch.registers == 128
+    described = launch.arguments["keys"]
+    assert described.shape == [5, BLOCK, SIZE]
+    assert described.strides == [BLOCK * (SIZE + 4), SIZE, 1]
+    assert described.block_shape == [1, launch.constants["TILE"], SIZE]
+    # Inline assembly is for a GPU; the tensors here are not on one.
+    assert not launch.constants["FETCH_AHEAD"]
+    for architecture in ("cuda", "hip"):
+        launch = planned(kernel, architecture)
+        assert not launch.constants["COPY_ENGINE"]
+        assert isinstance(launch.arguments["keys"], torch.Tensor)
+        assert launch.registers == launch.constants["LEAD"] == 0
+
+
+def shifted(by: int) -> Any:
+    """A cache that begins ``by`` bytes behind a multiple of 16."""
+    size = BLOCK * (SIZE + 4)
+    return torch.zeros(5 * size + by, dtype=torch.uint8)[by:].view(5, BLOCK, 1, SIZE + 4)
+
+
+@pytest.mark.parametrize(
+    ("why", "preshuffle", "changes"),
+    [
+        ("preshuffled", True, {}),
+        (
+            "a tile in several blocks",
+            False,
+            {"kv_cache": torch.zeros((20, 16, 1, SIZE + 4), dtype=torch.uint8), "KVBlockSize": 16},
+        ),
+        ("begins between multiples of 16", False, {"kv_cache": shifted(4)}),
+        (
+            "blocks between multiples of 16",
+            False,
+            {
+                "kv_cache": torch.zeros((5, BLOCK * (SIZE + 4) + 8), dtype=torch.uint8)[:, :-8].view(
+                    5, BLOCK, 1, SIZE + 4
+                )
+            },
+        ),
+        (
+            "rows that are too long",
+            False,
+            {
+                "q_fp8": torch.zeros((BATCH, NEXT_N, HEADS, 256)).to(FP8),
+                "kv_cache": torch.zeros((5, BLOCK, 1, 260), dtype=torch.uint8),
+            },
+        ),
+    ],
+)
+def test_keys_that_the_copy_engine_cannot_load_are_loaded_by_threads(
+    kernel: ModuleType, why: str, preshuffle: bool, changes: dict[str, Any]
+) -> None:
+    launch = planned(kernel, "hopper", preshuffle, **changes)
+    assert not launch.constants["COPY_ENGINE"], why
+    assert launch.constants == planned(kernel, "cuda", preshuffle, **changes).constants
+
+
+@pytest.mark.parametrize("splits", [1, 2, 3, 7, 47, 132, 1056, 8192])
+@pytest.mark.parametrize("lead", [1, 8, 12, 64])
+def test_shares_cover_every_tile_once(splits: int, lead: int) -> None:
+    """The kernel's arithmetic, in 64 bits as there: no share overlaps, and they fall by what the lead says."""
+    scale = (1 << 40) // (64 * splits * splits)
+    for tiles in (0, 1, 5, splits, 1000, 2**25):
+        begins = [tiles * (s * ((64 + lead) * splits - lead * s) * scale >> 20) >> 20 for s in range(splits + 1)]
+        assert begins[0] == 0
+        assert begins == sorted(begins)
+        assert tiles * 0.99 - 1 <= begins[-1] <= tiles
+        assert tiles * 2**20 < 2**63
+        if tiles == 2**25 and 1 < splits < 1000:
+            equal = tiles / splits
+            assert begins[1] == pytest.approx(equal * (1 + lead / 64 * (1 - 1 / splits)), rel=0.01)

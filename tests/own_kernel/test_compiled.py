@@ -123,8 +123,8 @@ def test_rows_and_blocks_past_2_gib_are_reached(kernel: ModuleType, compiler: Co
     ("before", "after", "table_width"),
     [
         (
-            "& (column < max_model_len)[:, None]\n                & (column[:, None] < seen",
-            "& (column[:, None] < seen",
+            "& (column < max_model_len)[:, None]\n                & (column[:, None] < scored",
+            "& (column[:, None] < scored",
             0,
         ),
         ("& (index < table_width), other=0).to(tl.int64)", ", other=0).to(tl.int64)", 100),

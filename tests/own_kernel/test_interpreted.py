@@ -46,11 +46,11 @@ def test_every_scenario_is_right(part: int) -> None:
 SILENT_FAULTS = {
     # One bound less, or another: the check must see it, or it proves nothing.
     "bound": (
-        "& (column < max_model_len)[:, None]\n                & (column[:, None] < seen",
-        "& (column[:, None] < seen",
+        "& (column < max_model_len)[:, None]\n                & (column[:, None] < scored",
+        "& (column[:, None] < scored",
         "written at column",
     ),
-    "seen": ("& (column[:, None] < seen[dot][None, :])", "", "hidden columns not -inf"),
+    "seen": ("& (column[:, None] < scored[dot][None, :])", "", "hidden columns not -inf"),
     "off_by_one": (
         "length = context - next_n + dot_row + 1",
         "length = context - next_n + dot_row + 2",
@@ -58,11 +58,23 @@ SILENT_FAULTS = {
     ),
     "relu": ("scores = tl.maximum(scores, 0.0)", "scores = tl.abs(scores)", "relative error"),
     "scale": ("logits = logits * scale[:, None]", "logits = logits", "relative error"),
+    "copied_tile": (
+        "keys.load([block.to(tl.int32), begin, 0])",
+        "keys.load([block.to(tl.int32), 0, 0])",
+        "relative error",
+    ),
+    # Tiles that nobody takes keep the sentinel.
+    "last_share": (
+        "stop = tl.where(after == splits, tiles, ",
+        "stop = tl.where(after < 0, tiles, ",
+        "relative error inf",
+    ),
+    "share": ("- LEAD * after) * share_scale", "- LEAD * (after + 9)) * share_scale", "relative error inf"),
 }
 FATAL_FAULTS = {
     "rows": (
-        "sequence = (program // (splits * ROW_GROUPS)).to(tl.int64)",
-        "sequence = program // (splits * ROW_GROUPS)",
+        "sequence = (program % groups // ROW_GROUPS).to(tl.int64)",
+        "sequence = program % groups // ROW_GROUPS",
     ),
     "blocks": (
         "block = tl.load(table_row + index, mask=(column < end) & (index < table_width), other=0).to(tl.int64)",

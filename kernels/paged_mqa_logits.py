@@ -97,7 +97,7 @@ _MEASURED_HOPPER = (
 # First match wins: ordered by score_columns within an architecture.
 TUNINGS = (
     Tuning("hopper", 64, 64, 64, 4, 2, True, 6, 0, 0, _MEASURED_HOPPER),
-    Tuning("hopper", 128, 64, 128, 4, 3, False, 4, 128, 8, _MEASURED_HOPPER),
+    Tuning("hopper", 128, 64, 128, 4, 2, False, 4, 128, 8, _MEASURED_HOPPER),
     Tuning("hopper", 256, 64, 128, 4, 3, False, 3, 168, 12, _MEASURED_HOPPER),
     Tuning("cuda", 64, 64, 64, 4, 2, True, 6, 0, 0, _MEASURED),
     Tuning("cuda", 128, 64, 128, 4, 3, False, 4, 0, 0, _MEASURED),

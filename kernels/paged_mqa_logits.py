@@ -171,14 +171,14 @@ def _paged_mqa_logits(
     BLOCK_BYTES: tl.constexpr,  # from a block to the next
     PRESHUFFLE: tl.constexpr,
     COPY_ENGINE: tl.constexpr,  # BLOCK_SIZE is a multiple of TILE, and not PRESHUFFLE
-    FETCH_AHEAD: tl.constexpr,  # ask for the first keys before all else; COPY_ENGINE and LEAD
+    FETCH_AHEAD: tl.constexpr,  # ask for the first keys before the loop does; COPY_ENGINE and LEAD
     LEAD: tl.constexpr,  # in 64ths; 0: every splits-th tile
     EARLY: tl.constexpr,  # not LEAD; block ids one tile ahead in a register; BLOCK_SIZE is a multiple of TILE
     TILE: tl.constexpr,
     STAGES: tl.constexpr,
 ):
     program = tl.program_id(0)
-    # The first programs of every sequence come first: with a lead these are to run longest.
+    # First the first program of every sequence, and so on: with a lead the first are to run longest.
     split = program // groups
     group = program % ROW_GROUPS
     sequence = (program % groups // ROW_GROUPS).to(tl.int64)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from aiterfix.gfx950.signature import Kernel, KernelConfig
     from aiterfix.validation.gpu.subjects import Subject as GpuSubject
     from aiterfix.validation.report import Hardware, Report
-    from aiterfix.validation.run import Progress
     from aiterfix.validation.scenarios import AnyKernel
+    from aiterfix.validation.series import Progress
 
 KERNELS = ("base", "preshuffle", "preshuffle_varctx")
 _ALL_GLUON = ("auto", "gluon", "all")

@@ -283,6 +283,8 @@ def test_a_fix_for_another_kernel_needs_a_new_file_only(run: Runner, sample: Pat
     ran = run("check", "--path", sample, "--fixes", folder, "--kernel", "mla")
     assert ran.status == 1
     assert "verdict: vulnerable: 1 of 1 stores" in ran.text
+    dry = run("apply", "--path", sample, "--fixes", folder, "--dry-run")
+    assert f"see the change with: aiterfix diff --path {sample} --fixes {folder}\n" in dry.text
     assert run("apply", "--path", sample, "--fixes", folder, "--require").status == 0
     assert "mask=start + tl.arange(0, N) < n_max" in (sample / "aiter/ops/mla.py").read_text()
     assert run("check", "--path", sample, "--fixes", folder, "--kernel", "mla").status == 0
@@ -406,3 +408,10 @@ def test_padding_says_what_to_do(run: Runner, sample: Path) -> None:
     assert line == f"next:     `aiterfix apply --path {sample}`, or rows of 1000 + 255 columns in the caller"
     assert run("apply", "--path", sample).status == 0
     assert run(*wanted).text.splitlines()[-1] == "next:     nothing"
+
+
+def test_padding_offers_no_fixes_of_others(run: Runner, sample: Path) -> None:
+    """`required_padding()` answers for this package's kernels, and the command gives the same answer."""
+    assert "--fixes" in run("check", "--help").text and "--fixes" not in run("padding", "--help").text
+    ran = run("padding", "--max-model-len", "1000", "--block-size", "64", "--path", sample, "--fixes", sample)
+    assert ran.status == 2 and "--fixes" in ran.err

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiterfix.cli import output
 from aiterfix.cli.extra import require_emulator
-from aiterfix.cli.target import add_target, repeat_target
+from aiterfix.cli.target import add_installation, repeat_target
 from aiterfix.errors import EnvironmentProblem, ExitCode, UsageError
 from aiterfix.holding import Holding, OnDisk, read_disk
 from aiterfix.lengths import Lengths, safe_lengths
@@ -25,7 +25,7 @@ Answer = tuple[Question, Advice, Lengths | None]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    add_target(parser)
+    add_installation(parser)
     parser.add_argument(
         "--max-model-len",
         action="append",
@@ -63,8 +63,6 @@ def execute(options: argparse.Namespace) -> int:
     """Say how many padding columns rows need."""
     if options.path is not None and not options.path.exists():
         raise UsageError(f"{options.path} does not exist", remedy="Give --path a folder that exists.")
-    if options.fixes:
-        raise UsageError("--fixes does not go with padding: only the kernels of this package's fixes are advised on")
     questions = _questions(options)
     disk = read_disk(options.path, options.python)
     if not disk.holding.kernels and not disk.files:

@@ -14,7 +14,15 @@ from aiterfix.installation import Discovery, find_path, find_python, find_runnin
 
 
 def add_target(parser: argparse.ArgumentParser) -> None:
-    """``--path``, ``--python``, ``--fixes``, ``--json``."""
+    """``--path``, ``--python``, ``--json``, ``--fixes``."""
+    add_installation(parser)
+    parser.add_argument(
+        "--fixes", type=Path, action="append", metavar="DIR", default=[], help="also use the fix files of this folder"
+    )
+
+
+def add_installation(parser: argparse.ArgumentParser) -> None:
+    """``--path``, ``--python``, ``--json``."""
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
         "--path",
@@ -24,9 +32,6 @@ def add_target(parser: argparse.ArgumentParser) -> None:
         "(default: what this Python would import)",
     )
     where.add_argument("--python", type=Path, metavar="EXE", help="another Python interpreter: what it would import")
-    parser.add_argument(
-        "--fixes", type=Path, action="append", metavar="DIR", default=[], help="also use the fix files of this folder"
-    )
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
 
 
@@ -93,9 +98,12 @@ def require_found(discovery: Discovery, found: Sized) -> None:
 
 
 def repeat_target(options: argparse.Namespace) -> str:
-    """How the command line named the installation, for advice that repeats it."""
+    """How the command line named the installation and fixes, for advice that repeats it."""
+    words: list[object] = []
     if options.path is not None:
-        return f" --path {shlex.quote(str(options.path))}"
+        words += ["--path", options.path]
     if options.python is not None:
-        return f" --python {shlex.quote(str(options.python))}"
-    return ""
+        words += ["--python", options.python]
+    for folder in getattr(options, "fixes", ()):  # not every command takes them
+        words += ["--fixes", folder]
+    return "".join(f" {shlex.quote(str(word))}" for word in words)

@@ -35,6 +35,8 @@ def execute(options: argparse.Namespace) -> int:
     if options.pid is not None:
         if options.action != "status" or options.python is not None:
             raise UsageError("aiterfix hook: --pid goes with status, and not with --python", remedy="Drop one of them.")
+        if options.pid < 1:
+            raise UsageError(f"aiterfix hook: --pid {options.pid} names no process", remedy="Give a number above 0.")
         return _process(options)
     site = find_site(options.python or Path(sys.executable))
     changed: tuple[Path, ...] = ()

@@ -190,9 +190,17 @@ def test_a_missing_extra_says_what_to_install(
 
 
 def test_an_old_python_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """And named first: there, no extra would help."""
+    real = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda wanted: None if wanted == "numpy" else real(wanted))
     monkeypatch.setattr("sys.version_info", (3, 10, 4))
-    assert validate("--source", str(SAMPLE)) == 4
-    assert "Python 3.11" in capsys.readouterr().err
+    for arguments in (("--source", str(SAMPLE)), ("--hsaco", "k.hsaco"), ("--kernel", "own", "--device", "emulator")):
+        assert validate(*arguments) == 4
+        said = capsys.readouterr().err
+        assert "needs Python 3.11" in said and "numpy" not in said
+    assert validate("--kernel", "own", "--device", "gpu") == 4  # there, an older Python does
+    said = capsys.readouterr().err
+    assert "numpy" in said and "Python" not in said
 
 
 def test_an_error_under_json_is_an_object_too(capsys: pytest.CaptureFixture[str]) -> None:

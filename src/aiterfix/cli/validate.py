@@ -80,7 +80,6 @@ def execute(options: argparse.Namespace) -> int:
     """Run the kernels, on the gfx950 emulator or on a GPU, and compare every logit with a reference."""
     if sum(named is not None for named in (options.source, options.hsaco, options.path)) > 1:
         raise UsageError("--source and --hsaco name the file to validate: neither goes with --path or one another")
-    require_packages("validate", ("numpy",))
     hardware = _hardware(options)
     if hardware is not None:
         return _finish(_on_gpu(options, hardware), options)
@@ -107,14 +106,12 @@ def _hardware(options: argparse.Namespace) -> Hardware | None:
         UsageError: what is asked for does not run there.
         EnvironmentProblem: a GPU is asked for and there is none.
     """
-    from aiterfix.validation.gpu.contained import ask_hardware
     from aiterfix.validation.gpu.devices import may_have_rocm_gpu, runs_gluon
 
-    python = str(options.python) if options.python is not None else None
     if options.device == "gpu":
         if options.hsaco is not None:
             raise UsageError("--hsaco is judged by the emulator", remedy="leave out --device gpu")
-        return ask_hardware(python).hardware
+        return _ask_hardware(options)
     plain = set(options.kernel or ()) & set(_ON_A_GPU)
     if options.device == "emulator" or options.hsaco is not None or not may_have_rocm_gpu():
         if "stage1" in plain:
@@ -126,11 +123,18 @@ def _hardware(options: argparse.Namespace) -> Hardware | None:
     if options.source is not None and not plain:
         return None  # a Gluon file of its own has no wrapper to be launched by
     try:
-        found = ask_hardware(python).hardware
+        found = _ask_hardware(options)
     except EnvironmentProblem as error:
         output.note(f"aiterfix: no GPU is used: {error.what}")
         return None
     return found if plain or runs_gluon(found) else None
+
+
+def _ask_hardware(options: argparse.Namespace) -> Hardware:
+    require_packages("validate", ("numpy",))
+    from aiterfix.validation.gpu.contained import ask_hardware
+
+    return ask_hardware(str(options.python) if options.python is not None else None).hardware
 
 
 def _on_gpu(options: argparse.Namespace, hardware: Hardware) -> Report:

@@ -68,6 +68,13 @@ def test_the_kernels_offered_are_the_kernels_known() -> None:
 
 
 @needs_triton
+def test_the_help_page_is_about_every_device(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["validate", "--help"])
+    page = " ".join(capsys.readouterr().out.split())
+    assert "Run the kernels, on an emulated gfx950 or a GPU, and compare" in page
+
+
 def test_a_right_kernel_passes(capsys: pytest.CaptureFixture[str]) -> None:
     assert validate("--source", str(SAMPLE), *ONE) == 0
     out = capsys.readouterr().out

@@ -22,7 +22,7 @@ COMMANDS = {
     "diff": "show what apply would change, as a unified diff",
     "apply": "bound every store on disk, transactionally",
     "revert": "give back the original files",
-    "validate": "compile for gfx950, run the machine code on a CPU, compare every logit with a reference",
+    "validate": "run the kernels, on an emulated gfx950 or a GPU, and compare every logit with a reference",
     "padding": "how many padding columns a row of logits needs with the installed kernels",
     "compat": "what is known of a release of aiter, offline",
     "upstream": "which releases have the fix, what the pull requests mean, and a patch to send upstream",

@@ -64,6 +64,17 @@ def test_check_vulnerable(run: Runner, sample: Path) -> None:
     assert files[GLUON]["sites"][2]["mask"] is None
 
 
+@pytest.mark.parametrize("more", [[], ["--json"], ["--sarif"]])
+def test_check_imports_what_reads_engines_only_where_asked_for(sample: Path, more: list[str]) -> None:
+    script = (
+        "import sys; from aiterfix.cli.main import main; main()\n"
+        "print(sorted(m for m in sys.modules if m.startswith(('aiterfix.consumers.', 'aiterfix.padding'))), file=sys.stderr)"
+    )
+    command = [sys.executable, "-c", script, "check", "--path", str(sample), *more]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr == "['aiterfix.consumers.locate']\n"
+
+
 def test_check_by_kernel(run: Runner, sample: Path) -> None:
     assert run("check", "--path", sample, "--kernel", "stage1").status == 1
     unknown = run("check", "--path", sample, "--kernel", "bogus")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ from aiterfix.errors import EnvironmentProblem
 from aiterfix.gfx950.signature import Kernel
 from aiterfix.validation.gpu.messages import Ready
 from aiterfix.validation.gpu.subjects import AiterFunction
-from aiterfix.validation.report import Hardware
+from aiterfix.validation.report import Hardware, Report, ScenarioResult
 
 SAMPLE = Path(__file__).parents[1] / "data" / "sample_kernels.py"
 PLAIN_SAMPLE = SAMPLE.with_name("sample_plain.py")
@@ -89,6 +90,33 @@ def test_a_faulty_kernel_fails_and_says_where(faulty: Path, capsys: pytest.Captu
     stores = [v for s in said["scenarios"] for v in s["violations"] if v["kind"] == "store"]
     line = 1 + FAULTY.decode().splitlines().index("        gl.amd.cdna3.buffer_store(")
     assert {v["source"] for v in stores} == {f"kernels.py:{line}"}
+
+
+@needs_triton
+def test_the_line_that_replays_a_failure_does(faulty: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spaced = faulty.with_name("my kernels.py")
+    faulty.rename(spaced)
+    options = ("--source", str(spaced), "--kv-block-size", "32", "--heads", "16", "--out-stride", "i64", "--strict")
+    assert validate(*options, "--kernel", "preshuffle", "--scenario", "*/full/n2-len1000*") == 1
+    (line,) = [text for text in capsys.readouterr().out.splitlines() if text.startswith("  replay: ")]
+    words = shlex.split(line.removeprefix("  replay: "))
+    assert words[:2] == ["aiterfix", "validate"]
+    assert validate(*words[2:], "--json") == 1
+    said = as_json(capsys)
+    assert said["strict"] and said["source"]["path"] == str(spaced)
+    assert [s["name"] for s in said["scenarios"]] == [words[-1]]
+
+
+def test_the_line_that_replays_a_failure_names_the_installation(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = ScenarioResult("a/b/c", "base", "b", False, 1, 1, 0.0, 0.0, 1, (), 0, 0, 0, (), (), 0.0, 0)
+    report = Report("f.py", "", "emulator", "3.6.0", "quick", False, (), (result,), (), 0.0)
+    monkeypatch.setattr("aiterfix.validation.run.validate", lambda *_, **__: report)
+    site = installed(tmp_path, SOUND)
+    assert validate("--path", str(site), "--strict", "--device", "emulator") == 1
+    wanted = f"  replay: aiterfix validate --path {site} --strict --device emulator --scenario a/b/c"
+    assert capsys.readouterr().out.splitlines()[-1] == wanted
 
 
 def installed(tmp_path: Path, text: bytes) -> Path:

@@ -97,13 +97,18 @@ def require_found(discovery: Discovery, found: Sized) -> None:
     )
 
 
-def repeat_target(options: argparse.Namespace) -> str:
+def target_words(options: argparse.Namespace) -> list[str]:
     """How the command line named the installation and fixes, for advice that repeats it."""
-    words: list[object] = []
+    words = []
     if options.path is not None:
-        words += ["--path", options.path]
+        words += ["--path", str(options.path)]
     if options.python is not None:
-        words += ["--python", options.python]
+        words += ["--python", str(options.python)]
     for folder in getattr(options, "fixes", ()):  # not every command takes them
-        words += ["--fixes", folder]
-    return "".join(f" {shlex.quote(str(word))}" for word in words)
+        words += ["--fixes", str(folder)]
+    return words
+
+
+def repeat_target(options: argparse.Namespace) -> str:
+    """The same as text, to be put behind a command's name."""
+    return "".join(f" {shlex.quote(word)}" for word in target_words(options))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from aiterfix.cli import output
 from aiterfix.cli.extra import require_emulator, require_packages
-from aiterfix.cli.target import add_target, assess_all, fixes_of, require_found
+from aiterfix.cli.target import add_target, assess_all, fixes_of, require_found, target_words
 from aiterfix.errors import EnvironmentProblem, ExitCode, NotUnderstoodError, UsageError
 from aiterfix.source.rewrite import rewrite
 
@@ -362,12 +362,30 @@ def _finish(report: Report, options: argparse.Namespace) -> ExitCode:
     if options.json:
         output.write_json("validate", to_json(report))
     else:
-        output.write("\n".join(table(report)) + "\n")
+        output.write("\n".join(table(report, _repeated(report, options))) + "\n")
     if report.failures:
         return ExitCode.ACTION
     if report.not_run:
         return NotUnderstoodError.exit_code if report.not_understood else ExitCode.ENVIRONMENT
     return ExitCode.OK
+
+
+def _repeated(report: Report, options: argparse.Namespace) -> list[str]:
+    """The arguments that say what was validated, for advice that repeats them; the scenario picks the kernel."""
+    words = target_words(options)
+    for name in ("source", "hsaco"):
+        if getattr(options, name) is not None:
+            words += [f"--{name}", str(getattr(options, name))]
+    for name in ("patched", "strict"):
+        words += [f"--{name}"] if getattr(options, name) else []
+    if report.hardware is not None or options.device != "auto":
+        words += ["--device", "gpu" if report.hardware is not None else options.device]
+    for name in ("kv_block_size", "heads"):
+        for value in getattr(options, name) or ():
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    if options.out_stride != "auto":
+        words += ["--out-stride", options.out_stride]
+    return words
 
 
 def _progress() -> Callable[[Progress], None] | None:

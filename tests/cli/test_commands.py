@@ -38,6 +38,26 @@ def test_help_version_and_usage(run: Runner) -> None:
         assert "--help" in wrong.err
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["check", "--path", ""], "--path: names nothing"),
+        (["apply", "--python", ""], "--python: names nothing"),
+        (["check", "--fixes", "/nowhere"], "/nowhere is no folder"),
+        (["upstream", "status", "--offline", "--fixes", "/nowhere"], "/nowhere is no folder"),
+        (["padding", "--max-model-len", "0", "--block-size", "64"], "--max-model-len: must be a whole number"),
+        (
+            ["padding", "--max-model-len", "1000", "--block-size", "64", "--next-n", "0"],
+            "--next-n: must be a whole number",
+        ),
+        (["cost", "--context", "0"], "--context: must be a whole number"),
+    ],
+)
+def test_arguments_that_name_nothing_are_usage_errors(run: Runner, words: list[str], said: str) -> None:
+    ran = run(*words)
+    assert ran.status == 2 and said in ran.err and ran.out == b""
+
+
 def test_usage_error_under_json_is_an_object(run: Runner, tmp_path: Path) -> None:
     ran = run("check", "--json", "--path", tmp_path / "nowhere")
     assert ran.status == 2
@@ -298,7 +318,8 @@ def test_a_fix_for_another_kernel_needs_a_new_file_only(run: Runner, sample: Pat
     assert f"see the change with: aiterfix diff --path {sample} --fixes {folder}\n" in dry.text
     assert run("apply", "--path", sample, "--fixes", folder, "--require").status == 0
     assert "mask=start + tl.arange(0, N) < n_max" in (sample / "aiter/ops/mla.py").read_text()
-    assert run("check", "--path", sample, "--fixes", folder, "--kernel", "mla").status == 0
+    again = run("check", "--path", sample, "--fixes", folder, "--kernel", "mla")
+    assert again.status == 0 and f"undo with `aiterfix revert --path {sample} --fixes {folder}`" in again.text
     (folder / "mla.toml").write_text("schema = 1\n")
     broken = run("check", "--path", sample, "--fixes", folder)
     assert broken.status == 3

@@ -232,6 +232,9 @@ def test_the_command(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     body = valid(capsys.readouterr().out)
     assert (body["schema_version"], body["enabled"], body["listed_in_record"]) == (1, True, True)
     assert main(["hook", "disable", *python]) == 0
+    capsys.readouterr()
+    assert main(["hook", "status", *python]) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == f"  enable it with: aiterfix hook enable {' '.join(python)}"
     assert main(["hook", "enable", "--pid", "1"]) == 2
     capsys.readouterr()
     assert main(["hook", "status", "--json", "--python", "/bin/true"]) == 4

@@ -188,7 +188,7 @@ def test_status_offline_and_without_network(run: Run, server: FakeGitHub) -> Non
     body = run.json("upstream-status", "upstream", "status", "--offline")
     assert {p["origin"] for p in body["pull_requests"]} == {"package"}
     assert body["trouble"] == []
-    assert server.requests == []
+    assert server.requests == [] and run.err == ""
     server.override = lambda request: request.json({}, 403, X_RateLimit_Remaining="0", X_RateLimit_Reset="1")
     body = run.json("upstream-status", "upstream", "status", status=4)
     assert [t["code"] for t in body["trouble"]] == ["github-rate-limit"]

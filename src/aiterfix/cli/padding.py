@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aiterfix.cli import output
+from aiterfix.cli.arguments import positive
 from aiterfix.cli.extra import require_emulator
 from aiterfix.cli.target import add_installation, repeat_target
 from aiterfix.errors import EnvironmentProblem, ExitCode, UsageError
@@ -29,22 +30,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-model-len",
         action="append",
-        type=int,
+        type=positive,
         metavar="N",
         help="width of a row, tokens, as vLLM's option of that name; may be repeated with --table",
     )
     parser.add_argument(
         "--block-size",
         action="append",
-        type=int,
+        type=positive,
         metavar="N",
         help="tokens in a KV block, as vLLM's option of that name; may be repeated with --table",
     )
-    parser.add_argument("--chunk-k", type=int, default=256, metavar="N", help="columns of a chunk (default: 256)")
+    parser.add_argument("--chunk-k", type=positive, default=256, metavar="N", help="columns of a chunk (default: 256)")
     parser.add_argument(
-        "--next-n", type=int, default=1, metavar="N", help="rows of a sequence, 1 + speculative tokens (default: 1)"
+        "--next-n",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="rows of a sequence, 1 + speculative tokens (default: 1)",
     )
-    parser.add_argument("--heads", type=int, default=64, metavar="N", help="index heads (default: 64)")
+    parser.add_argument("--heads", type=positive, default=64, metavar="N", help="index heads (default: 64)")
     parser.add_argument(
         "--kernel",
         choices=KERNELS,
@@ -90,14 +95,11 @@ def _questions(options: argparse.Namespace) -> list[Question]:
     blocks = options.block_size or (_BLOCKS if options.table else ())
     if not options.table and (len(lengths) != 1 or len(blocks) != 1):
         raise UsageError("give --max-model-len and --block-size, once each", remedy="For several, add --table.")
-    try:
-        return [
-            Question(n, b, options.chunk_k, None, options.next_n, options.heads, options.kernel)
-            for n in lengths
-            for b in blocks
-        ]
-    except ValueError as error:
-        raise UsageError(str(error)) from error
+    return [
+        Question(n, b, options.chunk_k, None, options.next_n, options.heads, options.kernel)
+        for n in lengths
+        for b in blocks
+    ]
 
 
 def _answer(question: Question, holding: Holding, *, measured: bool) -> Answer:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import shlex
 from collections.abc import Sized
-from pathlib import Path
 
 from aiterfix.assessment import ALL, AUTO, Assessment, assess
+from aiterfix.cli.arguments import folder, named
 from aiterfix.errors import EnvironmentProblem, NotUnderstoodError, UsageError
 from aiterfix.fixes import Fix, load_fixes
 from aiterfix.installation import Discovery, find_path, find_python, find_running
@@ -17,7 +17,7 @@ def add_target(parser: argparse.ArgumentParser) -> None:
     """``--path``, ``--python``, ``--json``, ``--fixes``."""
     add_installation(parser)
     parser.add_argument(
-        "--fixes", type=Path, action="append", metavar="DIR", default=[], help="also use the fix files of this folder"
+        "--fixes", type=folder, action="append", metavar="DIR", default=[], help="also use the fix files of this folder"
     )
 
 
@@ -26,12 +26,12 @@ def add_installation(parser: argparse.ArgumentParser) -> None:
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
         "--path",
-        type=Path,
+        type=named,
         metavar="DIR",
         help="a site-packages, a prefix, the root file system of an image, a checkout, or the aiter folder itself "
         "(default: what this Python would import)",
     )
-    where.add_argument("--python", type=Path, metavar="EXE", help="another Python interpreter: what it would import")
+    where.add_argument("--python", type=named, metavar="EXE", help="another Python interpreter: what it would import")
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
 
 
@@ -104,8 +104,8 @@ def target_words(options: argparse.Namespace) -> list[str]:
         words += ["--path", str(options.path)]
     if options.python is not None:
         words += ["--python", str(options.python)]
-    for folder in getattr(options, "fixes", ()):  # not every command takes them
-        words += ["--fixes", str(folder)]
+    for fixes in getattr(options, "fixes", ()):  # not every command takes them
+        words += ["--fixes", str(fixes)]
     return words
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiterfix.cli import output
+from aiterfix.cli.arguments import positive
 from aiterfix.cli.extra import require_emulator, require_packages
 from aiterfix.cli.target import add_target, assess_all, fixes_of, require_found, target_words
 from aiterfix.errors import EnvironmentProblem, ExitCode, NotUnderstoodError, UsageError
@@ -54,8 +55,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what runs the kernels (default: auto, a gfx942 or gfx950 where torch for ROCm finds one, else the "
         "emulator; an NVIDIA GPU only where asked for with gpu)",
     )
-    parser.add_argument("--kv-block-size", action="append", type=int, metavar="N", help="only this; may be repeated")
-    parser.add_argument("--heads", action="append", type=int, metavar="N", help="only this; may be repeated")
+    parser.add_argument(
+        "--kv-block-size", action="append", type=positive, metavar="N", help="only this; may be repeated"
+    )
+    parser.add_argument("--heads", action="append", type=positive, metavar="N", help="only this; may be repeated")
     parser.add_argument(
         "--out-stride",
         choices=("auto", "i32", "i64"),

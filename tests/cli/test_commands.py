@@ -36,6 +36,8 @@ def test_help_version_and_usage(run: Runner) -> None:
         assert wrong.out == b""
         assert "error" in wrong.err
         assert "--help" in wrong.err
+    assert "aiterfix check: unrecognized arguments: --bogus" in run("check", "--bogus").err
+    assert "See `aiterfix check --help`" in run("check", "--bogus").err
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = next((w for w in words if not w.startswith("-")), "")
     as_json = "--json" in (words[: words.index("--")] if "--" in words else words)
     try:
-        options = build_parser(command).parse_args(words)
+        options, unknown = build_parser(command).parse_known_args(words)
+        if unknown:
+            program = f"aiterfix {options.command}"  # argparse would point to the page that lists the commands
+            raise UsageError(
+                f"{program}: unrecognized arguments: {' '.join(unknown)}", remedy=f"See `{program} --help`."
+            )
         execute = importlib.import_module(f"aiterfix.cli.{options.command}").execute
         with no_collection() if options.command in _ANALYSIS else nullcontext():
             status = int(execute(options))

@@ -36,6 +36,28 @@ def test_help_version_and_usage(run: Runner) -> None:
         assert wrong.out == b""
         assert "error" in wrong.err
         assert "--help" in wrong.err
+    assert "aiterfix check: unrecognized arguments: --bogus" in run("check", "--bogus").err
+    assert "See `aiterfix check --help`" in run("check", "--bogus").err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["check", "--path", ""], "--path: names nothing"),
+        (["apply", "--python", ""], "--python: names nothing"),
+        (["check", "--fixes", "/nowhere"], "/nowhere is no folder"),
+        (["upstream", "status", "--offline", "--fixes", "/nowhere"], "/nowhere is no folder"),
+        (["padding", "--max-model-len", "0", "--block-size", "64"], "--max-model-len: must be a whole number"),
+        (
+            ["padding", "--max-model-len", "1000", "--block-size", "64", "--next-n", "0"],
+            "--next-n: must be a whole number",
+        ),
+        (["cost", "--context", "0"], "--context: must be a whole number"),
+    ],
+)
+def test_arguments_that_name_nothing_are_usage_errors(run: Runner, words: list[str], said: str) -> None:
+    ran = run(*words)
+    assert ran.status == 2 and said in ran.err and ran.out == b""
 
 
 def test_usage_error_under_json_is_an_object(run: Runner, tmp_path: Path) -> None:
@@ -62,6 +84,17 @@ def test_check_vulnerable(run: Runner, sample: Path) -> None:
     assert sorted(files) == [STAGE1, GLUON]
     assert [s["guard"] for s in files[GLUON]["sites"]] == ["lower", "both", "none", "lower"]
     assert files[GLUON]["sites"][2]["mask"] is None
+
+
+@pytest.mark.parametrize("more", [[], ["--json"], ["--sarif"]])
+def test_check_imports_what_reads_engines_only_where_asked_for(sample: Path, more: list[str]) -> None:
+    script = (
+        "import sys; from aiterfix.cli.main import main; main()\n"
+        "print(sorted(m for m in sys.modules if m.startswith(('aiterfix.consumers.', 'aiterfix.padding'))), file=sys.stderr)"
+    )
+    command = [sys.executable, "-c", script, "check", "--path", str(sample), *more]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr == "['aiterfix.consumers.locate']\n"
 
 
 def test_check_by_kernel(run: Runner, sample: Path) -> None:
@@ -283,9 +316,12 @@ def test_a_fix_for_another_kernel_needs_a_new_file_only(run: Runner, sample: Pat
     ran = run("check", "--path", sample, "--fixes", folder, "--kernel", "mla")
     assert ran.status == 1
     assert "verdict: vulnerable: 1 of 1 stores" in ran.text
+    dry = run("apply", "--path", sample, "--fixes", folder, "--dry-run")
+    assert f"see the change with: aiterfix diff --path {sample} --fixes {folder}\n" in dry.text
     assert run("apply", "--path", sample, "--fixes", folder, "--require").status == 0
     assert "mask=start + tl.arange(0, N) < n_max" in (sample / "aiter/ops/mla.py").read_text()
-    assert run("check", "--path", sample, "--fixes", folder, "--kernel", "mla").status == 0
+    again = run("check", "--path", sample, "--fixes", folder, "--kernel", "mla")
+    assert again.status == 0 and f"undo with `aiterfix revert --path {sample} --fixes {folder}`" in again.text
     (folder / "mla.toml").write_text("schema = 1\n")
     broken = run("check", "--path", sample, "--fixes", folder)
     assert broken.status == 3
@@ -406,3 +442,10 @@ def test_padding_says_what_to_do(run: Runner, sample: Path) -> None:
     assert line == f"next:     `aiterfix apply --path {sample}`, or rows of 1000 + 255 columns in the caller"
     assert run("apply", "--path", sample).status == 0
     assert run(*wanted).text.splitlines()[-1] == "next:     nothing"
+
+
+def test_padding_offers_no_fixes_of_others(run: Runner, sample: Path) -> None:
+    """`required_padding()` answers for this package's kernels, and the command gives the same answer."""
+    assert "--fixes" in run("check", "--help").text and "--fixes" not in run("padding", "--help").text
+    ran = run("padding", "--max-model-len", "1000", "--block-size", "64", "--path", sample, "--fixes", sample)
+    assert ran.status == 2 and "--fixes" in ran.err

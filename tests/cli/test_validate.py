@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ from aiterfix.errors import EnvironmentProblem
 from aiterfix.gfx950.signature import Kernel
 from aiterfix.validation.gpu.messages import Ready
 from aiterfix.validation.gpu.subjects import AiterFunction
-from aiterfix.validation.report import Hardware
+from aiterfix.validation.report import Hardware, Report, ScenarioResult
 
 SAMPLE = Path(__file__).parents[1] / "data" / "sample_kernels.py"
 PLAIN_SAMPLE = SAMPLE.with_name("sample_plain.py")
@@ -68,6 +69,13 @@ def test_the_kernels_offered_are_the_kernels_known() -> None:
 
 
 @needs_triton
+def test_the_help_page_is_about_every_device(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["validate", "--help"])
+    page = " ".join(capsys.readouterr().out.split())
+    assert "Run the kernels, on an emulated gfx950 or a GPU, and compare" in page
+
+
 def test_a_right_kernel_passes(capsys: pytest.CaptureFixture[str]) -> None:
     assert validate("--source", str(SAMPLE), *ONE) == 0
     out = capsys.readouterr().out
@@ -82,6 +90,33 @@ def test_a_faulty_kernel_fails_and_says_where(faulty: Path, capsys: pytest.Captu
     stores = [v for s in said["scenarios"] for v in s["violations"] if v["kind"] == "store"]
     line = 1 + FAULTY.decode().splitlines().index("        gl.amd.cdna3.buffer_store(")
     assert {v["source"] for v in stores} == {f"kernels.py:{line}"}
+
+
+@needs_triton
+def test_the_line_that_replays_a_failure_does(faulty: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spaced = faulty.with_name("my kernels.py")
+    faulty.rename(spaced)
+    options = ("--source", str(spaced), "--kv-block-size", "32", "--heads", "16", "--out-stride", "i64", "--strict")
+    assert validate(*options, "--kernel", "preshuffle", "--scenario", "*/full/n2-len1000*") == 1
+    (line,) = [text for text in capsys.readouterr().out.splitlines() if text.startswith("  replay: ")]
+    words = shlex.split(line.removeprefix("  replay: "))
+    assert words[:2] == ["aiterfix", "validate"]
+    assert validate(*words[2:], "--json") == 1
+    said = as_json(capsys)
+    assert said["strict"] and said["source"]["path"] == str(spaced)
+    assert [s["name"] for s in said["scenarios"]] == [words[-1]]
+
+
+def test_the_line_that_replays_a_failure_names_the_installation(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = ScenarioResult("a/b/c", "base", "b", False, 1, 1, 0.0, 0.0, 1, (), 0, 0, 0, (), (), 0.0, 0)
+    report = Report("f.py", "", "emulator", "3.6.0", "quick", False, (), (result,), (), 0.0)
+    monkeypatch.setattr("aiterfix.validation.run.validate", lambda *_, **__: report)
+    site = installed(tmp_path, SOUND)
+    assert validate("--path", str(site), "--strict", "--device", "emulator") == 1
+    wanted = f"  replay: aiterfix validate --path {site} --strict --device emulator --scenario a/b/c"
+    assert capsys.readouterr().out.splitlines()[-1] == wanted
 
 
 def installed(tmp_path: Path, text: bytes) -> Path:
@@ -190,9 +225,17 @@ def test_a_missing_extra_says_what_to_install(
 
 
 def test_an_old_python_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """And named first: there, no extra would help."""
+    real = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda wanted: None if wanted == "numpy" else real(wanted))
     monkeypatch.setattr("sys.version_info", (3, 10, 4))
-    assert validate("--source", str(SAMPLE)) == 4
-    assert "Python 3.11" in capsys.readouterr().err
+    for arguments in (("--source", str(SAMPLE)), ("--hsaco", "k.hsaco"), ("--kernel", "own", "--device", "emulator")):
+        assert validate(*arguments) == 4
+        said = capsys.readouterr().err
+        assert "needs Python 3.11" in said and "numpy" not in said
+    assert validate("--kernel", "own", "--device", "gpu") == 4  # there, an older Python does
+    said = capsys.readouterr().err
+    assert "numpy" in said and "Python" not in said
 
 
 def test_an_error_under_json_is_an_object_too(capsys: pytest.CaptureFixture[str]) -> None:

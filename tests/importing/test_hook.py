@@ -453,6 +453,35 @@ def test_the_process_says_in_one_line_what_it_patched(world: World) -> None:
     assert GLUON in lines[0] and STAGE1 in lines[0] and "3 stores bounded" in lines[0]
 
 
+def test_another_thread_s_wrapper_does_not_keep_a_thread_from_saying_what_it_patched(world: World) -> None:
+    file = world.file(WRAPPER)
+    file.write_text("import builtins\nbuiltins.entered.set()\nbuiltins.go_on.wait(60)\n" + file.read_text())
+    script = (
+        "import logging; logging.basicConfig(level=logging.INFO)\n"
+        + TRIES
+        + f"""
+import builtins, importlib, os, threading, warnings
+from aiterfix.importing.loader import WatchingLoader
+builtins.entered, builtins.go_on = threading.Event(), threading.Event()
+thread = threading.Thread(target=importlib.import_module, args=({WRAPPER!r},))
+thread.start()
+assert builtins.entered.wait(60)
+importlib.import_module({GLUON!r})
+print("the other thread goes on", file=sys.stderr, flush=True)
+warnings.simplefilter("ignore")  # that a process with threads forks
+if os.fork() == 0:
+    os._exit(WatchingLoader.at_work())  # the child has this thread only
+assert os.wait()[1] == 0
+builtins.go_on.set()
+thread.join()
+"""
+    )
+    lines = [x for x in world.run(script).stderr.splitlines() if x]
+    assert len(lines) == 3 and lines[1] == "the other thread goes on"
+    assert GLUON in lines[0] and STAGE1 not in lines[0]
+    assert STAGE1 in lines[2] and GLUON not in lines[2]
+
+
 def test_nothing_is_said_of_other_modules_and_unrelated_aiter(tmp_path: Path) -> None:
     # PyPI's other `aiter`, of asynchronous iterators.
     site = tmp_path / "site"

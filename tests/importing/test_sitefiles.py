@@ -17,6 +17,7 @@ import pytest
 from aiterfix.cli import main
 from aiterfix.errors import AiterfixError, EnvironmentProblem
 from aiterfix.importing import sitefiles
+from aiterfix.importing.processes import facts_of
 from aiterfix.importing.sitefiles import PTH_NAME, START_NAME, Site, disable, enable, find_site, look
 from aiterfix.patching import fsops
 from tests.importing.world import SOURCE, WRAPPER, build
@@ -231,6 +232,9 @@ def test_the_command(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     body = valid(capsys.readouterr().out)
     assert (body["schema_version"], body["enabled"], body["listed_in_record"]) == (1, True, True)
     assert main(["hook", "disable", *python]) == 0
+    capsys.readouterr()
+    assert main(["hook", "status", *python]) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == f"  enable it with: aiterfix hook enable {' '.join(python)}"
     assert main(["hook", "enable", "--pid", "1"]) == 2
     capsys.readouterr()
     assert main(["hook", "status", "--json", "--python", "/bin/true"]) == 4
@@ -256,3 +260,67 @@ def test_another_process_is_told_of_honestly(site: Site, capsys: pytest.CaptureF
     finally:
         child.communicate(b"\n")
     assert main(["hook", "status", "--pid", str(child.pid)]) == 4
+
+
+def no_answer(capsys: pytest.CaptureFixture[str], pid: int) -> str:
+    """What the command says of a process of which it can say nothing; with exit code 4 and nothing on stdout."""
+    assert main(["hook", "status", "--pid", str(pid)]) == 4
+    out, said = capsys.readouterr()
+    assert out == "" and f"process {pid} " in said
+    assert main(["hook", "status", "--json", "--pid", str(pid)]) == 4
+    assert valid(capsys.readouterr().out)["error"]["what"] in said
+    return said
+
+
+def test_a_process_that_is_no_python_is_called_so(capsys: pytest.CaptureFixture[str]) -> None:
+    with subprocess.Popen(["sleep", "60"]) as child:
+        try:
+            said = no_answer(capsys, child.pid)
+        finally:
+            child.kill()
+    assert "is no Python: it runs /" in said and "child" in said
+
+
+def test_an_interpreter_of_any_name_is_a_python(tmp_path: Path) -> None:
+    folder = tmp_path / "7"
+    (folder / "ns").mkdir(parents=True)
+    (tmp_path / "self" / "ns").mkdir(parents=True)
+    for ns in (folder / "ns", tmp_path / "self" / "ns"):
+        (ns / "mnt").symlink_to("mnt:[1]")
+    (folder / "environ").write_bytes(b"")
+    (folder / "cmdline").write_bytes(b"server\0")
+    (folder / "maps").write_text("00-01 r-xp 00000000 fe:00 1    /opt/x/server\n01-02 rw-p 0 0:0 0\n")
+    (folder / "exe").symlink_to("/opt/x/server")
+    with pytest.raises(EnvironmentProblem, match="process 7 is no Python: it runs /opt/x/server"):
+        facts_of(7, tmp_path)
+    for library in ("/opt/x/lib/libpython3.12.so.1.0", "/opt/x/lib/python3.12/lib-dynload/_heapq.cpython-312-x86.so"):
+        (folder / "maps").write_text(f"00-01 r-xp 00000000 fe:00 1    {library}\n")
+        assert facts_of(7, tmp_path).command == ("server",)
+    (folder / "maps").write_text("")
+    for name in ("python3.12", "pypy3", "python3.13t (deleted)"):
+        (folder / "exe").unlink()
+        (folder / "exe").symlink_to(f"/opt/x/{name}")
+        assert facts_of(7, tmp_path).pid == 7
+
+
+def test_a_process_that_does_not_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    with subprocess.Popen(["true"]) as child:
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert "has ended" in no_answer(capsys, child.pid)
+    assert "there is no process" in no_answer(capsys, child.pid)
+    for pid in ("0", "-1"):
+        assert main(["hook", "status", f"--pid={pid}"]) == 2
+        assert "--pid" in capsys.readouterr().err
+
+
+def test_a_process_that_may_not_be_read(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Path.read_bytes
+
+    def refused(path: Path) -> bytes:
+        if path.name == "environ":
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refused)
+    said = no_answer(capsys, os.getpid())
+    assert "may not be looked at" in said and f"user {os.getuid()}" in said and "or as root" in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -187,7 +188,7 @@ def test_status_offline_and_without_network(run: Run, server: FakeGitHub) -> Non
     body = run.json("upstream-status", "upstream", "status", "--offline")
     assert {p["origin"] for p in body["pull_requests"]} == {"package"}
     assert body["trouble"] == []
-    assert server.requests == []
+    assert server.requests == [] and run.err == ""
     server.override = lambda request: request.json({}, 403, X_RateLimit_Remaining="0", X_RateLimit_Reset="1")
     body = run.json("upstream-status", "upstream", "status", status=4)
     assert [t["code"] for t in body["trouble"]] == ["github-rate-limit"]
@@ -255,8 +256,8 @@ def test_export_of_what_is_fixed(run: Run, repository: Repository) -> None:
     ("module", "words"),
     [
         ("git", ("upstream", "scan")),
-        ("packaging.version", ("upstream", "scan", "--repo", "{}")),
-        ("requests", ("upstream", "status", "--offline")),
+        ("requests", ("upstream", "status")),
+        ("git", ("upstream", "status", "--offline", "--repo", "{}")),
         ("git", ("upstream", "export")),
     ],
 )
@@ -276,3 +277,17 @@ def test_a_missing_git_is_named(run: Run, releases: Repository, monkeypatch: pyt
     monkeypatch.setenv("PATH", "/nowhere")
     error = run.error("upstream", "scan", "--repo", releases.path, status=4)
     assert "git" in error["what"]
+
+
+def test_what_ships_with_the_package_is_told_without_the_extra(tmp_path: Path) -> None:
+    code = """
+import sys
+for name in ("git", "requests", "packaging"):
+    sys.modules[name] = None
+from aiterfix.cli import main
+sys.exit(main(["upstream", "status", "--offline", "--release", "0.1.13", "--cache", sys.argv[1]]))
+"""
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "last known: recorded with this version of aiterfix" in done.stdout and "v0.1.13" in done.stdout

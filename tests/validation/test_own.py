@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from aiterfix.gfx950.cache import CodeObjectCache
-from aiterfix.gfx950.compile import Compiler
+from aiterfix.gfx950.cache import CodeObjectCache, CompiledKernel
+from aiterfix.gfx950.compile import CompileError, Compiler
+from aiterfix.gfx950.signature import CompileRequest, KernelConfig
 from aiterfix.own_kernel import own_kernel_file
 from aiterfix.validation.own import validate_own
 from aiterfix.validation.portable import Portable
-from aiterfix.validation.run import Progress
+from aiterfix.validation.series import Progress
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("torch") is None or importlib.util.find_spec("triton") is None,
@@ -55,3 +56,29 @@ def test_a_missing_bound_is_found_out(tmp_path: Path, compiler: Compiler) -> Non
     (result,) = report.scenarios
     assert result.wrong_logits and any(access.kind == "store" for access in result.outside)
     assert "paged_mqa_logits.py:" in result.outside[0].source
+
+
+def test_a_configuration_that_does_not_compile_is_named_and_the_others_run(tmp_path: Path) -> None:
+    class Choosy(Compiler):
+        refused = 0
+
+        def compile(self, request: CompileRequest) -> CompiledKernel:
+            if dict(request.constants)["BLOCK_SIZE"] == 128:
+                self.refused += 1
+                raise CompileError("the compiler refuses blocks of 128", why="it says so")
+            return super().compile(request)
+
+    configs = [KernelConfig(kv_block_size=size) for size in (64, 128)]
+    choosy = Choosy(cache=CodeObjectCache(tmp_path / "cache"))
+    with choosy:
+        report = validate_own(
+            own_kernel_file(),
+            kernels=[Portable.OWN_PRESHUFFLE],
+            configs=configs,
+            scenario="*/splits/*",
+            compiler=choosy,
+        )
+    (missing,) = report.not_run
+    assert (missing.kernel, missing.config, missing.understood) == ("own_preshuffle", "h64-b128", True)
+    assert choosy.refused == 1 and not report.passed and not report.failures
+    assert {r.config for r in report.scenarios} == {"h64-b64"}

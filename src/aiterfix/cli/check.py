@@ -32,11 +32,14 @@ def execute(options: argparse.Namespace) -> int:
 
         output.write(sarif_log(assessments))
     elif options.json:
-        from aiterfix.report.consumers import consumer_facts
         from aiterfix.report.facts import check_facts
 
-        facts = check_facts(discovery, assessments, verdict, options.kernel)
-        output.write_json("check", {**facts, **consumer_facts(found, judged.pairs, judged.verdict, judged.operator)})
+        facts = check_facts(discovery, assessments, verdict, options.kernel, found)
+        if judged.verdict is not None and judged.operator is not None:
+            from aiterfix.report.consumers import pairs_facts
+
+            facts |= pairs_facts(judged.pairs, judged.verdict, judged.operator)
+        output.write_json("check", facts)
     else:
         from aiterfix.report.text import check_text
 

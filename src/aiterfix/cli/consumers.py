@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from aiterfix.assessment import Assessment, exit_code, overall
+from aiterfix.cli.arguments import positive
 from aiterfix.consumers import CONSUMERS, Found, find_consumers, read_consumer
 from aiterfix.errors import EnvironmentProblem, UsageError
 from aiterfix.installation import Discovery
@@ -32,31 +33,25 @@ def add_consumer(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--for", dest="consumer", choices=CONSUMERS, help="judge this engine's calls too; the exit code is the pair's"
     )
-    group.add_argument("--max-model-len", type=_positive, metavar="N", help="with --for: the length that is wanted")
-    group.add_argument("--block-size", type=_positive, metavar="B", help="with --for: tokens in a KV block")
-    group.add_argument("--max-num-seqs", type=_positive, metavar="S", help="with --for: sequences in a batch")
+    group.add_argument("--max-model-len", type=positive, metavar="N", help="with --for: the length that is wanted")
+    group.add_argument("--block-size", type=positive, metavar="B", help="with --for: tokens in a KV block")
+    group.add_argument("--max-num-seqs", type=positive, metavar="S", help="with --for: sequences in a batch")
     group.add_argument(
-        "--next-n", type=_positive, metavar="R", help="with --for: rows a sequence, 1 + speculative tokens (default: 1)"
+        "--next-n", type=positive, metavar="R", help="with --for: rows a sequence, 1 + speculative tokens (default: 1)"
     )
     group.add_argument(
         "--compress-ratio",
-        type=_positive,
+        type=positive,
         metavar="C",
         help="with --for: by which the model divides the context that its indexer scores (default: 1, as in DeepSeek "
         "V3.2 and GLM-5)",
     )
-    group.add_argument("--heads", type=_positive, metavar="H", help="with --for: index heads (default: 64)")
+    group.add_argument("--heads", type=positive, metavar="H", help="with --for: index heads (default: 64)")
     group.add_argument(
         "--caller",
         metavar="TEXT",
         help="with --for: judge only calls in files whose path contains this, where your model takes no others",
     )
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
-    return int(text)
 
 
 def found_consumers(options: argparse.Namespace, discovery: Discovery) -> tuple[Found, ...]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiterfix.cli import output
+from aiterfix.cli.arguments import positive
 from aiterfix.cli.extra import require_emulator
 from aiterfix.cli.target import add_target, assess_all, fixes_of, require_found
 from aiterfix.errors import EnvironmentProblem, ExitCode, UsageError
@@ -25,16 +26,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_target(parser)
     parser.add_argument("--source", type=Path, metavar="FILE", help="this kernel file instead of an installation's")
     parser.add_argument("--against", type=Path, metavar="FILE", help="compare with this text instead of the fix")
-    parser.add_argument("--kv-block-size", action="append", type=int, metavar="N", help="only this; may be repeated")
-    parser.add_argument("--heads", action="append", type=int, metavar="N", help="may be repeated (default: 64)")
-    parser.add_argument("--context", type=int, default=8192, metavar="N", help="tokens (default: 8192)")
-    parser.add_argument("--next-n", type=int, default=1, metavar="N", help="rows of a sequence (default: 1)")
+    parser.add_argument(
+        "--kv-block-size", action="append", type=positive, metavar="N", help="only this; may be repeated"
+    )
+    parser.add_argument("--heads", action="append", type=positive, metavar="N", help="may be repeated (default: 64)")
+    parser.add_argument("--context", type=positive, default=8192, metavar="N", help="tokens (default: 8192)")
+    parser.add_argument("--next-n", type=positive, default=1, metavar="N", help="rows of a sequence (default: 1)")
 
 
 def execute(options: argparse.Namespace) -> int:
     """Compile both texts for gfx950, run both on the emulator, and compare what they use and execute."""
-    if options.context < 1 or options.next_n < 1:
-        raise UsageError("--context and --next-n must be at least 1")
     require_emulator("cost")
     from aiterfix.cost import measure
     from aiterfix.gfx950.signature import find_kernels

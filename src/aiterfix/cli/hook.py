@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aiterfix.cli import output
+from aiterfix.cli.arguments import named
 from aiterfix.errors import AiterfixError, ExitCode, UsageError
 from aiterfix.importing import settings
 from aiterfix.importing.processes import CANNOT_BE_KNOWN, ProcessFacts, facts_of
@@ -25,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="enable: write the start-up file that puts the hook in place in every process of the interpreter; "
         "disable: remove it; status: say what is in place",
     )
-    parser.add_argument("--python", type=Path, metavar="EXE", help="another Python interpreter (default: this one)")
+    parser.add_argument("--python", type=named, metavar="EXE", help="another Python interpreter (default: this one)")
     parser.add_argument("--pid", type=int, metavar="PID", help="status: what can be known of a live process")
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
 
@@ -35,6 +36,8 @@ def execute(options: argparse.Namespace) -> int:
     if options.pid is not None:
         if options.action != "status" or options.python is not None:
             raise UsageError("aiterfix hook: --pid goes with status, and not with --python", remedy="Drop one of them.")
+        if options.pid < 1:
+            raise UsageError(f"aiterfix hook: --pid {options.pid} names no process", remedy="Give a number above 0.")
         return _process(options)
     site = find_site(options.python or Path(sys.executable))
     changed: tuple[Path, ...] = ()
@@ -65,6 +68,9 @@ def execute(options: argparse.Namespace) -> int:
         if options.action != "status" and not changed:
             lines.append("  nothing to do")
         lines += [f"  not as aiterfix wrote it: {p}" for p in state.foreign]
+        if options.action == "status" and not state.enabled and not state.foreign:
+            other = f" --python {shlex.quote(str(options.python))}" if options.python is not None else ""
+            lines.append(f"  enable it with: aiterfix hook enable{other}")
         if not state.recorded:
             lines.append("  RECORD does not list it: run `aiterfix hook enable` again")
         if options.action == "enable":

@@ -22,7 +22,7 @@ COMMANDS = {
     "diff": "show what apply would change, as a unified diff",
     "apply": "bound every store on disk, transactionally",
     "revert": "give back the original files",
-    "validate": "compile for gfx950, run the machine code on a CPU, compare every logit with a reference",
+    "validate": "run the kernels, on an emulated gfx950 or a GPU, and compare every logit with a reference",
     "padding": "how many padding columns a row of logits needs with the installed kernels",
     "compat": "what is known of a release of aiter, offline",
     "upstream": "which releases have the fix, what the pull requests mean, and a patch to send upstream",
@@ -93,7 +93,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = next((w for w in words if not w.startswith("-")), "")
     as_json = "--json" in (words[: words.index("--")] if "--" in words else words)
     try:
-        options = build_parser(command).parse_args(words)
+        options, unknown = build_parser(command).parse_known_args(words)
+        if unknown:
+            program = f"aiterfix {options.command}"  # argparse would point to the page that lists the commands
+            raise UsageError(
+                f"{program}: unrecognized arguments: {' '.join(unknown)}", remedy=f"See `{program} --help`."
+            )
         execute = importlib.import_module(f"aiterfix.cli.{options.command}").execute
         with no_collection() if options.command in _ANALYSIS else nullcontext():
             status = int(execute(options))

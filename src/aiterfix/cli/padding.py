@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from aiterfix.cli import output
+from aiterfix.cli.arguments import positive
 from aiterfix.cli.extra import require_emulator
-from aiterfix.cli.target import add_target, repeat_target
+from aiterfix.cli.target import add_installation, repeat_target
 from aiterfix.errors import EnvironmentProblem, ExitCode, UsageError
 from aiterfix.holding import Holding, OnDisk, read_disk
 from aiterfix.lengths import Lengths, safe_lengths
@@ -25,26 +26,30 @@ Answer = tuple[Question, Advice, Lengths | None]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    add_target(parser)
+    add_installation(parser)
     parser.add_argument(
         "--max-model-len",
         action="append",
-        type=int,
+        type=positive,
         metavar="N",
         help="width of a row, tokens, as vLLM's option of that name; may be repeated with --table",
     )
     parser.add_argument(
         "--block-size",
         action="append",
-        type=int,
+        type=positive,
         metavar="N",
         help="tokens in a KV block, as vLLM's option of that name; may be repeated with --table",
     )
-    parser.add_argument("--chunk-k", type=int, default=256, metavar="N", help="columns of a chunk (default: 256)")
+    parser.add_argument("--chunk-k", type=positive, default=256, metavar="N", help="columns of a chunk (default: 256)")
     parser.add_argument(
-        "--next-n", type=int, default=1, metavar="N", help="rows of a sequence, 1 + speculative tokens (default: 1)"
+        "--next-n",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="rows of a sequence, 1 + speculative tokens (default: 1)",
     )
-    parser.add_argument("--heads", type=int, default=64, metavar="N", help="index heads (default: 64)")
+    parser.add_argument("--heads", type=positive, default=64, metavar="N", help="index heads (default: 64)")
     parser.add_argument(
         "--kernel",
         choices=KERNELS,
@@ -63,8 +68,6 @@ def execute(options: argparse.Namespace) -> int:
     """Say how many padding columns rows need."""
     if options.path is not None and not options.path.exists():
         raise UsageError(f"{options.path} does not exist", remedy="Give --path a folder that exists.")
-    if options.fixes:
-        raise UsageError("--fixes does not go with padding: only the kernels of this package's fixes are advised on")
     questions = _questions(options)
     disk = read_disk(options.path, options.python)
     if not disk.holding.kernels and not disk.files:
@@ -92,14 +95,11 @@ def _questions(options: argparse.Namespace) -> list[Question]:
     blocks = options.block_size or (_BLOCKS if options.table else ())
     if not options.table and (len(lengths) != 1 or len(blocks) != 1):
         raise UsageError("give --max-model-len and --block-size, once each", remedy="For several, add --table.")
-    try:
-        return [
-            Question(n, b, options.chunk_k, None, options.next_n, options.heads, options.kernel)
-            for n in lengths
-            for b in blocks
-        ]
-    except ValueError as error:
-        raise UsageError(str(error)) from error
+    return [
+        Question(n, b, options.chunk_k, None, options.next_n, options.heads, options.kernel)
+        for n in lengths
+        for b in blocks
+    ]
 
 
 def _answer(question: Question, holding: Holding, *, measured: bool) -> Answer:

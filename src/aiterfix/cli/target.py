@@ -5,28 +5,33 @@ from __future__ import annotations
 import argparse
 import shlex
 from collections.abc import Sized
-from pathlib import Path
 
 from aiterfix.assessment import ALL, AUTO, Assessment, assess
+from aiterfix.cli.arguments import folder, named
 from aiterfix.errors import EnvironmentProblem, NotUnderstoodError, UsageError
 from aiterfix.fixes import Fix, load_fixes
 from aiterfix.installation import Discovery, find_path, find_python, find_running
 
 
 def add_target(parser: argparse.ArgumentParser) -> None:
-    """``--path``, ``--python``, ``--fixes``, ``--json``."""
+    """``--path``, ``--python``, ``--json``, ``--fixes``."""
+    add_installation(parser)
+    parser.add_argument(
+        "--fixes", type=folder, action="append", metavar="DIR", default=[], help="also use the fix files of this folder"
+    )
+
+
+def add_installation(parser: argparse.ArgumentParser) -> None:
+    """``--path``, ``--python``, ``--json``."""
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
         "--path",
-        type=Path,
+        type=named,
         metavar="DIR",
         help="a site-packages, a prefix, the root file system of an image, a checkout, or the aiter folder itself "
         "(default: what this Python would import)",
     )
-    where.add_argument("--python", type=Path, metavar="EXE", help="another Python interpreter: what it would import")
-    parser.add_argument(
-        "--fixes", type=Path, action="append", metavar="DIR", default=[], help="also use the fix files of this folder"
-    )
+    where.add_argument("--python", type=named, metavar="EXE", help="another Python interpreter: what it would import")
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
 
 
@@ -92,10 +97,18 @@ def require_found(discovery: Discovery, found: Sized) -> None:
     )
 
 
-def repeat_target(options: argparse.Namespace) -> str:
-    """How the command line named the installation, for advice that repeats it."""
+def target_words(options: argparse.Namespace) -> list[str]:
+    """How the command line named the installation and fixes, for advice that repeats it."""
+    words = []
     if options.path is not None:
-        return f" --path {shlex.quote(str(options.path))}"
+        words += ["--path", str(options.path)]
     if options.python is not None:
-        return f" --python {shlex.quote(str(options.python))}"
-    return ""
+        words += ["--python", str(options.python)]
+    for fixes in getattr(options, "fixes", ()):  # not every command takes them
+        words += ["--fixes", str(fixes)]
+    return words
+
+
+def repeat_target(options: argparse.Namespace) -> str:
+    """The same as text, to be put behind a command's name."""
+    return "".join(f" {shlex.quote(word)}" for word in target_words(options))

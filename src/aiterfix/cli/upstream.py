@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiterfix.cli import output
+from aiterfix.cli.arguments import folder, named
 from aiterfix.cli.target import discover
 from aiterfix.errors import EnvironmentProblem, ExitCode, UsageError
 from aiterfix.fixes import Fix, load_fixes
@@ -43,7 +44,7 @@ def execute(options: argparse.Namespace) -> int:
 
 def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--fixes", type=Path, action="append", metavar="DIR", default=[], help="also use the fix files of this folder"
+        "--fixes", type=folder, action="append", metavar="DIR", default=[], help="also use the fix files of this folder"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
 
@@ -116,8 +117,8 @@ def _status_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--refs", nargs="+", default=[], metavar="REF", help="revisions of it (default: HEAD)")
     parser.add_argument("--release", action="append", default=[], metavar="VERSION", help="a release to judge")
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--path", type=Path, metavar="DIR", help="an installation to judge")
-    where.add_argument("--python", type=Path, metavar="EXE", help="the installation of this interpreter")
+    where.add_argument("--path", type=named, metavar="DIR", help="an installation to judge")
+    where.add_argument("--python", type=named, metavar="EXE", help="the installation of this interpreter")
     parser.add_argument("--offline", action="store_true", help="ask nobody: the last known states, with their date")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="where answers are kept (default: the user's cache)")
     _common(parser)

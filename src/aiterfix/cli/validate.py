@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiterfix.cli import output
+from aiterfix.cli.arguments import positive
 from aiterfix.cli.extra import require_emulator, require_packages
-from aiterfix.cli.target import add_target, assess_all, fixes_of, require_found
+from aiterfix.cli.target import add_target, assess_all, fixes_of, require_found, target_words
 from aiterfix.errors import EnvironmentProblem, ExitCode, NotUnderstoodError, UsageError
 from aiterfix.source.rewrite import rewrite
 
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from aiterfix.gfx950.signature import Kernel, KernelConfig
     from aiterfix.validation.gpu.subjects import Subject as GpuSubject
     from aiterfix.validation.report import Hardware, Report
-    from aiterfix.validation.run import Progress
     from aiterfix.validation.scenarios import AnyKernel
+    from aiterfix.validation.series import Progress
 
 KERNELS = ("base", "preshuffle", "preshuffle_varctx")
 _ALL_GLUON = ("auto", "gluon", "all")
@@ -54,8 +55,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what runs the kernels (default: auto, a gfx942 or gfx950 where torch for ROCm finds one, else the "
         "emulator; an NVIDIA GPU only where asked for with gpu)",
     )
-    parser.add_argument("--kv-block-size", action="append", type=int, metavar="N", help="only this; may be repeated")
-    parser.add_argument("--heads", action="append", type=int, metavar="N", help="only this; may be repeated")
+    parser.add_argument(
+        "--kv-block-size", action="append", type=positive, metavar="N", help="only this; may be repeated"
+    )
+    parser.add_argument("--heads", action="append", type=positive, metavar="N", help="only this; may be repeated")
     parser.add_argument(
         "--out-stride",
         choices=("auto", "i32", "i64"),
@@ -80,7 +83,6 @@ def execute(options: argparse.Namespace) -> int:
     """Run the kernels, on the gfx950 emulator or on a GPU, and compare every logit with a reference."""
     if sum(named is not None for named in (options.source, options.hsaco, options.path)) > 1:
         raise UsageError("--source and --hsaco name the file to validate: neither goes with --path or one another")
-    require_packages("validate", ("numpy",))
     hardware = _hardware(options)
     if hardware is not None:
         return _finish(_on_gpu(options, hardware), options)
@@ -107,14 +109,12 @@ def _hardware(options: argparse.Namespace) -> Hardware | None:
         UsageError: what is asked for does not run there.
         EnvironmentProblem: a GPU is asked for and there is none.
     """
-    from aiterfix.validation.gpu.contained import ask_hardware
     from aiterfix.validation.gpu.devices import may_have_rocm_gpu, runs_gluon
 
-    python = str(options.python) if options.python is not None else None
     if options.device == "gpu":
         if options.hsaco is not None:
             raise UsageError("--hsaco is judged by the emulator", remedy="leave out --device gpu")
-        return ask_hardware(python).hardware
+        return _ask_hardware(options)
     plain = set(options.kernel or ()) & set(_ON_A_GPU)
     if options.device == "emulator" or options.hsaco is not None or not may_have_rocm_gpu():
         if "stage1" in plain:
@@ -126,11 +126,18 @@ def _hardware(options: argparse.Namespace) -> Hardware | None:
     if options.source is not None and not plain:
         return None  # a Gluon file of its own has no wrapper to be launched by
     try:
-        found = ask_hardware(python).hardware
+        found = _ask_hardware(options)
     except EnvironmentProblem as error:
         output.note(f"aiterfix: no GPU is used: {error.what}")
         return None
     return found if plain or runs_gluon(found) else None
+
+
+def _ask_hardware(options: argparse.Namespace) -> Hardware:
+    require_packages("validate", ("numpy",))
+    from aiterfix.validation.gpu.contained import ask_hardware
+
+    return ask_hardware(str(options.python) if options.python is not None else None).hardware
 
 
 def _on_gpu(options: argparse.Namespace, hardware: Hardware) -> Report:
@@ -358,12 +365,30 @@ def _finish(report: Report, options: argparse.Namespace) -> ExitCode:
     if options.json:
         output.write_json("validate", to_json(report))
     else:
-        output.write("\n".join(table(report)) + "\n")
+        output.write("\n".join(table(report, _repeated(report, options))) + "\n")
     if report.failures:
         return ExitCode.ACTION
     if report.not_run:
         return NotUnderstoodError.exit_code if report.not_understood else ExitCode.ENVIRONMENT
     return ExitCode.OK
+
+
+def _repeated(report: Report, options: argparse.Namespace) -> list[str]:
+    """The arguments that say what was validated, for advice that repeats them; the scenario picks the kernel."""
+    words = target_words(options)
+    for name in ("source", "hsaco"):
+        if getattr(options, name) is not None:
+            words += [f"--{name}", str(getattr(options, name))]
+    for name in ("patched", "strict"):
+        words += [f"--{name}"] if getattr(options, name) else []
+    if report.hardware is not None or options.device != "auto":
+        words += ["--device", "gpu" if report.hardware is not None else options.device]
+    for name in ("kv_block_size", "heads"):
+        for value in getattr(options, name) or ():
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    if options.out_stride != "auto":
+        words += ["--out-stride", options.out_stride]
+    return words
 
 
 def _progress() -> Callable[[Progress], None] | None:

@@ -22,8 +22,13 @@ The rooms, in the order in which a call goes through them:
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from aiterfix.consumers.locate import CONSUMERS, Found, find_consumers
-from aiterfix.consumers.model import Call, Consumer, Entry, Known, RunTime, Setting, Unknown, Width, WidthKind
+
+# `check` looks for engines always, and reads them only where it is asked to.
+if TYPE_CHECKING:
+    from aiterfix.consumers.model import Call, Consumer, Entry, Known, RunTime, Setting, Unknown, Width, WidthKind
 
 __all__ = [
     "CONSUMERS",
@@ -44,7 +49,16 @@ __all__ = [
 
 def read_consumer(found: Found) -> Consumer:
     """Read a consumer's calls from its source. Takes seconds on the real packages (thousands of files)."""
+    from aiterfix.consumers.model import Consumer
     from aiterfix.consumers.read import read_calls
 
     calls, doubts = read_calls(found.package, found.image_root)
     return Consumer(found.name, found.version, found.package, calls, doubts)
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from aiterfix.consumers import model
+
+        return getattr(model, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from importlib.util import decode_source
@@ -265,6 +266,16 @@ class PatchingLoader:
         _give_back(module, self.inner)
 
 
+class _Importing(threading.local):
+    """Of one thread: another's wrapper may take long, and a forked child has no other to end it."""
+
+    wrappers = 0
+    """How many are being imported, one inside the other."""
+
+
+_importing = _Importing()
+
+
 class WatchingLoader:
     """Loads a wrapper as it is, then sees to it that the kernels it has taken are the patched ones.
 
@@ -272,8 +283,6 @@ class WatchingLoader:
         inner: the loader that would have been used.
         fixes: the fixes whose kernels the wrapper takes.
     """
-
-    _depth = 0
 
     def __init__(self, inner: Any, fixes: Sequence[Fix]) -> None:
         self.inner = inner
@@ -284,10 +293,10 @@ class WatchingLoader:
             raise AttributeError(name)
         return getattr(self.inner, name)
 
-    @classmethod
-    def at_work(cls) -> bool:
-        """Whether a wrapper is being imported, which will say what was patched."""
-        return cls._depth > 0
+    @staticmethod
+    def at_work() -> bool:
+        """Whether this thread is importing a wrapper, which will say what was patched."""
+        return _importing.wrappers > 0
 
     def exec_module(self, module: ModuleType) -> None:
         """Execute the wrapper, then look at its kernels.
@@ -299,7 +308,6 @@ class WatchingLoader:
         if off():  # since; what has a spec of before still comes here
             self.inner.exec_module(module)
             return
-        WatchingLoader._depth += 1
         own_kernel = ledger.own_kernel()
         if own_kernel and module.__spec__ is not None:
             # aiter's redirection of old names executes a wrapper a second time from its spec: that copy has a
@@ -307,11 +315,12 @@ class WatchingLoader:
             module.__spec__.loader = self  # type: ignore[assignment]
         with ledger.postponing() if own_kernel else nullcontext(None) as postponed:
             executed = False
+            _importing.wrappers += 1
             try:
                 self.inner.exec_module(module)
                 executed = True
             finally:
-                WatchingLoader._depth -= 1
+                _importing.wrappers -= 1
                 try:
                     self._look_after(module, executed, postponed)
                 except Exception as error:

@@ -8,6 +8,7 @@ that could be read either. So the answer is what the process was given, never wh
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +51,11 @@ class ProcessFacts:
 _VARIABLES = (MODE_VARIABLE, LOG_VARIABLE, KERNEL_VARIABLE, "VLLM_PLUGINS", "SGLANG_PLUGINS", "PYTHONPATH")
 
 
+_INTERPRETER = re.compile(r"(python|pypy)[\w.-]*( \(deleted\))?")
+_PART_OF_PYTHON = re.compile(r"/libpython\d|/libpypy|/lib-dynload/|\.cpython-\d|\.abi3\.so")
+"""Of an interpreter under another name, or inside another program: what it loads."""
+
+
 def facts_of(pid: int, proc: Path = Path("/proc")) -> ProcessFacts:
     """Read what the system shows of a process.
 
@@ -58,25 +64,40 @@ def facts_of(pid: int, proc: Path = Path("/proc")) -> ProcessFacts:
         proc: where the process file system is.
 
     Raises:
-        EnvironmentProblem: there is no such process, or it belongs to someone else.
+        EnvironmentProblem: there is no such process, it belongs to someone else, or it is no Python.
     """
     folder = proc / str(pid)
+    if not folder.is_dir():
+        raise EnvironmentProblem(
+            f"there is no process {pid} to be seen",
+            why=f"{proc} does not show it",
+            remedy="Give the pid of a live process of yours, as it is numbered here: a container has its own numbers.",
+        )
     try:
         environ = (folder / "environ").read_bytes()
         command = tuple(os.fsdecode(w) for w in (folder / "cmdline").read_bytes().split(b"\0")[:-1])
         executable = (folder / "exe").readlink()
         started = folder.stat().st_ctime
         same = (folder / "ns" / "mnt").readlink() == (proc / "self" / "ns" / "mnt").readlink()
-    except FileNotFoundError as error:
+        maps = os.fsdecode((folder / "maps").read_bytes())
+    except (FileNotFoundError, ProcessLookupError) as error:
         raise EnvironmentProblem(
-            f"there is no process {pid} to be seen", why=str(error), remedy="Give the pid of a live process of yours."
+            f"process {pid} has ended, or is a part of the kernel: it runs no program",
+            why=str(error),
+            remedy="Give the pid of a live process of yours.",
         ) from error
     except OSError as error:
         raise EnvironmentProblem(
-            f"process {pid} cannot be looked at",
+            f"process {pid} may not be looked at by user {os.getuid()}",
             why=error.strerror or str(error),
-            remedy="Run the command as that process's user, or as root.",
+            remedy="Run the command as that process's user, or as root with CAP_SYS_PTRACE.",
         ) from error
+    if not _INTERPRETER.fullmatch(executable.name) and not _PART_OF_PYTHON.search(maps):
+        raise EnvironmentProblem(
+            f"process {pid} is no Python: it runs {executable}",
+            why="neither its executable nor anything that it has loaded is Python's",
+            remedy="Give the pid of the Python process: what a shell or launcher starts is a child with its own pid.",
+        )
     pairs = dict(os.fsdecode(p).partition("=")[::2] for p in environ.split(b"\0") if p)
     paths = pairs.get("PYTHONPATH", "").split(os.pathsep)
     named = Path(command[0]) if command and os.path.isabs(command[0]) else executable  # noqa: PTH117

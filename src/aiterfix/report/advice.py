@@ -56,14 +56,15 @@ def next_step(discovery: Discovery, assessments: Sequence[Assessment], verdict: 
     return "nothing"
 
 
-def patch_line(patch: State | None) -> str:
-    """One line on what aiterfix itself has done to an installation; empty for nothing."""
+def patch_line(patch: State | None, arguments: str) -> str:
+    """One line on what aiterfix itself has done to an installation; empty for nothing. ``arguments`` as above."""
     if patch is None or patch.kind.value == "none":
         return ""
     if patch.kind.value == "applied":
         applied = patch.annotations.get("aiterfix", "")
         by = f"by aiterfix {applied}" if applied else "by aiterfix"
-        return f"patched on disk {by}; originals in {patch.state_dir}; undo with `aiterfix revert`"
+        return f"patched on disk {by}; originals in {patch.state_dir}; undo with `aiterfix revert{arguments}`"
     if patch.kind.value == "interrupted":
-        return f"an interrupted run left something behind: {patch.detail} (run `aiterfix apply` or `aiterfix revert`)"
+        ways = " or ".join(f"`aiterfix {command}{arguments}`" for command in ("apply", "revert"))
+        return f"an interrupted run left something behind: {patch.detail} (run {ways})"
     return f"{patch.kind.value}: {patch.detail}"

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from aiterfix.cli.output import colour
-from aiterfix.consumers import Call, Found, Known, RunTime, Setting, WidthKind
+from aiterfix.consumers.model import Call, Known, RunTime, Setting, WidthKind
 from aiterfix.consumers.pairing import CallVerdict, Operator, Pair, PairVerdict
 
 _COLOURS = {PairVerdict.UNKNOWN: "33;1", PairVerdict.UNSAFE: "31;1", PairVerdict.SAFE_LENGTHS: "31;1"}
@@ -103,18 +103,13 @@ def _next(pairs: Sequence[Pair], verdict: PairVerdict, arguments: str) -> str:
     return "nothing"
 
 
-def consumer_facts(
-    found: Sequence[Found], pairs: Sequence[Pair], verdict: PairVerdict | None, operator: Operator | None
-) -> dict[str, Any]:
-    """What goes into the JSON of ``check``."""
-    facts: dict[str, Any] = {
-        "consumers": [{"name": f.name, "version": f.version, "package": str(f.package)} for f in found]
+def pairs_facts(pairs: Sequence[Pair], verdict: PairVerdict, operator: Operator) -> dict[str, Any]:
+    """What goes into the JSON of ``check --for``."""
+    return {
+        "pair_verdict": verdict.value,
+        "assumed": asdict(operator),
+        "pairs": [_pair_facts(p) for p in pairs],
     }
-    if verdict is not None and operator is not None:
-        facts["pair_verdict"] = verdict.value
-        facts["assumed"] = asdict(operator)
-        facts["pairs"] = [_pair_facts(p) for p in pairs]
-    return facts
 
 
 def _pair_facts(pair: Pair) -> dict[str, Any]:

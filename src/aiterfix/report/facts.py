@@ -13,19 +13,23 @@ from aiterfix.source.sites import StoreSite
 from aiterfix.verdict import Verdict
 
 if TYPE_CHECKING:
+    from aiterfix.consumers import Found
     from aiterfix.patching import State
 
 Facts = dict[str, Any]
 
 
-def check_facts(discovery: Discovery, assessments: Sequence[Assessment], verdict: Verdict, kernel: str) -> Facts:
-    """The body of ``aiterfix check --json``."""
+def check_facts(
+    discovery: Discovery, assessments: Sequence[Assessment], verdict: Verdict, kernel: str, found: Sequence[Found]
+) -> Facts:
+    """The body of ``aiterfix check --json``, but for verdicts on pairs."""
     return {
         "verdict": verdict.value,
         "kernel": kernel,
         "searched": [str(p) for p in discovery.searched],
         "skipped": [skipped_facts(s) for s in discovery.skipped],
         "installations": [assessment_facts(a) for a in assessments],
+        "consumers": [{"name": f.name, "version": f.version, "package": str(f.package)} for f in found],
     }
 
 

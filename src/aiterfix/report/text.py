@@ -62,7 +62,7 @@ def check_text(
     """
     lines: list[str] = []
     for assessment in assessments:
-        lines += [*_installation(assessment), ""]
+        lines += [*_installation(assessment, arguments), ""]
     if not assessments:
         lines.append("no aiter found" + ("" if not discovery.doubts else ", but see below"))
         lines += [f"  searched {p}" for p in discovery.searched]
@@ -95,9 +95,9 @@ def _paths(assessment: Assessment) -> str:
     return ", ".join(dict.fromkeys(f.path for f in assessment.fixes if f.id in assessment.asked))
 
 
-def _installation(assessment: Assessment) -> list[str]:
+def _installation(assessment: Assessment, arguments: str) -> list[str]:
     lines = [heading(assessment.installation)]
-    patched = patch_line(patch_of(assessment.installation))
+    patched = patch_line(patch_of(assessment.installation), arguments)
     if patched:
         lines.append(f"  {patched}")
     for fix, prebuilt in assessment.prebuilt:

@@ -1,4 +1,4 @@
-"""Follow the fix upstream, and carry it there. Needs the extra ``upstream``.
+"""Follow the fix upstream, and carry it there. What asks git or GitHub needs the extra ``upstream``.
 
     gitrepo ──► scan ──► milestones ──► report        which tags have which fix, by source
     github (cache) ──► status                         what the pull requests' states mean

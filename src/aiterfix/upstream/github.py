@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
@@ -143,12 +144,15 @@ class GitHub:
         limits: Limits | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._requests: Any = need("requests")
         self.cache = cache
         self.api = _checked_api(os.environ.get(API_VARIABLE) or DEFAULT_API if api is None else api)
         self._token = _checked_token(os.environ.get(TOKEN_VARIABLE, "") if token is None else token)
         self._limits = limits if limits is not None else Limits()
         self._sleep = sleep
+
+    @cached_property
+    def _requests(self) -> Any:
+        return need("requests")  # who only wants what is remembered asks nobody, and does without
 
     @property
     def authenticated(self) -> bool:
@@ -164,6 +168,7 @@ class GitHub:
 
         Raises:
             GitHubError: see the subclasses.
+            ExtraMissingError: requests is not installed.
         """
         url = self.api + path
         known = self.cache.get(url, authenticated=self.authenticated)

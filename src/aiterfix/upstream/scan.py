@@ -67,7 +67,7 @@ def scan(
         CloneError: git failed.
     """
     wanted, skipped = _references(clone, revisions)
-    progress(f"{len(wanted)} references")
+    progress(f"{len(wanted)} reference{'' if len(wanted) == 1 else 's'}")
     with clone.objects() as objects:
         forest = Forest(clone, objects, (t.commit for t in wanted))
         blobs = forest.blobs()

@@ -118,7 +118,8 @@ def status(
     requests = _distinct(fixes)
     found: list[tuple[PullRequest, Pull | None, Origin, str]] = []
     for request in requests:
-        progress(f"{request.repository}#{request.number}")
+        if not offline:
+            progress(f"asking for {request.repository}#{request.number}")
         found.append((request, *_state(request, asker, shipped)))
     heads = _heads(clone, fixes, [p.head for _, p, _, _ in found if p is not None and p.head])
     reports = tuple(

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aiterfix.validation.report import Report
-    from aiterfix.validation.run import Progress, validate
+    from aiterfix.validation.run import validate
+    from aiterfix.validation.series import Progress
 
 __all__ = ["Progress", "Report", "validate"]
 
-_HOMES = {"Report": "report", "Progress": "run", "validate": "run"}
+_HOMES = {"Report": "report", "Progress": "series", "validate": "run"}
 
 
 def __getattr__(name: str) -> Any:

@@ -28,8 +28,9 @@ from aiterfix.validation.portable import Portable
 from aiterfix.validation.problem import Problem, pack_cache
 from aiterfix.validation.reference import reference
 from aiterfix.validation.report import CodeObjectFacts, NotRun, Report, ScenarioResult
-from aiterfix.validation.run import Progress, choose_scenarios
-from aiterfix.validation.scenarios import AnyKernel, Scenario, Suite, problem_of
+from aiterfix.validation.run import choose_scenarios
+from aiterfix.validation.scenarios import Scenario, Suite, problem_of
+from aiterfix.validation.series import Progress, not_run, run_series
 from aiterfix.validation.source_lines import SourceLines
 
 FUNCTION = "_paged_mqa_logits"
@@ -133,32 +134,22 @@ def validate_own(
     started = time.perf_counter()
     todo = choose_scenarios(tuple(kernels), configs, suite, scenario)
     objects: dict[CodeObjectFacts, None] = {}
-    results: list[ScenarioResult] = []
-    failed: dict[tuple[AnyKernel, KernelConfig], NotRun] = {}
     own = compiler if compiler is not None else Compiler()
     try:
         machine = OwnOnEmulator(file, own)
         lines = SourceLines.of(machine.source, machine.filename)
 
-        for item in todo:
-            if (item.kernel, item.config) in failed:
-                continue
-            if progress:
-                progress(Progress(len(results), len(todo), item.name))
+        def launch(item: Scenario) -> ScenarioResult | NotRun:
             problem = problem_of(item)
             try:
                 kernel, execution = machine.execute(item, problem)
             except (CompileError, NotUnderstoodError) as error:
-                understood = not isinstance(error, NotUnderstoodError)
-                failed[item.kernel, item.config] = NotRun(
-                    item.kernel.value, item.config.name, f"{item.name}: {error.what}", error.why, understood
-                )
-                continue
+                return not_run(item, error)
             stride = dict(kernel.arguments).get("stride_logits_row", "i32")
             objects[CodeObjectFacts(item.kernel.value, item.config.name, kernel.sha256, stride)] = None
-            results.append(judge(item, reference(problem), lines.located(execution)))
-            if progress:
-                progress(Progress(len(results), len(todo), item.name, results[-1]))
+            return judge(item, reference(problem), lines.located(execution))
+
+        results, failed = run_series(todo, launch, progress)
         triton = own.triton
     finally:
         if compiler is None:
@@ -171,7 +162,7 @@ def validate_own(
         suite=suite if scenario is None else "scenario",
         strict=strict,
         code_objects=tuple(objects),
-        scenarios=tuple(results),
+        scenarios=results,
         not_run=tuple(failed.values()),
         seconds=time.perf_counter() - started,
         subject="this project's kernel",

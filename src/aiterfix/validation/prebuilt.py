@@ -19,8 +19,9 @@ from aiterfix.gfx950.compile import load_prebuilt
 from aiterfix.gfx950.signature import ARGUMENT_TYPES, STORE_STRIDE, Kernel, KernelConfig, check_config
 from aiterfix.validation.execute import Executor
 from aiterfix.validation.report import CodeObjectFacts, Report
-from aiterfix.validation.run import Progress, choose_scenarios, default_executor, run_scenarios
+from aiterfix.validation.run import choose_scenarios, default_executor, run_scenarios
 from aiterfix.validation.scenarios import Suite
+from aiterfix.validation.series import Progress
 
 _FOLDER = re.compile(r"_(\d+)x(\d+)x(\d+)_B(\d+)P([TF])W(\d+)(?:$|[./])")
 _ORDER = (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -257,8 +258,13 @@ def _scenario_json(result: ScenarioResult, failed: bool) -> dict[str, Any]:
     }
 
 
-def table(report: Report) -> Iterator[str]:
-    """The report for people, line by line."""
+def table(report: Report, arguments: Sequence[str] = ()) -> Iterator[str]:
+    """The report for people, line by line.
+
+    Args:
+        report: what to tell.
+        arguments: of ``aiterfix validate``, that say what was validated; repeated where a scenario is to be replayed.
+    """
     yield f"{report.path}  sha256 {report.source_sha256[:12] or '(prebuilt)'}"
     yield from _executed_by(report)
     width = max((len(s.name) for s in report.scenarios), default=8)
@@ -285,15 +291,15 @@ def table(report: Report) -> Iterator[str]:
     word = "passed" if report.passed else "failed"
     yield f"{word}: {len(report.scenarios)} scenarios, {len(failed)} failed, {report.seconds:.1f} s"
     for s in report.failures[:3]:
-        where = "--device gpu " if report.hardware is not None else ""
-        yield f"  replay: aiterfix validate {where}{_option(s.kernel)}--scenario '{s.name}'"
+        words = ("aiterfix", "validate", *arguments, *_option(s.kernel), "--scenario", s.name)
+        yield f"  replay: {shlex.join(words)}"
 
 
-def _option(kernel: str) -> str:
+def _option(kernel: str) -> tuple[str, ...]:
     """The option without which a kernel is not run."""
     if kernel not in {portable.value for portable in Portable}:
-        return ""
-    return f"--kernel {'own' if Portable(kernel).own else 'stage1'} "
+        return ()
+    return ("--kernel", "own" if Portable(kernel).own else "stage1")
 
 
 def _executed_by(report: Report) -> Iterator[str]:

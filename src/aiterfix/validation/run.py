@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 from aiterfix import __version__
@@ -27,24 +27,8 @@ from aiterfix.validation.judge import judge
 from aiterfix.validation.reference import reference
 from aiterfix.validation.report import CodeObjectFacts, NotRun, Report, ScenarioResult
 from aiterfix.validation.scenarios import AnyKernel, Scenario, Suite, problem_of, scenarios, select, suits
+from aiterfix.validation.series import Progress, not_run, run_series
 from aiterfix.validation.source_lines import SourceLines
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is.
-
-    Attributes:
-        done: scenarios judged.
-        total: scenarios to judge.
-        what: what is being done now.
-        last: the result just judged, if one was.
-    """
-
-    done: int
-    total: int
-    what: str
-    last: ScenarioResult | None = None
 
 
 def validate(
@@ -141,24 +125,16 @@ def run_scenarios(
         NotUnderstoodError: there is only one code object, and it is not understood.
     """
     ready = [item for item in todo if (item.kernel, item.config) in compiled]
-    results: list[ScenarioResult] = []
-    failed: dict[tuple[AnyKernel, KernelConfig], NotRun] = {}
-    for item in ready:
-        key = (item.kernel, item.config)
-        if key in failed:
-            continue
-        if progress:
-            progress(Progress(len(results), len(ready), item.name))
+
+    def launch(item: Scenario) -> ScenarioResult | NotRun:
         try:
-            results.append(run_scenario(item, compiled[key], executor, lines))
+            return run_scenario(item, compiled[item.kernel, item.config], executor, lines)
         except NotUnderstoodError as error:
             if len(compiled) == 1:
                 raise
-            failed[key] = NotRun(item.kernel.value, item.config.name, f"{item.name}: {error.what}", error.why, False)
-            continue
-        if progress:
-            progress(Progress(len(results), len(ready), item.name, results[-1]))
-    return tuple(results), failed
+            return not_run(item, error)
+
+    return run_series(ready, launch, progress)
 
 
 def run_scenario(

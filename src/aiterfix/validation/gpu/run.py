@@ -13,8 +13,9 @@ from aiterfix.validation.gpu.messages import Ready, Refused
 from aiterfix.validation.gpu.subjects import Subject
 from aiterfix.validation.gpu.suite import gpu_scenarios
 from aiterfix.validation.report import NotRun, Report, ScenarioResult
-from aiterfix.validation.run import Progress, check_configs
+from aiterfix.validation.run import check_configs
 from aiterfix.validation.scenarios import AnyKernel, Scenario, Suite, select
+from aiterfix.validation.series import Progress, not_run, run_series
 
 LOADS_NOT_SEEN = (
     "on a GPU a load outside an allocation is seen only where it faults or changes a logit; the emulator sees every one"
@@ -60,23 +61,14 @@ def validate_gpu(
     """
     started = time.perf_counter()
     todo = choose(tuple(kernels), configs, suite, scenario)
-    results: list[ScenarioResult] = []
-    refused: dict[tuple[str, str], NotRun] = {}
     with Contained(subject, device, python=python, limit=limit) as child:
         ready = child.ready()
-        for item in todo:
-            key = (item.kernel.value, item.config.name)
-            if key in refused:
-                continue
-            if progress:
-                progress(Progress(len(results), len(todo), item.name))
+
+        def launch(item: Scenario) -> ScenarioResult | NotRun:
             outcome = child.run(item)
-            if isinstance(outcome, Refused):
-                refused[key] = NotRun(*key, f"{item.name}: {outcome.what}", outcome.why, outcome.understood)
-                continue
-            results.append(outcome)
-            if progress:
-                progress(Progress(len(results), len(todo), item.name, outcome))
+            return not_run(item, outcome.error()) if isinstance(outcome, Refused) else outcome
+
+        results, refused = run_series(todo, launch, progress)
         children = child.children
     if not results and refused:
         first = next(iter(refused.values()))
@@ -89,7 +81,7 @@ def validate_gpu(
         suite=suite if scenario is None else "scenario",
         strict=strict,
         code_objects=(),
-        scenarios=tuple(results),
+        scenarios=results,
         not_run=tuple(refused.values()),
         seconds=time.perf_counter() - started,
         notes=tuple(_notes(ready, children)),

@@ -177,27 +177,6 @@ def test_versions_are_read_as_packaging_reads_them(text: str) -> None:
     assert again is not None and again.public == mine.public
 
 
-ORDERED = [
-    "1.dev1", "1.0.dev2", "1a1.dev1", "1a1", "1a1.post1.dev2", "1a1.post1", "1a2", "1a10", "1b0", "1rc1", "1.0", "1+0", "1+a.2",
-    "1+a.10", "1+b", "1+1", "1+2.a", "1+10", "1.post0.dev1", "1.post0", "1-1", "1.post1+x", "1.0.1", "1.2", "1.10", "1.10.0.1",
-    "0!2", "1!0.1",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("other", ORDERED)
-def test_versions_are_ordered_as_packaging_orders_them(other: str) -> None:
-    right, theirs = read_version(other), Version(other)
-    assert right is not None
-    assert right.prerelease == theirs.is_prerelease
-    for text in ORDERED:
-        left = read_version(text)
-        assert left is not None
-        assert (left.order < right.order, left.order == right.order) == (
-            Version(text) < theirs,
-            Version(text) == theirs,
-        )
-
-
 # Digests.
 
 

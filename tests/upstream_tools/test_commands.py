@@ -256,6 +256,8 @@ def test_export_of_what_is_fixed(run: Run, repository: Repository) -> None:
     ("module", "words"),
     [
         ("git", ("upstream", "scan")),
+        ("packaging.version", ("upstream", "scan", "--repo", "{}")),
+        ("packaging.version", ("upstream", "status", "--offline")),
         ("requests", ("upstream", "status")),
         ("git", ("upstream", "status", "--offline", "--repo", "{}")),
         ("git", ("upstream", "export")),
@@ -279,10 +281,10 @@ def test_a_missing_git_is_named(run: Run, releases: Repository, monkeypatch: pyt
     assert "git" in error["what"]
 
 
-def test_what_ships_with_the_package_is_told_without_the_extra(tmp_path: Path) -> None:
+def test_what_ships_with_the_package_is_told_without_git_and_requests(tmp_path: Path) -> None:
     code = """
 import sys
-for name in ("git", "requests", "packaging"):
+for name in ("git", "requests"):
     sys.modules[name] = None
 from aiterfix.cli import main
 sys.exit(main(["upstream", "status", "--offline", "--release", "0.1.13", "--cache", sys.argv[1]]))

@@ -1,4 +1,4 @@
-"""Version spellings made comparable, and put in order, without ``packaging``, which the core does not depend on.
+"""Version spellings made comparable without ``packaging``, which the core does not depend on.
 
 The grammar is that of the version specifiers specification (PEP 440): ``v0.1.13-rc2`` and ``0.1.13rc2`` are one
 version, ``0.1.13-1`` is ``0.1.13.post1``, trailing zeros of the release do not count.
@@ -32,15 +32,11 @@ class VersionName:
         public: normalised, without the local label.
         local: the label behind ``+``, normalised; empty without one. Someone's own build.
         development: whether it is a ``.dev`` version: a commit between releases.
-        prerelease: whether it is that, or an alpha, beta or release candidate.
-        order: sorts before that of any later version, equals that of the same one.
     """
 
     public: str
     local: str
     development: bool
-    prerelease: bool
-    order: tuple[object, ...]
 
 
 def read_version(text: str) -> VersionName | None:
@@ -63,18 +59,4 @@ def read_version(text: str) -> VersionName | None:
     if m["dev"]:
         public += f".dev{int(m['dev_number'] or 0)}"
     local = ".".join(str(int(p)) if p.isdigit() else p for p in re.split(r"[-_.]", m["local"] or ""))
-    prerelease = m["dev"] is not None or m["pre"] is not None
-    return VersionName(public, local, m["dev"] is not None, prerelease, _order(m, release, local))
-
-
-def _order(m: re.Match[str], release: list[str], local: str) -> tuple[object, ...]:
-    """Of one release: 1.dev0, 1a0, 1rc0, 1, 1+label, 1.post0; a ``.dev`` stands before what it leads to."""
-    final = (1, "", 0) if m["post"] or not m["dev"] else (-1, "", 0)
-    return (
-        int(m["epoch"] or 0),
-        tuple(map(int, release)),
-        (0, _PRE[m["pre"]], int(m["pre_number"] or 0)) if m["pre"] else final,
-        int(m["post_implicit"] or m["post_number"] or 0) if m["post"] else -1,
-        (0, int(m["dev_number"] or 0)) if m["dev"] else (1, 0),
-        tuple((1, int(p), "") if p.isdigit() else (0, 0, p) for p in local.split(".") if local),
-    )
+    return VersionName(public, local, m["dev"] is not None)

@@ -8,7 +8,7 @@ from typing import Any
 from aiterfix.errors import EnvironmentProblem
 
 # import name -> what is missing without it
-_WHAT = {"git": "GitPython", "requests": "requests"}
+_WHAT = {"git": "GitPython", "requests": "requests", "packaging.version": "packaging"}
 
 
 class ExtraMissingError(EnvironmentProblem):

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from aiterfix.fixes import Fix, PullRequest
 from aiterfix.history.record import FixState, RefRecord
-from aiterfix.history.versions import VersionName, read_version
+from aiterfix.upstream.extras import need
 from aiterfix.verdict import Guard
+
+if TYPE_CHECKING:
+    from packaging.version import Version
 
 EVERY_STORE = frozenset(g for g in Guard if not g.bounded)
 """Guards that must be gone for every store to be bounded."""
@@ -105,11 +109,16 @@ def goals(fix: Fix) -> tuple[Goal, ...]:
     )
 
 
-def releases(refs: Sequence[RefRecord]) -> list[tuple[VersionName, RefRecord]]:
+def releases(refs: Sequence[RefRecord]) -> list[tuple[Version, RefRecord]]:
     """The tags that are versions, in that order. ``archive/…`` and the like are none."""
-    read = ((read_version(ref.ref), ref) for ref in refs)
-    found = [(version, ref) for version, ref in read if version is not None]
-    return sorted(found, key=lambda pair: (pair[0].order, pair[1].when))
+    module = need("packaging.version")
+    found = []
+    for ref in refs:
+        try:
+            found.append((module.Version(ref.ref), ref))
+        except module.InvalidVersion:
+            continue
+    return sorted(found, key=lambda pair: (pair[0], pair[1].when))
 
 
 def milestone(goal: Goal, refs: Sequence[RefRecord]) -> Milestone:
@@ -124,13 +133,12 @@ def milestone(goal: Goal, refs: Sequence[RefRecord]) -> Milestone:
     lost: list[RefRecord] = []
     behind: list[RefRecord] = []
     if first_any is not None and first_by_date is not None:
-        order, published = first_any[0].order, first_by_date.when
-        lost = [r for v, r, reached in judged if not reached and v.order > order]
-        behind = [r for v, r, reached in by_date if not reached and v.order < order and r.when > published]
+        lost = [r for v, r, reached in judged if not reached and v > first_any[0]]
+        behind = [r for v, r, reached in by_date if not reached and v < first_any[0] and r.when > first_by_date.when]
     newest = judged[-1][1] if judged else None
     return Milestone(
         goal,
-        next((r for v, r in having if not v.prerelease), None),
+        next((r for v, r in having if not v.is_prerelease), None),
         first_any[1] if first_any else None,
         first_by_date,
         next((r for _, r, reached in reversed(judged) if not reached), None),

@@ -46,3 +46,13 @@ def compiled(text: bytes, kernel: Kernel, config: KernelConfig) -> CompiledKerne
 @cache
 def integer_part(text: bytes, kernel: Kernel, config: KernelConfig) -> IntegerPart:
     return IntegerPart(compiled(text, kernel, config), kernel, config)
+
+
+def asking_each_wave(*instructions: str) -> bytes:
+    """The unbounded kernels, that take the wave's part of a column from its first lane, by instructions that leave it
+    as it is in ``$0``. Triton 3.7 and later do the like themselves."""
+    line = b"        column = start + gl.arange(0, STEP, layout=gl.SliceLayout(0, acc))\n"
+    assert FAULTY.count(line) == 1
+    text = r"\n".join(["v_readfirstlane_b32 $0, $1", *instructions])
+    asked = f'gl.inline_asm_elementwise("{text}", "=s,v", [column], dtype=gl.int32, is_pure=True, pack=1)'
+    return FAULTY.replace(line, line + f"        column = {asked} + (column & 15)\n".encode())

@@ -10,11 +10,11 @@ import pytest
 
 np = pytest.importorskip("numpy")
 
+from aiterfix.overshoot.differing import Lanes  # noqa: E402 - after importorskip
 from aiterfix.overshoot.lanes import (  # noqa: E402 - after importorskip
     ARITHMETIC,
     COMPARISONS,
     Choice,
-    Lanes,
     Mask,
     NotInForm,
     Spread,

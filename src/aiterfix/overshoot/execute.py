@@ -28,10 +28,12 @@ from aiterfix.gfx950.instruction import EXEC, VCC
 from aiterfix.gfx950.memory import DeviceMemory
 from aiterfix.gfx950.operands import SCC_REGISTER
 from aiterfix.gfx950.waves import Waves
+from aiterfix.overshoot.differing import Lanes
 from aiterfix.overshoot.known import Known, states_of
-from aiterfix.overshoot.lanes import Lanes, NotInForm, Numbers, Spread, Table
+from aiterfix.overshoot.lanes import NotInForm, Numbers, Spread, Table
 from aiterfix.overshoot.programs import DECIDING, Launches, scalar_arguments
-from aiterfix.overshoot.steps import Step, Together, forget, step_of
+from aiterfix.overshoot.steps import Step, step_of
+from aiterfix.overshoot.together import Together, forget
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -436,11 +438,11 @@ class _Run:
                 step(group, together)
         group.steps += len(block.kept)
         last = self.part.program.blocks[group.block].last.mnemonic
-        lost, masks = together.lost, together.lanes.masks
+        lost, lanes = together.lost, together.lanes
         if not block.skips and (
             (last.startswith("s_cbranch_scc") and SCC_REGISTER in lost)
-            or (last.startswith("s_cbranch_vcc") and (VCC in masks or VCC in lost or VCC + 1 in lost))
-            or (last.startswith("s_cbranch_exec") and EXEC in masks)
+            or (last.startswith("s_cbranch_vcc") and (lanes.in_pair(VCC) or VCC in lost or VCC + 1 in lost))
+            or (last.startswith("s_cbranch_exec") and EXEC in lanes.masks)
         ):
             raise NotInForm
         for successor in block.successors if lost else ():
@@ -465,7 +467,7 @@ class _Run:
             return group, together
         numbers = group.batch.workgroup_of(group.ids)
         lanes = together.lanes
-        columns: list[Numbers] = [group.scalar[code] for code in live.scalars if code & ~1 not in lanes.masks]
+        columns: list[Numbers] = [group.scalar[code] for code in live.scalars if not lanes.in_scalar(code)]
         launches = self.launch_of[numbers]
         columns += [self.words[launches, word] for word in live.arguments]
         columns += [group.vector[row][:, 0] for row in live.vectors if row not in lanes.vectors]

@@ -11,7 +11,7 @@ programs are run lane by lane.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -125,8 +125,8 @@ def _of(values: Numbers, rows: Numbers) -> Numbers:
     return np.broadcast_to(values, (len(rows),)) if len(values) == 1 else values[rows]
 
 
-def _same(values: Numbers) -> int:
-    """The number that all programs have."""
+def same(values: Numbers) -> int:
+    """The number that all programs have; NotInForm where they differ."""
     first = int(values[0])
     if len(values) > 1 and (values != values[0]).any():
         raise NotInForm
@@ -155,8 +155,12 @@ def shift_left(a: Spread, b: Spread) -> Spread:
         raise NotInForm
     if a.table is None:
         return Spread(a.base << (b.base & np.uint32(31)), None)
-    count = np.uint32(_same(b.base) & 31)
+    count = np.uint32(same(b.base) & 31)
     return Spread(a.base << count, Table.of(a.table.words << count))
+
+
+def _doubled(a: Spread, times: int) -> Spread:
+    return shift_left(a, Spread(np.full(1, times, np.uint32), None))
 
 
 def shift_right(a: Spread, b: Spread) -> Spread:
@@ -165,7 +169,7 @@ def shift_right(a: Spread, b: Spread) -> Spread:
         raise NotInForm
     if a.table is None:
         return Spread(a.base >> (b.base & np.uint32(31)), None)
-    count = np.uint32(_same(b.base) & 31)
+    count = np.uint32(same(b.base) & 31)
     return Spread(a.base >> count, Table.of(a.table.words >> count))
 
 
@@ -191,7 +195,7 @@ def common(a: Spread, b: Spread) -> Spread:
     if not a.disjoint():
         raise NotInForm
     if b.table is None:
-        bits = np.uint32(_same(b.base))
+        bits = np.uint32(same(b.base))
         return Spread(a.base & bits, Table.of(a.table.words & bits))
     if a.base.any() or b.base.any():
         raise NotInForm
@@ -216,6 +220,39 @@ ARITHMETIC: dict[str, Callable[..., Spread]] = {
 }
 """Instructions whose result has the form if their operands have."""
 
+SCALAR_ARITHMETIC: dict[str, Callable[..., Spread]] = {
+    "s_mov_b32": lambda a: a,
+    "s_add_i32": add,
+    "s_add_u32": add,
+    "s_sub_i32": subtract,
+    "s_sub_u32": subtract,
+    "s_and_b32": common,
+    "s_or_b32": either,
+    "s_lshl_b32": shift_left,
+    "s_lshr_b32": shift_right,
+    "s_lshl1_add_u32": lambda a, b: add(_doubled(a, 1), b),
+    "s_lshl2_add_u32": lambda a, b: add(_doubled(a, 2), b),
+    "s_lshl3_add_u32": lambda a, b: add(_doubled(a, 3), b),
+    "s_lshl4_add_u32": lambda a, b: add(_doubled(a, 4), b),
+}
+"""The same of instructions of a wave, but for the condition that they leave."""
+WAVE = 64
+
+
+def first_of_waves(a: Spread) -> Spread:
+    """What the first lane of each wave has, all lanes being on."""
+    if a.table is None:
+        return a
+    return settled(Spread(a.base, Table.of(np.repeat(a.table.words[::WAVE], WAVE))))
+
+
+def settled(a: Spread) -> Spread:
+    """The same without a table where all lanes have the same."""
+    if a.table is None or a.table.low != a.table.high:
+        return a
+    return Spread(a.base + a.table.words[0], None)
+
+
 COMPARISONS = frozenset(
     f"v_cmp_{relation}_{kind}" for relation in ("lt", "le", "gt", "ge", "eq", "ne") for kind in ("i32", "u32")
 )
@@ -237,7 +274,7 @@ def compare(name: str, a: Spread, b: Spread) -> Mask:
         raise NotInForm
     gap = other - mine
     if relation in ("eq", "ne"):
-        equal = table.signed == _same(gap)
+        equal = table.signed == same(gap)
         return Mask(Table.of(equal if relation == "eq" else ~equal), ())
     if relation in ("ge", "gt"):
         return Mask(None, ((table, gap + (relation == "gt")),))
@@ -311,83 +348,3 @@ def _lane_by_lane(mask: Mask, value: Spread, below: Numbers, rows: Numbers, lane
         chosen = (mask.lanes(part, lanes) == on) & (numbers < _of(below, part)[:, np.newaxis])
         result[first : first + 4096] = np.where(chosen, numbers, -1).max(axis=1)
     return result
-
-
-class Lanes:
-    """The registers of some programs that differ between lanes.
-
-    Attributes:
-        count: lanes of a program.
-        vectors: by row of the register array.
-        masks: by the first of two scalar registers.
-    """
-
-    def __init__(
-        self, count: int, vectors: dict[int, Value] | None = None, masks: dict[int, Mask] | None = None
-    ) -> None:
-        self.count = count
-        self.vectors: dict[int, Value] = vectors or {}
-        self.masks: dict[int, Mask] = masks or {}
-
-    def kept(self, vectors: Sequence[int], scalars: Sequence[int]) -> Lanes:
-        """Without what is not live."""
-        return Lanes(
-            self.count,
-            {row: value for row, value in self.vectors.items() if row in vectors},
-            {pair: mask for pair, mask in self.masks.items() if pair in scalars or pair + 1 in scalars},
-        )
-
-    def numbers(self) -> list[Numbers]:
-        """Every program's numbers, in the order of :meth:`form`."""
-        found: list[Numbers] = []
-        _rebuilt(self, lambda numbers: found.append(numbers) or numbers)  # type: ignore[func-returns-value]
-        return found
-
-    def form(self) -> tuple[Any, ...]:
-        """What must be equal for programs to be run together: all but the numbers."""
-        return (
-            tuple((row, _form(value)) for row, value in sorted(self.vectors.items())),
-            tuple((pair, _form(mask)) for pair, mask in sorted(self.masks.items())),
-        )
-
-    def selected(self, rows: Numbers) -> Lanes:
-        """Some of the programs."""
-        return _rebuilt(self, lambda numbers: numbers if len(numbers) == 1 else numbers[rows])
-
-    @staticmethod
-    def joined(parts: Sequence[Lanes], counts: Sequence[int], order: Numbers) -> Lanes:
-        """Programs of one form put together."""
-        columns = zip(*(part.numbers() for part in parts), strict=True)
-        whole = iter(
-            [
-                np.concatenate([np.broadcast_to(one, (n,)) for one, n in zip(column, counts, strict=True)])[order]
-                for column in columns
-            ]
-        )
-        return _rebuilt(parts[0], lambda _: next(whole))
-
-
-def _rebuilt(lanes: Lanes, change: Callable[[Numbers], Numbers]) -> Lanes:
-    return Lanes(
-        lanes.count,
-        {row: _value(value, change) for row, value in sorted(lanes.vectors.items())},
-        {pair: _mask(mask, change) for pair, mask in sorted(lanes.masks.items())},
-    )
-
-
-def _value(value: Value, change: Callable[[Numbers], Numbers]) -> Value:
-    if isinstance(value, Spread):
-        return Spread(change(value.base), value.table)
-    return Choice(_mask(value.mask, change), *(Spread(change(s.base), s.table) for s in (value.on, value.off)))
-
-
-def _mask(mask: Mask, change: Callable[[Numbers], Numbers]) -> Mask:
-    return Mask(mask.pure, tuple((table, change(least)) for table, least in mask.conditions))
-
-
-def _form(value: Value | Mask) -> tuple[Any, ...]:
-    if isinstance(value, Spread):
-        return (value.table,)
-    if isinstance(value, Mask):
-        return (value.pure, *(table for table, _ in value.conditions))
-    return (_form(value.mask), value.on.table, value.off.table)

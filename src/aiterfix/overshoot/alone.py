@@ -58,9 +58,10 @@ def _words(value: object, plain: Numbers, lanes: int) -> Numbers:
     """``(lanes,)``: an operand, which must not differ between programs."""
     if value is None:
         return np.full(lanes, same(plain), np.uint32)
-    if not isinstance(value, Spread) or value.table is None or value.base.any():
+    if not isinstance(value, Spread) or value.table is None:
         raise NotInForm
-    return value.table.words
+    words: Numbers = value.table.words + np.uint32(same(value.base))
+    return words
 
 
 def _value(words: Numbers) -> Spread:

@@ -10,8 +10,19 @@ import numpy as np
 
 from aiterfix.gfx950.instruction import EXEC, VCC, VGPR, Encoding
 from aiterfix.gfx950.operands import VECTOR_BASE, Binder, Kind
+from aiterfix.gfx950.vop import truth_table_of
 from aiterfix.overshoot import alone, masks, scalars, wide
-from aiterfix.overshoot.lanes import ARITHMETIC, COMPARISONS, Choice, NotInForm, Numbers, Spread, compare, furthest
+from aiterfix.overshoot.lanes import (
+    ARITHMETIC,
+    COMPARISONS,
+    Choice,
+    NotInForm,
+    Numbers,
+    Spread,
+    compare,
+    truth_table,
+)
+from aiterfix.overshoot.reach import furthest
 from aiterfix.overshoot.together import FIELDS, Special, Together, Write, forget, source_of, write_mask, write_vector
 
 if TYPE_CHECKING:
@@ -26,18 +37,20 @@ Report: TypeAlias = "Callable[[Waves, SlicedInstruction, Numbers, Numbers], None
 
 _SCALAR = frozenset({Encoding.SOP1, Encoding.SOP2, Encoding.SOPC, Encoding.SOPK, Encoding.SMEM, Encoding.SOPP})
 _VECTOR = frozenset({Encoding.VOP1, Encoding.VOP2, Encoding.VOPC, Encoding.VOP3})
+_BITWISE = "v_bitop3_b32"
 _EACH_LANE_ALONE = (
     ARITHMETIC.keys()
     | COMPARISONS
     | {
         *("v_cvt_f32_u32", "v_cvt_u32_f32", "v_cvt_f32_i32", "v_cvt_i32_f32", "v_rcp_iflag_f32", "v_rcp_f32"),
-        *("v_mul_f32", "v_fma_f32", "v_trunc_f32", "v_bfrev_b32", "v_not_b32", "v_xor_b32"),
+        *("v_mul_f32", "v_fma_f32", "v_trunc_f32", "v_bfrev_b32", _BITWISE),
         *("v_mul_lo_u32", "v_mul_hi_u32", "v_mul_u32_u24", "v_mad_u32_u24", "v_ashrrev_i32", "v_bfe_u32", "v_bfe_i32"),
         *("v_min_i32", "v_max_i32", "v_min_u32", "v_max_u32", "v_readfirstlane_b32"),
     }
 )
 """Vector instructions that give every lane the same where their operands are the same in every lane."""
 _MODIFIERS = ("neg", "abs", "omod", "clmp", "opsel")
+"""The first three hold the truth table of a bit operation."""
 _STRIDE_AND_SWIZZLE = np.uint32(0xFFFF_0000)
 _ADD_THREAD_ID_AND_TYPE = np.uint32(0xC080_0000)
 
@@ -56,13 +69,15 @@ def step_of(item: SlicedInstruction, code: CodeObject, lanes: int, report: Repor
     instruction = item.instruction
     if item.is_store:
         return _store(item, code, lanes, report)
+    vector = instruction.encoding in _VECTOR
+    if not vector and instruction.encoding not in _SCALAR:
+        return _refuse
     name = instruction.mnemonic
     rows = tuple(number - VECTOR_BASE for number in item.reads if number >= VECTOR_BASE)
     registers = tuple(number for number in item.reads if 0 <= number < VECTOR_BASE)
-    vector = instruction.encoding in _VECTOR
-    plain = instruction.encoding in _SCALAR or (vector and name in _EACH_LANE_ALONE)
-    modified = any(instruction.get(field) for field in _MODIFIERS)
-    doubled = wide.bind(item, code) if vector and name in wide.NAMES and not modified else None
+    plain = not vector or name in _EACH_LANE_ALONE
+    modified = any(instruction.get(field) for field in (_MODIFIERS[3:] if name == _BITWISE else _MODIFIERS))
+    doubled = wide.bind(item, code) if name in wide.NAMES and not modified else None
     always = name == "v_cndmask_b32"
     special = None if modified else _special(item, code)
     last = alone.bind(item) if name in _EACH_LANE_ALONE or scalars.is_arithmetic(instruction) else None
@@ -93,6 +108,10 @@ def step_of(item: SlicedInstruction, code: CodeObject, lanes: int, report: Repor
     return step
 
 
+def _refuse(g: Waves, together: Together) -> None:
+    raise NotInForm
+
+
 def _result(g: Waves, lanes: Lanes, special: Special | None, last: Special | None) -> Write:
     if special is not None:
         try:
@@ -114,9 +133,9 @@ def _special(item: SlicedInstruction, code: CodeObject) -> Special | None:
     if name in scalars.NAMES:
         return scalars.bind(item, code)
     fields = FIELDS.get(instruction.encoding, ())
-    if name in ARITHMETIC:
-        compute = ARITHMETIC[name]
-        count = 1 if name == "v_mov_b32" else 3 if name in _THREE else 2
+    if name in ARITHMETIC or name == _BITWISE:
+        compute = truth_table(truth_table_of(instruction)) if name == _BITWISE else ARITHMETIC[name]
+        count = 1 if name in _ONE else 3 if name in _THREE else 2
         sources = [source_of(instruction[field], code, item) for field in fields[:count]]
         row = instruction["vdst"] - VGPR
         return lambda g, lanes: write_vector(row, compute(*[source(g, lanes) for source in sources]))
@@ -129,18 +148,17 @@ def _special(item: SlicedInstruction, code: CodeObject) -> Special | None:
     return None
 
 
-_THREE = frozenset({"v_add3_u32", "v_or3_b32", "v_and_or_b32", "v_lshl_or_b32", "v_lshl_add_u32", "v_add_lshl_u32"})
+_ONE = frozenset({"v_mov_b32", "v_not_b32"})
+_THREE = frozenset(
+    {_BITWISE, "v_add3_u32", "v_or3_b32", "v_and_or_b32", "v_lshl_or_b32", "v_lshl_add_u32", "v_add_lshl_u32"}
+)
 
 
 def _store(item: SlicedInstruction, code: CodeObject, lanes: int, report: Report) -> Step:
     """A store of dwords through a raw buffer descriptor, as :mod:`aiterfix.gfx950.mubuf` has it."""
     instruction = item.instruction
     if instruction.mnemonic != "buffer_store_dword" or not instruction["offen"] or instruction["idxen"]:
-
-        def refuse(g: Waves, together: Together) -> None:
-            raise NotInForm
-
-        return refuse
+        return _refuse
     binder = Binder(instruction, code)
     row = binder.row(instruction["vaddr"])
     moved_by = binder.scalar_source(instruction["soffset"], Kind.U32)

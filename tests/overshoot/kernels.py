@@ -60,9 +60,7 @@ def asking_each_wave(of_wave: str = "", of_lane: str = "") -> bytes:
 
 
 def _assembly(result: str, source: str, text: str) -> str:
-    return (
-        f'gl.inline_asm_elementwise({text!r}, "{result},v,~{{scc}}", [{source}], dtype=gl.int32, is_pure=True, pack=1)'
-    )
+    return f'gl.inline_asm_elementwise({text!r}, "{result},v,~{{scc}},~{{vcc}}", [{source}], dtype=gl.int32, is_pure=True, pack=1)'
 
 
 @cache

@@ -50,19 +50,34 @@ COUNTED = asking_each_wave(
 )
 REVERSED = asking_each_wave("s_brev_b32 $0, $0\ns_brev_b32 $0, $0")
 """Reversed and back: not modelled on numbers that programs differ in too."""
+SELECTING = asking_each_wave("s_and_b32 $0, $0, -1\ns_cselect_b32 vcc_lo, 0x1000, 0\ns_add_u32 $0, $0, vcc_lo")
+"""Only the wave with the first columns of a row stores: the others find that their number is not 0."""
+BRANCHING = asking_each_wave("s_and_b32 vcc_lo, $0, 32\ns_cbranch_scc0 1\ns_addk_i32 $0, 0x1000")
+ON_VCC = asking_each_wave("s_and_b32 vcc_lo, $0, 32\ns_mov_b32 vcc_hi, 0\ns_cbranch_vccz 1\ns_addk_i32 $0, 0x1000")
+"""Every other wave stores nothing, by a branch that it does not take."""
 
 
 @pytest.mark.parametrize("kernel", list(Kernel))
 @pytest.mark.parametrize(
     ("text", "in_form"),
-    [(FAULTY, True), (SOUND, True), (TWICE, True), (WAVES, True), (COUNTED, True), (REVERSED, False)],
-    ids=["unbounded", "bounded", "twice", "waves", "counted", "reversed"],
+    [
+        (FAULTY, True),
+        (SOUND, True),
+        (TWICE, True),
+        (WAVES, True),
+        (COUNTED, True),
+        (REVERSED, False),
+        (SELECTING, False),
+        (BRANCHING, False),
+        (ON_VCC, False),
+    ],
+    ids=["unbounded", "bounded", "twice", "waves", "counted", "reversed", "selecting", "branching", "on-vcc"],
 )
 def test_lane_by_lane_comes_to_the_same(
     kernel: Kernel, text: bytes, in_form: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     part = integer_part(text, kernel, KernelConfig(heads=32, kv_block_size=64 if kernel.preshuffled else 1))
-    if text in (WAVES, COUNTED, REVERSED):
+    if text not in (FAULTY, SOUND, TWICE):
         kept = {item.instruction.mnemonic for block in part.part.blocks for item in block.kept}
         assert "v_readfirstlane_b32" in kept
         assert text is not COUNTED or {"s_addk_i32", "s_lshr_b32", "s_xor_b32", "v_bfrev_b32"} <= kept
@@ -77,6 +92,9 @@ def test_lane_by_lane_comes_to_the_same(
     together = stored_ends(part.part, part.kernel, part.config, table)
     # Programs that find no work end before they come to it.
     assert (together.lane_by_lane == 0) == in_form
+    if text in (SELECTING, BRANCHING, ON_VCC):
+        all_waves = integer_part(FAULTY, kernel, part.config)
+        assert together.ends.sum() < stored_ends(all_waves.part, all_waves.kernel, part.config, table).ends.sum()
 
     def never(*arguments: object) -> object:
         def step(*arguments: object) -> None:

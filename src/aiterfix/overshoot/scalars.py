@@ -1,4 +1,4 @@
-"""Scalar registers that differ between the waves of a program, as its wave's first lane does."""
+"""Scalar registers that differ between the waves of a program: first lanes of waves, and arithmetic on them."""
 
 from __future__ import annotations
 

@@ -37,6 +37,32 @@ def storing_twice(far: str) -> bytes:
     return head + middle + before + first + call + arguments + end + after
 
 
+TWICE = storing_twice("(share == 1).to(gl.int32) * 2048 + (context_length % 2) * 512")
+"""Its first loop reaches further than its second."""
+
+
+def asking_each_wave(of_wave: str = "", of_lane: str = "") -> bytes:
+    """The unbounded kernels, that take the wave's part of a column from its first lane. Triton 3.7 and later do the
+    like themselves.
+
+    Args:
+        of_wave: instructions that leave that part as it is in ``$0``, a scalar register.
+        of_lane: likewise for the lane's place in its tile, a vector register, before the tile's place is added.
+    """
+    place = b"gl.arange(0, STEP, layout=gl.SliceLayout(0, acc))"
+    line = b"        column = start + " + place + b"\n"
+    assert FAULTY.count(line) == 1
+    first = _assembly("=s", "column", "v_readfirstlane_b32 $0, $1\n" + of_wave)
+    within = _assembly("=v", place.decode(), "v_mov_b32 $0, $1\n" + of_lane) if of_lane else place.decode()
+    return FAULTY.replace(
+        line, f"        column = start + {within}\n        column = {first} + (column & 15)\n".encode()
+    )
+
+
+def _assembly(result: str, source: str, text: str) -> str:
+    return f'gl.inline_asm_elementwise({text!r}, "{result},v,~{{scc}},~{{vcc}}", [{source}], dtype=gl.int32, is_pure=True, pack=1)'
+
+
 @cache
 def compiled(text: bytes, kernel: Kernel, config: KernelConfig) -> CompiledKernel:
     with Compiler() as compiler:

@@ -9,11 +9,12 @@ import pytest
 
 from aiterfix.gfx950.signature import Kernel
 from tests.overshoot.emulation import random_config, row_ends_agree
-from tests.overshoot.kernels import FAULTY, SOUND, compiled, ending
+from tests.overshoot.kernels import FAULTY, SOUND, asking_each_wave, compiled, ending
 
 pytest.importorskip("triton")
 pytestmark = pytest.mark.skipif(sys.version_info < (3, 11), reason="the decoder needs Python 3.11")
 ODD = ending("gl.cdiv(context_length, 192) * 192")
+WAVES = asking_each_wave()
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -21,5 +22,5 @@ ODD = ending("gl.cdiv(context_length, 192) * 192")
 def test_rows_end_alike(kernel: Kernel, seed: int) -> None:
     generator = random.Random(f"{kernel.value} {seed}")
     config = random_config(kernel, generator)
-    text = generator.choice((FAULTY, SOUND, ODD))
+    text = generator.choice((FAULTY, SOUND, ODD, WAVES))
     row_ends_agree(kernel, compiled(text, kernel, config), config, generator)

@@ -13,14 +13,15 @@ np = pytest.importorskip("numpy")
 from aiterfix.overshoot.lanes import (  # noqa: E402 - after importorskip
     ARITHMETIC,
     COMPARISONS,
-    Choice,
-    Lanes,
+    SCALAR_ARITHMETIC,
     Mask,
     NotInForm,
     Spread,
     Table,
+    bitwise,
     compare,
-    furthest,
+    first_of_waves,
+    truth_table,
 )
 
 LANES, PROGRAMS = 64, 5
@@ -32,6 +33,8 @@ DIRECT: dict[str, Callable[..., int]] = {
     "v_subrev_u32": lambda a, b: b - a,
     "v_and_b32": lambda a, b: a & b,
     "v_or_b32": lambda a, b: a | b,
+    "v_xor_b32": lambda a, b: a ^ b,
+    "v_not_b32": lambda a: ~a,
     "v_lshlrev_b32": lambda a, b: b << (a & 31),
     "v_lshrrev_b32": lambda a, b: b >> (a & 31),
     "v_add3_u32": lambda a, b, c: a + b + c,
@@ -41,6 +44,25 @@ DIRECT: dict[str, Callable[..., int]] = {
     "v_lshl_add_u32": lambda a, b, c: (a << (b & 31)) + c,
     "v_add_lshl_u32": lambda a, b, c: (a + b) << (c & 31),
 }
+
+
+SCALAR: dict[str, Callable[..., int]] = {
+    "s_mov_b32": lambda a: a,
+    "s_add_i32": lambda a, b: a + b,
+    "s_add_u32": lambda a, b: a + b,
+    "s_sub_i32": lambda a, b: a - b,
+    "s_sub_u32": lambda a, b: a - b,
+    "s_and_b32": lambda a, b: a & b,
+    "s_or_b32": lambda a, b: a | b,
+    "s_xor_b32": lambda a, b: a ^ b,
+    "s_lshl_b32": lambda a, b: a << (b & 31),
+    "s_lshr_b32": lambda a, b: a >> (b & 31),
+    "s_lshl1_add_u32": lambda a, b: (a << 1) + b,
+    "s_lshl2_add_u32": lambda a, b: (a << 2) + b,
+    "s_lshl3_add_u32": lambda a, b: (a << 3) + b,
+    "s_lshl4_add_u32": lambda a, b: (a << 4) + b,
+}
+DIRECT |= SCALAR
 
 
 def spread(generator: random.Random) -> Spread:
@@ -63,14 +85,13 @@ def signed(number: int) -> int:
     return number - (number >> 31 << 32)
 
 
-@pytest.mark.parametrize("name", sorted(ARITHMETIC))
-def test_arithmetic(name: str) -> None:
-    generator = random.Random(name)
-    direct, kept = DIRECT[name], 0
+def holds(name: str, compute: Callable[..., Spread], direct: Callable[..., int]) -> None:
+    """What is computed in the form is what every lane alone gives."""
+    generator, kept = random.Random(name), 0
     for _ in range(400):
         sources = [spread(generator) for _ in range(direct.__code__.co_argcount)]
         try:
-            result = ARITHMETIC[name](*sources)
+            result = compute(*sources)
         except NotInForm:
             continue
         kept += any(source.table for source in sources)
@@ -79,6 +100,53 @@ def test_arithmetic(name: str) -> None:
             [direct(*(table[p][lane] for table in tables)) & MASK for lane in range(LANES)] for p in range(PROGRAMS)
         ]
     assert kept > 20
+
+
+@pytest.mark.parametrize("name", sorted(ARITHMETIC | SCALAR_ARITHMETIC))
+def test_arithmetic(name: str) -> None:
+    holds(name, (ARITHMETIC | SCALAR_ARITHMETIC)[name], DIRECT[name])
+
+
+@pytest.mark.parametrize("table", [0x6C, 0xEC, 0x80, 0xFE, 0x96, 0x01])
+def test_bit_operations(table: int) -> None:
+    def direct(a: int, b: int, c: int) -> int:
+        bits = ((table >> ((a >> k & 1) * 4 + (b >> k & 1) * 2 + (c >> k & 1)) & 1) << k for k in range(32))
+        return sum(bits)
+
+    holds(f"{table}", truth_table(table), direct)
+
+
+def test_bits_of_lanes_and_of_programs() -> None:
+    """Apart they go together; where a program's own number meets what lanes decide there is no form."""
+    lane = Spread(np.array([1 << 20], np.uint32), Table.of(np.arange(LANES)))
+    apart = Spread(np.array([1 << 8, 3 << 8], np.uint32), None)
+    meeting = Spread(np.array([1, 2], np.uint32), None)
+    same = Spread(np.array([5, 5], np.uint32), None)
+    assert lanes_of_two(bitwise(np.bitwise_or, lane, apart)) == [
+        [1 << 20 | k | b << 8 for k in range(64)] for b in (1, 3)
+    ]
+    assert lanes_of_two(bitwise(np.bitwise_xor, lane, same)) == [[1 << 20 | k ^ 5 for k in range(64)]] * 2
+    for function in (np.bitwise_or, np.bitwise_and, np.bitwise_xor):
+        with pytest.raises(NotInForm):
+            bitwise(function, lane, meeting)
+    with pytest.raises(NotInForm):
+        bitwise(np.invert, Spread(np.array([1, 1], np.uint32), lane.table))
+
+
+def lanes_of_two(value: Spread) -> list[list[int]]:
+    words = np.zeros(LANES, np.uint32) if value.table is None else value.table.words
+    return [[int(b + w) & MASK for w in words.tolist()] for b in np.broadcast_to(value.base, (2,)).tolist()]
+
+
+def test_first_lanes_of_waves() -> None:
+    of_two = Spread(np.array([7, 9], np.uint32), Table.of(np.arange(3, 131)))
+    first = first_of_waves(of_two)
+    assert first.base.tolist() == [7, 9]
+    assert first.table is not None
+    assert first.table.words.tolist() == [3] * 64 + [67] * 64
+    # One wave has one first lane: a number of the program.
+    of_one = first_of_waves(Spread(np.array([7, MASK], np.uint32), Table.of(np.arange(3, 67))))
+    assert (of_one.base.tolist(), of_one.table) == ([10, 2], None)
 
 
 def chosen(mask: Mask) -> Any:
@@ -108,47 +176,3 @@ def test_comparisons(name: str) -> None:
         if kept == 25:
             break
     assert kept >= 10
-
-
-def random_mask(generator: random.Random) -> Mask:
-    mask = Mask(None, ())
-    if generator.random() < 0.5:
-        mask = mask.both(Mask(Table.of(np.array([generator.random() < 0.7 for _ in range(LANES)])), ()))
-    for _ in range(generator.randrange(3)):
-        table = Table.of(np.array([lane * generator.choice((1, 3)) for lane in range(LANES)]))
-        mask = mask.both(Mask(None, ((table, np.array([generator.randrange(-9, 220) for _ in range(PROGRAMS)])),)))
-    return mask
-
-
-def test_furthest() -> None:
-    generator = random.Random(5)
-    stored = 0
-    for _ in range(200):
-        on, off, mask = spread(generator), spread(generator), random_mask(generator)
-        below = np.array([generator.choice((0, 40, 1 << 31, MASK)) for _ in range(generator.choice((1, PROGRAMS)))])
-        value = generator.choice((on, Choice(mask, on, off)))
-        found = furthest(value, below, PROGRAMS, LANES).tolist()
-        limits = np.broadcast_to(below, (PROGRAMS,)).tolist()
-        bright, dark = lanes_of(on), lanes_of(off)
-        lit = chosen(mask) if isinstance(value, Choice) else np.ones((PROGRAMS, LANES), bool)
-        for program in range(PROGRAMS):
-            numbers = [(bright if lit[program, lane] else dark)[program][lane] for lane in range(LANES)]
-            expected = max((number for number in numbers if number < limits[program]), default=-1)
-            assert found[program] == expected
-            stored += expected >= 0
-    assert stored > 200
-
-
-def test_programs_apart_and_together_again() -> None:
-    generator = random.Random(8)
-    table = Table.of(np.arange(LANES))
-    numbers = np.array([generator.randrange(99) for _ in range(PROGRAMS)], np.uint32)
-    mask = Mask(table, ((table, numbers.astype(np.int64)),))
-    whole = Lanes(LANES, {3: Choice(mask, Spread(numbers, table), Spread(numbers + 1, None))}, {106: mask})
-    order = np.array([4, 0, 3, 1, 2])
-    parts = [whole.selected(order[:2]), whole.selected(order[2:])]
-    assert parts[0].form() == parts[1].form() == whole.form()
-    again = Lanes.joined(parts, [2, 3], np.argsort(order))
-    assert [n.tolist() for n in again.numbers()] == [n.tolist() for n in whole.numbers()]
-    assert not whole.kept((), ()).vectors and not whole.kept((), ()).masks
-    assert whole.kept((3,), (107,)).form() == whole.form()

@@ -9,11 +9,9 @@ import pytest
 
 from aiterfix.errors import NotUnderstoodError
 from aiterfix.gfx950.signature import Kernel, KernelConfig
-from aiterfix.overshoot import execute
-from aiterfix.overshoot.lanes import NotInForm
 from aiterfix.overshoot.measure import IntegerPart
-from aiterfix.overshoot.programs import Launches, whole_launch
-from tests.overshoot.kernels import FAULTY, SOUND, ending, integer_part, storing_twice
+from aiterfix.overshoot.programs import whole_launch
+from tests.overshoot.kernels import FAULTY, SOUND, TWICE, ending, integer_part
 
 pytest.importorskip("triton")
 pytestmark = pytest.mark.skipif(sys.version_info < (3, 11), reason="the decoder needs Python 3.11")
@@ -89,54 +87,7 @@ def test_refused(text: bytes, why: str) -> None:
         integer_part(text, Kernel.PRESHUFFLE, KernelConfig(heads=32, waves_per_eu=1)).overshoot(800)
 
 
-TWICE = storing_twice("(share == 1).to(gl.int32) * 2048 + (context_length % 2) * 512")
-
-
 def test_what_was_stored_early_counts() -> None:
-    """The first loop of a program reaches further than its second; programs that end alike keep what they began with."""
     part = integer_part(TWICE, Kernel.PRESHUFFLE, KernelConfig(heads=32, waves_per_eu=1))
-    shapes = [
-        whole_launch(part.which, 256, length, 700, 1, splits) for length in (299, 300, 600) for splits in (1, 2, 3)
-    ]
-    for shape, ends in zip(shapes, part.ends(shapes), strict=True):
-        chunks = -(-shape.context_length // 256)
-        steps = -(-chunks // shape.splits) * 256
-        rounded = -(-shape.context_length // 64) * 64
-        expected = []
-        for share in range(shape.splits):
-            end = min(share * steps + steps, rounded)
-            far = 2048 * (share == 1) + 512 * (shape.context_length % 2)
-            expected.append(end + far if share * steps < end else 0)
-        assert ends == expected
     # The odd length with a share of one chunk.
     assert part.overshoot(700).columns == 512 + 2048 + 512 - 700
-
-
-@pytest.mark.parametrize("kernel", list(Kernel))
-@pytest.mark.parametrize("text", [FAULTY, SOUND, TWICE], ids=["unbounded", "bounded", "twice"])
-def test_lane_by_lane_comes_to_the_same(kernel: Kernel, text: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    part = integer_part(text, kernel, KernelConfig(heads=32, kv_block_size=64 if kernel.preshuffled else 1))
-    table = Launches.of(
-        [
-            whole_launch(kernel, 256, length, 600, next_n, splits)
-            for length in (1, 63, 64, 65, 256, 257, 511, 600)
-            for next_n in (1, 3)
-            for splits in (1, 2, 3, 10)
-        ]
-    )
-    together = execute.stored_ends(part.part, part.kernel, part.config, table)
-    # From 3.7 on Triton asks a wave for its own number, which differs within a program.
-    asked = any(k.instruction.mnemonic == "v_readfirstlane_b32" for block in part.part.blocks for k in block.kept)
-    assert together.lane_by_lane == 0 or asked
-
-    def never(*arguments: object) -> object:
-        def step(*arguments: object) -> None:
-            raise NotInForm
-
-        return step
-
-    monkeypatch.setattr(execute, "step_of", never)
-    alone = execute.stored_ends(part.part, part.kernel, part.config, table)
-    assert alone.lane_by_lane == len(alone.ends)
-    assert together.ends.tolist() == alone.ends.tolist()
-    assert together.ends.any()

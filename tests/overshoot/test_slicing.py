@@ -1,4 +1,4 @@
-"""What is kept of a kernel, and which of its arguments decide where it stores."""
+"""What is kept of a kernel."""
 
 from __future__ import annotations
 
@@ -7,24 +7,11 @@ import sys
 import pytest
 
 from aiterfix.gfx950.signature import Kernel, KernelConfig
-from aiterfix.overshoot.execute import check_arguments
 from aiterfix.overshoot.slicing import is_store
-from tests.overshoot.kernels import FAULTY, SOUND, integer_part
+from tests.overshoot.kernels import FAULTY, integer_part
 
 pytest.importorskip("triton")
 pytestmark = pytest.mark.skipif(sys.version_info < (3, 11), reason="the decoder needs Python 3.11")
-
-
-@pytest.mark.parametrize("kernel", list(Kernel))
-@pytest.mark.parametrize("text", [SOUND, FAULTY], ids=["bounded", "unbounded"])
-def test_what_decides(kernel: Kernel, text: bytes) -> None:
-    part = integer_part(text, kernel, KernelConfig(heads=32, kv_block_size=64 if kernel.preshuffled else 1))
-    names = set(check_arguments(part.part, part.kernel))
-    split = "safe_chunks_per_cta_ptr" if kernel is Kernel.PRESHUFFLE_VARCTX else "SplitKV"
-    assert {"batch_size", "next_n", "context_len_ptr", "OutLogits_buffer", "stride_out_batch", split} <= names
-    # The width decides where it bounds the stores, and nowhere else.
-    assert ("max_model_len" in names) == (text is SOUND)
-    assert not names & {"Q_buffer", "KV_buffer", "kv_indices", "weights", "scale_buffer"}
 
 
 def test_stores_stay_and_matrix_products_go() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from aiterfix.gfx950 import numerics
-from aiterfix.gfx950.instruction import LITERAL
+from aiterfix.gfx950.instruction import LITERAL, Instruction
 from aiterfix.gfx950.operands import Array, Binder, Bound, Kind
 from aiterfix.gfx950.vector import VectorOperation, bind_vector, operation, plain_result
 
@@ -351,12 +351,18 @@ def bind_literal_fma(binder: Binder) -> Bound:
     return binder.bound(plain_result(binder, op, [a, b, c], row))
 
 
+def truth_table_of(instruction: Instruction) -> int:
+    """The function of a three-input bit operation: bit ``4 a + 2 b + c`` is the result."""
+    omod, absolute, negative = (int(instruction[field]) for field in ("omod", "abs", "neg"))
+    return omod << 6 | absolute << 3 | negative
+
+
 def bind_bitop3(binder: Binder) -> Bound:
     """Bind a three-input bit operation: its truth table sits where the float modifiers of VOP3 are."""
     from dataclasses import replace
 
     instruction = binder.instruction
-    table = instruction["omod"] << 6 | instruction["abs"] << 3 | instruction["neg"]
+    table = truth_table_of(instruction)
     fields = {**instruction.fields, "omod": 0, "abs": 0, "neg": 0}
     binder.instruction = replace(instruction, fields=fields)
     op = operation(_bitop3(table), BITOP3[instruction.mnemonic])

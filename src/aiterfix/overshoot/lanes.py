@@ -11,7 +11,7 @@ programs are run lane by lane.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 Numbers: TypeAlias = "NDArray[Any]"
 """``(n,)``, or ``(1,)`` where all programs have the same."""
-_WORD = 1 << 32
 
 
 class NotInForm(Exception):  # noqa: N818 - a way to go on, not an error
@@ -105,7 +104,7 @@ class Mask:
         if self.pure is not None:
             on &= self.pure.words != 0
         for table, least in self.conditions:
-            on &= table.signed >= _of(least, rows)[:, np.newaxis]
+            on &= table.signed >= of_rows(least, rows)[:, np.newaxis]
         return on
 
 
@@ -121,12 +120,13 @@ class Choice:
 Value: TypeAlias = "Spread | Choice"
 
 
-def _of(values: Numbers, rows: Numbers) -> Numbers:
+def of_rows(values: Numbers, rows: Numbers) -> Numbers:
+    """The numbers of some programs."""
     return np.broadcast_to(values, (len(rows),)) if len(values) == 1 else values[rows]
 
 
-def _same(values: Numbers) -> int:
-    """The number that all programs have."""
+def same(values: Numbers) -> int:
+    """The number that all programs have; NotInForm where they differ."""
     first = int(values[0])
     if len(values) > 1 and (values != values[0]).any():
         raise NotInForm
@@ -155,8 +155,12 @@ def shift_left(a: Spread, b: Spread) -> Spread:
         raise NotInForm
     if a.table is None:
         return Spread(a.base << (b.base & np.uint32(31)), None)
-    count = np.uint32(_same(b.base) & 31)
+    count = np.uint32(same(b.base) & 31)
     return Spread(a.base << count, Table.of(a.table.words << count))
+
+
+def _doubled(a: Spread, times: int) -> Spread:
+    return shift_left(a, Spread(np.full(1, times, np.uint32), None))
 
 
 def shift_right(a: Spread, b: Spread) -> Spread:
@@ -165,37 +169,51 @@ def shift_right(a: Spread, b: Spread) -> Spread:
         raise NotInForm
     if a.table is None:
         return Spread(a.base >> (b.base & np.uint32(31)), None)
-    count = np.uint32(_same(b.base) & 31)
+    count = np.uint32(same(b.base) & 31)
     return Spread(a.base >> count, Table.of(a.table.words >> count))
+
+
+def bitwise(function: Callable[..., Numbers], *operands: Spread) -> Spread:
+    """A function of one bit of each operand, bit by bit.
+
+    A bit that differs between lanes must be the same in all programs in operands where the lanes do not decide it.
+    """
+    bits = 0
+    for operand in operands:
+        if not operand.disjoint():
+            raise NotInForm
+        bits |= 0 if operand.table is None else operand.table.bits
+    of_lanes = np.uint32(bits)
+    base = function(*[operand.base for operand in operands]) & ~of_lanes
+    if not bits:
+        return Spread(base, None)
+    shared = [np.uint32(same(operand.base & of_lanes)) for operand in operands]
+    words = [bit if o.table is None else bit | o.table.words for bit, o in zip(shared, operands, strict=True)]
+    return Spread(base, Table.of(function(*words) & of_lanes))
 
 
 def either(a: Spread, b: Spread) -> Spread:
     """Bitwise or."""
-    if not a.disjoint() or not b.disjoint():
-        raise NotInForm
-    table = a.table or b.table
-    if a.table is not None and b.table is not None:
-        table = Table.of(a.table.words | b.table.words)
-    result = Spread(a.base | b.base, table)
-    if not result.disjoint():
-        raise NotInForm
-    return result
+    return bitwise(np.bitwise_or, a, b)
 
 
 def common(a: Spread, b: Spread) -> Spread:
-    """Bitwise and, by a number that all programs share."""
-    if a.table is None:
-        a, b = b, a
-    if a.table is None:
-        return Spread(a.base & b.base, None)
-    if not a.disjoint():
-        raise NotInForm
-    if b.table is None:
-        bits = np.uint32(_same(b.base))
-        return Spread(a.base & bits, Table.of(a.table.words & bits))
-    if a.base.any() or b.base.any():
-        raise NotInForm
-    return Spread(a.base, Table.of(a.table.words & b.table.words))
+    """Bitwise and."""
+    return bitwise(np.bitwise_and, a, b)
+
+
+def truth_table(table: int) -> Callable[..., Spread]:
+    """The function of three bits whose result is bit ``4 a + 2 b + c`` of ``table``."""
+
+    def function(a: Numbers, b: Numbers, c: Numbers) -> Numbers:
+        result: Numbers = np.uint32(0)
+        for entry in range(8):
+            if table >> entry & 1:
+                chosen = [bit if entry & place else ~bit for bit, place in zip((a, b, c), (4, 2, 1), strict=True)]
+                result = result | chosen[0] & chosen[1] & chosen[2]
+        return result
+
+    return lambda a, b, c: bitwise(function, a, b, c)
 
 
 ARITHMETIC: dict[str, Callable[..., Spread]] = {
@@ -205,6 +223,8 @@ ARITHMETIC: dict[str, Callable[..., Spread]] = {
     "v_subrev_u32": lambda a, b: subtract(b, a),
     "v_and_b32": common,
     "v_or_b32": either,
+    "v_xor_b32": lambda a, b: bitwise(np.bitwise_xor, a, b),
+    "v_not_b32": lambda a: bitwise(np.invert, a),
     "v_lshlrev_b32": lambda a, b: shift_left(b, a),
     "v_lshrrev_b32": lambda a, b: shift_right(b, a),
     "v_add3_u32": lambda a, b, c: add(add(a, b), c),
@@ -215,6 +235,40 @@ ARITHMETIC: dict[str, Callable[..., Spread]] = {
     "v_add_lshl_u32": lambda a, b, c: shift_left(add(a, b), c),
 }
 """Instructions whose result has the form if their operands have."""
+
+SCALAR_ARITHMETIC: dict[str, Callable[..., Spread]] = {
+    "s_mov_b32": lambda a: a,
+    "s_add_i32": add,
+    "s_add_u32": add,
+    "s_sub_i32": subtract,
+    "s_sub_u32": subtract,
+    "s_and_b32": common,
+    "s_or_b32": either,
+    "s_xor_b32": lambda a, b: bitwise(np.bitwise_xor, a, b),
+    "s_lshl_b32": shift_left,
+    "s_lshr_b32": shift_right,
+    "s_lshl1_add_u32": lambda a, b: add(_doubled(a, 1), b),
+    "s_lshl2_add_u32": lambda a, b: add(_doubled(a, 2), b),
+    "s_lshl3_add_u32": lambda a, b: add(_doubled(a, 3), b),
+    "s_lshl4_add_u32": lambda a, b: add(_doubled(a, 4), b),
+}
+"""The same of instructions of a wave, but for the condition that they leave."""
+WAVE = 64
+
+
+def first_of_waves(a: Spread) -> Spread:
+    """What the first lane of each wave has, all lanes being on."""
+    if a.table is None:
+        return a
+    return settled(Spread(a.base, Table.of(np.repeat(a.table.words[::WAVE], WAVE))))
+
+
+def settled(a: Spread) -> Spread:
+    """The same without a table where all lanes have the same."""
+    if a.table is None or a.table.low != a.table.high:
+        return a
+    return Spread(a.base + a.table.words[0], None)
+
 
 COMPARISONS = frozenset(
     f"v_cmp_{relation}_{kind}" for relation in ("lt", "le", "gt", "ge", "eq", "ne") for kind in ("i32", "u32")
@@ -237,7 +291,7 @@ def compare(name: str, a: Spread, b: Spread) -> Mask:
         raise NotInForm
     gap = other - mine
     if relation in ("eq", "ne"):
-        equal = table.signed == _same(gap)
+        equal = table.signed == same(gap)
         return Mask(Table.of(equal if relation == "eq" else ~equal), ())
     if relation in ("ge", "gt"):
         return Mask(None, ((table, gap + (relation == "gt")),))
@@ -245,149 +299,3 @@ def compare(name: str, a: Spread, b: Spread) -> Mask:
     if mirrored.low != -table.high:  # -2^31 has no opposite
         raise NotInForm
     return Mask(None, ((mirrored, (relation == "lt") - gap),))
-
-
-def furthest(value: Value, below: Numbers, count: int, lanes: int) -> Numbers:
-    """For each of ``count`` programs, the largest number below its limit that any lane has; -1 where none has."""
-    if isinstance(value, Spread):
-        return _furthest(Mask(None, ()), value, below, count, lanes)
-    best = _furthest(value.mask, value.on, below, count, lanes)
-    # What masked lanes store is dropped: an offset past the buffer.
-    off = value.off
-    if off.table is None and (off.base >= below).all():
-        return best
-    rows = np.arange(count)
-    return np.maximum(best, _lane_by_lane(value.mask, off, below, rows, lanes, on=False))
-
-
-def _furthest(mask: Mask, value: Spread, below: Numbers, count: int, lanes: int) -> Numbers:
-    table = value.table or Table.of(np.zeros(lanes, np.uint32))
-    base = value.base.astype(np.int64)
-    inside = np.broadcast_to((base + table.low >= 0) & (base + table.high < below), (count,))
-    best = _best(mask, table, count, lanes)
-    result: Numbers = np.where(best >= table.low, base + best, -1)
-    if not inside.all():
-        beyond = np.broadcast_to((base + table.low >= below) & (base + table.high < _WORD), (count,))
-        result[beyond] = -1
-        rows = np.flatnonzero(~inside & ~beyond)
-        if len(rows):
-            result[rows] = _lane_by_lane(mask, value, below, rows, lanes, on=True)
-    return result
-
-
-_NOTHING = -(1 << 40)
-
-
-def _best(mask: Mask, table: Table, count: int, lanes: int) -> Numbers:
-    """For each program, the largest of the table's numbers in lanes that are on."""
-    on = np.ones(lanes, np.bool_) if mask.pure is None else mask.pure.words != 0
-    best = np.full(count, table.signed[on].max(initial=_NOTHING))
-    partly = np.zeros(count, np.bool_)
-    for other, least in mask.conditions:
-        partly |= least > other.low
-    rows = np.flatnonzero(partly)
-    if not len(rows):
-        return best
-    code = np.zeros(len(rows), np.int64)
-    for other, least in mask.conditions:
-        # A lane is on where its rank is at least the place of the program's number among the steps.
-        code = code * (len(other.steps) + 1) + np.searchsorted(other.steps, _of(least, rows))
-    distinct, inverse = np.unique(code, return_inverse=True)
-    allowed = np.broadcast_to(on, (len(distinct), lanes))
-    left = distinct
-    for other, _ in reversed(mask.conditions):
-        left, place = np.divmod(left, len(other.steps) + 1)
-        allowed = allowed & (other.ranks >= place[:, np.newaxis])
-    best[rows] = np.where(allowed, table.signed, _NOTHING).max(axis=1)[inverse.reshape(-1)]
-    return best
-
-
-def _lane_by_lane(mask: Mask, value: Spread, below: Numbers, rows: Numbers, lanes: int, *, on: bool) -> Numbers:
-    result = np.empty(len(rows), np.int64)
-    words = np.uint32(0) if value.table is None else value.table.words
-    for first in range(0, len(rows), 4096):
-        part = rows[first : first + 4096]
-        numbers = (_of(value.base, part)[:, np.newaxis] + np.broadcast_to(words, (lanes,))).astype(np.int64)
-        chosen = (mask.lanes(part, lanes) == on) & (numbers < _of(below, part)[:, np.newaxis])
-        result[first : first + 4096] = np.where(chosen, numbers, -1).max(axis=1)
-    return result
-
-
-class Lanes:
-    """The registers of some programs that differ between lanes.
-
-    Attributes:
-        count: lanes of a program.
-        vectors: by row of the register array.
-        masks: by the first of two scalar registers.
-    """
-
-    def __init__(
-        self, count: int, vectors: dict[int, Value] | None = None, masks: dict[int, Mask] | None = None
-    ) -> None:
-        self.count = count
-        self.vectors: dict[int, Value] = vectors or {}
-        self.masks: dict[int, Mask] = masks or {}
-
-    def kept(self, vectors: Sequence[int], scalars: Sequence[int]) -> Lanes:
-        """Without what is not live."""
-        return Lanes(
-            self.count,
-            {row: value for row, value in self.vectors.items() if row in vectors},
-            {pair: mask for pair, mask in self.masks.items() if pair in scalars or pair + 1 in scalars},
-        )
-
-    def numbers(self) -> list[Numbers]:
-        """Every program's numbers, in the order of :meth:`form`."""
-        found: list[Numbers] = []
-        _rebuilt(self, lambda numbers: found.append(numbers) or numbers)  # type: ignore[func-returns-value]
-        return found
-
-    def form(self) -> tuple[Any, ...]:
-        """What must be equal for programs to be run together: all but the numbers."""
-        return (
-            tuple((row, _form(value)) for row, value in sorted(self.vectors.items())),
-            tuple((pair, _form(mask)) for pair, mask in sorted(self.masks.items())),
-        )
-
-    def selected(self, rows: Numbers) -> Lanes:
-        """Some of the programs."""
-        return _rebuilt(self, lambda numbers: numbers if len(numbers) == 1 else numbers[rows])
-
-    @staticmethod
-    def joined(parts: Sequence[Lanes], counts: Sequence[int], order: Numbers) -> Lanes:
-        """Programs of one form put together."""
-        columns = zip(*(part.numbers() for part in parts), strict=True)
-        whole = iter(
-            [
-                np.concatenate([np.broadcast_to(one, (n,)) for one, n in zip(column, counts, strict=True)])[order]
-                for column in columns
-            ]
-        )
-        return _rebuilt(parts[0], lambda _: next(whole))
-
-
-def _rebuilt(lanes: Lanes, change: Callable[[Numbers], Numbers]) -> Lanes:
-    return Lanes(
-        lanes.count,
-        {row: _value(value, change) for row, value in sorted(lanes.vectors.items())},
-        {pair: _mask(mask, change) for pair, mask in sorted(lanes.masks.items())},
-    )
-
-
-def _value(value: Value, change: Callable[[Numbers], Numbers]) -> Value:
-    if isinstance(value, Spread):
-        return Spread(change(value.base), value.table)
-    return Choice(_mask(value.mask, change), *(Spread(change(s.base), s.table) for s in (value.on, value.off)))
-
-
-def _mask(mask: Mask, change: Callable[[Numbers], Numbers]) -> Mask:
-    return Mask(mask.pure, tuple((table, change(least)) for table, least in mask.conditions))
-
-
-def _form(value: Value | Mask) -> tuple[Any, ...]:
-    if isinstance(value, Spread):
-        return (value.table,)
-    if isinstance(value, Mask):
-        return (value.pure, *(table for table, _ in value.conditions))
-    return (_form(value.mask), value.on.table, value.off.table)

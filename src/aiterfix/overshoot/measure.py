@@ -27,9 +27,10 @@ from aiterfix.gfx950 import CodeObject
 from aiterfix.gfx950.cache import CompiledKernel
 from aiterfix.gfx950.launch import program_of
 from aiterfix.gfx950.signature import Kernel, KernelConfig
-from aiterfix.overshoot.execute import Stored, stored_ends
+from aiterfix.overshoot.execute import stored_ends
 from aiterfix.overshoot.programs import Launches, LaunchShape, every_split, programs_of, whole_launch
 from aiterfix.overshoot.slicing import Slice, slice_of
+from aiterfix.overshoot.watch import Stored
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

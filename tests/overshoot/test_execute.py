@@ -1,0 +1,109 @@
+"""Programs run in lockstep, against each alone and lane by lane."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from aiterfix.gfx950.signature import Kernel, KernelConfig
+from aiterfix.overshoot import run
+from aiterfix.overshoot.execute import stored_ends
+from aiterfix.overshoot.lanes import NotInForm
+from aiterfix.overshoot.programs import Launches, whole_launch
+from tests.overshoot.kernels import FAULTY, SOUND, TWICE, asking_each_wave, integer_part
+
+pytest.importorskip("triton")
+pytestmark = pytest.mark.skipif(sys.version_info < (3, 11), reason="the decoder needs Python 3.11")
+
+
+def test_what_was_stored_early_counts() -> None:
+    """The first loop of a program reaches further than its second; programs that end alike keep what they began with."""
+    part = integer_part(TWICE, Kernel.PRESHUFFLE, KernelConfig(heads=32, waves_per_eu=1))
+    shapes = [
+        whole_launch(part.which, 256, length, 700, 1, splits) for length in (299, 300, 600) for splits in (1, 2, 3)
+    ]
+    for shape, ends in zip(shapes, part.ends(shapes), strict=True):
+        chunks = -(-shape.context_length // 256)
+        steps = -(-chunks // shape.splits) * 256
+        rounded = -(-shape.context_length // 64) * 64
+        expected = []
+        for share in range(shape.splits):
+            end = min(share * steps + steps, rounded)
+            far = 2048 * (share == 1) + 512 * (shape.context_length % 2)
+            expected.append(end + far if share * steps < end else 0)
+        assert ends == expected
+
+
+WAVES = asking_each_wave()
+COUNTED = asking_each_wave(
+    """s_mov_b32 $0, $0
+    s_lshl_b32 $0, $0, 6
+    s_lshr_b32 $0, $0, 6
+    s_addk_i32 $0, -77
+    s_add_u32 $0, $0, 80
+    s_sub_u32 $0, $0, 3
+    s_xor_b32 $0, $0, 0
+    s_and_b32 $0, $0, 0xffffff
+    s_or_b32 $0, $0, 0""",
+    "v_bfrev_b32 $0, $0\nv_bfrev_b32 $0, $0",
+)
+REVERSED = asking_each_wave("s_brev_b32 $0, $0\ns_brev_b32 $0, $0")
+"""Reversed and back: not modelled on numbers that programs differ in too."""
+SELECTING = asking_each_wave("s_and_b32 $0, $0, -1\ns_cselect_b32 vcc_lo, 0x1000, 0\ns_add_u32 $0, $0, vcc_lo")
+"""Only the wave with the first columns of a row stores: the others find that their number is not 0."""
+BRANCHING = asking_each_wave("s_and_b32 vcc_lo, $0, 32\ns_cbranch_scc0 1\ns_addk_i32 $0, 0x1000")
+ON_VCC = asking_each_wave("s_and_b32 vcc_lo, $0, 32\ns_mov_b32 vcc_hi, 0\ns_cbranch_vccz 1\ns_addk_i32 $0, 0x1000")
+"""Every other wave stores nothing, by a branch that it does not take."""
+
+
+@pytest.mark.parametrize("kernel", list(Kernel))
+@pytest.mark.parametrize(
+    ("text", "in_form"),
+    [
+        (FAULTY, True),
+        (SOUND, True),
+        (TWICE, True),
+        (WAVES, True),
+        (COUNTED, True),
+        (REVERSED, False),
+        (SELECTING, False),
+        (BRANCHING, False),
+        (ON_VCC, False),
+    ],
+    ids=["unbounded", "bounded", "twice", "waves", "counted", "reversed", "selecting", "branching", "on-vcc"],
+)
+def test_lane_by_lane_comes_to_the_same(
+    kernel: Kernel, text: bytes, in_form: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = integer_part(text, kernel, KernelConfig(heads=32, kv_block_size=64 if kernel.preshuffled else 1))
+    if text not in (FAULTY, SOUND, TWICE):
+        kept = {item.instruction.mnemonic for block in part.part.blocks for item in block.kept}
+        assert "v_readfirstlane_b32" in kept
+        assert text is not COUNTED or {"s_addk_i32", "s_lshr_b32", "s_xor_b32", "v_bfrev_b32"} <= kept
+    table = Launches.of(
+        [
+            whole_launch(kernel, 256, length, 600, next_n, splits)
+            for length in (1, 63, 64, 65, 256, 257, 511, 600)
+            for next_n in (1, 3)
+            for splits in (1, 2, 3, 10)
+        ]
+    )
+    together = stored_ends(part.part, part.kernel, part.config, table)
+    # Programs that find no work end before they come to it.
+    assert (together.lane_by_lane == 0) == in_form
+    if text in (SELECTING, BRANCHING, ON_VCC):
+        all_waves = integer_part(FAULTY, kernel, part.config)
+        assert together.ends.sum() < stored_ends(all_waves.part, all_waves.kernel, part.config, table).ends.sum()
+
+    def never(*arguments: object) -> object:
+        def step(*arguments: object) -> None:
+            raise NotInForm
+
+        return step
+
+    monkeypatch.setattr(run, "step_of", never)
+    alone = stored_ends(part.part, part.kernel, part.config, table)
+    assert alone.lane_by_lane == len(alone.ends)
+    assert together.ends.tolist() == alone.ends.tolist()
+    assert together.ends.any()

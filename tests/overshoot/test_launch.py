@@ -1,0 +1,26 @@
+"""Which of a kernel's arguments decide where it stores."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from aiterfix.gfx950.signature import Kernel, KernelConfig
+from aiterfix.overshoot.launch import check_arguments
+from tests.overshoot.kernels import FAULTY, SOUND, integer_part
+
+pytest.importorskip("triton")
+pytestmark = pytest.mark.skipif(sys.version_info < (3, 11), reason="the decoder needs Python 3.11")
+
+
+@pytest.mark.parametrize("kernel", list(Kernel))
+@pytest.mark.parametrize("text", [SOUND, FAULTY], ids=["bounded", "unbounded"])
+def test_what_decides(kernel: Kernel, text: bytes) -> None:
+    part = integer_part(text, kernel, KernelConfig(heads=32, kv_block_size=64 if kernel.preshuffled else 1))
+    names = set(check_arguments(part.part, part.kernel))
+    split = "safe_chunks_per_cta_ptr" if kernel is Kernel.PRESHUFFLE_VARCTX else "SplitKV"
+    assert {"batch_size", "next_n", "context_len_ptr", "OutLogits_buffer", "stride_out_batch", split} <= names
+    # The width decides where it bounds the stores, and nowhere else.
+    assert ("max_model_len" in names) == (text is SOUND)
+    assert not names & {"Q_buffer", "KV_buffer", "kv_indices", "weights", "scale_buffer"}

@@ -1,4 +1,4 @@
-"""Types of arguments: what cannot be meant is a usage error before anything is done."""
+"""Arguments of several commands, and their types: what cannot be meant is a usage error before anything is done."""
 
 from __future__ import annotations
 
@@ -26,3 +26,15 @@ def folder(text: str) -> Path:
     if not path.is_dir():
         raise argparse.ArgumentTypeError(f"{text} is no folder")
     return path
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """``--json``."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+
+
+def add_fixes(parser: argparse.ArgumentParser) -> None:
+    """``--fixes``."""
+    parser.add_argument(
+        "--fixes", type=folder, action="append", metavar="DIR", default=[], help="also use the fix files of this folder"
+    )

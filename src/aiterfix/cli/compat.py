@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from aiterfix.cli import output
+from aiterfix.cli.arguments import add_json
 from aiterfix.errors import ExitCode
 from aiterfix.history import Compat, RefRecord, compat, load_history
 from aiterfix.verdict import Guard, Verdict
@@ -23,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "version", metavar="VERSION", help="version number of amd-aiter, tag of ROCm/aiter, or commit that a tag names"
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+    add_json(parser)
 
 
 def execute(options: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aiterfix.cli import output
-from aiterfix.cli.arguments import named
+from aiterfix.cli.arguments import add_json, named
 from aiterfix.errors import AiterfixError, ExitCode, UsageError
 from aiterfix.importing import settings
 from aiterfix.importing.processes import CANNOT_BE_KNOWN, ProcessFacts, facts_of
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--python", type=named, metavar="EXE", help="another Python interpreter (default: this one)")
     parser.add_argument("--pid", type=int, metavar="PID", help="status: what can be known of a live process")
-    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+    add_json(parser)
 
 
 def execute(options: argparse.Namespace) -> int:

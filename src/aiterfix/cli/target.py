@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sized
 
 from aiterfix.assessment import ALL, AUTO, Assessment, assess
-from aiterfix.cli.arguments import folder, named
+from aiterfix.cli.arguments import add_fixes, add_json, named
 from aiterfix.errors import EnvironmentProblem, NotUnderstoodError, UsageError
 from aiterfix.fixes import Fix, load_fixes
 from aiterfix.installation import Discovery, find_path, find_python, find_running
@@ -16,9 +16,7 @@ from aiterfix.installation import Discovery, find_path, find_python, find_runnin
 def add_target(parser: argparse.ArgumentParser) -> None:
     """``--path``, ``--python``, ``--json``, ``--fixes``."""
     add_installation(parser)
-    parser.add_argument(
-        "--fixes", type=folder, action="append", metavar="DIR", default=[], help="also use the fix files of this folder"
-    )
+    add_fixes(parser)
 
 
 def add_installation(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +30,7 @@ def add_installation(parser: argparse.ArgumentParser) -> None:
         "(default: what this Python would import)",
     )
     where.add_argument("--python", type=named, metavar="EXE", help="another Python interpreter: what it would import")
-    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+    add_json(parser)
 
 
 def add_kernel(parser: argparse.ArgumentParser, default: str) -> None:

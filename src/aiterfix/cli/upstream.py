@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiterfix.cli import output
-from aiterfix.cli.arguments import folder, named
+from aiterfix.cli.arguments import add_fixes, add_json, named
 from aiterfix.cli.target import discover
 from aiterfix.errors import EnvironmentProblem, ExitCode, UsageError
 from aiterfix.fixes import Fix, load_fixes
@@ -43,10 +43,8 @@ def execute(options: argparse.Namespace) -> int:
 
 
 def _common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--fixes", type=folder, action="append", metavar="DIR", default=[], help="also use the fix files of this folder"
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+    add_fixes(parser)
+    add_json(parser)
 
 
 def _fixes(options: argparse.Namespace) -> tuple[Fix, ...]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 LANES = 64
 _EXEC_PAIR = 63
-_ALL = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+ALL_ON = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 
 
 class Waves:
@@ -102,7 +102,7 @@ class Waves:
     def exec_changed(self) -> None:
         """Bring ``lanes`` up to date after a write to EXEC."""
         row = self.pairs64[_EXEC_PAIR]
-        self.lanes = None if (row == _ALL).all() else masks_from_bits(row)
+        self.lanes = None if (row == ALL_ON).all() else masks_from_bits(row)
 
     def active(self) -> NDArray[np.bool_] | None:
         """``(n, 64)`` bool, None while all lanes are on."""

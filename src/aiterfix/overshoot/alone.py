@@ -8,8 +8,8 @@ import numpy as np
 
 from aiterfix.gfx950.instruction import EXEC
 from aiterfix.gfx950.operands import SCC_REGISTER, VECTOR_BASE
-from aiterfix.gfx950.waves import Waves
-from aiterfix.overshoot.lanes import WAVE, NotInForm, Numbers, Spread, Table, same, settled
+from aiterfix.gfx950.waves import LANES, Waves
+from aiterfix.overshoot.lanes import NotInForm, Numbers, Spread, Table, same, settled
 from aiterfix.overshoot.together import Special, Write, write_scalar, write_vector
 
 if TYPE_CHECKING:
@@ -30,25 +30,25 @@ def bind(item: SlicedInstruction) -> Special | None:
     highest = max([VECTOR_BASE, *item.reads, *targets]) - VECTOR_BASE
 
     def execute(g: Waves, lanes: Lanes) -> Write:
-        waves = lanes.count // WAVE
-        vector = np.zeros((highest + 1, waves, WAVE), np.uint32)
+        waves = lanes.count // LANES
+        vector = np.zeros((highest + 1, waves, LANES), np.uint32)
         pairs = np.zeros((64, waves, 2), np.uint32)
         pairs[EXEC >> 1] = 0xFFFF_FFFF
         for number in item.reads:
             if number >= VECTOR_BASE:
                 row = number - VECTOR_BASE
-                vector[row] = _words(lanes.vectors.get(row), g.vector[row][:, 0], lanes.count).reshape(waves, WAVE)
+                vector[row] = _words(lanes.vectors.get(row), g.vector[row][:, 0], lanes.count).reshape(waves, LANES)
             elif number & ~1 in lanes.masks:
                 raise NotInForm
             else:
                 words = _words(lanes.scalars.get(number), g.scalar[number], lanes.count)
-                pairs[number >> 1, :, number & 1] = words[::WAVE]
+                pairs[number >> 1, :, number & 1] = words[::LANES]
         one = Waves(
             g.batch, np.arange(waves), vector, pairs, np.zeros(waves, np.bool_), np.zeros((waves, 0), np.bool_), 0, 0
         )
         item.execute(one)
         if target < VECTOR_BASE:
-            return write_scalar(target, _value(np.repeat(one.scalar[target], WAVE)), lost)
+            return write_scalar(target, _value(np.repeat(one.scalar[target], LANES)), lost)
         return write_vector(target - VECTOR_BASE, _value(one.vector[target - VECTOR_BASE].reshape(-1)))
 
     return execute

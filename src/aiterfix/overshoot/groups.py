@@ -9,7 +9,7 @@ import numpy as np
 
 from aiterfix.gfx950.batch import Batch
 from aiterfix.gfx950.instruction import EXEC
-from aiterfix.gfx950.waves import Waves
+from aiterfix.gfx950.waves import ALL_ON, Waves
 from aiterfix.overshoot.differing import Lanes
 from aiterfix.overshoot.together import Together
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 Group: TypeAlias = "tuple[Waves, Together]"
 """Programs of which one element stands for each, and what differs between their lanes."""
-_ALL = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 
 
 class NumberedBatch(Batch):
@@ -50,7 +49,7 @@ class Elements(Waves):
 
     def exec_changed(self) -> None:
         """Bring ``lanes`` up to date after a write to EXEC: None, or something."""
-        full = (self.pairs64[EXEC >> 1] == _ALL).all()
+        full = (self.pairs64[EXEC >> 1] == ALL_ON).all()
         self.lanes = None if full else np.zeros((1, 1), np.uint32)
 
 
@@ -73,10 +72,9 @@ def part_of(pair: Group, rows: NDArray[np.int64] | None, block: int, live: State
     """Some programs of a group, None for all, going on at a block."""
     group, together = pair
     lanes = together.lanes.kept(live.vectors, live.scalars)
-    if rows is None or len(rows) == group.count:
-        group.block = block
-        return group, Together(lanes)
-    return selected(group, rows, block, live), Together(lanes.selected(rows))
+    if rows is not None and len(rows) == group.count:
+        rows = None
+    return selected(group, rows, block, live), Together(lanes if rows is None else lanes.selected(rows))
 
 
 def _pairs(live: State) -> list[int]:

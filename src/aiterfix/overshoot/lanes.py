@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from aiterfix.gfx950.waves import LANES
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -253,14 +255,13 @@ SCALAR_ARITHMETIC: dict[str, Callable[..., Spread]] = {
     "s_lshl4_add_u32": lambda a, b: add(_doubled(a, 4), b),
 }
 """The same of instructions of a wave, but for the condition that they leave."""
-WAVE = 64
 
 
 def first_of_waves(a: Spread) -> Spread:
     """What the first lane of each wave has, all lanes being on."""
     if a.table is None:
         return a
-    return settled(Spread(a.base, Table.of(np.repeat(a.table.words[::WAVE], WAVE))))
+    return settled(Spread(a.base, Table.of(np.repeat(a.table.words[::LANES], LANES))))
 
 
 def settled(a: Spread) -> Spread:

@@ -8,6 +8,7 @@ import numpy as np
 
 from aiterfix.gfx950.instruction import EXEC, VCC, VGPR, Encoding
 from aiterfix.gfx950.operands import SCC_REGISTER, VECTOR_BASE
+from aiterfix.gfx950.waves import ALL_ON
 from aiterfix.overshoot.lanes import Choice, Mask, NotInForm, Table
 from aiterfix.overshoot.together import FIELDS, Special, Together, Write, source_of, write_mask, write_vector
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from aiterfix.gfx950.waves import Waves
     from aiterfix.overshoot.differing import Lanes
     from aiterfix.overshoot.slicing import SlicedInstruction
-
-_ALL = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 
 
 def bind(item: SlicedInstruction, code: CodeObject) -> Special | None:
@@ -32,10 +31,10 @@ def _mask_of(g: Waves, lanes: Lanes, pair: int) -> Mask:
         if lanes.in_pair(pair):
             raise NotInForm
         bits = g.pairs64[pair >> 1]
-        if (bits == _ALL).all():
+        if (bits == ALL_ON).all():
             return Mask(None, ())
         off = bits == 0
-        if not (off | (bits == _ALL)).all():
+        if not (off | (bits == ALL_ON)).all():
             raise NotInForm
         return Mask(None, ((Table.of(np.zeros(lanes.count, np.uint32)), off.astype(np.int64)),))
     return found
@@ -68,7 +67,7 @@ def _narrow_lanes(item: SlicedInstruction, code: CodeObject) -> Special | None:
             raise NotInForm
 
         def write(g: Waves, together: Together) -> None:
-            g.pairs64[target >> 1] = _ALL
+            g.pairs64[target >> 1] = ALL_ON
             together.lanes.masks[EXEC] = mask
             together.lost.add(SCC_REGISTER)
 
@@ -86,7 +85,7 @@ def _restore_lanes(item: SlicedInstruction, code: CodeObject) -> Special | None:
     pair = saved.pop()
 
     def restore(g: Waves, lanes: Lanes) -> Write:
-        if lanes.in_pair(pair) or g.lanes is not None or (g.pairs64[pair >> 1] != _ALL).any():
+        if lanes.in_pair(pair) or g.lanes is not None or (g.pairs64[pair >> 1] != ALL_ON).any():
             raise NotInForm
 
         def write(g: Waves, together: Together) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from aiterfix.gfx950.instruction import VCC, VGPR, Encoding
 from aiterfix.gfx950.operands import Binder, Kind
+from aiterfix.gfx950.waves import ALL_ON
 from aiterfix.overshoot.together import FIELDS
 
 if TYPE_CHECKING:
@@ -17,15 +18,14 @@ if TYPE_CHECKING:
     from aiterfix.overshoot.lanes import Numbers
     from aiterfix.overshoot.slicing import SlicedInstruction
 
-_ALL = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
 _SIXTY_THREE = np.uint64(63)
 _SEVEN = np.uint64(7)
 _OPERATIONS: dict[str, Callable[..., Numbers]] = {
     "v_mov_b64": lambda a: a,
     "v_lshlrev_b64": lambda count, a: a << (count & _SIXTY_THREE),
     "v_lshl_add_u64": lambda a, count, b: (a << (count & _SEVEN)) + b,
-    "v_cmp_eq_u64": lambda a, b: np.where(a == b, _ALL, np.uint64(0)),
-    "v_cmp_ne_u64": lambda a, b: np.where(a != b, _ALL, np.uint64(0)),
+    "v_cmp_eq_u64": lambda a, b: np.where(a == b, ALL_ON, np.uint64(0)),
+    "v_cmp_ne_u64": lambda a, b: np.where(a != b, ALL_ON, np.uint64(0)),
 }
 NAMES = _OPERATIONS.keys()
 _COUNTS = {"v_lshlrev_b64": 0, "v_lshl_add_u64": 1}

@@ -4,10 +4,13 @@ the rules by which few of them decide. The answer is exact or there is none; it 
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from aiterfix.errors import NotUnderstoodError
+from aiterfix.gfx950 import CodeObject
 from aiterfix.gfx950.signature import Kernel, KernelConfig
 from aiterfix.overshoot.measure import IntegerPart
 from aiterfix.overshoot.programs import whole_launch
@@ -91,3 +94,16 @@ def test_what_was_stored_early_counts() -> None:
     part = integer_part(TWICE, Kernel.PRESHUFFLE, KernelConfig(heads=32, waves_per_eu=1))
     # The odd length with a share of one chunk.
     assert part.overshoot(700).columns == 512 + 2048 + 512 - 700
+
+
+@pytest.mark.parametrize("asked", ["dispatch_pointer", "queue_pointer", "dispatch_id"])
+def test_registers_of_a_dispatch_are_refused(asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They move the arguments to other registers than the ones that a slice is begun with."""
+    config = KernelConfig(heads=32, kv_block_size=64)
+    kernel = integer_part(SOUND, Kernel.PRESHUFFLE, config).kernel
+    code = CodeObject.from_bytes(kernel.code, kernel=kernel.function)
+    change: dict[str, Any] = {asked: True}
+    other = replace(code, descriptor=replace(code.descriptor, **change))
+    monkeypatch.setattr(CodeObject, "from_bytes", lambda *_, **__: other)
+    with pytest.raises(NotUnderstoodError, match="asks for its dispatch packet, queue or number"):
+        IntegerPart(kernel, Kernel.PRESHUFFLE, config)

@@ -94,10 +94,11 @@ class IntegerPart:
         self.which = which
         self.config = config
         code = CodeObject.from_bytes(kernel.code, kernel=kernel.function)
-        if code.descriptor.dispatch_pointer or code.descriptor.queue_pointer:
+        asked = code.descriptor
+        if asked.dispatch_pointer or asked.queue_pointer or asked.dispatch_id:
             raise NotUnderstoodError(
-                f"{kernel.function} asks for its dispatch packet or queue",
-                why="where it stores could depend on them",
+                f"{kernel.function} asks for its dispatch packet, queue or number",
+                why="where it stores could depend on them, and its arguments are in other registers",
                 remedy="run `aiterfix validate`, which executes the whole kernel",
             )
         self.part: Slice = slice_of(program_of(code))

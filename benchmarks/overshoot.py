@@ -6,8 +6,8 @@ import sys
 import time
 from pathlib import Path
 
+from aiterfix.family.signature import Kernel, KernelConfig, make_request
 from aiterfix.gfx950.compile import Compiler
-from aiterfix.gfx950.signature import Kernel, KernelConfig, make_request
 from aiterfix.overshoot.measure import LONGEST, IntegerPart
 
 _BLOCKS = (16, 64, 128, 256)

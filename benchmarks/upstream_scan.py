@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from aiterfix.fixes import load_fixes
+from aiterfix.faults.registry import load_faults
 from aiterfix.upstream.gitrepo import Clone
 from aiterfix.upstream.scan import scan
 
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
     best = float("inf")
     for _ in range(runs):
         start = time.perf_counter()
-        result = scan(Clone(Path(place)), load_fixes())
+        result = scan(Clone(Path(place)), load_faults())
         seconds = time.perf_counter() - start
         best = min(best, seconds)
         print(f"{len(result.refs)} tags, {result.sources} sources, {result.analysed} analysed: {seconds:.2f} s")

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
 
+from aiterfix.demo.sample_package import write_sample
 from tests.cli.conftest import contents
 
 ROOT = Path(__file__).parents[1]
 # A real release from before the Gluon kernels, pure Python as far as pip is concerned.
 REAL = "amd-aiter==0.1.7.post2.dev18"
+FIRST = "0488708"  # the commit of aiterfix 0.1.0
 
 
 def environment() -> dict[str, str]:
@@ -48,6 +52,12 @@ def test_wheel_carries_fixes_and_runs_in_a_fresh_environment(fresh: Path, tmp_pa
     assert installed <= {"aiterfix", "pip", "setuptools", "tomli"}, "the core pulls nothing heavy"
 
 
+def bounds(report: str) -> list[str]:
+    """Of every store in a report, whether it can reach past the end of its row."""
+    units = [u for i in json.loads(report)["installations"] for f in i["files"] for u in f["units"]]
+    return [f["presence"] for u in units for f in u["findings"] if f["fault"] == "column-bound"]
+
+
 @pytest.mark.slow
 def test_real_wheel_end_to_end(fresh: Path, tmp_path: Path) -> None:
     """check, apply, check, uninstall over a release as pip installs it."""
@@ -63,9 +73,11 @@ def test_real_wheel_end_to_end(fresh: Path, tmp_path: Path) -> None:
 
     text = call(aiterfix, "check", status=1, cwd=tmp_path)
     assert "amd-aiter 0.1.7.post2.dev18" in text
-    assert "4 of 4 stores can reach past the end of a row" in text
+    assert "verdict: affected: column-bound, row-offset-32 are present" in text
+    assert bounds(call(aiterfix, "check", "--json", status=1, cwd=tmp_path)) == ["present"] * 4
     call(aiterfix, "apply", "--require", cwd=tmp_path)
-    assert "all 4 stores are bounded" in call(aiterfix, "check", "--kernel", "all", cwd=tmp_path)
+    assert "verdict: clean: column-bound, row-offset-32: absent" in call(aiterfix, "check", cwd=tmp_path)
+    assert bounds(call(aiterfix, "check", "--json", cwd=tmp_path)) == ["absent"] * 4
     call(aiterfix, "revert", cwd=tmp_path)
     assert contents(site / info) | {relative: (site / relative).read_bytes()} == before
 
@@ -73,3 +85,45 @@ def test_real_wheel_end_to_end(fresh: Path, tmp_path: Path) -> None:
     call(*pip, "uninstall", "--yes", "--quiet", "amd-aiter")
     assert not (site / "aiter").exists()
     assert not (site / info).exists()
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The command of 0.1.0, from a wheel of the commit that it was."""
+    folder = tmp_path_factory.mktemp("first")
+    archive = folder / "source.tar"
+    done = subprocess.run(
+        ["git", "-C", ROOT, "archive", "--output", archive, FIRST], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        pytest.skip(f"this checkout does not reach back to {FIRST}: {done.stderr.strip()}")
+    with tarfile.open(archive) as opened:
+        if hasattr(tarfile, "data_filter"):
+            opened.extraction_filter = tarfile.data_filter
+        opened.extractall(folder / "source")
+    call(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, folder / "source")
+    (wheel,) = folder.glob("*.whl")
+    call(sys.executable, "-m", "venv", folder / "venv")
+    call(folder / "venv/bin/python", "-m", "pip", "install", "--quiet", wheel)
+    return folder / "venv/bin/aiterfix"
+
+
+def test_a_tree_that_the_first_release_patched(first: Path, fresh: Path, tmp_path: Path) -> None:
+    write_sample(tmp_path)
+    before = contents(tmp_path)
+    aiterfix, here = fresh / "bin/aiterfix", ("--path", tmp_path)
+
+    call(first, "apply", "--require", *here)
+    patched = contents(tmp_path)
+    text = call(aiterfix, "check", *here, status=1)
+    assert "patched on disk by aiterfix 0.1.0" in text
+    assert "column-bound   absent" in text and "row-offset-32  present" in text
+    call(aiterfix, "revert", *here)
+    assert contents(tmp_path) == before
+
+    call(first, "apply", "--require", *here)
+    assert contents(tmp_path) == patched
+    call(aiterfix, "apply", "--require", *here)
+    assert "verdict: clean: column-bound, row-offset-32: absent" in call(aiterfix, "check", *here)
+    call(aiterfix, "revert", *here)
+    assert contents(tmp_path) == before

@@ -1,4 +1,4 @@
-"""aiterfix: judge and fix row-overshooting stores in AMD aiter's paged-MQA-logits kernels."""
+"""aiterfix: judge and mend known faults of AMD aiter's paged-MQA-logits kernels."""
 
 # With the `.pth` enabled this file runs at every interpreter start, so it imports nothing, not even
 # `__future__` or typing; checkers know the name TYPE_CHECKING.
@@ -7,15 +7,15 @@ if TYPE_CHECKING:
     from typing import Any
 
     from aiterfix._version import __version__
+    from aiterfix.advice.padding import required_padding
     from aiterfix.importing.api import install_hook, status
-    from aiterfix.padding import required_padding
 
 __all__ = ["__version__", "install_hook", "required_padding", "status"]
 
 _LAZY = {
     "__version__": "aiterfix._version",
     "install_hook": "aiterfix.importing.api",
-    "required_padding": "aiterfix.padding",
+    "required_padding": "aiterfix.advice.padding",
     "status": "aiterfix.importing.api",
 }
 

@@ -7,18 +7,33 @@ from typing import ClassVar
 
 
 class ExitCode(IntEnum):
-    """What every command's exit status means."""
+    """What every command's exit status means: the one table, which ``--help`` prints and README repeats.
 
-    OK = 0
-    """Safe, or done."""
-    ACTION = 1
-    """Action needed: vulnerable, validation failed, padding required where ``--require`` asked for none."""
-    USAGE = 2
-    """The command line is wrong."""
-    NOT_UNDERSTOOD = 3
-    """The source is not understood. Never treated as safe."""
-    ENVIRONMENT = 4
-    """Environment or I/O: not installed, read-only, disk full, no Triton, network."""
+    Attributes:
+        meaning: for people.
+    """
+
+    meaning: str
+
+    def __new__(cls, value: int, meaning: str) -> ExitCode:
+        """A status and what it means."""
+        made = int.__new__(cls, value)
+        made._value_ = value
+        made.meaning = meaning
+        return made
+
+    OK = 0, "safe, or done"
+    ACTION = (
+        1,
+        "action needed: affected, changed since, validation failed, hook not enabled; padding required, "
+        "where --require asks for none",
+    )
+    USAGE = 2, "usage: the command line is wrong"
+    NOT_UNDERSTOOD = 3, "not understood: never to be treated as safe"
+    ENVIRONMENT = (
+        4,
+        "environment or I/O: not installed, read-only, disk full, output that cannot be written, no Triton, network",
+    )
 
 
 class AiterfixError(Exception):

@@ -30,7 +30,18 @@ MODULES = frozenset(
     )
 )
 WRAPPERS = frozenset(("aiter.ops.triton.attention.pa_mqa_logits", "aiter.ops.triton.pa_mqa_logits"))
-_ALL = MODULES | WRAPPERS
+FAMILY = MODULES | WRAPPERS
+
+# As in `importing.settings`; a test holds these to those.
+_MODES = ("", "auto", "require", "off")
+_KERNELS = ("", "0", "1")
+
+
+class StoppedImportError(Exception):
+    """A kernel module is not imported, because what ``AITERFIX`` asks for cannot be done.
+
+    Not an `ImportError` on purpose: engines take that for "aiter is not there" and go on.
+    """
 
 
 class Finder:
@@ -39,10 +50,12 @@ class Finder:
     Attributes:
         ways: by which paths the hook came into this process, in order: "pth", "run", "vllm", "sglang", "call".
         folders: target modules that turned out to be namespace packages, which have no loader: name and places.
+        fault: what is wrong with this package, which `require` does not put up with; empty where nothing is known.
     """
 
     def __init__(self) -> None:
         self.ways: list[str] = []
+        self.fault = ""
         self.folders: dict[str, str] = {}
         # Thread and module for which the other finders are being asked: one of them may start over and come back
         # to us (wrapt's does), and has to find the module without us then.
@@ -51,9 +64,15 @@ class Finder:
     def find_spec(
         self, fullname: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
     ) -> "ModuleSpec | None":
-        """The spec that the other finders have for a target module, with our loader in it; None for other modules."""
-        if fullname not in _ALL:
+        """The spec that the other finders have for a target module, with our loader in it; None for other modules.
+
+        Raises:
+            StoppedImportError: a switch is misspelt; or `require` is in force, and this package is damaged.
+        """
+        if fullname not in FAMILY:
             return None
+        if reason := misspelt() or (self.fault if required() else ""):
+            raise StoppedImportError(f"aiterfix: {fullname} is not imported: {reason}")
         key = (get_ident(), fullname)
         if key in self._asking or off():
             return None
@@ -64,7 +83,7 @@ class Finder:
             self._asking.discard(key)
         try:
             if spec is not None and spec.loader is not None:
-                _enclose(spec)
+                _enclose(spec, self)
             elif spec is not None:
                 self.folders[fullname] = ", ".join(spec.submodule_search_locations or ())
         except Exception as error:  # noqa: BLE001 - see _fail
@@ -92,12 +111,14 @@ class Deferred:
         name: the module's.
         inner: the loader that would have been used.
         origin: the file that it would have read; empty where there is none.
+        finder: whose loader it is.
     """
 
-    def __init__(self, name: str, inner: "Any", origin: str) -> None:
+    def __init__(self, name: str, inner: "Any", origin: str, finder: Finder) -> None:
         self.name = name
         self.inner = inner
         self.origin = origin
+        self.finder = finder
         self._real: Any = None
 
     def __getattr__(self, name: str) -> "Any":
@@ -117,24 +138,31 @@ class Deferred:
 
         Raises:
             UnpatchedKernelError: it cannot be patched, in `require` mode.
+            StoppedImportError: this package is damaged, in `require` mode.
         """
         try:
             real = self.real()
         except Exception as error:  # noqa: BLE001 - see _fail
             _fail(self.name, error)
             real = self.inner
+        # What takes over knows itself, and takes itself off a module that it leaves alone; it does not know us.
+        if getattr(module, "__loader__", None) is self:
+            module.__loader__ = real
+        spec: Any = module.__spec__
+        if spec is not None and spec.loader is self:
+            spec.loader = real
         real.exec_module(module)
 
     def real(self) -> "Any":
         """The loader that does the work."""
         if self._real is None:
-            from aiterfix.importing.loader import make
+            from aiterfix.importing.watching import make
 
-            self._real = make(self)
+            self._real = make(self.name, self.inner, self.origin, self.finder, kernels=self.name in MODULES)
         return self._real
 
 
-def _enclose(spec: "ModuleSpec") -> None:
+def _enclose(spec: "ModuleSpec", finder: Finder) -> None:
     """Put our loader around the one that a spec has.
 
     Inside the loaders of other hooks where these show the loader they stand around (wrapt's, `LazyLoader`), so that
@@ -149,7 +177,7 @@ def _enclose(spec: "ModuleSpec") -> None:
             if type(loader) is Deferred:
                 return
             if issubclass(type(loader), SourceFileLoader):
-                setattr(holder, attribute, Deferred(spec.name, loader, origin))
+                setattr(holder, attribute, Deferred(spec.name, loader, origin, finder))
                 return
             inner = [a for a in ("__wrapped__", "loader") if hasattr(getattr(loader, a, None), "exec_module")]
             if not inner:
@@ -157,20 +185,58 @@ def _enclose(spec: "ModuleSpec") -> None:
             holder, attribute = loader, inner[0]
     outer: Any = spec.loader
     if type(outer) is not Deferred:
-        spec.loader = Deferred(spec.name, outer, origin)  # type: ignore[assignment]
+        spec.loader = Deferred(spec.name, outer, origin, finder)  # type: ignore[assignment]
 
 
 def _fail(module: str, error: Exception) -> None:
     """A fault of ours: the host's import goes on as if we were not there, unless `require` is in force."""
-    if os.environ.get("AITERFIX", "").strip().lower() == "require":
-        raise error
-    if sys.stderr is not None:
-        sys.stderr.write(f"aiterfix: the import hook failed for {module}, which may run unpatched: {error}\n")
+    said = _line(error)
+    if required():
+        raise StoppedImportError(
+            f"aiterfix: {module} is not imported: the import hook failed, and AITERFIX=require forbids to go on "
+            f"without it: {said}"
+        ) from error
+    _say(f"the import hook failed for {module}, which may run unpatched: {said}")
+
+
+def _line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _say(text: str) -> None:
+    try:
+        if sys.stderr is not None:
+            sys.stderr.write(f"aiterfix: {text}\n")
+    except (OSError, ValueError):
+        return  # closed or full; the import is stopped where it has to be
+
+
+def _mode() -> str:
+    return os.environ.get("AITERFIX", "").strip().lower()
 
 
 def off() -> bool:
     """Whether ``AITERFIX=off`` forbids the hook."""
-    return os.environ.get("AITERFIX", "").strip().lower() == "off"
+    return _mode() == "off"
+
+
+def required() -> bool:
+    """Whether ``AITERFIX=require`` is set."""
+    return _mode() == "require"
+
+
+def misspelt() -> str:
+    """The safety switch whose value is not known, as a clause; empty where there is none, or the hook is off.
+
+    ``AITERFIX_KERNEL`` is one: whoever sets it relies on aiter's kernels not being launched.
+    """
+    mode = _mode()
+    if mode == "off":
+        return ""
+    if mode not in _MODES:
+        return f"AITERFIX={mode!r} is none of auto, off, require"
+    kernel = os.environ.get("AITERFIX_KERNEL", "").strip()
+    return "" if kernel in _KERNELS else f"AITERFIX_KERNEL={kernel!r} is neither 0 nor 1"
 
 
 def standing() -> "Finder | None":
@@ -194,9 +260,43 @@ def start(way: str) -> "Finder | None":
         finder = Finder()
         # First: a finder before it that claims one of the modules would hand out the unpatched text.
         sys.meta_path.insert(0, finder)
+        _look(finder)
     if way not in finder.ways:
         finder.ways.append(way)
     return finder
+
+
+def _look(finder: Finder) -> None:
+    """Say once, when the hook starts, what will stop the first import of a kernel module."""
+    reason = misspelt()
+    if not reason and required():
+        try:
+            from aiterfix.importing.intact import damage
+
+            finder.fault = damage()
+        except Exception as error:  # noqa: BLE001 - what looks for damage is damaged
+            finder.fault = f"aiterfix is damaged: {_line(error)}"
+        reason = finder.fault
+    if reason:
+        _say(f"{reason}: no kernel module of aiter will be imported until that is mended")
+
+
+def broken(finder: Finder, error: Exception) -> None:
+    """Note that the rest of this package could not be loaded, for whoever calls the hook up.
+
+    Args:
+        finder: which stands.
+        error: what kept it from being loaded.
+
+    Raises:
+        StoppedImportError: a kernel module is imported already, in `require` mode.
+    """
+    if not finder.fault:
+        finder.fault = f"aiterfix is damaged: {_line(error)}"
+        _say(finder.fault)
+    loaded = [name for name in FAMILY if name in sys.modules]
+    if loaded and required():
+        raise StoppedImportError(f"aiterfix: {loaded[0]} is imported already, and cannot be patched: {finder.fault}")
 
 
 def start_from_site() -> None:

@@ -1,4 +1,4 @@
-"""The command line as a process, on a sample installation of its own."""
+"""The command line, in this process and as one of its own, on a sample installation."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import jsonschema
 import pytest
 
 import aiterfix
+from aiterfix.cli.main import main
 from aiterfix.demo import write_sample
 
 SCHEMAS = Path(aiterfix.__file__).parent / "schemas"
@@ -46,13 +47,39 @@ class Ran:
 Runner = Callable[..., Ran]
 
 
+def environment(cache: Path, more: dict[str, str] | None) -> dict[str, str]:
+    """This process's, without what decides about aiterfix and aiter, and with a cache of the test's own."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("AITERFIX", "AITER_"))}
+    return {**clean, "COLUMNS": "80", "AITERFIX_CACHE": str(cache), **(more or {})}
+
+
 @pytest.fixture
-def run() -> Runner:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> Runner:
+    """Runs a command in this process: of what it is about, only arguments, streams and environment are another's."""
+
     def run(*words: str | Path, env: dict[str, str] | None = None) -> Ran:
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("AITERFIX", "AITER_"))}
-        environment |= {"COLUMNS": "80", **(env or {})}
+        capsysbinary.readouterr()
+        with monkeypatch.context() as patch:
+            wanted = environment(tmp_path / "cache", env)
+            for name in os.environ.keys() - wanted.keys():
+                patch.delenv(name)
+            for name, value in wanted.items():
+                patch.setenv(name, value)
+            status = main([str(w) for w in words])
+        out, err = capsysbinary.readouterr()
+        return Ran(status, out, err.decode())
+
+    return run
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Runner:
+    """Runs a command in a process of its own, where the process is what the test is about."""
+
+    def run(*words: str | Path, env: dict[str, str] | None = None) -> Ran:
         command = [sys.executable, "-m", "aiterfix", *map(str, words)]
-        done = subprocess.run(command, capture_output=True, env=environment, timeout=120, check=False)
+        own = environment(tmp_path / "cache", env)
+        done = subprocess.run(command, capture_output=True, env=own, timeout=120, check=False)
         return Ran(done.returncode, done.stdout, done.stderr.decode())
 
     return run

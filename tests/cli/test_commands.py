@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
 
+from aiterfix.validation.evidence import Evidence, keep, names_digest
 from tests.cli.conftest import SCHEMAS, Runner, contents
 from tests.trees import unrelated_package
 
 GLUON = "aiter/ops/triton/gluon/pa_mqa_logits.py"
 STAGE1 = "aiter/ops/triton/_triton_kernels/attention/pa_mqa_logits.py"
+WRAPPER = "aiter/ops/triton/attention/pa_mqa_logits.py"
 
 
 def test_help_version_and_usage(run: Runner) -> None:
@@ -68,43 +73,95 @@ def test_usage_error_under_json_is_an_object(run: Runner, tmp_path: Path) -> Non
     assert run("check", "--json", "--bogus").json("check")["error"]["code"] == "usage"
 
 
-def test_check_vulnerable(run: Runner, sample: Path) -> None:
+def findings(data: Any, relative: str, fault: str = "column-bound") -> list[Any]:
+    """Of one fault in one file of the only installation, in source order."""
+    (installation,) = data["installations"]
+    (file,) = [f for f in installation["files"] if f["path"].endswith(f"/{relative}")]
+    return [f for u in file["units"] for f in u["findings"] if f["fault"] == fault]
+
+
+def test_check_affected(run: Runner, sample: Path) -> None:
     ran = run("check", "--path", sample)
     assert ran.status == 1
     assert ran.err == ""
-    assert "verdict: vulnerable: 3 of 4 stores can reach past the end of a row (kernels asked about: gluon)" in ran.text
+    assert "verdict: affected: column-bound, row-offset-32 are present" in ran.text
     assert f"next:    aiterfix apply --path {sample}" in ran.text
-    assert "start < max_model_len` bounds another expression" in ran.text
+    assert "start < max_model_len` bounds another expression" in run("check", "--path", sample, "-v").text
 
-    data = run("check", "--path", sample, "--json", "--kernel", "all").json("check")
-    assert data["verdict"] == "vulnerable"
+    data = run("check", "--path", sample, "--json").json("check")
+    assert data["verdict"] == "affected"
+    assert data["asked"] == ["column-bound", "row-offset-32"]
     (installation,) = data["installations"]
     assert (installation["distribution"], installation["kind"]) == ("amd-aiter", "wheel")
-    files = {Path(f["path"]).relative_to(sample).as_posix(): f for f in installation["kernel_files"]}
-    assert sorted(files) == [STAGE1, GLUON]
-    assert [s["guard"] for s in files[GLUON]["sites"]] == ["lower", "both", "none", "lower"]
-    assert files[GLUON]["sites"][2]["mask"] is None
+    assert [Path(f["path"]).relative_to(sample).as_posix() for f in installation["files"]] == [STAGE1, GLUON]
+    bounds = findings(data, GLUON)
+    assert [f["details"]["guard"] for f in bounds] == ["lower", "both", "none", "lower"]
+    assert [f["presence"] for f in bounds] == ["present", "absent", "present", "present"]
+    assert ["mask" in f["details"] for f in bounds] == [True, True, False, True]
+    assert "bounds another expression" in bounds[3]["details"]["note"]
+    assert [f["presence"] for f in findings(data, GLUON, "row-offset-32")] == ["present", "absent", "absent", "present"]
+    assert [f["presence"] for f in findings(data, STAGE1, "row-offset-32")] == ["present", "present"]
+
+
+def test_ten_known_faults_are_named_as_not_judged(run: Runner, sample: Path) -> None:
+    ids = [f["id"] for f in run("check", "--path", sample, "--json").json("check")["not_judged"]]
+    assert len(ids) == 10 and "cache-offset-32" in ids
+    for words in (["check"], ["apply", "--dry-run"]):
+        assert f"10 known faults not judged yet: {', '.join(ids)}\n" in run(*words, "--path", sample).text
+
+
+def test_check_by_fault(run: Runner, sample: Path) -> None:
+    for fault, other in (("column-bound", "row-offset-32"), ("row-offset-32", "column-bound")):
+        ran = run("check", "--path", sample, "--fault", fault)
+        assert ran.status == 1
+        assert f"verdict: affected: {fault} is present" in ran.text
+        assert f"not asked about: {other} (present)" in ran.text
+    both = run("check", "--path", sample, "--fault", "column-bound", "--fault", "row-offset-32", "--json")
+    assert both.json("check")["asked"] == ["column-bound", "row-offset-32"]
+    for words, said in (
+        (["--fault", "bogus"], "no fault is known by the name 'bogus'"),
+        (["--fault", "block-paging"], "block-paging is a known fault that this version does not judge yet"),
+        (["--fault", "column-bound", "--kernel", "gluon"], "--fault does not go with --kernel"),
+    ):
+        wrong = run("check", "--path", sample, *words)
+        assert wrong.status == 2 and said in wrong.err
+
+
+def test_a_fault_is_mended_alone(run: Runner, sample: Path) -> None:
+    ran = run("apply", "--path", sample, "--fault", "row-offset-32", "--require")
+    assert ran.status == 0
+    assert "mended row-offset-32 in 2 places" in ran.text and "mended column-bound" not in ran.text
+    data = run("check", "--path", sample, "--json").json("check")
+    assert data["verdict"] == "affected"
+    assert {f["id"]: f["presence"] for f in data["faults"]} == {"column-bound": "present", "row-offset-32": "absent"}
+    assert run("apply", "--path", sample, "--require").status == 0
+    assert run("check", "--path", sample).status == 0
 
 
 @pytest.mark.parametrize("more", [[], ["--json"], ["--sarif"]])
 def test_check_imports_what_reads_engines_only_where_asked_for(sample: Path, more: list[str]) -> None:
     script = (
         "import sys; from aiterfix.cli.main import main; main()\n"
-        "print(sorted(m for m in sys.modules if m.startswith(('aiterfix.consumers.', 'aiterfix.padding'))), file=sys.stderr)"
+        "print(sorted(m for m in sys.modules if m.startswith(('aiterfix.engines.', 'aiterfix.advice.padding'))), file=sys.stderr)"
     )
     command = [sys.executable, "-c", script, "check", "--path", str(sample), *more]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stderr == "['aiterfix.consumers.locate']\n"
+    assert done.stderr == "['aiterfix.engines.locate']\n"
 
 
 def test_check_by_kernel(run: Runner, sample: Path) -> None:
     assert run("check", "--path", sample, "--kernel", "stage1").status == 1
     unknown = run("check", "--path", sample, "--kernel", "bogus")
     assert unknown.status == 2
-    assert "auto, all, stage1, gluon" in unknown.err
+    assert "auto, gluon, stage1, all" in unknown.err
+    assert run("check", "--path", sample, "--kernel", "all", "--json").json("check")["asked"] == ["column-bound"]
     # Where a release has no Gluon kernels, the others are what consumers take.
     (sample / GLUON).unlink()
-    assert "1 of 2 stores" in run("check", "--path", sample).text
+    assert run("check", "--path", sample).status == 3  # the wrapper still takes them from somewhere
+    (sample / WRAPPER).unlink()
+    ran = run("check", "--path", sample, "--kernel", "auto", "--json")
+    assert ran.status == 1
+    assert [f["presence"] for f in findings(ran.json("check"), STAGE1)] == ["present", "absent"]
 
 
 def test_check_not_installed_and_unrelated(run: Runner, tmp_path: Path) -> None:
@@ -126,12 +183,14 @@ def test_check_not_installed_and_unrelated(run: Runner, tmp_path: Path) -> None:
         assert ran.json(command)["error"]["what"] == "no aiter is installed here"
 
 
-def test_check_without_kernels_is_not_affected(run: Runner, sample: Path) -> None:
+def test_check_without_kernels_is_clean(run: Runner, sample: Path) -> None:
     for file in (GLUON, STAGE1):
         (sample / file).unlink()
+    assert run("check", "--path", sample).status == 3  # the wrapper still takes them from somewhere
+    (sample / WRAPPER).unlink()
     ran = run("check", "--path", sample)
     assert ran.status == 0
-    assert "verdict: not-affected" in ran.text
+    assert "verdict: clean: the package has none of the kernels" in ran.text
     assert run("apply", "--path", sample, "--require").status == 0
 
 
@@ -174,7 +233,7 @@ def test_diff_apply_revert(run: Runner, sample: Path, tmp_path: Path) -> None:
 
     dry = run("apply", "--path", sample, "--dry-run")
     assert dry.status == 0
-    assert "would bound 3 of 4 stores" in dry.text
+    assert f"{GLUON}: would mend column-bound in 3 places, row-offset-32 in 2 places" in dry.text
     assert contents(sample) == before
     assert run("apply", "--path", sample, "--dry-run", "--json").json("apply")["dry_run"] is True
 
@@ -182,19 +241,24 @@ def test_diff_apply_revert(run: Runner, sample: Path, tmp_path: Path) -> None:
     assert done.status == 0
     assert done.err == ""
     for promise in (
-        "bounded 3 of 4 stores",
-        "bounded 1 of 2 stores",
+        f"{GLUON}: mended column-bound in 3 places, row-offset-32 in 2 places",
+        f"{STAGE1}: mended column-bound in 1 place, row-offset-32 in 2 places",
+        "verdict now: clean: column-bound, row-offset-32: absent",
         "aiterfix check --path",
         "aiterfix revert --path",
     ):
         assert promise in done.text
     after = contents(sample)
     assert {n for n in before if before[n] != after[n]} == {GLUON, STAGE1, "amd_aiter-0.0.1+sample.dist-info/RECORD"}
-    check = run("check", "--path", sample, "--kernel", "all")
+    check = run("check", "--path", sample)
     assert check.status == 0
-    assert "verdict: guarded: all 6 stores are bounded" in check.text
+    assert "verdict: clean: column-bound, row-offset-32: absent" in check.text
     assert "patched on disk by aiterfix" in check.text
-    assert run("check", "--path", sample, "--json").json("check")["installations"][0]["patch"]["state"] == "applied"
+    data = run("check", "--path", sample, "--json").json("check")
+    assert data["installations"][0]["patch"]["state"] == "applied"
+    assert [len(findings(data, file)) for file in (GLUON, STAGE1)] == [4, 2]
+    for file in (GLUON, STAGE1):
+        assert {f["presence"] for fault in data["asked"] for f in findings(data, file, fault)} == {"absent"}
     assert run("diff", "--path", sample).out == b""
 
     again = run("apply", "--path", sample, "--require", "--json").json("apply")
@@ -217,6 +281,22 @@ def test_diff_apply_revert(run: Runner, sample: Path, tmp_path: Path) -> None:
     assert len(back["installations"][0]["restored"]) == 2
     assert contents(sample) == before
     assert "nothing to do" in run("revert", "--path", sample).text
+
+
+def test_apply_says_why_what_is_left_cannot_be_mended(run: Runner, sample: Path) -> None:
+    (sample / STAGE1).write_text(
+        "import triton\nimport triton.language as tl\n\n\n@triton.jit\ndef put(p, c):\n    tl.store(p + c, 0.0)\n\n\n"
+        "@triton.jit\ndef _deepgemm_fp8_paged_mqa_logits_stage1(\n"
+        "    Out_buffer, stride_out_heads, stride_out_batch, max_model_len, ChunkK: tl.constexpr\n):\n"
+        "    put(Out_buffer + tl.program_id(0) * stride_out_batch, tl.arange(0, ChunkK))\n"
+    )
+    before = contents(sample)
+    ran = run("apply", "--path", sample, "--kernel", "stage1")
+    assert ran.status != 0
+    assert "nothing could be mended: " in ran.text
+    assert "column-bound cannot be mended here: the store stands in put()" in ran.text
+    assert "nothing to do" not in ran.text
+    assert contents(sample) == before
 
 
 @pytest.mark.parametrize("ending", [b"\r\n", b""], ids=["CRLF", "no final newline"])
@@ -269,6 +349,7 @@ def test_one_kernel_without_its_siblings(run: Runner, sample: Path) -> None:
     moved = sample / "aiter/ops/elsewhere.py"
     moved.write_bytes(text[:cut])
     (sample / GLUON).unlink()
+    (sample / WRAPPER).unlink()
     ran = run("check", "--path", sample)
     assert ran.status == 1
     assert "aiter/ops/elsewhere.py" in ran.text
@@ -285,7 +366,7 @@ def test_several_installations(run: Runner, sample: Path, tmp_path: Path) -> Non
     assert len(data["installations"]) == 2
     applied = run("apply", "--path", tmp_path / "root", "--require", "--json").json("apply")
     assert [i["verdict"] for i in applied["installations"] if not i["shadowed"]]
-    assert applied["verdict"] == "guarded"
+    assert applied["verdict"] == "clean"
 
 
 def test_another_interpreter(run: Runner, sample: Path, tmp_path: Path) -> None:
@@ -309,23 +390,29 @@ def test_a_fix_for_another_kernel_needs_a_new_file_only(run: Runner, sample: Pat
     folder = tmp_path / "fixes"
     folder.mkdir()
     (folder / "mla.toml").write_text(
-        'schema = 1\nid = "mla-scores"\ntitle = "Bound mla scores"\npath = "mla"\nmodules = ["aiter.ops.mla"]\nwrappers = []\n'
-        '[[kernels]]\nname = "_mla_scores"\noutput = "scores"\nstrides = ["stride_s"]\nbound = "n_max"\n'
+        'schema = 2\nid = "mla-scores"\ntitle = "mla scores past a row"\nverb = "bound-column"\ngoes_wrong = "other rows"\n'
+        'consequence = "wrong"\n[trigger]\nsentence = "always"\ncondition = "width > 0"\n'
+        '[[groups]]\nname = "mla"\nmodules = ["aiter.ops.mla"]\nwrappers = []\n'
+        '[[groups.kernels]]\nname = "_mla_scores"\noutput = "scores"\nstrides = ["stride_s"]\nbound = "n_max"\n'
     )
     assert "_mla_scores" not in run("check", "--path", sample, "--kernel", "all").text
     ran = run("check", "--path", sample, "--fixes", folder, "--kernel", "mla")
     assert ran.status == 1
-    assert "verdict: vulnerable: 1 of 1 stores" in ran.text
+    assert "verdict: affected: mla-scores is present" in ran.text
     dry = run("apply", "--path", sample, "--fixes", folder, "--dry-run")
     assert f"see the change with: aiterfix diff --path {sample} --fixes {folder}\n" in dry.text
     assert run("apply", "--path", sample, "--fixes", folder, "--require").status == 0
     assert "mask=start + tl.arange(0, N) < n_max" in (sample / "aiter/ops/mla.py").read_text()
     again = run("check", "--path", sample, "--fixes", folder, "--kernel", "mla")
     assert again.status == 0 and f"undo with `aiterfix revert --path {sample} --fixes {folder}`" in again.text
-    (folder / "mla.toml").write_text("schema = 1\n")
-    broken = run("check", "--path", sample, "--fixes", folder)
-    assert broken.status == 3
-    assert "mla.toml: kernels: must declare" in broken.err
+    for text, said in (
+        ("schema = 1\n", "mla.toml: schema: 1 is the fix file of aiterfix 0.1"),
+        ((folder / "mla.toml").read_text().partition("[[groups.kernels]]")[0], "kernels: must declare at least one"),
+    ):
+        (folder / "mla.toml").write_text(text)
+        broken = run("check", "--path", sample, "--fixes", folder)
+        assert broken.status == 3
+        assert said in broken.err
 
 
 def test_sarif(run: Runner, sample: Path) -> None:
@@ -333,12 +420,23 @@ def test_sarif(run: Runner, sample: Path) -> None:
     assert ran.status == 1
     log = json.loads(ran.out)
     results = log["runs"][0]["results"]
-    assert [r["ruleId"] for r in results] == ["unbounded-store"] * 4 + ["other-expression"]
-    location = results[1]["locations"][0]["physicalLocation"]
+    bound, row = "column-bound", "row-offset-32"
+    assert [r["ruleId"] for r in results] == [bound, row, row, bound, row, bound, bound, row]
+    rules = log["runs"][0]["tool"]["driver"]["rules"]
+    assert [rules[r["ruleIndex"]]["id"] for r in results] == [r["ruleId"] for r in results]
+    assert {r["level"] for r in results} == {"error"}
+    assert ["bounds another expression" in r["message"]["text"] for r in results] == [False] * 6 + [True, False]
+    location = results[3]["locations"][0]["physicalLocation"]
     assert location["artifactLocation"]["uri"] == GLUON
     lines = (sample / GLUON).read_text().splitlines()
     assert "buffer_store" in lines[location["region"]["startLine"] - 1]
     assert run("check", "--path", sample, "--sarif", "--json").status == 2
+    # Padding helps against stores past a row, and against nothing else.
+    assert ["padding" in r["help"]["text"] for r in rules] == [True, False, True]
+    # What was not asked about is a note, as `check` says it beside the verdict.
+    alone = json.loads(run("check", "--path", sample, "--sarif", "--kernel", "gluon").out)["runs"][0]["results"]
+    assert {r["level"] for r in alone if r["ruleId"] == row} == {"note"}
+    assert [r["level"] for r in alone if r["ruleId"] == bound] == ["note", "error", "error", "error"]
 
 
 @pytest.mark.skipif(
@@ -398,13 +496,13 @@ def test_read_only_installation_is_refused(sample: Path) -> None:
 
 def test_digest_is_cross_checked_with_the_version(run: Runner, sample: Path) -> None:
     data = run("check", "--path", sample, "--json").json("check")
-    file = data["installations"][0]["kernel_files"][0]
+    file = data["installations"][0]["files"][0]
     assert file["releases"] == []
     assert "is in no tag of ROCm/aiter" in file["note"]
     assert "is in no tag of ROCm/aiter" in run("check", "--path", sample).text
     run("apply", "--path", sample)
     data = run("check", "--path", sample, "--json").json("check")
-    assert {f["releases"] for f in data["installations"][0]["kernel_files"]} == {None}
+    assert {f["releases"] for f in data["installations"][0]["files"]} == {None}
 
 
 @pytest.mark.parametrize("words", [["cost"], ["padding", "--max-model-len", "1000", "--block-size", "64", "--measure"]])
@@ -449,3 +547,35 @@ def test_padding_offers_no_fixes_of_others(run: Runner, sample: Path) -> None:
     assert "--fixes" in run("check", "--help").text and "--fixes" not in run("padding", "--help").text
     ran = run("padding", "--max-model-len", "1000", "--block-size", "64", "--path", sample, "--fixes", sample)
     assert ran.status == 2 and "--fixes" in ran.err
+
+
+def test_recorded_runs_of_the_very_text_are_shown(run: Runner, sample: Path, tmp_path: Path) -> None:
+    digest = hashlib.sha256((sample / GLUON).read_bytes()).hexdigest()
+    made = Evidence(digest, (), "3.6.0", "emulator", "quick", 37, names_digest(["a"]), 12, "0.2.0", "2026-08-22")
+    for evidence in (made, replace(made, suite="full", scenarios=565, failed=0)):
+        keep(evidence, tmp_path / "cache" / "evidence")
+    text = run("check", "--path", sample, "-v").text
+    assert "failed: 12 of 37 quick scenarios on emulator, Triton 3.6.0, 2026-08-22\n" in text
+    assert "passed: 565 of 565 full scenarios on emulator, Triton 3.6.0, 2026-08-22\n" in text
+    (file,) = [
+        f
+        for f in run("check", "--path", sample, "--json").json("check")["installations"][0]["files"]
+        if f["sha256"] == digest
+    ]
+    assert sorted((e["outcome"], e["failed"]) for e in file["evidence"]) == [("failed", 12), ("passed", 0)]
+
+
+def test_diff_of_a_text_in_another_encoding(run: Runner, sample: Path) -> None:
+    """And of a file whose name is no UTF-8."""
+    text = b"# coding: latin-1\n# \xe9\n" + (sample / GLUON).read_bytes()
+    (sample / GLUON).write_bytes(text)
+    odd = sample / "aiter/ops" / os.fsdecode(b"k\xff.py")
+    odd.write_bytes((sample / STAGE1).read_bytes())
+    (sample / STAGE1).unlink()
+    (sample / WRAPPER).unlink()
+    patch = run("diff", "--path", sample)
+    assert patch.status == 0 and b"+++ b/aiter/ops/k\xff.py\n" in patch.out
+    said = run("diff", "--path", sample, "--json").json("diff")["diff"]
+    assert said.encode("utf-8", "surrogateescape") == patch.out
+    subprocess.run(["git", "apply"], input=patch.out, cwd=sample, check=True)
+    assert run("check", "--path", sample).status == 0

@@ -17,7 +17,9 @@ import pytest
 from aiterfix.cli.main import main
 from aiterfix.cli.validate import KERNELS
 from aiterfix.errors import EnvironmentProblem
-from aiterfix.gfx950.signature import Kernel
+from aiterfix.family.signature import Kernel
+from aiterfix.validation import Selection
+from aiterfix.validation.gpu.executor import Gpu
 from aiterfix.validation.gpu.messages import Ready
 from aiterfix.validation.gpu.subjects import AiterFunction
 from aiterfix.validation.report import Hardware, Report, ScenarioResult
@@ -70,8 +72,7 @@ def test_the_kernels_offered_are_the_kernels_known() -> None:
 
 @needs_triton
 def test_the_help_page_is_about_every_device(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["validate", "--help"])
+    assert main(["validate", "--help"]) == 0
     page = " ".join(capsys.readouterr().out.split())
     assert "Run the kernels, on an emulated gfx950 or a GPU, and compare" in page
 
@@ -112,11 +113,29 @@ def test_the_line_that_replays_a_failure_names_the_installation(
 ) -> None:
     result = ScenarioResult("a/b/c", "base", "b", False, 1, 1, 0.0, 0.0, 1, (), 0, 0, 0, (), (), 0.0, 0)
     report = Report("f.py", "", "emulator", "3.6.0", "quick", False, (), (result,), (), 0.0)
-    monkeypatch.setattr("aiterfix.validation.run.validate", lambda *_, **__: report)
+    monkeypatch.setattr("aiterfix.validation.pipeline.validate", lambda *_, **__: report)
     site = installed(tmp_path, SOUND)
     assert validate("--path", str(site), "--strict", "--device", "emulator") == 1
     wanted = f"  replay: aiterfix validate --path {site} --strict --device emulator --scenario a/b/c"
     assert capsys.readouterr().out.splitlines()[-1] == wanted
+
+
+@needs_triton
+def test_a_fault_s_scenarios_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Rows that begin past 2 GiB: written where the row is 64 bits wide, missing where it is not."""
+    narrow = tmp_path / "narrow.py"
+    narrow.write_bytes(
+        SOUND.replace(
+            b"ptr=OutLogits_buffer + row.to(gl.int64) * stride_out_batch, offsets=column",
+            b"ptr=OutLogits_buffer, offsets=row * stride_out_batch + column",
+        )
+    )
+    assert narrow.read_bytes() != SOUND
+    for file, status in ((SAMPLE, 0), (narrow, 1)):
+        words = ("--source", str(file), "--fault", "row-offset-32", "--kernel", "preshuffle", "--kv-block-size", "64")
+        assert validate(*words, "--json") == status
+        (result,) = as_json(capsys)["scenarios"]
+        assert result["name"].split("/")[2] == "far-rows" and (result["wrong_logits"] > 0) is bool(status)
 
 
 def installed(tmp_path: Path, text: bytes) -> Path:
@@ -158,7 +177,7 @@ def test_prebuilt_code_objects_in_use_are_never_judged_by_source(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AITER_ENABLE_AOT_GLUON_PA_MQA_LOGITS", "1")
-    monkeypatch.setattr("aiterfix.cli.validate._validate", lambda *_: None)
+    monkeypatch.setattr("aiterfix.validation.pipeline.validate", lambda *_, **__: None)
     monkeypatch.setattr("aiterfix.cli.validate._finish", lambda *_: 0)
     site = installed(tmp_path, SOUND)
     assert validate("--path", str(site)) == 3
@@ -180,7 +199,13 @@ def _gluon_deepgemm_fp8_paged_mqa_logits_preshuffle(OutLogits_buffer, stride_out
 
 def test_patched_is_what_apply_would_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    monkeypatch.setattr("aiterfix.cli.validate._validate", lambda subject, options: seen.append(subject.text))
+    mends = []
+
+    def validated(subject: Any, *_: object, **__: object) -> None:
+        seen.append(subject.text)
+        mends.append(subject.mends)
+
+    monkeypatch.setattr("aiterfix.validation.pipeline.validate", validated)
     monkeypatch.setattr("aiterfix.cli.validate._finish", lambda *_: 0)
     site = installed(tmp_path, PLAIN)
     source = site / "aiter/ops/triton/gluon/pa_mqa_logits.py"
@@ -188,6 +213,7 @@ def test_patched_is_what_apply_would_write(tmp_path: Path, monkeypatch: pytest.M
         assert validate(*arguments) == validate(*arguments, "--patched") == 0
     assert seen[0] == seen[2] == PLAIN
     assert seen[1] == seen[3] and b"max_model_len" in seen[1].split(b"offsets=", 1)[1]
+    assert mends[0] == mends[2] == () and mends[1] == mends[3] == ("column-bound", "row-offset-32")
 
 
 @pytest.mark.parametrize(
@@ -196,6 +222,8 @@ def test_patched_is_what_apply_would_write(tmp_path: Path, monkeypatch: pytest.M
         (("--source", "/nonexistent/file.py"), 4, "cannot read"),
         (("--source", __file__), 3, "no Gluon kernel"),
         (("--source", str(SAMPLE), "--scenario", "nonesuch"), 2, "no scenario is called"),
+        (("--source", str(SAMPLE), "--fault", "nonesuch"), 2, "no scenario shows 'nonesuch'"),
+        (("--fault", "row-offset-32", "--full"), 2, "not allowed with"),
         (("--source", str(SAMPLE), "--kv-block-size", "96"), 2, "do not divide"),
         (("--source", str(SAMPLE), "--kernel", "stage1"), 2, "stage1"),
         (("--source", str(SAMPLE), "--path", "/"), 2, "neither goes with"),
@@ -261,8 +289,10 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[[Hardware | None], list
     def make(hardware: Hardware | None) -> list[Any]:
         ran: list[Any] = []
 
-        def on_gpu(subject: object, kernels: Sequence[Kernel], **_: object) -> None:
-            ran.append((subject, tuple(kernel.value for kernel in kernels)))
+        def ran_on(subject: Any, executor: object, selection: Selection, **_: object) -> None:
+            kernels = selection.kernels or subject.kernels
+            on_gpu = isinstance(executor, Gpu)
+            ran.append((subject, tuple(kernel.value for kernel in kernels)) if on_gpu else "emulator")
 
         def ask(python: str | None = None) -> Ready:
             if hardware is None:
@@ -274,8 +304,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[[Hardware | None], list
             lambda: hardware is not None and hardware.kind == "rocm",
         )
         monkeypatch.setattr("aiterfix.validation.gpu.contained.ask_hardware", ask)
-        monkeypatch.setattr("aiterfix.validation.gpu.run.validate_gpu", on_gpu)
-        monkeypatch.setattr("aiterfix.cli.validate._validate", lambda *_: ran.append("emulator"))
+        monkeypatch.setattr("aiterfix.validation.pipeline.validate", ran_on)
         monkeypatch.setattr("aiterfix.cli.validate._finish", lambda *_: 0)
         return ran
 
@@ -285,9 +314,9 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[[Hardware | None], list
 def test_auto_takes_a_gfx950_and_nothing_else(tmp_path: Path, machine: Callable[[Hardware | None], list[Any]]) -> None:
     site = installed(tmp_path, PLAIN)
     for hardware, arguments, expected in (
-        (ROCM, (), (AiterFunction(site), ("preshuffle",))),
-        (ROCM, ("--patched",), (AiterFunction(site, patched=True), ("preshuffle",))),
-        (ROCM, ("--kernel", "base"), (AiterFunction(site), ("base",))),
+        (ROCM, (), (AiterFunction(site, kernels=(Kernel.PRESHUFFLE,)), ("preshuffle",))),
+        (ROCM, ("--patched",), (AiterFunction(site, True, (Kernel.PRESHUFFLE,)), ("preshuffle",))),
+        (ROCM, ("--kernel", "base"), (AiterFunction(site, kernels=(Kernel.BASE,)), ("base",))),
         (ROCM, ("--kernel", "stage1"), (AiterFunction(site), ("stage1",))),
         (ROCM, ("--device", "emulator"), "emulator"),
         (replace(ROCM, arch="gfx1100"), (), "emulator"),
@@ -348,7 +377,7 @@ def test_our_own_kernel_on_the_emulator(capsys: pytest.CaptureFixture[str]) -> N
         (ROCM, ("--device", "emulator", "--kernel", "stage1"), 2, "not run on the emulator"),
         (None, ("--kernel", "own", "--patched"), 2, "goes with none of"),
         (None, ("--kernel", "own", "--kernel", "base"), 2, "one after another"),
-        (None, ("--kernel", "own", "--python", "python3"), 2, "--python does not go"),
+        (None, ("--kernel", "own", "--python", "python3"), 2, "not by --python"),
         (CUDA, ("--device", "gpu", "--source", str(SAMPLE)), 2, "not on NVIDIA H200 (sm_90)"),
         (ROCM, ("--device", "gpu", "--source", str(SAMPLE)), 2, "not from --source"),
         (ROCM, ("--device", "gpu", "--hsaco", "k.hsaco"), 2, "judged by the emulator"),

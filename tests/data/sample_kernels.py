@@ -147,7 +147,9 @@ def _gluon_deepgemm_fp8_paged_mqa_logits_preshuffle_varctx(
     if batch < batch_size:
         context_length = gl.load(context_len_ptr + batch)
         position = left_over % next_n
-        begin = left_over // next_n * share
+        begin = (
+            gl.maximum(left_over, 0) // next_n * share
+        )  # the loop leaves none below 0: said for the reader of bounds
         _score(
             begin, min(begin + share, gl.cdiv(context_length, KVBlockSize) * KVBlockSize),
             context_length, context_length - next_n + position, batch * next_n + position, batch,

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from aiterfix.errors import EnvironmentProblem, NotUnderstoodError
+from aiterfix.family.signature import Kernel, KernelConfig, make_request
 from aiterfix.gfx950.cache import CodeObjectCache
 from aiterfix.gfx950.compile import CompileError, Compiler, last_words, load_prebuilt
-from aiterfix.gfx950.signature import CompileRequest, Kernel, KernelConfig, make_request
+from aiterfix.gfx950.request import CompileRequest
 
 SOURCE = (Path(__file__).parents[1] / "data" / "sample_kernels.py").read_bytes()
 NAME = "aiter/gluon/sample_kernels.py"
@@ -180,6 +181,10 @@ def test_prebuilt_code_objects(tmp_path: Path) -> None:
     path.write_bytes(b"\x7fELF...")
     with pytest.raises(NotUnderstoodError, match=r"k\.json beside it does not say how"):
         load_prebuilt(path)
+    for beside in ("[" * 100_000, "[]", '{"name": "k", "shared": ' + "9" * 5000 + "}"):
+        path.with_suffix(".json").write_text(beside)
+        with pytest.raises(NotUnderstoodError, match=r"k\.json beside it does not say how"):
+            load_prebuilt(path)
     path.with_suffix(".json").write_text(json.dumps({"name": "k", "shared": 8192, "num_warps": 4, "warp_size": 64}))
     kernel = load_prebuilt(path)
     assert (kernel.function, kernel.shared_bytes, kernel.threads) == ("k", 8192, 256)

@@ -17,7 +17,6 @@ from aiterfix.errors import EnvironmentProblem, NotUnderstoodError
 from aiterfix.gfx950 import decode as decoding
 from aiterfix.gfx950.decode import decode
 from aiterfix.gfx950.instruction import Encoding
-from aiterfix.gfx950.semantics import implemented
 
 NOP = ins.SOPP(SOPPOp.S_NOP, 0)
 WAIT = ins.SOPP(SOPPOp.S_WAITCNT, 0xC07F)
@@ -57,11 +56,3 @@ def test_too_old_python_and_missing_library(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(EnvironmentProblem, match="could not be imported") as caught:
         decode(NOP.to_bytes())
     assert "aiterfix[validate]" in str(caught.value)
-
-
-def test_list_of_what_is_implemented() -> None:
-    table = implemented()
-    assert table["v_mfma_f32_16x16x32_fp8_fp8"] == "matrix"
-    assert table["buffer_store_dword"] == "buffer memory"
-    assert len(table) > 500
-    assert not hasattr(table, "__setitem__"), "a read-only view"

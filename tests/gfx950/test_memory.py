@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -90,3 +92,26 @@ def test_gather_and_scatter(dwords: int, unit: int) -> None:
         want[place : place + 4 * dwords] = np.frombuffer(value.tobytes(), np.uint8)
     scatter(data, places, values)
     assert (data == want).all()
+
+
+def test_a_sparse_allocation_takes_what_is_touched_of_it() -> None:
+    memory = DeviceMemory()
+    before = resident()
+    sparse = memory.allocate_sparse("out", 3 << 30, element_size=4)
+    cells = sparse.array(np.uint32)
+    assert cells.size == 3 << 28 and (sparse.size, sparse.element_size) == (3 << 30, 4)
+    index = np.array([0, (1 << 31) + 4, sparse.size - 4], np.int64)
+    scatter(sparse.data, index, np.array([[7], [8], [9]], np.uint32))
+    assert cells[index // 4].tolist() == [7, 8, 9]
+    assert gather(sparse.data, index - index % 16, 4)[2].tolist() == [0, 0, 0, 9]
+    assert not cells[1 << 20 : 1 << 24].any(), "untouched bytes are 0, and looking at them takes nothing"
+    assert resident() - before < 32 << 20
+    after = memory.allocate("after", np.zeros(1, np.uint8))
+    assert after.address - sparse.end >= 1 << 32
+    assert memory.containing(sparse.end - 4, sparse.end - 1) is sparse
+
+
+def resident() -> int:
+    """Bytes of host memory that this process has."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()

@@ -26,7 +26,7 @@ def execute(
     samples: Path, name: str, grid: int, *, profile: bool = False, **args: Any
 ) -> tuple[RunResult, dict[str, Allocation]]:
     facts = json.loads((samples / f"{name}.json").read_text())
-    code = CodeObject.from_path(samples / f"{name}.co").with_argument_names(facts["names"])
+    code = CodeObject.from_bytes((samples / f"{name}.co").read_bytes()).with_argument_names(facts["names"])
     memory = DeviceMemory()
     values = {
         key: memory.allocate(key, value) if isinstance(value, np.ndarray) else value for key, value in args.items()
@@ -153,7 +153,9 @@ def test_gluon_buffer_store_beyond_the_end(samples: Path) -> None:
 def test_too_little_lds_is_found(samples: Path) -> None:
     """Launched without the LDS that it was compiled for, a kernel reads and writes outside it."""
     x = RNG.standard_normal((1, 300)).astype(np.float32)
-    code = CodeObject.from_path(samples / "log_softmax_rows.co").with_argument_names(["x", "out", "columns"])
+    code = CodeObject.from_bytes((samples / "log_softmax_rows.co").read_bytes()).with_argument_names(
+        ["x", "out", "columns"]
+    )
     memory = DeviceMemory()
     args = {"x": memory.allocate("x", x), "out": memory.allocate("out", x), "columns": 300}
     result = run(code, memory, Launch((1, 1, 1), (256, 1, 1), args))

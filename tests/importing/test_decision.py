@@ -1,17 +1,25 @@
+"""What the hook does with a text: patch it, leave it, or patch what can be patched and say what is left."""
+
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from aiterfix.demo import write_sample
-from aiterfix.fixes import load_fixes
-from aiterfix.importing import decision
-from aiterfix.importing.decision import State, decide, proven_results, unlike_linecache
-from aiterfix.source import rewrite as rewriting
-from aiterfix.source.proof import prove
+from aiterfix.faults.base import Presence
+from aiterfix.faults.diagnosis import diagnose
+from aiterfix.importing.decision import KEEP_PADDING, Decision, Outcome, decide, unlike_linecache
+from aiterfix.judge.kernel_objects import known_faults
+from tests.importing.world import BASE, GLUON, STAGE1, WRAPPER, World, mended
+
+BOUND = "(column < max_model_len)"
+KNOWN = known_faults()
+NARROW = "row * stride_out_batch + column"
+# Lanes have rows of their own, and the pointer is one for all: the row cannot be widened, the bound can be added.
+STUCK = "(row + gl.arange(0, ChunkK, layout=layout) // ChunkK) * stride_out_batch + column"
 
 
 @pytest.fixture
@@ -19,36 +27,108 @@ def text(tmp_path: Path) -> bytes:
     return (write_sample(tmp_path) / "ops/triton/gluon/pa_mqa_logits.py").read_bytes()
 
 
-def test_a_recorded_result_is_the_proven_one_and_a_wrong_record_is_not_believed(
-    text: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    proven = decide(text, load_fixes(), "file")
-    assert proven.state is State.PATCHED
-    table = tmp_path / "proven.tsv"
-    monkeypatch.setattr(decision, "PROVEN", table)
-    proofs = []
-
-    def counted(*arguments: Any) -> None:
-        proofs.append(1)
-        prove(*arguments)
-
-    monkeypatch.setattr(rewriting, "prove", counted)
-    table.write_text(f"# head\n{proven.before}\t{proven.after}\n")
-    assert decide(text, load_fixes(), "file") == proven
-    assert proofs == []
-    table.write_text(f"{proven.before}\t{hashlib.sha256(b'other').hexdigest()}\n")
-    assert decide(text, load_fixes(), "file") == proven
-    assert proofs == [1]
-    table.unlink()
-    assert decide(text, load_fixes(), "file") == proven
+def stuck(text: bytes) -> bytes:
+    """A base kernel whose row is in the offsets and cannot be widened, and whose store has no upper bound."""
+    assert text.count(NARROW.encode()) >= 1
+    return text.replace(NARROW.encode(), STUCK.encode(), 1)
 
 
-def test_the_table_is_in_the_package_and_well_formed() -> None:
-    table = proven_results()
-    assert len(table) > 10
-    for before, after in table.items():
-        assert before != after
-        assert len(bytes.fromhex(before)) == len(bytes.fromhex(after)) == 32
+def test_every_deciding_fault_is_taken_out(text: bytes) -> None:
+    found = decide(text, KNOWN, "file")
+    assert found.state is Outcome.PATCHED and found.text == mended(text)
+    assert dict(found.mended) == {"column-bound": 3, "row-offset-32": 2}
+    assert (found.before, found.after) == tuple(hashlib.sha256(t).hexdigest() for t in (text, mended(text)))
+    after = diagnose(found.text or b"", KNOWN.judged)
+    assert not after.problems and {u.presence(KNOWN.deciding) for u in after.units} == {Presence.ABSENT}
+    assert decide(mended(text), KNOWN, "file") == Decision(Outcome.CLEAN, found.after)
+
+
+def test_what_can_be_taken_out_is_where_a_fault_is_left(text: bytes) -> None:
+    found = decide(stuck(text), KNOWN, "file")
+    assert found.state is Outcome.UNPATCHED and found.text is not None
+    assert dict(found.mended) == {"column-bound": 3, "row-offset-32": 1}
+    assert found.after == hashlib.sha256(found.text).hexdigest() != found.before
+    assert found.reason.startswith("row-offset-32 cannot be taken out")
+    assert "row-offset-32 bites where" in found.remedy and KEEP_PADDING not in found.remedy
+    left = {
+        u.name: {d.fault for d in u.diagnoses if not d.presence.harmless}
+        for u in diagnose(found.text, KNOWN.judged).units
+    }
+    assert left.pop(BASE) == {"row-offset-32"} and set(map(frozenset, left.values())) == {frozenset()}
+
+
+def test_of_an_unbounded_store_that_is_left_padding_is_the_remedy(text: bytes) -> None:
+    # A column that is not the same each time it is written down cannot be written down twice.
+    start, end = text.index(b"gl.amd.cdna3.buffer_store("), text.index(b"@gluon.jit", text.index(b"buffer_store("))
+    odd = b"gl.store(OutLogits_buffer + row.to(gl.int64) * stride_out_batch + gl.abs(surprise()), value)\n\n\n"
+    found = decide(text[:start] + odd + text[end:], KNOWN, "file")
+    assert found.state is Outcome.UNPATCHED and found.reason.startswith("column-bound cannot be taken out: ")
+    assert KEEP_PADDING in found.remedy
+
+
+def test_a_decision_that_is_not_carried_out_claims_no_text(text: bytes) -> None:
+    found = decide(stuck(text), KNOWN, "file").not_carried_out()
+    assert (found.text, found.after, found.mended) == (None, "", ())
+    assert found.reason and found.remedy and found.before
+
+
+HOOKED = "import aiterfix\naiterfix.install_hook()\n"
+EARLY = f"import {WRAPPER}\nimport aiterfix\naiterfix.install_hook()\n"
+TELL = f"""
+import json
+import {WRAPPER} as wrapper
+found = aiterfix.status()
+print(json.dumps({{
+    "text": wrapper.deepgemm_fp8_paged_mqa_logits(),
+    "modules": {{m.module: [m.state.value, dict(m.mended), bool(m.after), m.reason] for m in found.modules}},
+    "safe": found.safe,
+    "verdict": found.verdict.value,
+    "left": [a.fault.id for a in found.judgement.answers() if not a.presence.harmless],
+}}))
+"""
+
+
+@pytest.mark.parametrize("script", [HOOKED, EARLY], ids=["hook first", "hook late"])
+def test_auto_imports_what_could_be_mended_and_warns_of_the_rest(world: World, script: str) -> None:
+    world.file(GLUON).write_bytes(stuck(world.file(GLUON).read_bytes()))
+    done = world.run(script + TELL)
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert BOUND in found["text"] and STUCK in found["text"]
+    state, places, imported, reason = found["modules"][GLUON]
+    assert (state, places, imported) == ("unpatched", {"column-bound": 3, "row-offset-32": 1}, True)
+    assert reason.startswith("row-offset-32 cannot be taken out")
+    assert found["modules"][STAGE1][0] == "patched"
+    assert (found["safe"], found["verdict"], found["left"]) == (False, "affected", ["row-offset-32"])
+    assert done.stderr.count("runs unpatched: row-offset-32 cannot be taken out") == 1, done.stderr
+
+
+def test_require_executes_no_statement_of_what_keeps_a_fault(world: World, tmp_path: Path) -> None:
+    mark = tmp_path / "executed"
+    text = stuck(world.file(GLUON).read_bytes())
+    world.file(GLUON).write_bytes(text + f"\nopen({str(mark)!r}, 'w').close()\n".encode())
+    done = world.attempt(HOOKED + f"import {WRAPPER}", AITERFIX="require")
+    assert done.returncode and "UnpatchedKernelError" in done.stderr
+    assert "row-offset-32 cannot be taken out" in done.stderr
+    assert not mark.exists()
+    world.run(HOOKED + f"import {WRAPPER}")
+    assert mark.exists()
+
+
+def test_require_leaves_what_was_imported_before_as_it_was(world: World) -> None:
+    world.file(GLUON).write_bytes(stuck(world.file(GLUON).read_bytes()))
+    script = f"""
+import json
+import {WRAPPER} as wrapper
+import aiterfix
+try:
+    aiterfix.install_hook()
+except Exception as error:
+    records = {{m.module: [dict(m.mended), m.after] for m in aiterfix.status().modules}}
+    print(json.dumps([type(error).__name__, records[{GLUON!r}], wrapper.deepgemm_fp8_paged_mqa_logits()]))
+"""
+    name, record, text = world.answer(script, AITERFIX="require")
+    assert (name, record) == ("UnpatchedKernelError", [{}, ""])
+    assert BOUND not in text
 
 
 @pytest.mark.parametrize(

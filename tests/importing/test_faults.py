@@ -10,10 +10,10 @@ from tests.importing.world import BASE, GLUON, WRAPPER, World
 
 # Every step of the hook, from the finder's first call to the line in the log.
 STEPS = [
-    "aiterfix.fixes:load_fixes",
+    "aiterfix.faults.registry:load_faults",
     "aiterfix.importing.targets:targets",
-    "aiterfix.importing.loader:make",
-    "aiterfix.importing.loader:targets",
+    "aiterfix.importing.watching:make",
+    "aiterfix.importing.watching:targets",
     "aiterfix.importing.loader:PatchingLoader.__init__",
     "aiterfix.importing.loader:PatchingLoader.decision",
     "aiterfix.importing.loader:PatchingLoader._decide",
@@ -26,20 +26,26 @@ STEPS = [
     "aiterfix.importing.loader:PatchingLoader.get_source",
     "aiterfix.importing.loader:PatchingLoader.unpatched_kernels",
     "aiterfix.importing.loader:PatchingLoader._exec_module",
-    "aiterfix.importing.loader:WatchingLoader.__init__",
-    "aiterfix.importing.loader:WatchingLoader._look_after",
-    "aiterfix.importing.loader:WatchingLoader.at_work",
+    "aiterfix.importing.watching:WatchingLoader.__init__",
+    "aiterfix.importing.watching:WatchingLoader._look_after",
+    "aiterfix.importing.ledger:at_work",
     "aiterfix.importing.loader:decide",
     "aiterfix.importing.loader:comes_from",
     "aiterfix.importing.loader:kernels_in",
     "aiterfix.importing.decision:_decide",
-    "aiterfix.importing.decision:aot_enabled",
+    "aiterfix.importing.decision:prebuilt_variable",
     "aiterfix.importing.decision:unlike_linecache",
     "aiterfix.source.sites:analyse",
-    "aiterfix.source.rewrite:rewrite",
-    "aiterfix.source.proof:prove",
+    "aiterfix.faults.diagnosis:diagnose",
+    "aiterfix.faults.diagnosis:diagnosis_of",
+    "aiterfix.faults.mend:mend",
+    "aiterfix.faults.mend:_not_worse",
+    "aiterfix.faults.column_bound:edits",
+    "aiterfix.faults.column_bound:prove",
+    "aiterfix.faults.row_offset:edits",
+    "aiterfix.faults.row_offset:prove",
     "aiterfix.importing.kernels:held_source",
-    "aiterfix.importing.late:catch_up",
+    "aiterfix.importing.watching:catch_up",
     "aiterfix.importing.late:look_after",
     "aiterfix.importing.late:take_over",
     "aiterfix.importing.ledger:mode",
@@ -67,7 +73,7 @@ NOT_REACHED = {
 
 SCRIPT = """
 import importlib, json, sys
-import aiterfix, aiterfix.importing.api, aiterfix.importing.loader, aiterfix.importing.late, aiterfix.source.rewrite
+import aiterfix, aiterfix.importing.api, aiterfix.importing.watching, aiterfix.faults.mend
 reached = []
 
 class Deliberate(Exception):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.importing.world import BASE, GLUON, OLD_WRAPPER, STAGE1, WRAPPER, World, build
+from tests.importing.world import BASE, GLUON, OLD_WRAPPER, STAGE1, WRAPPER, World, build, mended
 
 BOUND = "(column < max_model_len)"
 EARLY = f"""
@@ -23,7 +23,7 @@ print(json.dumps({
     "before": texts,
     "after": [m.deepgemm_fp8_paged_mqa_logits() for m in modules],
     "two": modules[0] is not modules[1],
-    "modules": {m.module: [m.state.value, m.late, m.reason, m.sites] for m in found.modules},
+    "modules": {m.module: [m.state.value, m.late, m.reason, m.mended] for m in found.modules},
     "safe": found.safe,
 }))
 """
@@ -37,8 +37,8 @@ def test_names_are_rebound_and_compiled_kernels_dropped(world: World) -> None:
     # aiter's redirection executed the wrapper twice; both have the patched kernels.
     assert found["two"] is True
     assert found["safe"] is True
-    state, late, _, sites = found["modules"][GLUON]
-    assert (state, late, sites) == ("patched", True, 3)
+    state, late, _, places = found["modules"][GLUON]
+    assert (state, late, places) == ("patched", True, [["column-bound", 3], ["row-offset-32", 2]])
     # One cache in each wrapper, emptied with the first of the two modules.
     assert sum("2 compiled kernels dropped" in m[2] for m in found["modules"].values()) == 1
     assert found["modules"][STAGE1][:2] == ["patched", True]
@@ -130,10 +130,10 @@ def test_a_file_that_was_patched_on_disk_since_needs_a_restart(world: World) -> 
         EARLY
         + f"""
 import pathlib
-from aiterfix.fixes import load_fixes
-from aiterfix.source.rewrite import rewrite
+from aiterfix.faults.mend import mend
+from aiterfix.faults.registry import load_faults
 path = pathlib.Path({str(world.file(GLUON))!r})
-path.write_bytes(rewrite(path.read_bytes(), load_fixes()).new)
+path.write_bytes(mend(path.read_bytes(), load_faults().judged).new)
 aiterfix.install_hook()
 """
         + AFTER
@@ -153,14 +153,11 @@ def test_a_module_that_fails_the_second_time_is_put_back(world: World) -> None:
     assert "AssertionError" in found["modules"][GLUON][2]
 
 
-def test_guarded_kernels_need_nothing(world: World) -> None:
-    from aiterfix.fixes import load_fixes
-    from aiterfix.source.rewrite import rewrite
-
+def test_clean_kernels_need_nothing(world: World) -> None:
     for module in (GLUON, STAGE1):
-        world.file(module).write_bytes(rewrite(world.file(module).read_bytes(), load_fixes()).new)
+        world.file(module).write_bytes(mended(world.file(module).read_bytes()))
     found = json.loads(world.run(EARLY + "aiterfix.install_hook()\n" + AFTER).stdout.splitlines()[-1])
-    assert [m[0] for m in found["modules"].values()] == ["guarded", "guarded"]
+    assert [m[0] for m in found["modules"].values()] == ["clean", "clean"]
 
 
 def test_prebuilt_code_objects_are_reported(world: World) -> None:

@@ -62,7 +62,7 @@ def answer(world: World, start: str = EARLY, wrapper: str = WRAPPER, **environme
     return world.answer(script, **environment)
 
 
-@pytest.mark.parametrize("value", ["", "0", "yes"])
+@pytest.mark.parametrize("value", ["", "0"])
 def test_never_unless_asked_for(real: World, value: str) -> None:
     found = answer(real, AITERFIX_KERNEL=value)
     assert found["wrapper"] == found["caller"] == WRAPPER
@@ -83,8 +83,6 @@ def test_it_is_said(real: World) -> None:
     done = real.run(f"{EARLY}import {WRAPPER}", AITERFIX_KERNEL="1", AITERFIX_LOG="info")
     (line,) = [line for line in done.stderr.splitlines() if "replaced" in line]
     assert f"{WRAPPER}.{ENTRY}" in line and "AITERFIX_KERNEL=1" in line and "no AMD GPU" in line
-    done = real.run(f"{EARLY}import {WRAPPER}", AITERFIX_KERNEL="yes", AITERFIX_LOG="info")
-    assert "AITERFIX_KERNEL='yes' is neither 0 nor 1" in done.stderr
 
 
 @pytest.mark.parametrize("start", [EARLY, LATE])

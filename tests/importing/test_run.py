@@ -9,9 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-from aiterfix.errors import UsageError
 from aiterfix.importing.run import DIRECTORY, child_environment
 from aiterfix.importing.settings import Mode
 from tests.importing.world import WRAPPER, World
@@ -59,7 +56,6 @@ def test_what_cannot_be_run_is_an_error_that_says_so(world: World) -> None:
     assert done.returncode == 4
     assert "no-such-command-anywhere cannot be started" in done.stderr
     assert through_run(world).returncode == 2
-    assert through_run(world, "--", "true", AITERFIX="always").returncode == 2
 
 
 def test_mode_is_handed_down(world: World) -> None:
@@ -116,5 +112,3 @@ def test_the_environment_names_the_directory_once_and_first() -> None:
     assert first["PYTHONPATH"] == f"{DIRECTORY}{os.pathsep}/a::/b"
     assert child_environment(first, Mode.REQUIRE) == {**first, "AITERFIX": "require"}
     assert child_environment({"PYTHONPATH": ""}, None)["PYTHONPATH"] == str(DIRECTORY)
-    with pytest.raises(UsageError, match="AITERFIX_LOG"):
-        child_environment({"AITERFIX_LOG": "loud"}, None)

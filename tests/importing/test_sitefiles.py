@@ -18,7 +18,7 @@ from aiterfix.cli import main
 from aiterfix.errors import AiterfixError, EnvironmentProblem
 from aiterfix.importing import sitefiles
 from aiterfix.importing.processes import facts_of
-from aiterfix.importing.sitefiles import PTH_NAME, START_NAME, Site, disable, enable, find_site, look
+from aiterfix.importing.sitefiles import MODULE_NAME, PTH_NAME, START_NAME, Site, disable, enable, find_site, look
 from aiterfix.patching import fsops
 from tests.importing.world import SOURCE, WRAPPER, build
 
@@ -126,14 +126,33 @@ def test_pip_uninstall_removes_the_file(site: Site) -> None:
 
 def test_python_3_15_gets_a_start_file_too(site: Site) -> None:
     newer = replace(site, version=(3, 15))
-    assert enable(newer) == (site.folder / START_NAME, site.folder / PTH_NAME)
+    names = (MODULE_NAME, START_NAME, PTH_NAME)
+    assert enable(newer) == tuple(site.folder / n for n in names)
     module, _, name = (site.folder / START_NAME).read_text().strip().partition(":")
     script = f"import importlib; getattr(importlib.import_module({module!r}), {name!r})(); {WAYS}"
     (site.folder / PTH_NAME).rename(site.folder / "kept")
     assert ask(site, script) == "('pth',)\n"
     (site.folder / "kept").rename(site.folder / PTH_NAME)
-    assert set(disable(newer)) == {site.folder / START_NAME, site.folder / PTH_NAME}
-    assert b"aiterfix-hook" not in site.record.read_bytes()
+    assert set(disable(newer)) == {site.folder / n for n in names}
+    assert b"aiterfix-hook" not in site.record.read_bytes() and b"aiterfix_hook" not in site.record.read_bytes()
+
+
+def test_the_files_of_0_1_0_are_replaced(site: Site) -> None:
+    """They fail open where the package is gone."""
+    before = site.record.read_bytes()
+    newer = replace(site, version=(3, 15))
+    for act in (enable, disable):
+        rows = b""
+        for name, text in sitefiles._FORMER:
+            (site.folder / name).write_bytes(text)
+            rows += sitefiles._row(name, text)
+        site.record.write_bytes(before + rows)
+        assert not look(newer).enabled and not look(newer).foreign
+        act(newer)
+        assert look(newer).enabled is (act is enable)
+        assert look(newer).recorded and rows not in site.record.read_bytes()
+        disable(newer)
+        assert site.record.read_bytes() == before
 
 
 def test_a_file_that_somebody_changed_is_not_touched(site: Site) -> None:

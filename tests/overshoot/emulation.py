@@ -6,13 +6,13 @@ import random
 
 import numpy as np
 
+from aiterfix.family.inputs import make_inputs
+from aiterfix.family.signature import Kernel, KernelConfig
 from aiterfix.gfx950.cache import CompiledKernel
-from aiterfix.gfx950.signature import Kernel, KernelConfig
 from aiterfix.overshoot.measure import IntegerPart
 from aiterfix.overshoot.programs import whole_launch
-from aiterfix.validation.emulate import EmulatorExecutor
-from aiterfix.validation.judge import SENTINEL
-from aiterfix.validation.problem import make_problem
+from aiterfix.validation.comparison import SENTINEL
+from aiterfix.validation.emulator import EmulatorLauncher
 from aiterfix.validation.scenarios import Scenario
 
 GAP = 1100
@@ -39,7 +39,7 @@ def row_ends_agree(kernel: Kernel, compiled: CompiledKernel, config: KernelConfi
     if kernel is Kernel.PRESHUFFLE_VARCTX:
         splits = next_n * max(splits, len(lengths) + 1)
     scenario = Scenario(kernel, config, "random", lengths, next_n, width, GAP, splits)
-    problem = make_problem(
+    inputs = make_inputs(
         context_lengths=lengths,
         next_n=next_n,
         heads=config.heads,
@@ -49,7 +49,7 @@ def row_ends_agree(kernel: Kernel, compiled: CompiledKernel, config: KernelConfi
         row_stride=scenario.row_stride,
         seed=generator.randint(0, 1 << 30),
     )
-    output = EmulatorExecutor().execute(compiled, scenario, problem).output
+    output = EmulatorLauncher().launch(compiled, scenario, inputs).output
     written = output != SENTINEL
     full = np.where(written.any(axis=1), written.shape[1] - written[:, ::-1].argmax(axis=1), 0)
     part = IntegerPart(compiled, kernel, config)

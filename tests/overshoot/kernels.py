@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+from aiterfix.family.signature import Kernel, KernelConfig, make_request
 from aiterfix.gfx950.cache import CompiledKernel
 from aiterfix.gfx950.compile import Compiler
-from aiterfix.gfx950.signature import Kernel, KernelConfig, make_request
 from aiterfix.overshoot.measure import IntegerPart
 
 SOUND = (Path(__file__).parents[1] / "data" / "sample_kernels.py").read_bytes()

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from aiterfix.gfx950.signature import Kernel
+from aiterfix.family.signature import Kernel
 from tests.overshoot.emulation import random_config, row_ends_agree
 from tests.overshoot.kernels import FAULTY, SOUND, asking_each_wave, compiled, ending
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from aiterfix.gfx950.signature import Kernel, KernelConfig
+from aiterfix.family.signature import Kernel, KernelConfig
 from aiterfix.overshoot import run
 from aiterfix.overshoot.execute import stored_ends
 from aiterfix.overshoot.lanes import NotInForm

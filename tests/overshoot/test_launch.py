@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from aiterfix.gfx950.signature import Kernel, KernelConfig
+from aiterfix.family.signature import Kernel, KernelConfig
 from aiterfix.overshoot.launch import check_arguments
 from tests.overshoot.kernels import FAULTY, SOUND, integer_part
 

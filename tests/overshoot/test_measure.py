@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from aiterfix.errors import NotUnderstoodError
+from aiterfix.family.signature import Kernel, KernelConfig
 from aiterfix.gfx950 import CodeObject
-from aiterfix.gfx950.signature import Kernel, KernelConfig
 from aiterfix.overshoot.measure import IntegerPart
 from aiterfix.overshoot.programs import whole_launch
 from tests.overshoot.kernels import FAULTY, SOUND, TWICE, ending, integer_part

@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("numpy")
 
-from aiterfix.gfx950.signature import Kernel, KernelConfig
+from aiterfix.family.signature import Kernel, KernelConfig
 from aiterfix.overshoot.programs import Launches, every_split, scalar_arguments, whole_launch
 
 

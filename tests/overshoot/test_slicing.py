@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from aiterfix.gfx950.signature import Kernel, KernelConfig
+from aiterfix.family.signature import Kernel, KernelConfig
 from aiterfix.overshoot.slicing import is_store
 from tests.overshoot.kernels import FAULTY, integer_part
 

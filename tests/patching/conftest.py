@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from aiterfix.patching import FileChange, Place, fsops
+from aiterfix.patching import FileChange, PackageTree, fsops
 
 Picture = dict[str, tuple[object, ...]]
 
@@ -39,8 +39,8 @@ class Tree:
     dist_info: Path | None
 
     @property
-    def place(self) -> Place:
-        return Place(self.root, self.root / "aiter", self.dist_info, "1.0")
+    def package_tree(self) -> PackageTree:
+        return PackageTree(self.root, self.root / "aiter", self.dist_info, "1.0")
 
     @property
     def record(self) -> Path:
@@ -80,7 +80,7 @@ class Tree:
             status = path.lstat()
             kind: tuple[object, ...] = (stat.filemode(status.st_mode), status.st_uid, status.st_gid)
             if path.is_file():
-                ours = path.is_relative_to(self.place.state_dir)
+                ours = path.is_relative_to(self.package_tree.state_dir)
                 kind += (path.read_bytes(), 0 if ours else status.st_mtime_ns)
             seen[str(path.relative_to(self.root))] = kind
         return seen

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from aiterfix.errors import AiterfixError, ExitCode
-from aiterfix.patching import Content, FileChange, Place, StateKind, apply, recover, revert, state
+from aiterfix.patching import Content, FileChange, PackageTree, PatchState, apply, read_status, recover, revert
 from aiterfix.patching.failures import (
     BackupError,
     ChangedMeanwhileError,
@@ -36,7 +36,7 @@ def refused(tree: Tree, kind: type[AiterfixError], *changes: FileChange, match: 
     before = tree.picture()
     for dry_run in (True, False):
         with pytest.raises(kind, match=match) as caught:
-            apply(tree.place, changes, annotations={}, dry_run=dry_run)
+            apply(tree.package_tree, changes, annotations={}, dry_run=dry_run)
         assert caught.value.remedy
         assert tree.picture() == before
 
@@ -44,64 +44,64 @@ def refused(tree: Tree, kind: type[AiterfixError], *changes: FileChange, match: 
 def not_reverted(tree: Tree, kind: type[AiterfixError], match: str) -> None:
     before = tree.picture()
     with pytest.raises(kind, match=match) as caught:
-        revert(tree.place)
+        revert(tree.package_tree)
     assert caught.value.remedy
     assert tree.picture() == before
 
 
 def test_apply_and_revert(either: Tree) -> None:
     before = either.picture()
-    assert state(either.place).kind is StateKind.NONE
-    done = apply(either.place, either.first(), annotations=NOTES)
+    assert read_status(either.package_tree).kind is PatchState.NONE
+    done = apply(either.package_tree, either.first(), annotations=NOTES)
     assert [path.name for path in done.changed] == ["one.py", "three.py"]
     assert {path.name for path in done.bytecode_removed} == {
         "one.cpython-311.pyc", "one.cpython-311.opt-1.pyc", "one.pypy310.pyc", "one.pyc",
     }  # fmt: skip
     assert either.path("ops/one.py").read_bytes() == b"one = 'first'\r\n"
     assert either.path("ops/one.py").stat().st_mode & 0o777 == 0o640
-    found = state(either.place)
-    assert (found.kind, found.annotations, found.version) == (StateKind.APPLIED, NOTES, "1.0")
+    found = read_status(either.package_tree)
+    assert (found.kind, found.annotations, found.version) == (PatchState.APPLIED, NOTES, "1.0")
     either.run_it()
-    reverted = revert(either.place)
+    reverted = revert(either.package_tree)
     assert [path.name for path in reverted.restored] == ["three.py", "one.py"]
     assert either.picture() == before
-    assert revert(either.place).restored == ()
+    assert revert(either.package_tree).restored == ()
 
 
 def test_applying_the_same_again_does_nothing(either: Tree) -> None:
     changes = either.first()
-    apply(either.place, changes, annotations=NOTES)
+    apply(either.package_tree, changes, annotations=NOTES)
     before = either.picture()
     # As a second process would that analysed before the first was done, and as one that came later.
-    assert apply(either.place, changes, annotations={}).changed == ()
+    assert apply(either.package_tree, changes, annotations={}).changed == ()
     settled = [FileChange(change.path, change.new, change.new) for change in changes]
-    assert apply(either.place, settled, annotations={}).changed == ()
-    assert apply(either.place, [], annotations={}).changed == ()
+    assert apply(either.package_tree, settled, annotations={}).changed == ()
+    assert apply(either.package_tree, [], annotations={}).changed == ()
     assert either.picture() == before
 
 
 def test_nothing_to_do_touches_nothing(either: Tree) -> None:
     before = either.picture()
-    assert apply(either.place, [], annotations={}).state_dir is None
-    assert apply(either.place, [either.change("ops/two.py", "two = 'ä'".encode())], annotations={}).changed == ()
-    assert recover(either.place) is None
+    assert apply(either.package_tree, [], annotations={}).state_dir is None
+    assert apply(either.package_tree, [either.change("ops/two.py", "two = 'ä'".encode())], annotations={}).changed == ()
+    assert recover(either.package_tree) is None
     assert either.picture() == before
 
 
 def test_a_second_fix_keeps_the_first_original(either: Tree) -> None:
     before = either.picture()
-    apply(either.place, either.first(), annotations={"one": "1"})
+    apply(either.package_tree, either.first(), annotations={"one": "1"})
     either.run_it()
-    apply(either.place, either.second(), annotations={"two": "2"})
-    assert dict(state(either.place).annotations) == {"one": "1", "two": "2"}
-    assert len(state(either.place).files) == 3
-    revert(either.place)
+    apply(either.package_tree, either.second(), annotations={"two": "2"})
+    assert dict(read_status(either.package_tree).annotations) == {"one": "1", "two": "2"}
+    assert len(read_status(either.package_tree).files) == 3
+    revert(either.package_tree)
     assert either.picture() == before
 
 
 def test_dry_run_touches_nothing(either: Tree) -> None:
     before = either.picture()
-    planned = apply(either.place, either.first(), annotations=NOTES, dry_run=True)
+    planned = apply(either.package_tree, either.first(), annotations=NOTES, dry_run=True)
     assert planned.dry_run
     assert [path.name for path in planned.changed] == ["one.py", "three.py"]
     assert either.picture() == before
@@ -111,7 +111,7 @@ def test_a_checkout_stays_clean_for_git(make: Callable[..., Tree]) -> None:
     if shutil.which("git") is None:
         pytest.skip("git is not installed")
     tree = make(checkout=True)
-    apply(tree.place, tree.first(), annotations=NOTES)
+    apply(tree.package_tree, tree.first(), annotations=NOTES)
     subprocess.run(["git", "init", "-q", str(tree.root)], check=True)
     listed = subprocess.run(
         ["git", "status", "--porcelain", "-uall"], cwd=tree.root, check=True, capture_output=True, text=True
@@ -121,10 +121,10 @@ def test_a_checkout_stays_clean_for_git(make: Callable[..., Tree]) -> None:
 
 
 def test_record_lists_what_is_there(tree: Tree) -> None:
-    apply(tree.place, tree.first(), annotations=NOTES)
+    apply(tree.package_tree, tree.first(), annotations=NOTES)
     text = tree.record.read_bytes().decode()
     listed = {line.split(",")[0] for line in text.split("\r\n")}
-    ours = {str(path.relative_to(tree.root)) for path in tree.place.state_dir.iterdir()}
+    ours = {str(path.relative_to(tree.root)) for path in tree.package_tree.state_dir.iterdir()}
     assert ours <= listed
     assert tree.row("aiter/ops/one.py") in text
 
@@ -133,9 +133,9 @@ def test_other_links_to_the_file_keep_their_bytes(either: Tree, tmp_path: Path) 
     # uv links files from its cache; RECORD too.
     cache = tmp_path / "cache.py"
     os.link(either.path("ops/one.py"), cache)
-    apply(either.place, either.first(), annotations={})
+    apply(either.package_tree, either.first(), annotations={})
     assert cache.read_bytes() == b"one = 'original'\r\n"
-    revert(either.place)
+    revert(either.package_tree)
     assert cache.read_bytes() == b"one = 'original'\r\n"
     assert cache.stat().st_nlink == 1
 
@@ -154,9 +154,9 @@ def test_stale_bytecode_is_never_run(either: Tree) -> None:
 
     before = either.picture()
     assert answer() == "original"
-    apply(either.place, either.first(), annotations={})
+    apply(either.package_tree, either.first(), annotations={})
     assert answer() == "first"
-    revert(either.place)
+    revert(either.package_tree)
     assert either.picture() == before
     assert answer() == "original"
 
@@ -181,10 +181,10 @@ def test_a_bytecode_cache_that_leaves_the_tree_is_refused(either: Tree, tmp_path
 def test_a_link_within_the_tree_is_followed(tree: Tree) -> None:
     tree.path("ops/alias.py").symlink_to("one.py")
     before = tree.picture()
-    apply(tree.place, [tree.change("ops/alias.py", b"new\n")], annotations={})
+    apply(tree.package_tree, [tree.change("ops/alias.py", b"new\n")], annotations={})
     assert tree.path("ops/alias.py").is_symlink()
     assert tree.path("ops/one.py").read_bytes() == b"new\n"
-    revert(tree.place)
+    revert(tree.package_tree)
     assert tree.picture() == before
 
 
@@ -192,9 +192,9 @@ def test_a_package_behind_a_link(tree: Tree) -> None:
     tree.path("").rename(tree.root / "elsewhere")
     (tree.root / "aiter").symlink_to("elsewhere")
     before = tree.picture()
-    apply(tree.place, tree.first(), annotations={})
-    assert state(tree.place).kind is StateKind.APPLIED
-    revert(tree.place)
+    apply(tree.package_tree, tree.first(), annotations={})
+    assert read_status(tree.package_tree).kind is PatchState.APPLIED
+    revert(tree.package_tree)
     assert tree.picture() == before
 
 
@@ -230,37 +230,37 @@ def test_a_file_in_the_way_is_refused(either: Tree) -> None:
 
 
 def test_revert_refuses_where_a_file_changed_since(either: Tree) -> None:
-    apply(either.place, either.first(), annotations={})
+    apply(either.package_tree, either.first(), annotations={})
     either.path("ops/one.py").write_bytes(b"one = 'mine'\n")
-    found = state(either.place)
-    assert found.kind is StateKind.FOREIGN
+    found = read_status(either.package_tree)
+    assert found.kind is PatchState.FOREIGN
     assert "one.py was changed by others" in found.detail
     assert [file.content for file in found.files] == [Content.PATCHED, Content.CHANGED]
     not_reverted(either, ChangedSinceError, "one.py")
     # Nor is the original forgotten by applying something else.
     refused(either, ChangedSinceError, either.change("ops/two.py", b"new"), match="one.py")
     either.path("ops/one.py").write_bytes(b"one = 'original'\r\n")
-    revert(either.place)
-    assert state(either.place).kind is StateKind.NONE
+    revert(either.package_tree)
+    assert read_status(either.package_tree).kind is PatchState.NONE
 
 
 def test_revert_refuses_where_a_file_is_missing(either: Tree) -> None:
-    apply(either.place, either.first(), annotations={})
+    apply(either.package_tree, either.first(), annotations={})
     either.path("ops/one.py").unlink()
-    assert "one.py is missing" in state(either.place).detail
+    assert "one.py is missing" in read_status(either.package_tree).detail
     not_reverted(either, ChangedSinceError, "missing")
 
 
 @pytest.mark.parametrize("kept", [0, 1, 100, 0.5, -1, -3])
 def test_a_truncated_journal(either: Tree, kept: float) -> None:
-    apply(either.place, either.first(), annotations={})
-    journal = either.place.state_dir / NAME
+    apply(either.package_tree, either.first(), annotations={})
+    journal = either.package_tree.state_dir / NAME
     data = journal.read_bytes()
     journal.write_bytes(data[: int(len(data) * kept)] if isinstance(kept, float) else data[:kept])
     if kept == -1:
-        assert revert(either.place).restored  # Only the line ending is gone.
+        assert revert(either.package_tree).restored  # Only the line ending is gone.
         return
-    assert state(either.place).kind is StateKind.UNREADABLE
+    assert read_status(either.package_tree).kind is PatchState.UNREADABLE
     not_reverted(either, JournalError, "journal")
     refused(either, JournalError, either.change("ops/two.py", b"new"))
 
@@ -275,25 +275,25 @@ def test_a_truncated_journal(either: Tree, kept: float) -> None:
     ],
 )
 def test_an_altered_journal(either: Tree, old: bytes, new: bytes, match: str) -> None:
-    apply(either.place, either.first(), annotations={})
-    journal = either.place.state_dir / NAME
+    apply(either.package_tree, either.first(), annotations={})
+    journal = either.package_tree.state_dir / NAME
     assert old in journal.read_bytes()
     journal.write_bytes(journal.read_bytes().replace(old, new))
-    assert state(either.place).kind is StateKind.UNREADABLE
+    assert read_status(either.package_tree).kind is PatchState.UNREADABLE
     not_reverted(either, JournalError, match)
 
 
 def test_a_lost_journal_is_not_taken_for_an_unpatched_tree(either: Tree) -> None:
-    apply(either.place, either.first(), annotations={})
-    (either.place.state_dir / NAME).unlink()
-    assert state(either.place).kind is StateKind.UNREADABLE
+    apply(either.package_tree, either.first(), annotations={})
+    (either.package_tree.state_dir / NAME).unlink()
+    assert read_status(either.package_tree).kind is PatchState.UNREADABLE
     not_reverted(either, JournalError, "missing")
 
 
 @pytest.mark.parametrize("damage", ["alter", "remove"])
 def test_a_damaged_backup(either: Tree, damage: str) -> None:
-    apply(either.place, either.first(), annotations={})
-    copy = sorted(either.place.state_dir.glob("*.saved"))[0]
+    apply(either.package_tree, either.first(), annotations={})
+    copy = sorted(either.package_tree.state_dir.glob("*.saved"))[0]
     if damage == "alter":
         copy.write_bytes(b"something else")
     else:
@@ -302,16 +302,16 @@ def test_a_damaged_backup(either: Tree, damage: str) -> None:
 
 
 def test_a_strange_file_in_our_directory_is_not_deleted(either: Tree) -> None:
-    apply(either.place, either.first(), annotations={})
-    (either.place.state_dir / "diary.txt").write_text("mine")
+    apply(either.package_tree, either.first(), annotations={})
+    (either.package_tree.state_dir / "diary.txt").write_text("mine")
     not_reverted(either, JournalError, "diary.txt")
 
 
 def test_a_record_that_others_changed_keeps_their_rows(tree: Tree) -> None:
     before = tree.record.read_bytes()
-    apply(tree.place, tree.first(), annotations={})
+    apply(tree.package_tree, tree.first(), annotations={})
     tree.record.write_bytes(tree.record.read_bytes() + b"aiter/later.py,,\r\n")
-    revert(tree.place)
+    revert(tree.package_tree)
     assert tree.record.read_bytes() == before + b"aiter/later.py,,\r\n"
 
 
@@ -326,63 +326,63 @@ def reinstall(tree: Tree, before: Picture) -> None:
 
 def test_reinstalling_the_same_version_is_seen_as_unpatched(either: Tree) -> None:
     before = either.picture()
-    apply(either.place, either.first(), annotations={})
+    apply(either.package_tree, either.first(), annotations={})
     reinstall(either, before)
-    found = state(either.place)
-    assert found.kind is StateKind.FOREIGN
+    found = read_status(either.package_tree)
+    assert found.kind is PatchState.FOREIGN
     assert "holds its original content" in found.detail
-    apply(either.place, either.first(), annotations={})
-    assert state(either.place).kind is StateKind.APPLIED
-    revert(either.place)
+    apply(either.package_tree, either.first(), annotations={})
+    assert read_status(either.package_tree).kind is PatchState.APPLIED
+    revert(either.package_tree)
     contents = {name: seen[3] for name, seen in either.picture().items() if len(seen) == 5}
     assert contents == {name: seen[3] for name, seen in before.items() if len(seen) == 5}
 
 
 def test_a_new_version_in_a_checkout_starts_afresh(make: Callable[..., Tree]) -> None:
     tree = make(checkout=True)
-    apply(tree.place, tree.first(), annotations={})
-    newer = Place(tree.root, tree.root / "aiter", None, "2.0")
+    apply(tree.package_tree, tree.first(), annotations={})
+    newer = PackageTree(tree.root, tree.root / "aiter", None, "2.0")
     for name in ("ops/one.py", "late/three.py"):
         tree.path(name).write_bytes(b"newer\n")
-    assert state(newer).kind is StateKind.FOREIGN
-    assert "version 1.0; installed is 2.0" in state(newer).detail
+    assert read_status(newer).kind is PatchState.FOREIGN
+    assert "version 1.0; installed is 2.0" in read_status(newer).detail
     apply(newer, [tree.change("ops/one.py", b"newer, patched\n")], annotations={})
-    assert state(newer).kind is StateKind.APPLIED
+    assert read_status(newer).kind is PatchState.APPLIED
     revert(newer)
     assert tree.path("ops/one.py").read_bytes() == b"newer\n"
-    assert state(newer).kind is StateKind.NONE
+    assert read_status(newer).kind is PatchState.NONE
 
 
 def test_reverting_after_a_new_version_only_tidies_up(make: Callable[..., Tree]) -> None:
     tree = make(checkout=True)
-    apply(tree.place, tree.first(), annotations={})
+    apply(tree.package_tree, tree.first(), annotations={})
     for name in ("ops/one.py", "late/three.py"):
         tree.path(name).write_bytes(b"newer\n")
-    done = revert(Place(tree.root, tree.root / "aiter", None, "2.0"))
+    done = revert(PackageTree(tree.root, tree.root / "aiter", None, "2.0"))
     assert done.restored == ()
     assert len(done.skipped) == 2
-    assert not tree.place.state_dir.exists()
+    assert not tree.package_tree.state_dir.exists()
 
 
 def test_the_state_of_an_editable_install_goes_with_the_tree(tree: Tree, tmp_path: Path) -> None:
     elsewhere = tmp_path / "venv" / "amd_aiter-1.0.dist-info"
     elsewhere.mkdir(parents=True)
     (elsewhere / "RECORD").write_bytes(b"__editable__.pth,,\n")
-    place = Place(tree.root, tree.root / "aiter", elsewhere, "1.0")
-    apply(place, tree.first(), annotations={})
-    assert place.state_dir == tree.root / ".aiterfix-aiter"
+    package = PackageTree(tree.root, tree.root / "aiter", elsewhere, "1.0")
+    apply(package, tree.first(), annotations={})
+    assert package.state_dir == tree.root / ".aiterfix-aiter"
     assert (elsewhere / "RECORD").read_bytes() == b"__editable__.pth,,\n"
-    revert(place)
-    assert not place.state_dir.exists()
+    revert(package)
+    assert not package.state_dir.exists()
 
 
 def test_a_distribution_without_record(tree: Tree) -> None:
     # As system package managers leave it.
     tree.record.unlink()
     before = tree.picture()
-    apply(tree.place, tree.first(), annotations={})
-    assert state(tree.place).kind is StateKind.APPLIED
-    revert(tree.place)
+    apply(tree.package_tree, tree.first(), annotations={})
+    assert read_status(tree.package_tree).kind is PatchState.APPLIED
+    revert(tree.package_tree)
     assert tree.picture() == before
 
 

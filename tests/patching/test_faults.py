@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from aiterfix.errors import AiterfixError, ExitCode
-from aiterfix.patching import Content, StateKind, apply, recover, revert, state
+from aiterfix.patching import Content, PatchState, apply, read_status, recover, revert
 from aiterfix.patching.failures import DiskFullError, FileSystemError, NotWritableError
 
 if TYPE_CHECKING:
@@ -23,15 +23,15 @@ NOTES = {"fix": "some-fix"}
 
 
 def apply_first(tree: Tree) -> None:
-    apply(tree.place, tree.first(), annotations=NOTES)
+    apply(tree.package_tree, tree.first(), annotations=NOTES)
 
 
 def apply_second(tree: Tree) -> None:
-    apply(tree.place, tree.second(), annotations=NOTES)
+    apply(tree.package_tree, tree.second(), annotations=NOTES)
 
 
 def take_back(tree: Tree) -> None:
-    revert(tree.place)
+    revert(tree.package_tree)
 
 
 def nothing(tree: Tree) -> None:
@@ -64,17 +64,17 @@ TEXTS = {
 }
 
 
-def check_truth(tree: Tree, pristine: Picture) -> StateKind:
-    """Every file is whole, and `state` says what is there."""
+def check_truth(tree: Tree, pristine: Picture) -> PatchState:
+    """Every file is whole, and `read_status` says what is there."""
     for name, texts in TEXTS.items():
         assert tree.path(name).read_bytes() in texts
-    found = state(tree.place)
-    assert found.kind in (StateKind.NONE, StateKind.APPLIED, StateKind.INTERRUPTED), found.detail
-    if found.kind is StateKind.NONE:
+    found = read_status(tree.package_tree)
+    assert found.kind in (PatchState.NONE, PatchState.APPLIED, PatchState.INTERRUPTED), found.detail
+    if found.kind is PatchState.NONE:
         assert tree.picture() == pristine
-    if found.kind is StateKind.APPLIED:
+    if found.kind is PatchState.APPLIED:
         assert {file.content for file in found.files} == {Content.PATCHED}
-    listed = {str(file.path.relative_to(tree.place.real_package)): file.content for file in found.files}
+    listed = {str(file.path.relative_to(tree.package_tree.real_package)): file.content for file in found.files}
     for name, texts in TEXTS.items():
         patched = tree.path(name).read_bytes() != texts[0]
         # A file that differs from its original is never passed over, and never called the original.
@@ -84,22 +84,22 @@ def check_truth(tree: Tree, pristine: Picture) -> StateKind:
 
 
 def by_revert(tree: Tree) -> None:
-    revert(tree.place)
+    revert(tree.package_tree)
 
 
 def by_apply(tree: Tree) -> None:
-    recover(tree.place)
-    apply(tree.place, [*tree.first()], annotations=NOTES)
-    assert state(tree.place).kind is StateKind.APPLIED
+    recover(tree.package_tree)
+    apply(tree.package_tree, [*tree.first()], annotations=NOTES)
+    assert read_status(tree.package_tree).kind is PatchState.APPLIED
     assert tree.path("ops/one.py").read_bytes() == TEXTS["ops/one.py"][1]
-    revert(tree.place)
+    revert(tree.package_tree)
 
 
 def by_recover(tree: Tree) -> None:
-    recover(tree.place)
-    assert recover(tree.place) is None
-    assert state(tree.place).kind in (StateKind.NONE, StateKind.APPLIED)
-    revert(tree.place)
+    recover(tree.package_tree)
+    assert recover(tree.package_tree) is None
+    assert read_status(tree.package_tree).kind in (PatchState.NONE, PatchState.APPLIED)
+    revert(tree.package_tree)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_killed_at_every_call(
         finish(tree)
         assert tree.picture() == pristine, f"call {index}: {seen.calls[index]}"
     assert index > 30  # The loop ran through the calls of a whole transaction.
-    assert StateKind.INTERRUPTED in kinds
+    assert PatchState.INTERRUPTED in kinds
 
 
 @scenarios
@@ -152,11 +152,11 @@ def test_killed_again_during_recovery(
                 break
             with faulty(faults(at=again)) as seen_again:
                 try:
-                    recover(tree.place)
+                    recover(tree.package_tree)
                 except power_off:
                     assert seen_again.hit
             check_truth(tree, pristine)
-            revert(tree.place)
+            revert(tree.package_tree)
             assert tree.picture() == pristine, f"calls {index}, {again}"
             combinations += 1
             if not seen_again.hit:
@@ -202,7 +202,7 @@ def test_one_failing_call(
         kind = check_truth(tree, pristine)
         if failure is None:
             # The call was one that the transaction can do without at the very end.
-            assert kind is (StateKind.NONE if act is take_back else StateKind.APPLIED), where
+            assert kind is (PatchState.NONE if act is take_back else PatchState.APPLIED), where
         else:
             refused += 1
             assert type(failure) is EXPECTED[number], where
@@ -215,7 +215,7 @@ def test_one_failing_call(
             else:
                 assert "holds its original again" in failure.what, where
                 assert all(tree.path(name).read_bytes() == texts[0] for name, texts in TEXTS.items())
-        revert(tree.place)
+        revert(tree.package_tree)
         assert tree.picture() == pristine, where
     assert refused > 20
 
@@ -251,7 +251,7 @@ def test_a_disk_that_stays_broken(
         if not seen.hit:
             break
         check_truth(tree, pristine)
-        revert(tree.place)
+        revert(tree.package_tree)
         assert tree.picture() == pristine, f"call {index}: {seen.calls[index]}"
     assert index > 30
 
@@ -280,8 +280,8 @@ def test_a_full_disk_refuses_only_what_needs_room(
         kind = check_truth(tree, pristine)
         if failure is not None and "Nothing was changed" in failure.what:
             assert differences(tree.picture(), before, act is take_back) == []
-            assert kind is not StateKind.INTERRUPTED
-        revert(tree.place)
+            assert kind is not PatchState.INTERRUPTED
+        revert(tree.package_tree)
         assert tree.picture() == pristine
     assert index > 5
 
@@ -296,11 +296,11 @@ def test_interrupt_by_keyboard_leaves_nothing(make: Make, faulty: Faulty, faults
             try:
                 apply_first(tree)
             except KeyboardInterrupt:
-                if state(tree.place).kind is not StateKind.APPLIED:
+                if read_status(tree.package_tree).kind is not PatchState.APPLIED:
                     assert tree.picture() == pristine
         if not seen.hit:
             break
-        revert(tree.place)
+        revert(tree.package_tree)
         assert tree.picture() == pristine
     assert index > 30
 
@@ -309,6 +309,6 @@ def test_every_primitive_is_among_the_calls(make: Make, faulty: Faulty, faults: 
     tree = make()
     with faulty(faults()) as seen:
         twice(tree)
-        revert(tree.place)
+        revert(tree.package_tree)
     # chown is called only where the owner differs; it has its own tests.
     assert set(seen.calls) | {"chown"} == set(names)

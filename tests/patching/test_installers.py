@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from aiterfix.patching import FileChange, Place, StateKind, apply, recover, revert, state
+from aiterfix.patching import FileChange, PackageTree, PatchState, apply, read_status, recover, revert
 from aiterfix.patching.fsops import write_new
 
 
@@ -62,13 +62,15 @@ class Environment:
     def names(self) -> set[str]:
         return {str(path.relative_to(self.root)) for path in self.root.rglob("*")}
 
-    def place(self, version: str) -> Place:
-        return Place(self.site, self.site / "aiter", self.site / f"amd_aiter-{version}.dist-info", version)
+    def package_tree(self, version: str) -> PackageTree:
+        return PackageTree(self.site, self.site / "aiter", self.site / f"amd_aiter-{version}.dist-info", version)
 
     def patch(self, version: str) -> None:
         one = self.site / "aiter" / "ops" / "one.py"
         old = one.read_bytes()
-        assert apply(self.place(version), [FileChange(one, old, old + b"patched = True\n")], annotations={}).changed
+        assert apply(
+            self.package_tree(version), [FileChange(one, old, old + b"patched = True\n")], annotations={}
+        ).changed
 
     def use(self) -> None:
         """Import it, which leaves bytecode."""
@@ -91,7 +93,7 @@ def test_uninstalling_leaves_nothing(environment: Environment, wheel: Callable[[
     environment.pip("install", "--no-deps", "--compile", str(wheel("1.0")))
     environment.patch("1.0")
     environment.use()
-    assert state(environment.place("1.0")).kind is StateKind.APPLIED
+    assert read_status(environment.package_tree("1.0")).kind is PatchState.APPLIED
     environment.pip("uninstall", "-y", "amd-aiter")
     assert environment.names() == empty
 
@@ -104,7 +106,7 @@ def test_reverting_leaves_what_pip_installed(environment: Environment, wheel: Ca
     names = environment.names()
     environment.patch("1.0")
     environment.use()
-    revert(environment.place("1.0"))
+    revert(environment.package_tree("1.0"))
     assert environment.names() == names
     assert {name: (environment.root / name).read_bytes() for name in installed} == installed
     environment.pip("uninstall", "-y", "amd-aiter")
@@ -116,11 +118,11 @@ def test_upgrading_gives_an_unpatched_source(environment: Environment, wheel: Ca
     environment.pip("install", "--no-deps", str(wheel("1.0")))
     environment.patch("1.0")
     environment.pip("install", "--no-deps", str(wheel("2.0")))
-    assert not environment.place("1.0").home.exists()
-    assert state(environment.place("2.0")).kind is StateKind.NONE
+    assert not environment.package_tree("1.0").home.exists()
+    assert read_status(environment.package_tree("2.0")).kind is PatchState.NONE
     assert (environment.site / "aiter/ops/one.py").read_bytes() == b"version = '2.0'\n"
     environment.patch("2.0")
-    revert(environment.place("2.0"))
+    revert(environment.package_tree("2.0"))
     assert (environment.site / "aiter/ops/one.py").read_bytes() == b"version = '2.0'\n"
     environment.pip("uninstall", "-y", "amd-aiter")
     assert environment.names() == empty
@@ -131,12 +133,12 @@ def test_reinstalling_the_same_version(environment: Environment, wheel: Callable
     environment.pip("install", "--no-deps", str(wheel("1.0")))
     environment.patch("1.0")
     environment.pip("install", "--no-deps", "--force-reinstall", str(wheel("1.0")))
-    assert state(environment.place("1.0")).kind is StateKind.NONE
+    assert read_status(environment.package_tree("1.0")).kind is PatchState.NONE
     # What a killed run leaves is not in RECORD yet; a reinstallation must not be taken for patched.
-    staging = environment.place("1.0").staging_dir
+    staging = environment.package_tree("1.0").staging_dir
     staging.mkdir()
     write_new(staging / "journal.json", b"{", mode=0o644)
-    assert state(environment.place("1.0")).kind is StateKind.INTERRUPTED
-    assert recover(environment.place("1.0")) is not None
+    assert read_status(environment.package_tree("1.0")).kind is PatchState.INTERRUPTED
+    assert recover(environment.package_tree("1.0")) is not None
     environment.pip("uninstall", "-y", "amd-aiter")
     assert environment.names() == empty

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import aiterfix
-from aiterfix.patching import StateKind, apply, recover, revert, state
+from aiterfix.patching import PatchState, apply, read_status, recover, revert
 from aiterfix.patching.failures import BusyError
 from aiterfix.patching.locking import locked
 
@@ -30,10 +30,10 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from aiterfix.errors import AiterfixError
-from aiterfix.patching import FileChange, Place, apply, fsops, recover, revert, state
+from aiterfix.patching import FileChange, PackageTree, apply, fsops, recover, revert, read_status
 root = Path(sys.argv[1])
-place = Place(root, root / "aiter", Path(sys.argv[2]) if sys.argv[2] else None, "1.0")
-state(place)  # Imports all that is imported late.
+tree = PackageTree(root, root / "aiter", Path(sys.argv[2]) if sys.argv[2] else None, "1.0")
+read_status(tree)  # Imports all that is imported late.
 one = root / "aiter" / "ops" / "one.py"
 three = root / "aiter" / "late" / "three.py"
 changes = [FileChange(one, one.read_bytes(), b"one = 'first'\\r\\n"),
@@ -42,9 +42,9 @@ import binascii, json, re
 {before}
 try:
     if sys.argv[3] == "apply":
-        apply(place, changes, annotations={{}}, lock_timeout=float(sys.argv[4]))
+        apply(tree, changes, annotations={{}}, lock_timeout=float(sys.argv[4]))
     else:
-        revert(place)
+        revert(tree)
 except AiterfixError as failure:
     print(json.dumps([type(failure).__name__, int(failure.exit_code), str(failure)]))
     sys.exit(int(failure.exit_code))
@@ -94,16 +94,16 @@ def test_killed_for_real_at_every_call(make: Make, act: str) -> None:
         tree = make()
         pristine = tree.picture()
         if act == "revert":
-            apply(tree.place, tree.first(), annotations={})
+            apply(tree.package_tree, tree.first(), annotations={})
         done = run(tree, act, before=KILL.format(index=index))
         if done.returncode == 0:
             break
         assert done.returncode == -signal.SIGKILL, done.stderr
         killed += 1
-        assert state(tree.place).kind in (StateKind.NONE, StateKind.INTERRUPTED, StateKind.APPLIED)
-        recover(tree.place)
-        assert state(tree.place).kind in (StateKind.NONE, StateKind.APPLIED)
-        revert(tree.place)
+        assert read_status(tree.package_tree).kind in (PatchState.NONE, PatchState.INTERRUPTED, PatchState.APPLIED)
+        recover(tree.package_tree)
+        assert read_status(tree.package_tree).kind in (PatchState.NONE, PatchState.APPLIED)
+        revert(tree.package_tree)
         assert tree.picture() == pristine
     assert killed > 10
 
@@ -130,14 +130,14 @@ def test_killed_at_system_calls_by_strace(make: Make, act: str) -> None:
             tree = make()
             pristine = tree.picture()
             if act == "revert":
-                apply(tree.place, tree.first(), annotations={})
+                apply(tree.package_tree, tree.first(), annotations={})
             trace = ["strace", "-qq", "-o", os.devnull, "-e", f"trace={call}"]
             trace += ["-e", f"inject={call}:signal=KILL:when={when}"]
             done = subprocess.run(
                 [*trace, *command(tree, act)], capture_output=True, text=True, env=environment(), check=False
             )
             killed += done.returncode != 0
-            revert(tree.place)
+            revert(tree.package_tree)
             assert tree.picture() == pristine, f"{call} {when}"
     assert killed > 10
 
@@ -170,7 +170,7 @@ sys.addaudithook(audit)
 def test_only_fsops_writes(make: Make, act: str) -> None:
     tree = make()
     if act == "revert":
-        apply(tree.place, tree.first(), annotations={})
+        apply(tree.package_tree, tree.first(), annotations={})
     done = run(tree, act, before=AUDIT, after="print(json.dumps([seen, strangers]))")
     assert done.returncode == 0, done.stderr
     seen, strangers = json.loads(done.stdout)
@@ -199,14 +199,14 @@ def test_two_at_once_wait_for_each_other(make: Make) -> None:
     codes = {first.returncode, second.returncode}
     assert 0 in codes
     assert codes <= {0, 4}, results
-    assert state(tree.place).kind is StateKind.APPLIED
+    assert read_status(tree.package_tree).kind is PatchState.APPLIED
     assert tree.path("ops/one.py").read_bytes() == b"one = 'first'\r\n"
 
 
 def test_a_held_lock_is_a_clear_error_after_a_short_wait(make: Make) -> None:
     tree = make()
     before = tree.picture()
-    with locked(tree.place.home, 1):
+    with locked(tree.package_tree.home, 1):
         start = time.monotonic()
         done = subprocess.run(
             command(tree, "apply", timeout=0.3), capture_output=True, text=True, env=environment(), check=False
@@ -216,7 +216,7 @@ def test_a_held_lock_is_a_clear_error_after_a_short_wait(make: Make) -> None:
         assert (name, code, done.returncode) == ("BusyError", 4, 4)
         assert "Another aiterfix" in text
         with pytest.raises(BusyError):
-            apply(tree.place, tree.first(), annotations={}, lock_timeout=0)
+            apply(tree.package_tree, tree.first(), annotations={}, lock_timeout=0)
     assert tree.picture() == before
 
 
@@ -241,10 +241,10 @@ def test_a_transaction_under_way_is_seen(make: Make) -> None:
         assert process.stdout is not None
         assert process.stdin is not None
         assert process.stdout.readline() == "waiting\n"
-        assert state(tree.place).kind is StateKind.BUSY
+        assert read_status(tree.package_tree).kind is PatchState.BUSY
         process.stdin.close()
         assert process.wait() == 0
-    assert state(tree.place).kind is StateKind.APPLIED
+    assert read_status(tree.package_tree).kind is PatchState.APPLIED
 
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
@@ -307,7 +307,7 @@ def test_the_owner_may_patch_without_root_and_root_for_the_owner(open_to_all: Tr
     assert as_nobody(tree, "revert")[1] == 0
     assert tree.picture() == before
     # What root leaves behind belongs to the owner, who can revert and uninstall it.
-    apply(tree.place, tree.first(), annotations={})
+    apply(tree.package_tree, tree.first(), annotations={})
     assert {path.stat().st_uid for path in tree.root.rglob("*")} == {NOBODY}
     assert as_nobody(tree, "revert")[1] == 0
     assert tree.picture() == before

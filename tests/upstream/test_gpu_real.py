@@ -11,12 +11,11 @@ from typing import Any
 
 import pytest
 
-from aiterfix.fixes import load_fixes
-from aiterfix.source.rewrite import rewrite
-from aiterfix.validation.gpu.plain import PlainKernels, find_portable
-from aiterfix.validation.gpu.run import validate_gpu
-from aiterfix.validation.portable import Portable
+from aiterfix.family.portable import Portable, find_portable
+from aiterfix.validation.gpu.plain import PlainKernels
 from aiterfix.validation.report import Report
+from tests.kernels import SHIPPED, bound
+from tests.validation.gpu.running import validate_gpu
 
 REPO = os.environ.get("AITERFIX_AITER_REPO", "")
 FILE = "aiter/ops/triton/_triton_kernels/attention/pa_mqa_logits.py"
@@ -55,7 +54,7 @@ def on(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def patched(text: bytes) -> bytes:
-    return rewrite(text, [fix for fix in load_fixes() if fix.path == "stage1"], filename="pa_mqa_logits.py").new
+    return bound(text, SHIPPED.judged, filename="pa_mqa_logits.py").new
 
 
 def test_stage1_overshoots_as_measured_and_not_once_patched(text: bytes, on: Any) -> None:

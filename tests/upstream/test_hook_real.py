@@ -99,7 +99,7 @@ for name, preshuffle, block, varying in (("base", False, 1, False), ("fixed", Tr
 kernels = {{n: k.src for n, k in vars(wrapper).items() if "deepgemm_fp8" in n and hasattr(k, "src")}}
 states = []
 if {hook}:
-    states = [[m.module, m.state.value, m.sites] for m in aiterfix.status().modules]
+    states = [[m.module, m.state.value, dict(m.mended)] for m in aiterfix.status().modules]
 print(json.dumps([found, kernels, states]))
 """
 
@@ -166,11 +166,11 @@ def compiled(site: Path, wrapper: str, cache: Path, *, hook: bool) -> Any:
 def overshoot(which: str, found: dict[str, Any]) -> int:
     """Columns that a code object writes past its rows, by executing it with sentinels behind every row."""
     pytest.importorskip("tinygrad", reason="the emulator needs the extra validate")
+    from aiterfix.family.signature import Kernel, KernelConfig
     from aiterfix.gfx950.cache import CompiledKernel
-    from aiterfix.gfx950.signature import Kernel, KernelConfig
-    from aiterfix.validation.emulate import EmulatorExecutor
-    from aiterfix.validation.run import run_scenario
+    from aiterfix.validation.emulator import EmulatorLauncher
     from aiterfix.validation.scenarios import GAP, Scenario
+    from tests.validation.launching import run_scenario
 
     kernel = {"base": Kernel.BASE, "fixed": Kernel.PRESHUFFLE, "varctx": Kernel.PRESHUFFLE_VARCTX}[which]
     config = KernelConfig(kv_block_size=1 if which == "base" else 64)
@@ -185,7 +185,7 @@ def overshoot(which: str, found: dict[str, Any]) -> int:
         "",
         tuple((name, kind) for name, kind in found["arguments"]),
     )
-    return run_scenario(scenario, code, EmulatorExecutor()).overshoot_columns
+    return run_scenario(scenario, code, EmulatorLauncher()).overshoot_columns
 
 
 @pytest.mark.slow

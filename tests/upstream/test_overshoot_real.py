@@ -9,7 +9,7 @@ from functools import cache
 import pytest
 
 from aiterfix.errors import NotUnderstoodError
-from aiterfix.gfx950.signature import Kernel, KernelConfig
+from aiterfix.family.signature import Kernel, KernelConfig
 from tests.overshoot.emulation import random_config, row_ends_agree
 from tests.upstream.conftest import Clone
 
@@ -19,9 +19,9 @@ FILE = "aiter/ops/triton/gluon/pa_mqa_logits.py"
 RELEASES = ("v0.1.12.post2", "v0.1.20.post1")
 CASES = [(r, k) for r in RELEASES for k in Kernel if (r, k) != ("v0.1.12.post2", Kernel.BASE)]
 
+from aiterfix.family.signature import make_request  # noqa: E402
 from aiterfix.gfx950.cache import CompiledKernel  # noqa: E402 - after importorskip
 from aiterfix.gfx950.compile import Compiler  # noqa: E402
-from aiterfix.gfx950.signature import make_request  # noqa: E402
 from aiterfix.overshoot.measure import IntegerPart  # noqa: E402
 from aiterfix.overshoot.programs import every_split, whole_launch  # noqa: E402
 

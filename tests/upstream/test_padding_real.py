@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import sys
 
 import pytest
 
-from aiterfix.holding import HeldKernel
-from aiterfix.padding import BY_NAME, Question, bound
-from aiterfix.verdict import Verdict
+from aiterfix.advice.padding import BY_NAME, HeldKernel, Question, bound
+from aiterfix.faults.base import Presence
 from tests.upstream.conftest import Clone
 
 pytest.importorskip("triton")
@@ -30,8 +30,8 @@ FILE = "aiter/ops/triton/gluon/pa_mqa_logits.py"
     ],
 )
 def test_measured(clone: Clone, release: str, width: int, block: int, columns: int, kernel: str) -> None:
+    from aiterfix.family.signature import Kernel, KernelConfig, make_request
     from aiterfix.gfx950.compile import Compiler
-    from aiterfix.gfx950.signature import Kernel, KernelConfig, make_request
     from aiterfix.overshoot.measure import IntegerPart
 
     which, config = Kernel(kernel), KernelConfig(kv_block_size=block)
@@ -40,14 +40,17 @@ def test_measured(clone: Clone, release: str, width: int, block: int, columns: i
         compiled = compiler.compile(make_request(text, FILE, which, config))
     found = IntegerPart(compiled, which, config).overshoot(width)
     assert found.columns == columns
-    limit, _ = bound(Question(width, block), HeldKernel(BY_NAME[kernel], "gluon", Verdict.VULNERABLE, "", True))
+    limit, _ = bound(
+        Question(width, block),
+        HeldKernel(BY_NAME[kernel], "gluon", Presence.PRESENT, hashlib.sha256(text).hexdigest(), 8),
+    )
     assert found.columns <= limit
 
 
 @pytest.mark.parametrize("next_n", [1, 4])
 def test_base_kernel_ends_where_the_context_does(clone: Clone, next_n: int) -> None:
+    from aiterfix.family.signature import Kernel, KernelConfig, make_request
     from aiterfix.gfx950.compile import Compiler
-    from aiterfix.gfx950.signature import Kernel, KernelConfig, make_request
     from aiterfix.overshoot.measure import IntegerPart
 
     config = KernelConfig(kv_block_size=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import subprocess
 import sys
@@ -9,19 +10,23 @@ from pathlib import Path
 
 import pytest
 
-from aiterfix.fixes import load_fixes
-from aiterfix.history import FixState, RefRecord, load_history
-from aiterfix.history.store import dump_history, make_history
-from aiterfix.source.sites import analyse
+from aiterfix.faults.base import Presence
+from aiterfix.faults.diagnosis import diagnose
+from aiterfix.faults.registry import load_faults
+from aiterfix.history.bounds import BoundState, bounds_of
+from aiterfix.history.record import RefRecord
+from aiterfix.history.store import dump_releases, dump_texts, load_history, make_history
 from aiterfix.upstream.export import export
+from aiterfix.upstream.facts import with_mends
 from aiterfix.upstream.gitrepo import Clone
 from aiterfix.upstream.milestones import goals, milestone, old_kernels
 from aiterfix.upstream.pulls import load_last_known
 from aiterfix.upstream.scan import ScanResult, scan
-from aiterfix.verdict import Verdict
 
-FIXES = load_fixes()
-GLUON = next(f for f in FIXES if f.path == "gluon")
+FAULTS = load_faults()
+GLUON, STAGE1 = bounds_of(FAULTS)
+ALONE = ("column-bound",)
+MAIN = "refs/heads/main"
 
 
 @pytest.fixture(scope="module")
@@ -34,16 +39,19 @@ def upstream() -> Clone:
 
 @pytest.fixture(scope="module")
 def result(upstream: Clone) -> ScanResult:
-    return scan(upstream, FIXES)
+    return scan(upstream, FAULTS)
 
 
-def test_what_shipped_is_current(result: ScanResult) -> None:
-    """Regenerate it with ``aiterfix upstream scan --repo CLONE --write-history src/aiterfix/history/releases.json``."""
-    fresh = make_history(result.refs)
+def test_what_shipped_is_current(upstream: Clone, result: ScanResult) -> None:
+    """Regenerate it with ``aiterfix upstream scan --repo CLONE --write-history src/aiterfix/history``."""
+    fresh = with_mends(make_history(result.refs, FAULTS), upstream, FAULTS, lambda _: None)
     shipped = load_history()
+    assert len(fresh.mends) > 20 and fresh.mends == shipped.mends
+    assert len(fresh.wrappers) > 30 and all(w in shipped.wrappers for w in fresh.wrappers)
     assert {r.ref for r in fresh.refs} == {r.ref for r in shipped.refs}
     if sys.version_info >= (3, 12):
-        assert dump_history(fresh) == dump_history(shipped)
+        assert dump_releases(fresh) == dump_releases(shipped)
+        assert dump_texts(fresh) == dump_texts(shipped)
     # Some branches use the f-strings of Python 3.12: an older one cannot judge them, so they are not compared.
     readable = [r for r in fresh.refs if not any(p.startswith("syntax ") for f in r.files for p in f.problems)]
     assert len(readable) > 170
@@ -57,8 +65,36 @@ def test_what_shipped_was_made_by_a_python_that_can_read_it_all() -> None:
 def test_every_release_is_judged(result: ScanResult) -> None:
     releases = [r for r in result.refs if r.ref.startswith("v0.")]
     assert len(releases) >= 63
-    assert {r.ref for r in releases if r.verdict is Verdict.UNKNOWN} == set()
-    assert {r.verdict for r in releases if r.when.year >= 2026} == {Verdict.VULNERABLE}
+    assert {r.ref for r in releases if r.presence(ALONE) is Presence.UNKNOWN} == set()
+    assert {r.presence(ALONE) for r in releases if r.when.year >= 2026} == {Presence.PRESENT}
+
+
+# By fault and code path; tags stand in tests/history/test_history.py.
+@pytest.mark.parametrize(
+    ("fault", "group", "presence"), [("column-bound", "gluon", "present"), ("column-bound", "stage1", "present")]
+)
+def test_presence_on_main(upstream: Clone, fault: str, group: str, presence: str) -> None:
+    if not upstream.resolve(MAIN):
+        pytest.skip("the clone has no branch main")
+    (ref,) = scan(upstream, FAULTS, [MAIN]).refs
+    assert ref.presence([fault], [group]) is Presence(presence)
+
+
+def test_counts_are_those_that_were_counted_by_hand(result: ScanResult) -> None:
+    with Path(__file__).with_name("store_sites.tsv").open() as file:
+        rows = list(csv.DictReader((ln for ln in file if not ln.startswith("#")), delimiter="\t"))
+    recorded = {(r["sha256_12"], r["kernel"]): [int(r[g]) for g in ("none", "lower", "upper", "both")] for r in rows}
+    counted = {
+        (f.sha256[:12], k.kernel): list(k.counts.as_tuple())
+        for r in result.refs
+        if r.ref.startswith("v0.")
+        for f in r.shipped
+        for k in f.kernels
+        if k.counts.total
+    }
+    assert len(counted) >= 60
+    digests = {f.sha256[:12] for r in result.refs for f in r.files}  # one of those counted by hand is in no tag
+    assert counted == {key: counts for key, counts in recorded.items() if key[0] in digests}
 
 
 def test_landmarks(result: ScanResult) -> None:
@@ -70,7 +106,7 @@ def test_landmarks(result: ScanResult) -> None:
     assert (name(unmasked.first), name(unmasked.first_any)) == ("v0.1.13", "v0.1.13-rc2")
     assert (name(unmasked.last_without), unmasked.lost) == ("v0.1.13-rc1", ())
     assert (whole.first_any, whole.newest_remaining) == (None, 8)
-    assert {o.release.ref: o.newer.ref for o in old_kernels(GLUON.id, result.refs)}["v0.1.15.post2"] == "v0.1.16"
+    assert {o.release.ref: o.newer.ref for o in old_kernels(GLUON, result.refs)}["v0.1.15.post2"] == "v0.1.16"
 
 
 def test_pull_requests_by_source(upstream: Clone) -> None:
@@ -81,9 +117,9 @@ def test_pull_requests_by_source(upstream: Clone) -> None:
     heads = {number: pull.head for number, pull in known.items()}
     if not all(upstream.resolve(h) for h in heads.values()):
         pytest.skip("the clone has no pull request references: fetch refs/pull/*/head")
-    found = {r.commit: r for r in scan(upstream, FIXES, list(heads.values())).refs}
-    assert found[heads[2866]].counts(GLUON.id).as_tuple() == (0, 8, 10, 0)
-    assert found[heads[4580]].state(GLUON.id) is FixState.THERE
+    found = {r.commit: r for r in scan(upstream, FAULTS, list(heads.values())).refs}
+    assert found[heads[2866]].counts(GLUON).as_tuple() == (0, 8, 10, 0)
+    assert found[heads[4580]].state(GLUON) is BoundState.BOUNDED
     assert upstream.is_ancestor(heads[2866], heads[3005])
     assert not upstream.is_ancestor(heads[4580], heads[3005])
 
@@ -111,9 +147,10 @@ def test_a_patch_for_a_release(upstream: Clone, tmp_path: Path, tag: str) -> Non
     git("update-ref", f"refs/tags/{tag}", commit)
     git("config", "user.name", "Ann Author")
     git("config", "user.email", "ann@example.org")
-    made = export(Clone(tmp_path / "clone"), tag, FIXES, branch="fix")
+    made = export(Clone(tmp_path / "clone"), tag, FAULTS, branch="fix")
     for file in made.files:
-        assert analyse(git("cat-file", "blob", f"fix:{file.path}"), FIXES).verdict is Verdict.GUARDED
+        text = git("cat-file", "blob", f"fix:{file.path}")
+        assert diagnose(text, FAULTS.judged).presence(ALONE) is Presence.ABSENT
     changed = git("diff", "--name-only", tag, "fix").decode().split()
     assert sorted(changed) == sorted([*(f.path for f in made.files), str(made.test_path)])
     # Applied to the base in an index of its own: a work tree of the real project is large.

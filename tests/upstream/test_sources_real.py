@@ -8,20 +8,20 @@ import random
 from collections import Counter
 from pathlib import Path
 
-from aiterfix.assessment import assess
 from aiterfix.errors import AiterfixError
-from aiterfix.fixes import load_fixes
 from aiterfix.installation import find_path
+from aiterfix.judge.disk import judge_installation
+from aiterfix.judge.verdict import Verdict
 from aiterfix.patching import FileChange, apply, revert
-from aiterfix.places import place_of
-from aiterfix.planning import plan
+from aiterfix.patching.installed import package_tree
+from aiterfix.patching.mends import mends
 from aiterfix.source.proof import same_tree
-from aiterfix.source.rewrite import rewrite
+from aiterfix.source.rewrite import bound_edits
 from aiterfix.source.sites import analyse
-from aiterfix.verdict import Verdict
+from tests.kernels import SHIPPED, Seen, bound, seen
 from tests.upstream.conftest import Clone
 
-FIXES = load_fixes()
+KERNELS, FAULTS = SHIPPED.kernels, SHIPPED.judged
 
 
 def test_counts_of_guards(clone: Clone) -> None:
@@ -30,7 +30,7 @@ def test_counts_of_guards(clone: Clone) -> None:
     recorded = {(r["sha256_12"], r["kernel"]): [int(r[g]) for g in ("none", "lower", "upper", "both")] for r in rows}
     counted = {}
     for _, text in clone.distinct():
-        analysis = analyse(text, FIXES)
+        analysis = analyse(text, KERNELS)
         assert not analysis.all_problems
         for kernel in analysis.kernels:
             guards = Counter(s.guard.value for s in kernel.sites)
@@ -41,7 +41,7 @@ def test_counts_of_guards(clone: Clone) -> None:
 
 
 def test_apply_and_revert_every_release(clone: Clone, tmp_path: Path) -> None:
-    """Every tag's kernel files laid out as a package: apply ends guarded, again is a no-op, revert is exact."""
+    """Every tag's kernel files laid out as a package: apply ends clean of every judged fault, again is a no-op, revert is exact."""
     by_ref: dict[str, dict[str, bytes]] = {}
     for (ref, path), blob in clone.kernel_files().items():
         by_ref.setdefault(ref, {})[path] = clone.blob(blob)
@@ -59,15 +59,17 @@ def test_apply_and_revert_every_release(clone: Clone, tmp_path: Path) -> None:
             (root / path).write_bytes(text)
         (root / "aiter" / "__init__.py").touch()
         (installation,) = find_path(root).installations
-        place = place_of(installation)
-        before = assess(installation, FIXES)
-        assert before.verdict is Verdict.VULNERABLE
-        changes = [FileChange(c.file.path, c.rewrite.old, c.rewrite.new) for c in plan(before)]
-        apply(place, changes, annotations={})
-        after = assess(installation, FIXES)
-        assert after.verdict is Verdict.GUARDED
-        assert plan(after) == ()
-        revert(place)
+        tree = package_tree(installation)
+        before = judge_installation(installation, SHIPPED)
+        assert before.verdict is Verdict.AFFECTED
+        changes = [
+            FileChange(c.file.path, c.mended.old, c.mended.new) for c in mends(before) if c.file.path is not None
+        ]
+        apply(tree, changes, annotations={})
+        after = judge_installation(installation, SHIPPED)
+        assert after.verdict is Verdict.CLEAN
+        assert mends(after) == ()
+        revert(tree)
         assert {p: (root / p).read_bytes() for p in texts} == texts
         assert not list(root.glob(".aiterfix*"))
     assert len(by_ref) >= 55  # 54 tags with kernel files when this was written, and the newest commit
@@ -76,20 +78,21 @@ def test_apply_and_revert_every_release(clone: Clone, tmp_path: Path) -> None:
 
 def test_rewrite_changes_masks_only(clone: Clone) -> None:
     for path, text in clone.distinct():
-        result = rewrite(text, FIXES, filename=path)
+        result = bound(text, FAULTS, filename=path)
         assert result.changed
-        sites = {(s.kernel, s.ordinal): s for s in analyse(text, FIXES).sites}
-        after = analyse(result.new, FIXES)
+        edits, _ = bound_edits(text, analyse(text, KERNELS), path)
+        sites = {(s.kernel, s.ordinal): s for s in analyse(text, KERNELS).sites}
+        after = analyse(result.new, KERNELS)
         assert all(s.guard.bounded for s in after.sites)
         assert {(s.kernel, s.ordinal) for s in after.sites} == set(sites)
         # The edits are insertions of whole lines or at the end of a mask: taking them out gives the old bytes.
         out, shift = bytearray(result.new), 0
-        for edit in result.edits:
+        for edit in edits:
             start = edit.span.start + shift
             assert out[start : start + len(edit.text)] == edit.text
             shift += len(edit.text) - (edit.span.end - edit.span.start)
         kept, position = [], 0
-        for edit in result.edits:
+        for edit in edits:
             kept.append(text[position : edit.span.start])
             position = edit.span.end
         kept.append(text[position:])
@@ -120,13 +123,13 @@ def test_mutated_real_sources_never_crash(clone: Clone) -> None:
                 lines[a], lines[b] = lines[b], lines[a]
                 data = bytearray(b"\n".join(lines))
         mutated = bytes(data)
-        analysis = analyse(mutated, FIXES)
-        outcomes[analysis.verdict.value] += 1
+        analysis = analyse(mutated, KERNELS)
+        outcomes[seen(analysis).value] += 1
         try:
-            result = rewrite(mutated, FIXES)
+            result = bound(mutated, FAULTS)
         except AiterfixError:
-            assert analysis.verdict is Verdict.UNKNOWN
+            assert seen(analysis) is Seen.UNKNOWN
             continue
-        assert result.after.verdict in (Verdict.GUARDED, Verdict.NOT_AFFECTED)
-        assert rewrite(result.new, FIXES).new == result.new
-    assert outcomes["unknown"] and outcomes["vulnerable"]
+        assert seen(result.after.analysis) in (Seen.BOUNDED, Seen.NO_STORES)
+        assert bound(result.new, FAULTS).new == result.new
+    assert outcomes["unknown"] and outcomes["unbounded"]

@@ -8,9 +8,9 @@ import sys
 import pytest
 
 from aiterfix.errors import AiterfixError
-from aiterfix.fixes import load_fixes
-from aiterfix.source.rewrite import rewrite
+from aiterfix.faults.mend import mend
 from tests.importing.ttgir import stores
+from tests.kernels import SHIPPED
 from tests.upstream.conftest import Clone
 
 pytestmark = [
@@ -20,13 +20,13 @@ pytestmark = [
 
 
 def test_patched_kernels_compile_and_every_store_is_bounded(clone: Clone) -> None:
+    from aiterfix.family.signature import KernelConfig, find_kernels, make_request
     from aiterfix.gfx950.compile import Compiler
-    from aiterfix.gfx950.signature import KernelConfig, find_kernels, make_request
 
     compiled = refused = 0
     with Compiler() as compiler:
         for path, text in clone.distinct():
-            patched = rewrite(text, load_fixes(), filename=path).new
+            patched = mend(text, SHIPPED.judged, filename=path).new
             for kernel in find_kernels(text, path):
                 config = KernelConfig(kv_block_size=64 if kernel.preshuffled else 1)
                 try:

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from aiterfix.gfx950.compile import CompileError, Compiler
-from aiterfix.gfx950.signature import (
+from aiterfix.family.signature import (
     Kernel,
     KernelConfig,
     WrapperFacts,
@@ -22,10 +21,14 @@ from aiterfix.gfx950.signature import (
     make_request,
     read_wrapper,
 )
-from aiterfix.validation.emulate import EmulatorExecutor
+from aiterfix.gfx950.compile import CompileError, Compiler
+from aiterfix.validation.emulator import Emulator, EmulatorLauncher
+from aiterfix.validation.pipeline import validate
 from aiterfix.validation.report import ScenarioResult
-from aiterfix.validation.run import run_scenario, validate
 from aiterfix.validation.scenarios import GAP, Scenario
+from aiterfix.validation.selection import Selection
+from aiterfix.validation.source import GluonSource
+from tests.validation.launching import run_scenario
 
 REPO = os.environ.get("AITERFIX_AITER_REPO", "")
 pytestmark = [
@@ -69,7 +72,7 @@ def compiler(request: pytest.FixtureRequest) -> Iterator[Compiler]:
 def run(compiler: Compiler, ref: str, scenario: Scenario, wrapper: WrapperFacts | None = None) -> ScenarioResult:
     assert isinstance(scenario.kernel, Kernel)
     request = make_request(kernel_file(ref), FILE, scenario.kernel, scenario.config, wrapper)
-    return run_scenario(scenario, compiler.compile(request), EmulatorExecutor())
+    return run_scenario(scenario, compiler.compile(request), EmulatorLauncher())
 
 
 def launch(
@@ -174,6 +177,27 @@ def test_compile_matrix(compiler: Compiler, ref: str, compiles: bool) -> None:
 
 
 def test_the_bounded_branch_passes_the_quick_set(compiler: Compiler) -> None:
-    report = validate(kernel_file(PR), FILE, wrapper=wrapper_of(PR), compiler=compiler, certify=False)
+    report = validate(GluonSource(kernel_file(PR), FILE, wrapper_of(PR)), Emulator(compiler=compiler), record=False)
     assert report.passed, [s.name for s in report.failures]
     assert report.overshoot_columns == 0
+
+
+@pytest.mark.parametrize(
+    ("ref", "wrong"),
+    [
+        ("v0.1.12.post2", 4788),
+        ("v0.1.13.post1", 4788),
+        ("v0.1.15.post3", 4788),
+        ("v0.1.18", 0),
+        ("v0.1.20.post1", 0),
+    ],
+)
+def test_rows_past_2_gib_quickly(compiler: Compiler, ref: str, wrong: int) -> None:
+    """All the logits of rows 512 to 519 are missing before aiter #4244, and nothing else is wrong."""
+    subject = GluonSource(kernel_file(ref), FILE, wrapper_of(ref))
+    report = validate(subject, Emulator(compiler=compiler), Selection(fault="row-offset-32"))
+    assert not report.not_run and {s.kernel for s in report.scenarios} == {kernel.value for kernel in Kernel}
+    assert {c.out_stride for c in report.code_objects} == {"i32" if wrong else "i64"}
+    for result in report.scenarios:
+        assert (result.wrong_logits, result.passed, result.elements_in_gaps) == (wrong, not wrong, 0), result.name
+        assert all(at.startswith("row 512, ") and "got untouched" in at for at in result.wrong_at)

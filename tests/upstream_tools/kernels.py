@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from aiterfix.faults.registry import Faults, load_faults
+from aiterfix.history.bounds import bounds_of
+
+FAULTS = Faults((load_faults().get("column-bound"),))
+"""Store bounds alone: what else is wrong in the kernels below is no matter of these tests."""
+GLUON_BOUNDS, STAGE1_BOUNDS = bounds_of(FAULTS)
+ALONE = ("column-bound",)
+
 GLUON = "_gluon_deepgemm_fp8_paged_mqa_logits"
 STAGE1 = "_deepgemm_fp8_paged_mqa_logits_stage1"
 

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ import pytest
 
 import aiterfix
 from aiterfix.cli import main
+from aiterfix.faults.base import NotJudged
+from aiterfix.faults.registry import load_faults
 from tests.upstream_tools.conftest import Repository
 from tests.upstream_tools.github_server import FakeGitHub
-from tests.upstream_tools.kernels import FIXED, GLUON, HALF, PATH, PLAIN, PLAIN_PATH, UNPATCHED
+from tests.upstream_tools.kernels import FAULTS, FIXED, GLUON, GLUON_BOUNDS, HALF, PATH, PLAIN, PLAIN_PATH, UNPATCHED
 
 SCHEMAS = Path(aiterfix.__file__).with_name("schemas")
 
@@ -64,6 +67,12 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGitHub]:
 
 
 @pytest.fixture
+def bounds_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if store bounds were the one fault that is judged."""
+    monkeypatch.setattr("aiterfix.cli.upstream.load_faults", lambda extra: FAULTS)
+
+
+@pytest.fixture
 def releases(repository: Repository) -> Repository:
     repository.commit({"README": "x\n"}, "v0.1")
     repository.commit({PATH: UNPATCHED, PLAIN_PATH: PLAIN}, "v0.2")
@@ -71,44 +80,53 @@ def releases(repository: Repository) -> Repository:
     return repository
 
 
+@pytest.mark.usefixtures("bounds_alone")
 def test_scan_json(run: Run, releases: Repository) -> None:
     body = run.json("upstream-scan", "upstream", "scan", "--repo", releases.path)
     assert body["command"] == "upstream scan"
     refs = {r["ref"]: r for r in body["refs"]}
-    assert refs["v0.3"]["verdict"] == "vulnerable"
+    assert refs["v0.3"]["verdict"] == "affected"
+    assert refs["v0.3"]["faults"] == [{"id": "column-bound", "presence": "present"}]
     (gluon,) = [f for f in refs["v0.3"]["files"] if f["path"] == PATH]
     assert gluon["sites"] == {GLUON: {"none": 0, "lower": 1, "upper": 1, "both": 0}}
-    states = {f["id"]: f["state"] for f in refs["v0.3"]["fixes"]}
-    assert states == {"pa-mqa-logits-store-bounds": "partly", "pa-mqa-logits-stage1-store-bounds": "needed"}
+    states = {b["group"]: b["state"] for b in refs["v0.3"]["bounds"]}
+    assert states == {"gluon": "partly", "stage1": "unbounded"}
     assert refs["v0.1"]["files"] == []
-    stones = {(m["fix"], m["goal"]): m for m in body["milestones"]}
-    stone = stones["pa-mqa-logits-store-bounds", "no store is without any mask bound"]
+    stones = {(m["group"], m["goal"]): m for m in body["milestones"]}
+    stone = stones["gluon", "no store is without any mask bound"]
     assert (stone["first"], stone["last_without"]) == ("v0.3", "v0.2")
     assert stone["pull_requests"] == ["ROCm/aiter#2866", "ROCm/aiter#3005"]
 
 
+@pytest.mark.usefixtures("bounds_alone")
 def test_scan_text(run: Run, releases: Repository) -> None:
     out = run.text("upstream", "scan", "--repo", releases.path)
     assert "no store is without any mask bound (#2866, #3005): first in v0.3" in out
     assert "every store is bounded (#4580): no release; v0.3 has 1 store in the way" in out
+    rows = {row[0]: row[2:6] for row in map(str.split, out.splitlines()) if row}
+    assert rows["v0.2"] == ["unbounded", "0/2", "unbounded", "0/1"]
+    assert rows["v0.3"] == ["partly", "1/2", "unbounded", "0/1"]
     assert "1 of 4 references hold none of the kernels." in out
     assert "4 references" in run.err
 
 
+@pytest.mark.usefixtures("bounds_alone")
 def test_scan_markdown(run: Run, releases: Repository) -> None:
     out = run.text("upstream", "scan", "--repo", releases.path, "--markdown")
     lines = out.splitlines()
-    assert lines[0] == "| ref | date | stage1 | gluon | sha256 |"
+    assert lines[0] == "| ref | date | gluon | stage1 | sha256 |"
     assert any(line.startswith("| archive/some\\|thing |") for line in lines)
     assert {line.replace("\\|", "").count("|") for line in lines if line.startswith("|")} == {6}
 
 
+@pytest.mark.usefixtures("bounds_alone")
 def test_scan_in_the_current_folder(run: Run, releases: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(releases.path)
     body = run.json("upstream-scan", "upstream", "scan", "--refs", "v0.3", "HEAD")
     assert [r["ref"] for r in body["refs"]] == ["HEAD", "v0.3"]
 
 
+@pytest.mark.usefixtures("bounds_alone")
 def test_exit_codes_of_scan(run: Run, repository: Repository) -> None:
     repository.commit({PATH: FIXED}, "v2")
     run.json("upstream-scan", "upstream", "scan", "--repo", repository.path, "--require-fixed")
@@ -128,37 +146,62 @@ def test_errors_of_scan(run: Run, tmp_path: Path, releases: Repository) -> None:
     assert run.error("upstream", "scan", "--repo", releases.path, "--markdown", status=2)["code"] == "usage"
 
 
+@pytest.mark.usefixtures("bounds_alone")
 def test_the_history_is_written_and_answers(run: Run, releases: Repository, tmp_path: Path) -> None:
-    from aiterfix.history import compat, load_history
+    from aiterfix.history.compat import compat
+    from aiterfix.history.store import load_history
 
-    file = tmp_path / "history.json"
-    run.text("upstream", "scan", "--repo", releases.path, "--write-history", file)
-    answer = compat("0.3", load_history(file))
+    folder = tmp_path / "history"
+    folder.mkdir()
+    words = ("upstream", "scan", "--repo", releases.path, "--write-history")
+    run.text(*words, folder)
+    answer = compat("0.3", load_history(folder))
     assert answer.release is not None
-    assert answer.release.counts("pa-mqa-logits-store-bounds").as_tuple() == (0, 1, 1, 0)
-    run.error("upstream", "scan", "--repo", releases.path, "--write-history", file, "--refs", "v0.3", status=2)
-    run.error("upstream", "scan", "--repo", releases.path, "--write-history", tmp_path / "no" / "x", status=4)
+    assert answer.release.counts(GLUON_BOUNDS).as_tuple() == (0, 1, 1, 0)
+    assert answer.release.presence(["column-bound"]).value == "present"
+    run.error(*words, folder, "--refs", "v0.3", status=2)
+    run.error(*words, folder, "--fixes", tmp_path, status=2)
+    run.error(*words, tmp_path / "nowhere", status=2)
+    (tmp_path / "taken" / "releases.json").mkdir(parents=True)
+    run.error(*words, tmp_path / "taken", status=4)
     releases.git("clone", "-q", "--depth", "1", "--branch", "v0.3", releases.path.as_uri(), str(tmp_path / "shallow"))
-    error = run.error("upstream", "scan", "--repo", tmp_path / "shallow", "--write-history", file, status=4)
+    error = run.error("upstream", "scan", "--repo", tmp_path / "shallow", "--write-history", folder, status=4)
     assert "shallow" in error["what"]
 
 
 @pytest.mark.parametrize(
     ("version", "status", "words"),
     [
-        ("0.1.13", 1, "0.1.13 (2026-05-07, commit cdcfa833bdf5): vulnerable"),
-        ("0.1.5", 0, "holds none of the kernels"),
+        (
+            "0.1.13",
+            1,
+            "0.1.13 (2026-05-07, commit cdcfa833bdf5): affected\n  column-bound: present\n    gluon: 10 of 18",
+        ),
+        ("0.1.5", 0, "clean\n  holds none of the kernels\n"),
         ("0.1.13rc2", 1, "0.1.13rc2, that is v0.1.13-rc2"),
         ("9.9", 3, "9.9: not known, run `aiterfix check`"),
-        ("0.1.13+x", 3, "The release it is named after, v0.1.13, is vulnerable."),
+        ("0.1.13+x", 3, "The release it is named after, v0.1.13, is affected."),
         ("\x1b[2J", 3, "?[2J: not known"),
     ],
 )
-def test_compat(run: Run, version: str, status: int, words: str) -> None:
-    assert words in run.text("compat", version, status=status)
+def test_compat(run: Run, monkeypatch: pytest.MonkeyPatch, version: str, status: int, words: str) -> None:
+    alone = replace(FAULTS, not_judged=(NotJudged("first", "x"), NotJudged("second", "y")))
+    monkeypatch.setattr("aiterfix.cli.compat.load_faults", lambda: alone)
+    out = run.text("compat", version, status=status)
+    assert words in out
+    assert "\n2 known faults are not judged yet: first, second.\n" in out
     body = run.json("compat", "compat", version, status=status)
     assert body["known"] is (status != 3)
     assert body["asked"] == version
+    assert body["verdict"] == {0: "clean", 1: "affected", 3: "unknown"}[status]
+    assert body["not_judged"] == ["first", "second"]
+
+
+def test_compat_judges_every_fault_that_has_a_module(run: Run) -> None:
+    known = load_faults()
+    body = run.json("compat", "compat", "0.1.5")
+    assert [f["id"] for f in body["release"]["faults"]] == [f.id for f in known.judged]
+    assert body["not_judged"] == [f.id for f in known.not_judged]
 
 
 def test_status_online(run: Run, server: FakeGitHub, releases: Repository, tmp_path: Path) -> None:
@@ -178,7 +221,7 @@ def test_status_online(run: Run, server: FakeGitHub, releases: Repository, tmp_p
     body = run.json("upstream-status", *words)
     assert [p["state"] for p in body["pull_requests"][:3]] == ["closed without merge", "merged", "open"]
     assert {p["origin"] for p in body["pull_requests"]} == {"github"}
-    subjects = {s["name"]: s for f in body["fixes"] if f["id"] == "pa-mqa-logits-store-bounds" for s in f["subjects"]}
+    subjects = {s["name"]: s for b in body["bounds"] if b["group"] == "gluon" for s in b["subjects"]}
     contained = {"ROCm/aiter#2866": True, "ROCm/aiter#3005": True, "ROCm/aiter#4580": False}
     assert subjects["HEAD"]["contains"] == subjects["v0.1.13"]["contains"] == contained
     assert any("if-none-match" in r.headers for r in server.requests)
@@ -207,9 +250,10 @@ def test_status_of_an_installation(run: Run, server: FakeGitHub, tmp_path: Path)
     run.error("upstream", "status", "--offline", "--path", tmp_path / "none", status=4)
 
 
-def test_status_usage(run: Run, server: FakeGitHub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_status_usage(run: Run, server: FakeGitHub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     run.error("upstream", "status", "--refs", "v1", status=2)
     run.error("upstream", "status", "--offline", "--release", "9.9", status=3)
+    run.error("upstream", "status", "--offline", "--fixes", tmp_path, status=2)
     monkeypatch.setenv("GITHUB_TOKEN", "bad token\n!")
     assert "bad token" not in json.dumps(run.error("upstream", "status", "--offline", status=2))
 
@@ -287,6 +331,8 @@ import sys
 for name in ("git", "requests"):
     sys.modules[name] = None
 from aiterfix.cli import main
+from aiterfix.faults.base import NotJudged
+from aiterfix.faults.registry import load_faults
 sys.exit(main(["upstream", "status", "--offline", "--release", "0.1.13", "--cache", sys.argv[1]]))
 """
     command = [sys.executable, "-c", code, str(tmp_path)]

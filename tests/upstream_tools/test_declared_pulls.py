@@ -1,4 +1,4 @@
-"""What fix files say of pull requests."""
+"""What the fault file of store bounds says of pull requests."""
 
 from __future__ import annotations
 
@@ -6,21 +6,24 @@ from pathlib import Path
 
 import pytest
 
-from aiterfix.fixes import FixFileError, load_fixes, parse_fix
-from aiterfix.verdict import Guard
+from aiterfix.faults.registry import FaultFileError, parse_fault
+from aiterfix.history.bounds import removed
+from aiterfix.source.guards import Guard
+from tests.upstream_tools.kernels import GLUON_BOUNDS, STAGE1_BOUNDS
 
-GLUON = next(f for f in load_fixes() if f.path == "gluon")
-TEXT = GLUON.file.read_text(encoding="utf-8")
+TEXT = GLUON_BOUNDS.fault.file.read_text(encoding="utf-8")
 
 
 def test_the_pull_requests_that_are_followed() -> None:
-    assert {(p.repository, p.number): p.removes for p in GLUON.upstream} == {
-        ("ROCm/aiter", 2866): (Guard.NONE,),
-        ("ROCm/aiter", 3005): (Guard.NONE,),
-        ("ROCm/aiter", 4580): (Guard.NONE, Guard.LOWER),
-        ("vllm-project/vllm", 40643): (),
-        ("vllm-project/vllm", 41856): (),
+    assert {(p.repository, p.number): removed(p) for p in GLUON_BOUNDS.upstream} == {
+        ("ROCm/aiter", 2866): {Guard.NONE},
+        ("ROCm/aiter", 3005): {Guard.NONE},
+        ("ROCm/aiter", 4580): {Guard.NONE, Guard.LOWER},
+        ("vllm-project/vllm", 40643): set(),
+        ("vllm-project/vllm", 41856): set(),
     }
+    # None of them is about the plain-Triton kernels.
+    assert STAGE1_BOUNDS.upstream == ()
 
 
 @pytest.mark.parametrize(
@@ -29,5 +32,5 @@ def test_the_pull_requests_that_are_followed() -> None:
 def test_removes_names_guards_without_an_upper_bound(value: str) -> None:
     text = TEXT.replace('removes = ["none"]', f"removes = {value}", 1)
     assert text != TEXT
-    with pytest.raises(FixFileError, match="removes"):
-        parse_fix(text.encode(), Path("x.toml"))
+    with pytest.raises(FaultFileError, match="removes"):
+        parse_fault(text.encode(), Path("x.toml"))

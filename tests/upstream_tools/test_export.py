@@ -13,15 +13,16 @@ from typing import Any
 import pytest
 
 from aiterfix.errors import EnvironmentProblem, NotUnderstoodError, UsageError
-from aiterfix.fixes import load_fixes
-from aiterfix.source.sites import analyse
+from aiterfix.faults.base import Presence
+from aiterfix.faults.diagnosis import diagnose
 from aiterfix.upstream.evidence import EvidenceError
 from aiterfix.upstream.export import Export, NothingToExportError, export
 from aiterfix.upstream.gitrepo import Clone
-from aiterfix.verdict import Verdict
 from tests.upstream_tools.conftest import Repository
 from tests.upstream_tools.kernels import (
+    ALONE,
     BOTH,
+    FAULTS,
     FIXED,
     GLUON,
     HALF,
@@ -36,12 +37,11 @@ from tests.upstream_tools.kernels import (
     gluon,
 )
 
-FIXES = load_fixes()
 SIGN_OFF = "Signed-off-by: Ann Author <ann@example.org>"
 
 
 def make(repository: Repository, revision: str = "HEAD", **options: Any) -> Export:
-    return export(Clone(repository.path), revision, FIXES, **options)
+    return export(Clone(repository.path), revision, FAULTS, **options)
 
 
 def snapshot(path: Path) -> dict[str, tuple[int, bytes | str]]:
@@ -69,8 +69,8 @@ def test_one_commit_with_the_semantic_patch(repository: Repository) -> None:
     assert changes(repository, made) == [PLAIN_PATH, PATH, test]
     for path in (PATH, PLAIN_PATH):
         text = repository.git("show", f"fix:{path}") + "\n"
-        assert analyse(text.encode(), FIXES).verdict is Verdict.GUARDED
-    assert [len(f.rewrite.edited) for f in made.files] == [1, 2]
+        assert diagnose(text.encode(), FAULTS.judged).presence(ALONE) is Presence.ABSENT
+    assert [len(f.edited) for f in made.files] == [1, 2]
 
 
 def test_commit_message(repository: Repository) -> None:
@@ -168,7 +168,7 @@ def test_file_mode_line_endings_and_odd_bytes_stay(repository: Repository) -> No
     blob = subprocess.run(
         ["git", "cat-file", "blob", f"fix:{PATH}"], cwd=repository.path, capture_output=True, check=True
     ).stdout
-    assert blob == made.files[0].rewrite.new
+    assert blob == made.files[0].mended.new
     assert blob.count(b"\n") == blob.count(b"\r\n") > 10
     assert not blob.endswith(b"\n")
 
@@ -340,7 +340,7 @@ def generated(kernels: list[tuple[str, Any]], folder: Path) -> dict[str, Any]:
     return namespace
 
 
-SPEC = next(k for f in FIXES for k in f.kernels if k.name == GLUON)
+SPEC = next(k for k in FAULTS.kernels if k.name == GLUON)
 COLUMN = "start + gl.arange(0, Chunk, layout=layout)"
 STORE = "    gl.amd.cdna3.buffer_store(value, ptr={ptr}, offsets={offsets}, mask={mask})\n"
 
@@ -437,7 +437,7 @@ def test_no_test_if_not_wanted_and_none_over_another_file(repository: Repository
         make(repository, branch="c")
 
 
-# Evidence.
+# RunReport.
 
 
 def report(sha256: str, *launches: tuple[str, int, int, int], **changes: Any) -> dict[str, Any]:
@@ -464,7 +464,7 @@ def report(sha256: str, *launches: tuple[str, int, int, int], **changes: Any) ->
 
 def digests(repository: Repository) -> tuple[str, str]:
     made = make(repository, branch="probe", force=True)
-    return made.files[0].rewrite.before.sha256, made.files[0].rewrite.after.sha256
+    return made.files[0].mended.before.sha256, made.files[0].mended.after.sha256
 
 
 def write(folder: Path, *documents: Any) -> list[Path]:

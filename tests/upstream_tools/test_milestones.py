@@ -6,21 +6,22 @@ from dataclasses import replace
 
 import pytest
 
-from aiterfix.fixes import Fix, load_fixes
-from aiterfix.history.record import FileRecord, FixState, GuardCounts, KernelRecord, RefRecord
+from aiterfix.faults.base import Presence
+from aiterfix.history.bounds import BoundState, GuardCounts
+from aiterfix.history.record import FileRecord, KernelRecord, RefRecord
+from aiterfix.source.guards import Guard
 from aiterfix.upstream.milestones import EVERY_STORE, Goal, goals, milestone, old_kernels, releases
-from aiterfix.verdict import Guard, Verdict
+from tests.upstream_tools.kernels import GLUON_BOUNDS as GLUON
+from tests.upstream_tools.kernels import STAGE1_BOUNDS as STAGE1
 
-GLUON: Fix = next(f for f in load_fixes() if f.path == "gluon")
-STAGE1: Fix = next(f for f in load_fixes() if f.path == "stage1")
-WHOLE = Goal(GLUON.id, EVERY_STORE, ())
-UNMASKED = Goal(GLUON.id, frozenset({Guard.NONE}), ())
+WHOLE = Goal(GLUON, EVERY_STORE, ())
+UNMASKED = Goal(GLUON, frozenset({Guard.NONE}), ())
 
 
 def ref(name: str, day: int, *counts: int, digest: str = "") -> RefRecord:
     sites = GuardCounts(*counts)
-    verdict = Verdict.GUARDED if sites.bounded == sites.total else Verdict.VULNERABLE
-    kernels = (KernelRecord("k", GLUON.id, sites, verdict),) if counts else ()
+    presence = Presence.ABSENT if sites.bounded == sites.total else Presence.PRESENT
+    kernels = (KernelRecord("k", "gluon", 1, sites, {"column-bound": presence}),) if counts else ()
     file = FileRecord("aiter/k.py", (digest or "".join(map(str, counts))).rjust(64, "0"), True, kernels)
     return RefRecord(name, f"2026-01-{day:02}T00:00:00+00:00", f"{day:040}", (file,) if counts else ())
 
@@ -28,7 +29,7 @@ def ref(name: str, day: int, *counts: int, digest: str = "") -> RefRecord:
 BARE, MASKED, FIXED = (1, 1, 0, 0), (0, 1, 1, 0), (0, 0, 1, 1)
 
 
-def test_goals_come_from_the_pull_requests_and_the_fix_itself() -> None:
+def test_goals_come_from_the_pull_requests_and_every_store_bounded() -> None:
     found = goals(GLUON)
     assert [(g.removes, [p.number for p in g.pulls]) for g in found] == [
         (frozenset({Guard.NONE}), [2866, 3005]),
@@ -105,7 +106,7 @@ def test_what_cannot_be_judged_is_neither() -> None:
     assert [r.ref for r in stone.unknown] == ["v0.2"]
     assert stone.first is not None and stone.first.ref == "v0.4"
     assert WHOLE.reached(doubtful) is None
-    assert ref("v0.3", 3).state(GLUON.id) is FixState.NOT_AFFECTED
+    assert ref("v0.3", 3).state(GLUON) is BoundState.NO_STORES
 
 
 def test_nothing_to_judge() -> None:
@@ -121,7 +122,7 @@ def test_kernels_older_than_what_was_published_before() -> None:
         ref("v0.16.post1", 4, *MASKED, digest="b"),
         ref("v0.17", 5, *MASKED, digest="c"),
     ]
-    assert [(o.release.ref, o.since.ref, o.newer.ref) for o in old_kernels(GLUON.id, refs)] == [
+    assert [(o.release.ref, o.since.ref, o.newer.ref) for o in old_kernels(GLUON, refs)] == [
         ("v0.15.post2", "v0.15", "v0.16")
     ]
 
@@ -129,5 +130,5 @@ def test_kernels_older_than_what_was_published_before() -> None:
 @pytest.mark.parametrize("counts", [(), (0, 0, 0, 0)])
 def test_files_without_stores_do_not_count_as_kernels(counts: tuple[int, ...]) -> None:
     refs = [ref("v1", 1, *counts, digest="a"), ref("v2", 2, *FIXED, digest="b"), ref("v3", 3, *counts, digest="a")]
-    assert old_kernels(GLUON.id, refs) == ()
-    assert [r.state(GLUON.id) for r in refs] == [FixState.NOT_AFFECTED, FixState.THERE, FixState.NOT_AFFECTED]
+    assert old_kernels(GLUON, refs) == ()
+    assert [r.state(GLUON) for r in refs] == [BoundState.NO_STORES, BoundState.BOUNDED, BoundState.NO_STORES]

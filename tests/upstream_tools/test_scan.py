@@ -10,17 +10,22 @@ from pathlib import Path
 import pytest
 
 from aiterfix.errors import UsageError
-from aiterfix.fixes import Fix, load_fixes
-from aiterfix.history.record import FixState, GuardCounts
-from aiterfix.source.sites import SourceAnalysis, analyse, needles
+from aiterfix.faults.base import Fault, Presence
+from aiterfix.faults.diagnosis import TextDiagnosis, diagnose
+from aiterfix.faults.registry import load_faults
+from aiterfix.history.bounds import Bounds, BoundState, GuardCounts
+from aiterfix.judge.verdict import Verdict
+from aiterfix.source.search import needles
 from aiterfix.upstream.gitrepo import Clone, CloneError
 from aiterfix.upstream.scan import ScanResult, scan, shortest
-from aiterfix.verdict import Verdict
 from tests.upstream_tools.conftest import Repository
 from tests.upstream_tools.kernels import (
+    ALONE,
     BOTH,
+    FAULTS,
     FIXED,
     GLUON,
+    GLUON_BOUNDS,
     HALF,
     LOWER,
     NONE,
@@ -29,68 +34,79 @@ from tests.upstream_tools.kernels import (
     PLAIN,
     PLAIN_PATH,
     STAGE1,
+    STAGE1_BOUNDS,
     UNPATCHED,
     UPPER,
     gluon,
 )
 
-FIXES = load_fixes()
-GLUON_FIX = "pa-mqa-logits-store-bounds"
-STAGE1_FIX = "pa-mqa-logits-stage1-store-bounds"
-
 
 def run(path: Path, *revisions: str) -> ScanResult:
-    return scan(Clone(path), FIXES, revisions)
+    return scan(Clone(path), FAULTS, revisions)
 
 
-def states(result: ScanResult, fix: str = GLUON_FIX) -> dict[str, FixState]:
-    return {r.ref: r.state(fix) for r in result.refs}
+def states(result: ScanResult, bounds: Bounds = GLUON_BOUNDS) -> dict[str, BoundState]:
+    return {r.ref: r.state(bounds) for r in result.refs}
 
 
 @pytest.mark.parametrize(
     ("text", "counts", "state"),
     [
-        (UNPATCHED, GuardCounts(1, 1, 0, 0), FixState.NEEDED),
-        (HALF, GuardCounts(0, 1, 1, 0), FixState.PARTLY),
-        (FIXED, GuardCounts(0, 0, 1, 1), FixState.THERE),
-        (gluon(UPPER, NONE, LOWER, BOTH), GuardCounts(1, 1, 1, 1), FixState.PARTLY),
-        (gluon(OTHER), GuardCounts(1, 0, 0, 0), FixState.NEEDED),
-        (gluon(UPPER).replace(GLUON, "_another_kernel"), GuardCounts(), FixState.UNKNOWN),
-        ("from aiter.kernels import " + GLUON + "\n", GuardCounts(), FixState.NOT_AFFECTED),
-        ("def broken(:  # OutLogits_buffer\n", GuardCounts(), FixState.UNKNOWN),
+        (UNPATCHED, GuardCounts(1, 1, 0, 0), BoundState.UNBOUNDED),
+        (HALF, GuardCounts(0, 1, 1, 0), BoundState.PARTLY),
+        (FIXED, GuardCounts(0, 0, 1, 1), BoundState.BOUNDED),
+        (gluon(UPPER, NONE, LOWER, BOTH), GuardCounts(1, 1, 1, 1), BoundState.PARTLY),
+        (gluon(OTHER), GuardCounts(1, 0, 0, 0), BoundState.UNBOUNDED),
+        (gluon(UPPER).replace(GLUON, "_another_kernel"), GuardCounts(), BoundState.UNKNOWN),
+        ("from aiter.kernels import " + GLUON + "\n", GuardCounts(), BoundState.NO_STORES),
+        ("def broken(:  # OutLogits_buffer\n", GuardCounts(), BoundState.UNKNOWN),
     ],
 )
-def test_state_of_a_tree(repository: Repository, text: str, counts: GuardCounts, state: FixState) -> None:
+def test_state_of_a_tree(repository: Repository, text: str, counts: GuardCounts, state: BoundState) -> None:
     repository.commit({PATH: text}, "v1")
     ref = run(repository.path).refs[0]
-    assert (ref.counts(GLUON_FIX), ref.state(GLUON_FIX)) == (counts, state)
+    assert (ref.counts(GLUON_BOUNDS), ref.state(GLUON_BOUNDS)) == (counts, state)
 
 
 def test_a_kernel_is_found_by_name_wherever_it_stands(repository: Repository) -> None:
     repository.commit({"aiter/ops/somewhere/else/moved.py": HALF}, "v1")
     (ref,) = run(repository.path).refs
     assert [f.path for f in ref.files] == ["aiter/ops/somewhere/else/moved.py"]
-    assert ref.state(GLUON_FIX) is FixState.PARTLY
+    assert ref.state(GLUON_BOUNDS) is BoundState.PARTLY
 
 
 def test_copies_outside_the_package_are_listed_and_do_not_count(repository: Repository) -> None:
     repository.commit({PATH: FIXED, "op_tests/reference.py": UNPATCHED}, "v1")
     (ref,) = run(repository.path).refs
-    assert [(f.path, f.in_package, f.verdict) for f in ref.files] == [
-        (PATH, True, Verdict.GUARDED),
-        ("op_tests/reference.py", False, Verdict.VULNERABLE),
+    assert [(f.path, f.in_package, f.verdict(ALONE)) for f in ref.files] == [
+        (PATH, True, Verdict.CLEAN),
+        ("op_tests/reference.py", False, Verdict.AFFECTED),
     ]
-    assert ref.state(GLUON_FIX) is FixState.THERE
-    assert ref.verdict is Verdict.GUARDED
+    assert ref.state(GLUON_BOUNDS) is BoundState.BOUNDED
+    assert ref.verdict(ALONE) is Verdict.CLEAN
 
 
-def test_fixes_are_judged_apart(repository: Repository) -> None:
+def test_code_paths_are_judged_apart(repository: Repository) -> None:
     repository.commit({PATH: FIXED, PLAIN_PATH: PLAIN}, "v1")
     (ref,) = run(repository.path).refs
-    assert ref.state(GLUON_FIX) is FixState.THERE
-    assert ref.state(STAGE1_FIX) is FixState.NEEDED
-    assert ref.verdict is Verdict.VULNERABLE
+    assert ref.state(GLUON_BOUNDS) is BoundState.BOUNDED
+    assert ref.state(STAGE1_BOUNDS) is BoundState.UNBOUNDED
+    assert ref.verdict(ALONE) is Verdict.AFFECTED
     assert {k.kernel for f in ref.files for k in f.kernels} == {GLUON, STAGE1}
+
+
+def test_every_judged_fault_is_recorded_for_every_kernel(repository: Repository) -> None:
+    repository.commit({PATH: FIXED, PLAIN_PATH: PLAIN}, "v1")
+    known = load_faults()
+    (ref,) = scan(Clone(repository.path), known).refs
+    for kernel in (k for f in ref.files for k in f.kernels):
+        assert list(kernel.presence) == [f.id for f in known.judged]
+    assert ref.presence(ALONE) is Presence.PRESENT
+    assert ref.presence(ALONE, ["gluon"]) is Presence.ABSENT
+    # What nobody looked for is not said to be absent.
+    (alone,) = run(repository.path).refs
+    assert alone.presence(["row-offset-32"]) is Presence.UNKNOWN
+    assert alone.verdict(known.deciding) is Verdict.UNKNOWN
 
 
 def test_source_decides_and_not_ancestry(repository: Repository) -> None:
@@ -101,10 +117,10 @@ def test_source_decides_and_not_ancestry(repository: Repository) -> None:
     repository.git("checkout", "-q", "-b", "branch", "v1")
     repository.commit({PATH: FIXED}, "v1.post1")
     assert states(run(repository.path)) == {
-        "v1": FixState.NEEDED,
-        "v2": FixState.THERE,
-        "v3": FixState.NEEDED,
-        "v1.post1": FixState.THERE,
+        "v1": BoundState.UNBOUNDED,
+        "v2": BoundState.BOUNDED,
+        "v3": BoundState.UNBOUNDED,
+        "v1.post1": BoundState.BOUNDED,
     }
 
 
@@ -113,11 +129,11 @@ def test_each_distinct_file_is_analysed_once(repository: Repository, monkeypatch
 
     seen: list[bytes] = []
 
-    def watched(text: bytes, fixes: Sequence[Fix]) -> SourceAnalysis:
+    def watched(text: bytes, faults: Sequence[Fault]) -> TextDiagnosis:
         seen.append(text)
-        return analyse(text, fixes)
+        return diagnose(text, faults)
 
-    monkeypatch.setattr(module, "analyse", watched)
+    monkeypatch.setattr(module, "diagnose", watched)
     for number in range(6):
         repository.commit({PATH: UNPATCHED if number < 3 else FIXED, f"aiter/{number}.py": "x = 1\n"}, f"v{number}")
     result = run(repository.path)
@@ -143,7 +159,7 @@ def test_tags_of_tags_and_tags_of_no_commit(repository: Repository) -> None:
     repository.git("tag", "tree", "v1^{tree}")
     result = run(repository.path)
     assert result.skipped == ("tree",)
-    assert states(result) == dict.fromkeys(("v1", "one", "two"), FixState.THERE)
+    assert states(result) == dict.fromkeys(("v1", "one", "two"), BoundState.BOUNDED)
 
 
 def test_revisions_patterns_and_branches(repository: Repository) -> None:
@@ -167,7 +183,7 @@ def test_a_tag_wins_over_a_branch_of_the_same_name(repository: Repository) -> No
     repository.commit({PATH: UNPATCHED}, "same")
     repository.git("checkout", "-q", "-b", "same")
     repository.commit({PATH: FIXED})
-    assert states(run(repository.path, "same")) == {"same": FixState.NEEDED}
+    assert states(run(repository.path, "same")) == {"same": BoundState.UNBOUNDED}
 
 
 def test_a_repository_without_tags(repository: Repository) -> None:
@@ -188,10 +204,10 @@ def test_bare_clones_and_linked_work_trees(repository: Repository, tmp_path: Pat
     repository.git("clone", "-q", "--bare", ".", str(tmp_path / "bare"))
     repository.git("worktree", "add", "-q", str(tmp_path / "linked"), "v1")
     for path in (repository.path, tmp_path / "bare", tmp_path / "linked"):
-        assert states(run(path)) == {"v1": FixState.PARTLY}
+        assert states(run(path)) == {"v1": BoundState.PARTLY}
     # A clone that lost its configuration is still read.
     (tmp_path / "bare" / "config").unlink()
-    assert states(run(tmp_path / "bare")) == {"v1": FixState.PARTLY}
+    assert states(run(tmp_path / "bare")) == {"v1": BoundState.PARTLY}
 
 
 def test_a_shallow_clone_says_so(repository: Repository, tmp_path: Path) -> None:
@@ -201,7 +217,7 @@ def test_a_shallow_clone_says_so(repository: Repository, tmp_path: Path) -> None
     repository.git("clone", "-q", "--depth", "1", "--branch", "v2", url, str(tmp_path / "shallow"))
     result = run(tmp_path / "shallow")
     assert result.shallow
-    assert states(result) == {"v2": FixState.THERE}
+    assert states(result) == {"v2": BoundState.BOUNDED}
     assert not run(repository.path).shallow
 
 
@@ -216,14 +232,14 @@ def test_a_partial_clone_says_so_is_never_safe_and_fetches_nothing(repository: R
     before = sorted(p.name for p in (target / ".git" / "objects" / "pack").iterdir())
     result = run(target)
     assert result.partial
-    assert states(result) == {"v1": FixState.UNKNOWN}
+    assert states(result) == {"v1": BoundState.UNKNOWN}
     assert "not in this clone" in result.refs[0].doubts[0]
     assert sorted(p.name for p in (target / ".git" / "objects" / "pack").iterdir()) == before
 
 
 def test_objects_that_are_gone_are_doubts(repository: Repository) -> None:
     repository.commit({PATH: FIXED, "op_tests/x.py": "OutLogits_buffer = 1\n"}, "v1")
-    for name, state in (("op_tests/x.py", FixState.THERE), (PATH, FixState.UNKNOWN)):
+    for name, state in (("op_tests/x.py", BoundState.BOUNDED), (PATH, BoundState.UNKNOWN)):
         oid = repository.git("rev-parse", f"v1:{name}")
         (repository.path / ".git" / "objects" / oid[:2] / oid[2:]).unlink()
         assert states(run(repository.path)) == {"v1": state}
@@ -243,7 +259,7 @@ def test_damaged_objects_neither_hang_nor_pass(repository: Repository) -> None:
     except CloneError as error:
         assert "cat-file" in str(error)
     else:
-        assert states(result) == {"v1": FixState.UNKNOWN}
+        assert states(result) == {"v1": BoundState.UNKNOWN}
 
 
 def test_a_missing_folder_is_a_doubt(repository: Repository) -> None:
@@ -251,7 +267,7 @@ def test_a_missing_folder_is_a_doubt(repository: Repository) -> None:
     oid = repository.git("rev-parse", "v1:aiter/ops")
     (repository.path / ".git" / "objects" / oid[:2] / oid[2:]).unlink()
     (ref,) = run(repository.path).refs
-    assert ref.verdict is Verdict.UNKNOWN
+    assert ref.verdict(ALONE) is Verdict.UNKNOWN
     assert ref.doubts == ("folder aiter/ops/ is not in this clone",)
 
 
@@ -276,7 +292,7 @@ def test_odd_names_and_bytes(repository: Repository) -> None:
     repository.commit({}, "v2")
     first, second = run(repository.path).refs
     assert [f.path for f in first.files] == ["aiter/\\x1b[31mred\\n.py", "aiter/latin.py"]
-    assert first.verdict is Verdict.UNKNOWN
+    assert first.verdict(ALONE) is Verdict.UNKNOWN
     assert "aiter/\\xff.py" in [f.path for f in second.files]
 
 
@@ -295,7 +311,7 @@ def test_sha256_repositories(tmp_path: Path) -> None:
     repository.git("config", "user.email", "ann@example.org")
     commit = repository.commit({PATH: HALF}, "v1")
     (ref,) = run(repository.path).refs
-    assert (ref.commit, ref.state(GLUON_FIX)) == (commit, FixState.PARTLY)
+    assert (ref.commit, ref.state(GLUON_BOUNDS)) == (commit, BoundState.PARTLY)
     assert len(commit) == 64
 
 
@@ -304,7 +320,7 @@ def test_replacement_objects_do_not_deceive(repository: Repository) -> None:
     old = repository.git("rev-parse", f"v1:{PATH}")
     new = repository.git("hash-object", "-w", "--stdin", data=FIXED.encode())
     repository.git("replace", old, new)
-    assert states(run(repository.path)) == {"v1": FixState.NEEDED}
+    assert states(run(repository.path)) == {"v1": BoundState.UNBOUNDED}
 
 
 def test_an_environment_left_by_a_hook_does_not_redirect(
@@ -316,11 +332,11 @@ def test_an_environment_left_by_a_hook_does_not_redirect(
     monkeypatch.setenv("GIT_DIR", str(other.path / ".git"))
     monkeypatch.setenv("GIT_OBJECT_DIRECTORY", str(other.path / ".git" / "objects"))
     monkeypatch.setenv("GIT_INDEX_FILE", str(other.path / ".git" / "index"))
-    assert states(run(repository.path)) == {"v1": FixState.PARTLY}
+    assert states(run(repository.path)) == {"v1": BoundState.PARTLY}
 
 
 def test_the_words_searched_for_miss_nothing() -> None:
-    words = needles(FIXES)
+    words = needles(FAULTS.kernels)
     for word in words:
         assert any(s in word for s in shortest(words))
 
@@ -330,4 +346,4 @@ def test_many_files_pass_through_the_window(repository: Repository) -> None:
     repository.commit({**files, PATH: FIXED}, "v1")
     result = run(repository.path)
     assert result.sources == 701
-    assert states(result) == {"v1": FixState.THERE}
+    assert states(result) == {"v1": BoundState.BOUNDED}

@@ -10,20 +10,20 @@ from typing import Any
 
 import pytest
 
-from aiterfix.fixes import Fix, PullRequest, load_fixes
-from aiterfix.history.record import FileRecord, GuardCounts, KernelRecord, RefRecord
+from aiterfix.faults.base import Presence, PullRequest
+from aiterfix.faults.registry import load_faults
+from aiterfix.history.bounds import GuardCounts, bounds_of
+from aiterfix.history.record import FileRecord, KernelRecord, RefRecord
 from aiterfix.upstream.cache import Cache
 from aiterfix.upstream.explain import Subject, change_contained, explain
 from aiterfix.upstream.github import GitHub, Limits, RateLimitedError, UnreachableError
 from aiterfix.upstream.gitrepo import Clone
 from aiterfix.upstream.pulls import LastKnown, Pull, PullState, load_last_known
 from aiterfix.upstream.status import Origin, StatusResult, status
-from aiterfix.verdict import Guard, Verdict
 from tests.upstream_tools.conftest import Repository
 from tests.upstream_tools.github_server import FakeGitHub
-from tests.upstream_tools.kernels import FIXED, GLUON, HALF, PATH, UNPATCHED
+from tests.upstream_tools.kernels import FAULTS, FIXED, GLUON, GLUON_BOUNDS, HALF, PATH, UNPATCHED
 
-FIX: Fix = next(f for f in load_fixes() if f.path == "gluon")
 OURS = "ROCm/aiter"
 MERGED = {"state": "closed", "merged": True, "merged_at": "2026-05-05T00:00:00Z", "merge_commit_sha": "a" * 40}
 CLOSED = {"state": "closed", "closed_at": "2026-05-05T00:00:00Z"}
@@ -52,11 +52,11 @@ def client(server: FakeGitHub, tmp_path: Path) -> GitHub:
     return GitHub(Cache(tmp_path / "states"), api=server.api, token="", limits=limits, sleep=lambda _: None)
 
 
-def release(ref: str, date: str, *counts: int, fix: str = FIX.id) -> RefRecord:
+def release(ref: str, date: str, *counts: int, group: str = "gluon") -> RefRecord:
     sites = GuardCounts(*counts)
-    verdict = Verdict.GUARDED if sites.bounded == sites.total else Verdict.VULNERABLE
+    presence = {"column-bound": Presence.ABSENT if sites.bounded == sites.total else Presence.PRESENT}
     digest = f"{hash(counts) & (2**256 - 1):064x}"
-    file = FileRecord(PATH, digest, True, (KernelRecord(GLUON, fix, sites, verdict),))
+    file = FileRecord(PATH, digest, True, (KernelRecord(GLUON, group, 1, sites, presence),))
     return RefRecord(ref, f"{date}T00:00:00+00:00", "c" * 40, (file,))
 
 
@@ -69,7 +69,7 @@ LIKE_UPSTREAM = (
 
 
 def summary(result: StatusResult, refs: tuple[RefRecord, ...] = LIKE_UPSTREAM) -> str:
-    return explain(FIX, result, refs).summary
+    return explain(GLUON_BOUNDS, result, refs).summary
 
 
 def ours(text: str) -> str:
@@ -77,13 +77,13 @@ def ours(text: str) -> str:
 
 
 def test_the_sentence_that_a_person_would_not_guess(server: FakeGitHub, tmp_path: Path) -> None:
-    result = status([FIX], client(server, tmp_path), last_known=NOTHING)
+    result = status(FAULTS, client(server, tmp_path), last_known=NOTHING)
     assert not result.trouble
     assert ours(summary(result)) == (
         "#2866 is closed without merge; its commit is in #3005; released in v0.1.13; "
         "8 of 19 stores remain unbounded in v0.1.20; #4580 is open"
     )
-    warnings = explain(FIX, result, LIKE_UPSTREAM).warnings
+    warnings = explain(GLUON_BOUNDS, result, LIKE_UPSTREAM).warnings
     assert "#2866 says closed, not merged, but every release from v0.1.13 on has its change by source." in warnings
     assert "Having #2866 is not being safe: 8 of 19 stores of v0.1.20 have no upper bound." in warnings
     assert any(w.startswith("vllm-project/vllm#40643 changes no kernel") for w in warnings)
@@ -93,7 +93,7 @@ def test_it_follows_the_facts_and_not_this_history(server: FakeGitHub, tmp_path:
     compare(server, 3005, 2866, "diverged")
     server.put(OURS, 4580, **MERGED)
     done = (*LIKE_UPSTREAM, release("v0.2.0", "2026-12-01", 0, 0, 10, 9))
-    text = ours(summary(status([FIX], client(server, tmp_path), last_known=NOTHING), done))
+    text = ours(summary(status(FAULTS, client(server, tmp_path), last_known=NOTHING), done))
     assert text == (
         "#2866 is closed without merge; released in v0.1.13; #3005 is merged; released in v0.1.13; "
         "#4580 is merged; released in v0.2.0; none of the 19 stores of v0.2.0 is left unbounded"
@@ -102,20 +102,20 @@ def test_it_follows_the_facts_and_not_this_history(server: FakeGitHub, tmp_path:
 
 def test_merged_and_in_no_release(server: FakeGitHub, tmp_path: Path) -> None:
     server.put(OURS, 4580, **MERGED)
-    explained = explain(FIX, status([FIX], client(server, tmp_path), last_known=NOTHING), LIKE_UPSTREAM)
+    explained = explain(GLUON_BOUNDS, status(FAULTS, client(server, tmp_path), last_known=NOTHING), LIKE_UPSTREAM)
     assert "#4580 is merged; in no release by source" in explained.summary
     assert "#4580 says merged, but no release has its change by source." in explained.warnings
 
 
 def test_open_and_released_another_way(server: FakeGitHub, tmp_path: Path) -> None:
     done = (*LIKE_UPSTREAM, release("v0.2.0", "2026-12-01", 0, 0, 10, 9))
-    explained = explain(FIX, status([FIX], client(server, tmp_path), last_known=NOTHING), done)
+    explained = explain(GLUON_BOUNDS, status(FAULTS, client(server, tmp_path), last_known=NOTHING), done)
     assert "#4580 is still open, but v0.2.0 has its change by source: it came another way." in explained.warnings
 
 
 def test_a_change_that_a_release_lost_again(server: FakeGitHub, tmp_path: Path) -> None:
     lost = (*LIKE_UPSTREAM, release("v0.1.21", "2026-09-20", 10, 8, 0, 1))
-    warnings = explain(FIX, status([FIX], client(server, tmp_path), last_known=NOTHING), lost).warnings
+    warnings = explain(GLUON_BOUNDS, status(FAULTS, client(server, tmp_path), last_known=NOTHING), lost).warnings
     assert "The change of #2866 is in v0.1.13, and missing again in v0.1.21." in warnings
     assert not [w for w in warnings if "every release from" in w]
 
@@ -130,21 +130,21 @@ def test_a_clone_tells_what_carries_what_and_judges_heads(
     server.put(OURS, 2866, **CLOSED, head={"sha": head})
     server.put(OURS, 3005, **MERGED, head={"sha": merge})
     server.put(OURS, 4580, head={"sha": proposed})
-    result = status([FIX], client(server, tmp_path), clone=Clone(repository.path), last_known=NOTHING)
+    result = status(FAULTS, client(server, tmp_path), clone=Clone(repository.path), last_known=NOTHING)
     reports = {r.request.number: r for r in result.reports}
     assert reports[2866].carried_by == (3005,)
     assert not [r for r in server.requests if "compare" in r.path]
-    source = {n: r.head_source.counts(FIX.id).as_tuple() for n, r in reports.items() if r.head_source}
+    source = {n: r.head_source.counts(GLUON_BOUNDS).as_tuple() for n, r in reports.items() if r.head_source}
     assert source == {2866: (0, 1, 1, 0), 3005: (0, 1, 1, 0), 4580: (0, 0, 1, 1)}
     server.put(OURS, 4580, head={"sha": head})
-    result = status([FIX], client(server, tmp_path), clone=Clone(repository.path), last_known=NOTHING)
-    assert "#4580 as it stands leaves 1 of 2 stores unbounded." in explain(FIX, result, LIKE_UPSTREAM).warnings
+    result = status(FAULTS, client(server, tmp_path), clone=Clone(repository.path), last_known=NOTHING)
+    assert "#4580 as it stands leaves 1 of 2 stores unbounded." in explain(GLUON_BOUNDS, result, LIKE_UPSTREAM).warnings
 
 
 def test_subjects_are_judged_by_source(server: FakeGitHub, tmp_path: Path) -> None:
-    result = status([FIX], client(server, tmp_path), last_known=NOTHING)
+    result = status(FAULTS, client(server, tmp_path), last_known=NOTHING)
     unknown = replace(release("w", "2026-01-01", 0, 0, 1, 0), doubts=("half of it is missing",))
-    other = release("o", "2026-01-01", 1, 0, 0, 0, fix="another")
+    other = release("o", "2026-01-01", 1, 0, 0, 0, group="another")
     subjects = [
         Subject("old", release("x", "2026-01-01", 10, 8, 0, 0)),
         Subject("mine", release("y", "2026-01-01", 0, 8, 10, 0)),
@@ -152,7 +152,7 @@ def test_subjects_are_judged_by_source(server: FakeGitHub, tmp_path: Path) -> No
         Subject("odd", unknown),
         Subject("none", other),
     ]
-    answers = explain(FIX, result, LIKE_UPSTREAM, subjects).subjects
+    answers = explain(GLUON_BOUNDS, result, LIKE_UPSTREAM, subjects).subjects
     assert [tuple(has for _, has in a.contains) for a in answers] == [
         (False, False, False),
         (True, True, False),
@@ -171,16 +171,16 @@ def test_subjects_are_judged_by_source(server: FakeGitHub, tmp_path: Path) -> No
 
 def test_a_consumers_change_cannot_be_seen_in_the_kernels() -> None:
     request = PullRequest("vllm-project/vllm", 40643, "pads")
-    assert change_contained(request, FIX, LIKE_UPSTREAM[0]) is None
-    kernel = PullRequest(OURS, 1, "bounds", (Guard.NONE,))
-    assert [change_contained(kernel, FIX, r) for r in LIKE_UPSTREAM] == [False, True, True, True]
+    assert change_contained(request, GLUON_BOUNDS, LIKE_UPSTREAM[0]) is None
+    kernel = PullRequest(OURS, 1, "bounds", ("none",))
+    assert [change_contained(kernel, GLUON_BOUNDS, r) for r in LIKE_UPSTREAM] == [False, True, True, True]
 
 
 def test_offline_asks_nobody_and_says_how_old_its_knowledge_is(server: FakeGitHub, tmp_path: Path) -> None:
     github = client(server, tmp_path)
-    first = status([FIX], github, last_known=NOTHING)
+    first = status(FAULTS, github, last_known=NOTHING)
     asked = len(server.requests)
-    again = status([FIX], github, offline=True, last_known=NOTHING)
+    again = status(FAULTS, github, offline=True, last_known=NOTHING)
     assert len(server.requests) == asked
     assert {r.origin for r in first.reports} == {Origin.GITHUB}
     assert {r.origin for r in again.reports} == {Origin.CACHE}
@@ -190,7 +190,7 @@ def test_offline_asks_nobody_and_says_how_old_its_knowledge_is(server: FakeGitHu
 
 
 def test_offline_without_a_cache_the_package_knows(server: FakeGitHub, tmp_path: Path) -> None:
-    result = status([FIX], client(server, tmp_path), offline=True)
+    result = status(FAULTS, client(server, tmp_path), offline=True)
     assert {r.origin for r in result.reports} == {Origin.PACKAGE}
     assert {r.as_of for r in result.reports} == {load_last_known().as_of}
     assert server.requests == []
@@ -198,17 +198,17 @@ def test_offline_without_a_cache_the_package_knows(server: FakeGitHub, tmp_path:
 
 
 def test_what_nobody_knows_is_said(server: FakeGitHub, tmp_path: Path) -> None:
-    result = status([FIX], client(server, tmp_path), offline=True, last_known=NOTHING)
+    result = status(FAULTS, client(server, tmp_path), offline=True, last_known=NOTHING)
     assert {r.origin for r in result.reports} == {Origin.NOWHERE}
     assert "nothing is known of the state of #2866" in summary(result)
 
 
 def test_a_dead_network_is_asked_once_and_the_last_known_shown(server: FakeGitHub, tmp_path: Path) -> None:
     github = client(server, tmp_path)
-    status([FIX], github, last_known=NOTHING)
+    status(FAULTS, github, last_known=NOTHING)
     server.requests.clear()
     server.override = lambda request: request.json({}, 503)
-    result = status([FIX], github, last_known=NOTHING)
+    result = status(FAULTS, github, last_known=NOTHING)
     assert len(server.requests) == 3
     assert [type(t) for t in result.trouble] == [UnreachableError]
     assert {r.origin for r in result.reports} == {Origin.CACHE}
@@ -222,7 +222,7 @@ def test_a_rate_limit_in_the_middle(server: FakeGitHub, tmp_path: Path) -> None:
             request.json({}, 403, X_RateLimit_Remaining="0", X_RateLimit_Reset="1")
 
     server.override = limited
-    result = status([FIX], client(server, tmp_path))
+    result = status(FAULTS, client(server, tmp_path))
     assert [r.origin for r in result.reports[:3]] == [Origin.GITHUB, Origin.GITHUB, Origin.PACKAGE]
     assert [type(t) for t in result.trouble] == [RateLimitedError]
     assert len(server.requests) == 3
@@ -230,7 +230,7 @@ def test_a_rate_limit_in_the_middle(server: FakeGitHub, tmp_path: Path) -> None:
 
 def test_one_missing_pull_request_does_not_hide_the_others(server: FakeGitHub, tmp_path: Path) -> None:
     del server.documents[f"/repos/{OURS}/pulls/2866"]
-    result = status([FIX], client(server, tmp_path), last_known=NOTHING)
+    result = status(FAULTS, client(server, tmp_path), last_known=NOTHING)
     assert [r.pull is None for r in result.reports] == [True, False, False, False, False]
     assert [t.code for t in result.trouble] == ["github-not-found"]
 
@@ -240,18 +240,18 @@ def test_what_shipped_holds_only_for_the_head_that_it_was_recorded_for(server: F
     known = Pull(PullState.CLOSED, "", "1" * 40, "", "")
     shipped = LastKnown("2026-09", "a test", {(OURS, 2866): known}, frozenset({(OURS, 2866, 3005)}))
     server.documents = {k: v for k, v in server.documents.items() if "compare" not in k}
-    result = status([FIX], client(server, tmp_path), last_known=shipped)
+    result = status(FAULTS, client(server, tmp_path), last_known=shipped)
     assert result.reports[0].carried_by == ()
     server.put(OURS, 2866, **CLOSED, head={"sha": "1" * 40})
-    result = status([FIX], client(server, tmp_path / "new"), last_known=shipped)
+    result = status(FAULTS, client(server, tmp_path / "new"), last_known=shipped)
     assert result.reports[0].carried_by == (3005,)
 
 
 def test_what_shipped_is_dated_and_covers_every_pull_request() -> None:
     shipped = load_last_known()
     assert shipped.as_of and "not fetched" in shipped.source
-    for fix in load_fixes():
-        for request in fix.upstream:
+    for bounds in bounds_of(load_faults()):
+        for request in bounds.upstream:
             assert (request.repository, request.number) in shipped.pulls
 
 

@@ -6,17 +6,18 @@ from typing import Protocol
 import numpy as np
 import pytest
 
+from aiterfix.family.inputs import LaunchInputs
+from aiterfix.family.reference import reference
+from aiterfix.family.signature import OUTPUT
 from aiterfix.gfx950.cache import CompiledKernel
-from aiterfix.validation.execute import Execution
-from aiterfix.validation.judge import OUTPUT, SENTINEL
-from aiterfix.validation.problem import Problem
-from aiterfix.validation.reference import reference
-from aiterfix.validation.report import AccessOutside, Finding
+from aiterfix.validation.comparison import SENTINEL
+from aiterfix.validation.execution import Execution
+from aiterfix.validation.report import AccessOutside, Anomaly
 from aiterfix.validation.scenarios import Scenario
 
 
 @dataclass
-class ModelExecutor:
+class ModelLauncher:
     """A kernel modelled in NumPy, with faults to switch on: what the judgement is tested against."""
 
     bounded: bool = True
@@ -29,20 +30,21 @@ class ModelExecutor:
     device: str = "model"
     ran: list[str] = field(default_factory=list)
 
-    def execute(self, kernel: CompiledKernel, scenario: Scenario, problem: Problem) -> Execution:
+    def launch(self, kernel: CompiledKernel, scenario: Scenario, inputs: LaunchInputs) -> Execution:
         self.ran.append(scenario.name)
-        expected = reference(problem)
-        size = problem.rows * problem.row_stride
+        expected = reference(inputs)
+        stride = scenario.window
+        size = inputs.rows * stride
         memory = np.full(size + 4096, SENTINEL, np.uint32)
         for overshooting in (False, True):  # what stays inside first: the damage is done last, as on hardware
-            for row in range(problem.rows):
+            for row in range(inputs.rows):
                 context, visible = int(expected.contexts[row]), int(expected.visible_counts[row])
-                if self.stop_at_empty and 0 in problem.context_lengths[: row // problem.next_n + 1]:
+                if self.stop_at_empty and 0 in inputs.context_lengths[: row // inputs.next_n + 1]:
                     continue
                 block = scenario.config.kv_block_size
                 end = -(-context // block) * block
                 if self.bounded:
-                    end = min(end, problem.max_model_len)
+                    end = min(end, inputs.max_model_len)
                 line = np.full(end, -np.inf, np.float32)
                 line[:visible] = expected.logits[row, :visible] * (1 + self.relative_error)
                 written = np.ones(end, bool)
@@ -52,8 +54,8 @@ class ModelExecutor:
                     written[visible:context] = False
                 if self.value_past_context:
                     line[context:] = 2.5
-                keep = np.arange(end) >= problem.max_model_len if overshooting else written
-                at = row * problem.row_stride + np.nonzero(keep)[0]
+                keep = np.arange(end) >= inputs.max_model_len if overshooting else written
+                at = row * stride + np.nonzero(keep)[0]
                 memory[at] = line.view(np.uint32)[keep]
         past = np.nonzero(memory[size:] != SENTINEL)[0]
         outside = []
@@ -62,17 +64,17 @@ class ModelExecutor:
             outside.append(AccessOutside("store", OUTPUT, "model.py:1", 64, len(past), first, last, 0))
         if self.loads_outside:
             outside.append(AccessOutside("load", "kv_indices", "model.py:2", 8, self.loads_outside, 9, 9, 0))
-        output = memory[:size].reshape(problem.rows, problem.row_stride)
+        output = memory[:size].reshape(inputs.rows, stride)
         return Execution(output, tuple(outside), (), 0.01, 100)
 
 
 class MakeModel(Protocol):
-    def __call__(self, **faults: object) -> ModelExecutor: ...
+    def __call__(self, **faults: object) -> ModelLauncher: ...
 
 
 @pytest.fixture
 def model() -> MakeModel:
-    return ModelExecutor  # type: ignore[return-value]
+    return ModelLauncher  # type: ignore[return-value]
 
 
 @pytest.fixture
@@ -81,5 +83,5 @@ def compiled() -> CompiledKernel:
 
 
 @pytest.fixture
-def finding() -> type[Finding]:
-    return Finding
+def finding() -> type[Anomaly]:
+    return Anomaly

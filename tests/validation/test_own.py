@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from aiterfix.family.own_kernel import own_kernel_file
+from aiterfix.family.portable import Portable
+from aiterfix.family.signature import KernelConfig
 from aiterfix.gfx950.cache import CodeObjectCache, CompiledKernel
 from aiterfix.gfx950.compile import CompileError, Compiler
-from aiterfix.gfx950.signature import CompileRequest, KernelConfig
-from aiterfix.own_kernel import own_kernel_file
-from aiterfix.validation.own import validate_own
-from aiterfix.validation.portable import Portable
+from aiterfix.gfx950.request import CompileRequest
+from aiterfix.validation import Selection, validate
+from aiterfix.validation.emulator import Emulator
+from aiterfix.validation.own import OwnKernel
 from aiterfix.validation.series import Progress
 
 pytestmark = pytest.mark.skipif(
@@ -31,7 +34,9 @@ def compiler(tmp_path: Path) -> Iterator[Compiler]:
 
 def test_it_is_right(compiler: Compiler) -> None:
     done: list[Progress] = []
-    report = validate_own(own_kernel_file(), scenario=WIDTH, progress=done.append, compiler=compiler)
+    report = validate(
+        OwnKernel(own_kernel_file()), Emulator(compiler=compiler), Selection(pattern=WIDTH), progress=done.append
+    )
     assert report.passed and report.device == "emulator" and report.hardware is None
     assert {r.config for r in report.scenarios} >= {"h64-b64", "h64-b1-unaligned", "h64-b256"}
     assert len({c.sha256 for c in report.code_objects}) >= 4
@@ -49,9 +54,8 @@ def test_a_missing_bound_is_found_out(tmp_path: Path, compiler: Compiler) -> Non
         text = text.replace(bound, other)
     file = tmp_path / "paged_mqa_logits.py"
     file.write_text(text)
-    report = validate_own(
-        file, kernels=[Portable.OWN], scenario="own/h64-b64/full/n2-len1000-gap0-*", compiler=compiler
-    )
+    chosen = Selection((Portable.OWN,), pattern="own/h64-b64/full/n2-len1000-gap0-*")
+    report = validate(OwnKernel(file), Emulator(compiler=compiler), chosen)
     assert not report.passed and report.overshoot_columns == 24
     (result,) = report.scenarios
     assert result.wrong_logits and any(access.kind == "store" for access in result.outside)
@@ -68,16 +72,11 @@ def test_a_configuration_that_does_not_compile_is_named_and_the_others_run(tmp_p
                 raise CompileError("the compiler refuses blocks of 128", why="it says so")
             return super().compile(request)
 
-    configs = [KernelConfig(kv_block_size=size) for size in (64, 128)]
+    configs = tuple(KernelConfig(kv_block_size=size) for size in (64, 128))
+    chosen = Selection((Portable.OWN_PRESHUFFLE,), configs, pattern="*/splits/*")
     choosy = Choosy(cache=CodeObjectCache(tmp_path / "cache"))
     with choosy:
-        report = validate_own(
-            own_kernel_file(),
-            kernels=[Portable.OWN_PRESHUFFLE],
-            configs=configs,
-            scenario="*/splits/*",
-            compiler=choosy,
-        )
+        report = validate(OwnKernel(own_kernel_file()), Emulator(compiler=choosy), chosen)
     (missing,) = report.not_run
     assert (missing.kernel, missing.config, missing.understood) == ("own_preshuffle", "h64-b128", True)
     assert choosy.refused == 1 and not report.passed and not report.failures

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from aiterfix.errors import NotUnderstoodError, UsageError
+from aiterfix.family.signature import Kernel, KernelConfig, make_request
 from aiterfix.gfx950.cache import CodeObjectCache
 from aiterfix.gfx950.compile import Compiler
-from aiterfix.gfx950.signature import Kernel, KernelConfig, make_request
-from aiterfix.validation.prebuilt import config_from_path, kernel_of, signature_of, validate_prebuilt
+from aiterfix.validation import Selection, validate
+from aiterfix.validation.emulator import Emulator
+from aiterfix.validation.prebuilt import CodeObjectFile, config_from_path, kernel_of, signature_of
 
 SOURCE = (Path(__file__).parents[1] / "data" / "sample_kernels.py").read_bytes()
 WIDE = {"i64"}
@@ -68,11 +70,11 @@ def test_a_prebuilt_kernel_runs_like_one_just_compiled(tmp_path: Path) -> None:
     path.write_bytes(kernel.code)
     said = {"name": kernel.function, "shared": kernel.shared_bytes, "num_warps": 4, "triton_version": "3.6.0"}
     path.with_suffix(".json").write_text(json.dumps(said))
-    report = validate_prebuilt(path, scenario="*/full/*-len1000-*")
+    report = validate(CodeObjectFile.read(path), Emulator(), Selection(pattern="*/full/*-len1000-*"))
     assert not report.passed and report.scenarios[0].overshoot_columns == 24
     assert (report.triton, report.source_sha256) == ("3.6.0", "")
     moved = tmp_path / "kernel.hsaco"
     moved.write_bytes(kernel.code)
     moved.with_suffix(".json").write_text(json.dumps(said))
     with pytest.raises(UsageError, match="does not say what it was compiled for"):
-        validate_prebuilt(moved)
+        CodeObjectFile.read(moved)

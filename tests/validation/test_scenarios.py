@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from aiterfix.errors import UsageError
-from aiterfix.gfx950.signature import Kernel, KernelConfig, check_config
+from aiterfix.family.signature import Kernel, KernelConfig, check_config
 from aiterfix.validation.scenarios import (
     Scenario,
     default_configs,

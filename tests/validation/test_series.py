@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from aiterfix.errors import EnvironmentProblem, NotUnderstoodError
-from aiterfix.gfx950.signature import Kernel, KernelConfig
+import pytest
+
+from aiterfix.errors import AiterfixError, EnvironmentProblem, NotUnderstoodError, UsageError
+from aiterfix.family.signature import Kernel, KernelConfig
 from aiterfix.validation.report import NotRun, ScenarioResult
 from aiterfix.validation.scenarios import Scenario
-from aiterfix.validation.series import Progress, not_run, run_series
+from aiterfix.validation.series import Progress, run_series
 
 
 def scenario(kernel: Kernel, title: str) -> Scenario:
@@ -24,16 +26,19 @@ def test_a_kernel_that_could_not_be_run_once_is_given_up_and_the_others_go_on() 
     launched: list[Scenario] = []
     steps: list[Progress] = []
 
-    def launch(item: Scenario) -> ScenarioResult | NotRun:
-        launched.append(item)
-        return not_run(item, EnvironmentProblem("it died", why="signal 11")) if item is base[1] else result(item)
+    died = EnvironmentProblem("it died", why="signal 11")
 
-    results, given_up = run_series([*base, *other], launch, steps.append)
+    def launch(item: Scenario) -> ScenarioResult:
+        launched.append(item)
+        if item is base[1]:
+            raise died
+        return result(item)
+
+    series = run_series([*base, *other], launch, steps.append)
     assert launched == [base[0], base[1], *other]
-    assert [r.name for r in results] == [base[0].name, *(o.name for o in other)]
-    assert given_up == {
-        (Kernel.BASE, KernelConfig()): NotRun("base", "h64-b64", f"{base[1].name}: it died", "signal 11", True)
-    }
+    assert [r.name for r in series.results] == [base[0].name, *(o.name for o in other)]
+    assert series.not_run == (NotRun("base", "h64-b64", f"{base[1].name}: it died", "signal 11", True),)
+    assert series.error is died
     assert [(s.done, s.what, s.last is not None) for s in steps] == [
         (0, base[0].name, False),
         (1, base[0].name, True),
@@ -47,6 +52,16 @@ def test_a_kernel_that_could_not_be_run_once_is_given_up_and_the_others_go_on() 
 
 
 def test_what_is_not_understood_is_told_from_what_the_machine_lacks() -> None:
-    item = scenario(Kernel.BASE, "a")
-    assert not not_run(item, NotUnderstoodError("unknown instruction")).understood
-    assert not_run(item, EnvironmentProblem("no compiler")).understood
+    for error, understood in ((NotUnderstoodError("unknown instruction"), False), (EnvironmentProblem("none"), True)):
+
+        def launch(_: Scenario, error: AiterfixError = error) -> ScenarioResult:
+            raise error
+
+        (missing,) = run_series([scenario(Kernel.BASE, "a")], launch).not_run
+        assert missing.understood is understood
+    with pytest.raises(UsageError):
+        run_series([scenario(Kernel.BASE, "a")], _misused)
+
+
+def _misused(_: Scenario) -> ScenarioResult:
+    raise UsageError("too few programs")

@@ -3,13 +3,46 @@
 from __future__ import annotations
 
 import argparse
+import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+
+class Once(argparse.Action):
+    """``store``, which refuses another value than the first instead of forgetting the first."""
+
+    _given: tuple[Any, ...] = ()
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        """Keep the value.
+
+        Raises:
+            ArgumentError: another was given.
+        """
+        if self.option_strings and self._given and self._given != (values,):
+            raise argparse.ArgumentError(
+                self, f"given as {shown(self._given[0])} and as {shown(values)}; only one can be meant"
+            )
+        self._given = (values,)
+        setattr(namespace, self.dest, values)
+
+
+def shown(value: object) -> str:
+    """A value as the command line has it."""
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def positive(text: str) -> int:
     """A whole number of at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
+    if not text.isdecimal() or len(text) > 18 or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1 and below 10^18, not {text[:40]!r}")
     return int(text)
 
 
@@ -23,7 +56,7 @@ def named(text: str) -> Path:
 def folder(text: str) -> Path:
     """A folder that exists."""
     path = named(text)
-    if not path.is_dir():
+    if not os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for a name that is too long
         raise argparse.ArgumentTypeError(f"{text} is no folder")
     return path
 
@@ -36,5 +69,10 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 def add_fixes(parser: argparse.ArgumentParser) -> None:
     """``--fixes``."""
     parser.add_argument(
-        "--fixes", type=folder, action="append", metavar="DIR", default=[], help="also use the fix files of this folder"
+        "--fixes",
+        type=folder,
+        action="append",
+        metavar="DIR",
+        default=[],
+        help="also use the fault files of this folder",
     )

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import argparse
 
-from aiterfix.assessment import AUTO, exit_code, overall
 from aiterfix.cli import output
-from aiterfix.cli.consumers import add_consumer, found_consumers, judge_pairs
-from aiterfix.cli.target import add_kernel, add_target, assess_all, repeat_target
+from aiterfix.cli.engines import Judged, add_consumer, found_consumers, judge_pairs_of_each
+from aiterfix.cli.target import add_question, add_target, discover_each, judge_all, repeat_target, targets_of
+from aiterfix.engines import Found
 from aiterfix.errors import UsageError
+from aiterfix.judge.verdict import Verdict
+from aiterfix.judge.whole import Whole
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_target(parser)
-    add_kernel(parser, AUTO)
+    add_question(parser)
     parser.add_argument("--sarif", action="store_true", help="print a SARIF 2.1.0 log on stdout, for code scanning")
+    parser.add_argument("-v", "--verbose", action="store_true", help="show every kernel, and every finding in it")
     add_consumer(parser)
 
 
@@ -23,33 +26,51 @@ def execute(options: argparse.Namespace) -> int:
     """Judge what is installed."""
     if options.json and options.sarif:
         raise UsageError("--json and --sarif cannot both be printed", remedy="Give one of them.")
-    discovery, assessments = assess_all(options)
-    verdict = overall(discovery, assessments)
-    found = found_consumers(options, discovery)
-    judged = judge_pairs(options, found, discovery, assessments)
+    discoveries = discover_each(options)
+    whole = _with_hook(judge_all(options, discoveries), options)
+    found = found_consumers(options, discoveries)
+    judged = judge_pairs_of_each(options, whole)
     if options.sarif:
         from aiterfix.report.sarif import sarif_log
 
-        output.write(sarif_log(assessments))
+        output.write(sarif_log(whole))
     elif options.json:
-        from aiterfix.report.facts import check_facts
-
-        facts = check_facts(discovery, assessments, verdict, options.kernel, found)
-        if judged.verdict is not None and judged.operator is not None:
-            from aiterfix.report.consumers import pairs_facts
-
-            facts |= pairs_facts(judged.pairs, judged.verdict, judged.operator)
-        output.write_json("check", facts)
+        _write_json(whole, found, judged, repeat_target(options))
     else:
-        from aiterfix.report.text import check_text
+        _write_text(whole, found, judged, options)
+    return int(whole.verdict.exit_code) if judged.status is None else judged.status
 
-        named = found if judged.verdict is None else ()
-        arguments = repeat_target(options)
-        # Two pieces of advice that say different things are none. Without a pair there is the one on aiter alone.
-        alone = not judged.pairs
-        output.write(check_text(discovery, assessments, verdict, options.kernel, arguments, named, advise=alone))
-        if judged.verdict is not None and judged.operator is not None:
-            from aiterfix.report.consumers import pair_text
 
-            output.write("\n" + pair_text(judged.pairs, judged.verdict, judged.operator, arguments))
-    return exit_code(verdict) if judged.status is None else judged.status
+def _with_hook(whole: Whole, options: argparse.Namespace) -> Whole:
+    """What processes run, where that may be better than what is on disk: of an interpreter that was named, or is this
+    one, the hook counts if it starts in each of its processes."""
+    if whole.verdict is not Verdict.AFFECTED or len(targets_of(options)) > 1 or options.path:
+        return whole
+    from aiterfix.importing.foresight import as_processes_run
+
+    return as_processes_run(whole, targets_of(options)[0].python)
+
+
+def _write_json(whole: Whole, found: tuple[Found, ...], judged: Judged, arguments: str) -> None:
+    from aiterfix.report.check import check_report
+
+    report = check_report(whole, found, f"aiterfix apply{arguments}")
+    if judged.verdict is not None and judged.operator is not None:
+        from aiterfix.report.types.pairs import PairedCheckReport, PairsReport
+
+        pairs = PairsReport.of(judged.pairs, judged.verdict, judged.operator)
+        report = PairedCheckReport.with_pairs(report, pairs)
+    output.write_report(report)
+
+
+def _write_text(whole: Whole, found: tuple[Found, ...], judged: Judged, options: argparse.Namespace) -> None:
+    from aiterfix.report.text import check_text
+
+    named = found if judged.verdict is None else ()
+    arguments = repeat_target(options)
+    # Two pieces of advice that say different things are none. Without a pair there is the one on aiter alone.
+    output.write(check_text(whole, arguments, named, advise=not judged.pairs, verbose=options.verbose))
+    if judged.verdict is not None and judged.operator is not None:
+        from aiterfix.report.engines import pair_text
+
+        output.write("\n" + pair_text(judged.pairs, judged.verdict, judged.operator, arguments))

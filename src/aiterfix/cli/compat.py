@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from functools import partial
 
 from aiterfix.cli import output
 from aiterfix.cli.arguments import add_json
-from aiterfix.errors import ExitCode
-from aiterfix.history import Compat, RefRecord, compat, load_history
-from aiterfix.verdict import Guard, Verdict
-
-_EXIT = {
-    Verdict.GUARDED: ExitCode.OK,
-    Verdict.NOT_AFFECTED: ExitCode.OK,
-    Verdict.VULNERABLE: ExitCode.ACTION,
-    Verdict.UNKNOWN: ExitCode.NOT_UNDERSTOOD,
-}
+from aiterfix.faults.registry import Faults, load_faults
+from aiterfix.history.bounds import bounds_of
+from aiterfix.history.compat import Compat, compat
+from aiterfix.history.record import RefRecord
+from aiterfix.report.formats import Format, Json, Text
+from aiterfix.report.types.compat import CompatReport
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,84 +25,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     """Look the version up."""
-    answer = compat(options.version)
-    if options.json:
-        output.write_json("compat", compat_facts(answer))
-    else:
-        output.write(compat_text(answer))
-    return _EXIT[answer.verdict]
-
-
-def compat_facts(answer: Compat) -> dict[str, Any]:
-    """For ``--json``."""
-    return {
-        "asked": answer.asked,
-        "known": answer.known,
-        "verdict": answer.verdict.value,
-        "release": _release(answer.release),
-        "closest": _release(answer.closest),
-        "reason": answer.reason,
-        "facts_up_to": answer.newest,
+    answer, faults = compat(options.version), load_faults()
+    formats: dict[str, Format[Compat]] = {
+        "text": Text(partial(compat_text, faults=faults)),
+        "json": Json(partial(CompatReport.of, faults=faults)),
     }
+    output.show(options, formats, answer)
+    return answer.verdict(faults.deciding).exit_code
 
 
-def _release(ref: RefRecord | None) -> dict[str, Any] | None:
-    if ref is None:
-        return None
-    return {
-        "ref": ref.ref,
-        "date": ref.date,
-        "commit": ref.commit,
-        "verdict": ref.verdict.value,
-        "fixes": [
-            {
-                "id": f,
-                "state": ref.state(f).value,
-                "stores": ref.counts(f).total,
-                "bounded": ref.counts(f).bounded,
-            }
-            for f in load_history().fixes
-        ],
-        "files": [
-            {
-                "path": f.path,
-                "sha256": f.sha256,
-                "verdict": f.verdict.value,
-                "sites": {k.kernel: {g.value: k.counts.count(g) for g in Guard} for k in f.kernels},
-            }
-            for f in ref.files
-        ],
-    }
-
-
-def compat_text(answer: Compat) -> str:
+def compat_text(answer: Compat, faults: Faults) -> str:
     """For people."""
     shown = "".join(c if c.isprintable() else "?" for c in answer.asked)
     if answer.release is None:
         lines = [f"{shown}: not known, run `aiterfix check`: {answer.reason}."]
         if answer.closest is not None:
-            lines.append(f"The release it is named after, {answer.closest.ref}, is {answer.closest.verdict.value}.")
+            verdict = answer.closest.verdict(faults.deciding).value
+            lines.append(f"The release it is named after, {answer.closest.ref}, is {verdict}.")
     else:
-        lines = [_heading(shown, answer.release), *_fix_lines(answer.release)]
+        lines = [_heading(shown, answer.release, faults), *_fault_lines(answer.release, faults)]
+    if faults.not_judged:
+        ids = ", ".join(f.id for f in faults.not_judged)
+        lines.append(f"{len(faults.not_judged)} known faults are not judged yet: {ids}.")
     lines.append(
         f"Facts from the source of every tag up to {answer.newest[:10]}; `aiterfix check` reads what is there."
     )
     return "\n".join(lines) + "\n"
 
 
-def _heading(asked: str, ref: RefRecord) -> str:
+def _heading(asked: str, ref: RefRecord, faults: Faults) -> str:
     name = asked if asked in (ref.ref, ref.ref.removeprefix("v")) else f"{asked}, that is {ref.ref}"
-    return f"{name} ({ref.date[:10]}, commit {ref.commit[:12]}): {ref.verdict.value}"
+    return f"{name} ({ref.date[:10]}, commit {ref.commit[:12]}): {ref.verdict(faults.deciding).value}"
 
 
-def _fix_lines(ref: RefRecord) -> list[str]:
+def _fault_lines(ref: RefRecord, faults: Faults) -> list[str]:
+    if not any(f.kernels or f.problems for f in ref.files) and not ref.doubts:
+        return ["  holds none of the kernels"]
     lines = []
-    for fix in load_history().fixes:
-        counts = ref.counts(fix)
-        if ref.state(fix).value == "unknown":
-            lines.append(f"  {fix}: not understood")
-        elif counts.total:
-            lines.append(f"  {fix}: {counts.bounded} of {counts.total} stores are bounded")
-            having = [f for f in ref.files if any(k.fix == fix and k.counts.total for k in f.kernels)]
-            lines += [f"    {f.path}  sha256 {f.sha256[:12]}" for f in having]
-    return lines or ["  holds none of the kernels"]
+    for fault in faults.judged:
+        lines.append(f"  {fault.id}: {ref.presence((fault.id,)).value}")
+        for bounds in bounds_of(faults):
+            counts = ref.counts(bounds)
+            if bounds.fault == fault and counts.total:
+                lines.append(f"    {bounds.group.name}: {counts.bounded} of {counts.total} stores are bounded")
+    lines += [f"  {f.path}  sha256 {f.sha256[:12]}" for f in ref.files if any(k.counts.total for k in f.kernels)]
+    lines += [f"  not understood: {f.path}: {p}" for f in ref.files for p in f.problems]
+    return lines + [f"  not understood: {d}" for d in ref.doubts]

@@ -5,25 +5,29 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aiterfix.cli import output
 from aiterfix.cli.arguments import positive
-from aiterfix.cli.extra import require_emulator
-from aiterfix.cli.target import add_target, assess_all, fixes_of, require_found
-from aiterfix.errors import EnvironmentProblem, ExitCode, UsageError
-from aiterfix.source.rewrite import rewrite
+from aiterfix.cli.target import add_target, known_faults
+from aiterfix.cli.validate import asked_by
+from aiterfix.errors import ExitCode, UsageError
+from aiterfix.faults.mend import mend
+from aiterfix.report.formats import Format, Json, Text
+from aiterfix.report.terminal import table
+from aiterfix.report.types.cost import CostReport, KernelReport
+from aiterfix.validation.choice import gluon_file, read
+from aiterfix.validation.requirements import require_emulator
 
 if TYPE_CHECKING:
-    from aiterfix.cost import CodeCost, KernelCost
-    from aiterfix.gfx950.signature import Kernel, KernelConfig
+    from aiterfix.family.signature import Kernel, KernelConfig
 
 _BLOCKS = (16, 64, 128, 256)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    add_target(parser)
+    add_target(parser, several=False)
     parser.add_argument("--source", type=Path, metavar="FILE", help="this kernel file instead of an installation's")
     parser.add_argument("--against", type=Path, metavar="FILE", help="compare with this text instead of the fix")
     parser.add_argument(
@@ -37,58 +41,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace) -> int:
     """Compile both texts for gfx950, run both on the emulator, and compare what they use and execute."""
     require_emulator("cost")
-    from aiterfix.cost import measure
-    from aiterfix.gfx950.signature import find_kernels
+    from aiterfix.family.signature import find_kernels
+    from aiterfix.validation.cost import measure
 
-    before, name = _before(options)
-    after = _read(options.against) if options.against else rewrite(before, fixes_of(options), filename=name).new
-    configs = _configs(options, find_kernels(before, name))
+    if options.source is not None and options.path is not None:
+        raise UsageError("--source names the file: it does not go with --path")
+    file = gluon_file(asked_by(options))
+    before, name = file.text, file.filename if options.source is None else file.shown
+    after = read(options.against) if options.against else mend(before, known_faults(options).judged, filename=name).new
     results = measure(
         before,
         after,
         name,
-        configs,
+        _configs(options, find_kernels(before, name)),
         context=options.context,
         next_n=options.next_n,
+        wrapper=file.wrapper,
         python=str(options.python) if options.python else None,
         progress=output.note if sys.stderr.isatty() else None,
     )
     dearer = any(r.dearer for r in results)
-    if options.json:
-        body = {"source": name, "context": options.context, "next_n": options.next_n}
-        output.write_json("cost", {**body, "dearer": dearer, "kernels": [_facts(r) for r in results]})
-    else:
-        output.write(_text(results, same=before == after))
+    report = CostReport(name, options.context, options.next_n, dearer, tuple(map(KernelReport.of, results)))
+    formats: dict[str, Format[CostReport]] = {
+        "text": Text(lambda r: _text(r.kernels, same=before == after)),
+        "json": Json(lambda r: r),
+    }
+    output.show(options, formats, report)
     return ExitCode.ACTION if dearer else ExitCode.OK
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise EnvironmentProblem(f"{path}: {error.strerror}", remedy="Name a file that can be read.") from error
-
-
-def _before(options: argparse.Namespace) -> tuple[bytes, str]:
-    """The text that is asked about, and what to call it."""
-    from aiterfix.gfx950.signature import find_kernels
-
-    if options.source is not None:
-        if options.path is not None:
-            raise UsageError("--source names the file: it does not go with --path")
-        return _read(options.source), str(options.source)
-    options.kernel = "all"
-    discovery, assessments = assess_all(options)
-    require_found(discovery, assessments)
-    for assessment in assessments:
-        for file in assessment.files:
-            if not assessment.installation.shadowed and find_kernels(file.text, file.relative):
-                return file.text, file.relative
-    raise EnvironmentProblem("no Gluon kernels are installed here", remedy="Name a kernel file with --source FILE.")
-
-
 def _configs(options: argparse.Namespace, kernels: tuple[Kernel, ...]) -> list[tuple[Kernel, KernelConfig]]:
-    from aiterfix.gfx950.signature import KernelConfig
+    from aiterfix.family.signature import KernelConfig
 
     configs = []
     for kernel in kernels:
@@ -99,25 +82,7 @@ def _configs(options: argparse.Namespace, kernels: tuple[Kernel, ...]) -> list[t
     return configs
 
 
-def _facts(result: KernelCost) -> dict[str, Any]:
-    return {
-        "kernel": result.kernel.value,
-        "configuration": result.config.name,
-        "before": _side(result.before),
-        "after": _side(result.after),
-        "dearer": list(result.dearer),
-    }
-
-
-def _side(cost: CodeCost) -> dict[str, Any]:
-    names = ("vgprs", "agprs", "sgprs", "vgpr_spills", "sgpr_spills", "scratch_bytes", "lds_bytes", "occupancy")
-    facts: dict[str, Any] = {n: getattr(cost, n) for n in (*names, "code_bytes", "static_instructions")}
-    return {**facts, "executed": dict(cost.executed), "executed_total": cost.executed_total}
-
-
-def _text(results: tuple[KernelCost, ...], *, same: bool) -> str:
-    from aiterfix.report.text import table
-
+def _text(results: tuple[KernelReport, ...], *, same: bool) -> str:
     heads: tuple[str, ...] = (
         "kernel",
         "for",
@@ -144,7 +109,7 @@ def _text(results: tuple[KernelCost, ...], *, same: bool) -> str:
         )
         cells = [str(a) if a == b else f"{a} -> {b}" for a, b in pairs]
         more = (after.executed_total - before.executed_total) / before.executed_total
-        rows.append((r.kernel.value, r.config.name, *cells, f"{more:+.2%}"))
+        rows.append((r.kernel.value, r.configuration, *cells, f"{more:+.2%}"))
     lines = table(rows)
     for r in results:
         changed = {
@@ -152,8 +117,8 @@ def _text(results: tuple[KernelCost, ...], *, same: bool) -> str:
             for g in sorted({*r.before.executed, *r.after.executed})
         }
         shown = ", ".join(f"{g} {n:+d}" for g, n in changed.items() if n)
-        lines.append(f"{r.kernel.value} {r.config.name}: executed by group: {shown or 'no difference'}")
-        lines += [f"{r.kernel.value} {r.config.name}: DEARER: {reason}" for reason in r.dearer]
+        lines.append(f"{r.kernel.value} {r.configuration}: executed by group: {shown or 'no difference'}")
+        lines += [f"{r.kernel.value} {r.configuration}: DEARER: {reason}" for reason in r.dearer]
     if same:
         lines.append("both texts are the same: every store is bounded already")
     return "\n".join(lines) + "\n"

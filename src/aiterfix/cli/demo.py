@@ -7,20 +7,31 @@ import tempfile
 from pathlib import Path
 
 from aiterfix.cli import output
+from aiterfix.cli.arguments import add_json, named
 from aiterfix.demo import write_sample
-from aiterfix.errors import ExitCode
+from aiterfix.errors import EnvironmentProblem, ExitCode, UsageError
+from aiterfix.report.types.demo import DemoReport, StepReport
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="leave the sample in this new folder, to look around")
-    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout: each step and its status")
+    parser.add_argument("--keep", type=named, metavar="DIR", help="leave the sample in this new folder, to look around")
+    add_json(parser)
 
 
 def execute(options: argparse.Namespace) -> int:
     """Check, show, patch, check, patch again, revert; each a real command with a real exit status."""
     if options.keep is not None:
-        options.keep.mkdir(parents=True)
+        try:
+            options.keep.mkdir(parents=True)
+        except FileExistsError as error:
+            raise UsageError(
+                f"{error.filename} exists already", remedy="Give --keep a folder that is not there yet."
+            ) from error
+        except OSError as error:
+            raise EnvironmentProblem(
+                f"{options.keep} cannot be made", why=error.strerror or str(error), remedy="Give --keep another folder."
+            ) from error
         return _walk(options.keep, options.json)
     with tempfile.TemporaryDirectory(prefix="aiterfix-demo-") as folder:
         return _walk(Path(folder), options.json)
@@ -34,13 +45,13 @@ def _walk(folder: Path, as_json: bool) -> int:
     path = ["--path", str(folder)]
     steps = (
         (
-            "Judge it by its source: six stores, four of them can reach past their row.",
-            ["check", *path, "--kernel", "all"],
+            "Judge it by its source.",
+            ["check", *path],
             ExitCode.ACTION,
         ),
         ("What would change, and nothing else.", ["diff", *path], ExitCode.OK),
         ("Patch it, as a container build would.", ["apply", *path, "--require"], ExitCode.OK),
-        ("Judge it again.", ["check", *path, "--kernel", "all"], ExitCode.OK),
+        ("Judge it again.", ["check", *path], ExitCode.OK),
         ("Patching twice changes nothing.", ["apply", *path], ExitCode.OK),
         ("Take it back.", ["revert", *path], ExitCode.OK),
     )
@@ -56,11 +67,11 @@ def _walk(folder: Path, as_json: bool) -> int:
             output.write(f"\n== {number}. {text}\n$ aiterfix {' '.join(words)}\n")
             status = main(words)
             output.write(f"[exit status {status}]\n")
-        results.append({"command": words, "exit_code": status, "expected": int(expected)})
+        results.append(StepReport(tuple(words), status, int(expected)))
     same = _contents(folder) == original
-    ok = same and all(r["exit_code"] == r["expected"] for r in results)
+    ok = same and all(r.exit_code == r.expected for r in results)
     if as_json:
-        output.write_json("demo", {"passed": ok, "restored": same, "steps": results})
+        output.write_report(DemoReport(ok, same, tuple(results)))
     else:
         end = "Every file is again as it was, byte for byte." if same else "The files are NOT as they were."
         output.write(f"\n{end}\n")

@@ -6,7 +6,6 @@ import argparse
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
 
 from aiterfix.cli import output
 from aiterfix.cli.arguments import add_json, named
@@ -14,6 +13,7 @@ from aiterfix.errors import AiterfixError, ExitCode, UsageError
 from aiterfix.importing import settings
 from aiterfix.importing.processes import CANNOT_BE_KNOWN, ProcessFacts, facts_of
 from aiterfix.importing.sitefiles import disable, enable, find_site, look
+from aiterfix.report.types.hook import HookReport, ProcessReport
 
 ACTIONS = ("enable", "disable", "status")
 
@@ -36,8 +36,11 @@ def execute(options: argparse.Namespace) -> int:
     if options.pid is not None:
         if options.action != "status" or options.python is not None:
             raise UsageError("aiterfix hook: --pid goes with status, and not with --python", remedy="Drop one of them.")
-        if options.pid < 1:
-            raise UsageError(f"aiterfix hook: --pid {options.pid} names no process", remedy="Give a number above 0.")
+        if not 1 <= options.pid < 2**31:
+            raise UsageError(
+                f"aiterfix hook: --pid {str(options.pid)[:20]} names no process",
+                remedy="Give the number of a live one.",
+            )
         return _process(options)
     site = find_site(options.python or Path(sys.executable))
     changed: tuple[Path, ...] = ()
@@ -45,22 +48,25 @@ def execute(options: argparse.Namespace) -> int:
         changed = enable(site)
     elif options.action == "disable":
         changed = disable(site)
+    for path in changed:
+        output.did(f"{path} was {'written' if options.action == 'enable' else 'removed'}")
     state = look(site)
     said = settings.read()
     as_wanted = state.enabled is (options.action != "disable") and not state.foreign
     if options.json:
-        body = {
-            "action": options.action,
-            "python": str(site.executable),
-            "site_packages": str(site.folder),
-            "enabled": state.enabled,
-            "files": [str(p) for p in state.files],
-            "foreign": [str(p) for p in state.foreign],
-            "listed_in_record": state.recorded,
-            "changed": [str(p) for p in changed],
-            "mode": said.mode.value,
-        }
-        output.write_json("hook", body)
+        output.write_report(
+            HookReport(
+                action=options.action,
+                python=site.executable,
+                site_packages=site.folder,
+                enabled=state.enabled,
+                files=state.files,
+                foreign=state.foreign,
+                listed_in_record=state.recorded,
+                changed=changed,
+                mode=said.mode,
+            )
+        )
     else:
         lines = [f"{site.executable}: the hook is {'enabled' if state.enabled else 'not enabled'} in {site.folder}"]
         verb = "removed" if options.action == "disable" else "wrote"
@@ -86,19 +92,20 @@ def _process(options: argparse.Namespace) -> int:
     facts = facts_of(options.pid)
     through_site = _through_site(facts)
     if options.json:
-        body: dict[str, Any] = {
-            "action": "status",
-            "pid": facts.pid,
-            "command_line": list(facts.command),
-            "python": str(facts.interpreter),
-            "variables": dict(facts.variables),
-            "started_by_run": facts.started_by_run,
-            "off": facts.off,
-            "site_file": through_site,
-            "patched": None,
-            "cannot_be_known": CANNOT_BE_KNOWN,
-        }
-        output.write_json("hook", body)
+        output.write_report(
+            ProcessReport(
+                action="status",
+                pid=facts.pid,
+                command_line=facts.command,
+                python=facts.interpreter,
+                variables=dict(facts.variables),
+                started_by_run=facts.started_by_run,
+                off=facts.off,
+                site_file=through_site,
+                patched=None,
+                cannot_be_known=CANNOT_BE_KNOWN,
+            )
+        )
     else:
         lines = [f"process {facts.pid}: {' '.join(facts.command)[:200]}"]
         lines += [f"  {n}={v}" for n, v in facts.variables]

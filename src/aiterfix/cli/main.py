@@ -8,24 +8,26 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import NoReturn
+from functools import partial
+from typing import Any, NoReturn
 
 from aiterfix._version import __version__
 from aiterfix.cli import output
-from aiterfix.errors import AiterfixError, ExitCode, UsageError
-from aiterfix.garbage import no_collection
+from aiterfix.cli.arguments import Once
+from aiterfix.errors import AiterfixError, EnvironmentProblem, ExitCode, NotUnderstoodError, UsageError
+from aiterfix.source.gc_pause import no_collection
 
 # name -> one-line help. A command's module is imported when it is used: `check` runs in container builds
 # and must not pay for what other commands need.
 COMMANDS = {
-    "check": "judge the installed aiter: can its kernels store past the end of a row?",
+    "check": "judge the installed aiter: which of the faults judged are in its kernels?",
     "diff": "show what apply would change, as a unified diff",
-    "apply": "bound every store on disk, transactionally",
+    "apply": "take the faults out on disk, transactionally",
     "revert": "give back the original files",
     "validate": "run the kernels, on an emulated gfx950 or a GPU, and compare every logit with a reference",
     "padding": "how many padding columns a row of logits needs with the installed kernels",
     "compat": "what is known of a release of aiter, offline",
-    "upstream": "which releases have the fix, what the pull requests mean, and a patch to send upstream",
+    "upstream": "which releases have which fault, what the pull requests mean, and a patch to send upstream",
     "cost": "what the fix costs on gfx950: registers, occupancy, instructions executed",
     "run": "run a command with the import hook in every Python that it starts",
     "hook": "start the import hook with every process of a Python: enable, disable, status",
@@ -35,47 +37,67 @@ COMMANDS = {
 # Parse and compare a few files, then end.
 _ANALYSIS = ("check", "diff", "apply")
 
-EXIT_CODES = """\
-exit codes:
-  0  safe, or done
-  1  action needed: vulnerable, validation failed, padding required
-  2  usage
-  3  not understood: never to be treated as safe
-  4  environment or I/O: not installed, read-only, no Triton, network
-"""
+
+def exit_codes() -> str:
+    """What every exit status means, for the end of a help text."""
+    import textwrap
+
+    return "exit codes:\n" + "".join(
+        textwrap.fill(code.meaning, 79, initial_indent=f"  {int(code)}  ", subsequent_indent="     ") + "\n"
+        for code in ExitCode
+    )
+
+
+_FORMATTER = argparse.RawDescriptionHelpFormatter
 
 
 class _Parser(argparse.ArgumentParser):
-    """Reports a wrong command line like every other error."""
+    """Reports a wrong command line like every other error, and drops nothing of it in silence."""
+
+    def __init__(self, *arguments: Any, **keywords: Any) -> None:
+        # Argparse makes a formatter for every argument, and imports shutil, bz2 and lzma for the terminal's width.
+        super().__init__(*arguments, **{"formatter_class": partial(_FORMATTER, width=80), **keywords})
+        self.register("action", None, Once)
+        self.register("action", "store", Once)
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{self.prog}: {message}", remedy=f"See `{self.prog} --help`.")
 
+    def format_help(self) -> str:
+        self.epilog, self.formatter_class = exit_codes(), _FORMATTER
+        return super().format_help()
 
-def build_parser(command: str | None) -> argparse.ArgumentParser:
+    def print_help(self, file: Any = None) -> None:
+        output.write(self.format_help())
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        # Of `--version`; argparse would let an unwritable stdout pass, or fall back on stderr.
+        output.write(message)
+
+
+def build_parser(command: str, *, alone: bool = False) -> argparse.ArgumentParser:
     """The parser, with the arguments of one command filled in.
 
     Args:
-        command: the command that the command line seems to name; None fills in all.
+        command: the command that the command line seems to name.
+        alone: leave the other commands out: their empty parsers cost more than all else here.
     """
     parser = _Parser(
         prog="aiterfix",
-        description="Find, judge and fix row-overshooting stores in AMD aiter's paged-MQA-logits kernels.",
-        epilog=EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Find, judge and mend known faults of AMD aiter's paged-MQA-logits kernels.",
     )
     parser.add_argument("--version", action="version", version=f"aiterfix {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
     for name, text in COMMANDS.items():
+        if alone and name != command:
+            continue
         sub = commands.add_parser(
             name,
             help=text,
             description=text[0].upper() + text[1:] + ("" if text.endswith("?") else "."),
-            epilog=EXIT_CODES,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
-        if command in (None, name):
+        if name == command:
             importlib.import_module(f"aiterfix.cli.{name}").add_arguments(sub)
     return parser
 
@@ -89,28 +111,51 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status, see `ExitCode`.
     """
+    output.prepare()
     words = list(sys.argv[1:] if arguments is None else arguments)
     command = next((w for w in words if not w.startswith("-")), "")
     as_json = "--json" in (words[: words.index("--")] if "--" in words else words)
     try:
-        options, unknown = build_parser(command).parse_known_args(words)
-        if unknown:
-            program = f"aiterfix {options.command}"  # argparse would point to the page that lists the commands
-            raise UsageError(
-                f"{program}: unrecognized arguments: {' '.join(unknown)}", remedy=f"See `{program} --help`."
-            )
-        execute = importlib.import_module(f"aiterfix.cli.{options.command}").execute
-        with no_collection() if options.command in _ANALYSIS else nullcontext():
-            status = int(execute(options))
-        sys.stdout.flush()
-        return status
-    except AiterfixError as error:
-        output.write_error(command, error, as_json=as_json)
+        try:
+            status = _run(words, command)
+            output.flush()
+            return status
+        except AiterfixError as error:
+            output.write_error(command, error, as_json=as_json)
+            return int(error.exit_code)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not end with the status that means "affected"
+            known = _unexpected(error)
+            output.write_error(command, known, as_json=as_json)
+            return int(known.exit_code)
+    except output.OutputError as error:  # the error itself could not be written
+        output.write_error(command, error, as_json=False)
         return int(error.exit_code)
-    except BrokenPipeError:
-        # The reader (`| head`) has what it wanted. Python would complain again at exit while flushing.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return int(ExitCode.ENVIRONMENT)
     except KeyboardInterrupt:
         output.note("aiterfix: interrupted")
         return 130
+
+
+def _run(words: list[str], command: str) -> int:
+    output.begin()
+    plain = command in COMMANDS and words[0] == command
+    try:
+        options, unknown = build_parser(command, alone=plain).parse_known_args(words)
+    except SystemExit as stop:  # of --help and --version
+        return int(stop.code or 0)
+    if unknown:
+        program = f"aiterfix {options.command}"  # argparse would point to the page that lists the commands
+        raise UsageError(f"{program}: unrecognized arguments: {' '.join(unknown)}", remedy=f"See `{program} --help`.")
+    execute = importlib.import_module(f"aiterfix.cli.{options.command}").execute
+    with no_collection() if options.command in _ANALYSIS else nullcontext():
+        return int(execute(options))
+
+
+def _unexpected(error: Exception) -> AiterfixError:
+    """A failure that nothing foresaw: the system's, or a fault of this program."""
+    if os.environ.get("AITERFIX_LOG", "").strip().lower() == "debug":
+        import traceback
+
+        output.note("".join(traceback.format_exception(error)).rstrip())
+    kind = EnvironmentProblem if isinstance(error, (OSError, MemoryError)) else NotUnderstoodError
+    said = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+    return kind(f"unexpected {said} (AITERFIX_LOG=debug shows where: please report it to the aiterfix project)")

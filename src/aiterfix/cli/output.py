@@ -1,57 +1,177 @@
-"""Where commands write: one object on stdout under ``--json``, text for people otherwise."""
+"""Where commands write: one object on stdout under ``--json``, text for people otherwise.
+
+A report that cannot be written is never taken for one that was: whatever stdout does, the command ends with
+`OutputError`, which says what was done by then.
+"""
 
 from __future__ import annotations
 
+import argparse
+import errno
+import io
 import os
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TextIO, TypeVar
 
-from aiterfix.errors import AiterfixError
+from aiterfix.errors import AiterfixError, EnvironmentProblem
+from aiterfix.report.document import Body, ErrorReport, dump, encode, envelope
+from aiterfix.report.formats import Format, choose
 
-SCHEMA_VERSION = 1
+T = TypeVar("T")
+
+_lost: list[TextIO] = []
+_done: list[str] = []
+
+
+class OutputError(EnvironmentProblem):
+    """stdout takes no more.
+
+    Attributes:
+        quiet: whether nobody needs to be told: a reader such as ``head`` has gone away and nothing was changed, or it
+            was said before.
+    """
+
+    code = "output"
+
+    def __init__(self, failure: Exception, *, again: bool) -> None:
+        reason = getattr(failure, "strerror", None) or str(failure)
+        done = "".join(f"{what}; " for what in _done)
+        super().__init__(f"{done}the report could not be written to stdout: {reason}")
+        self.quiet = again or (isinstance(failure, BrokenPipeError) and not _done)
+
+
+class _Closed(io.TextIOBase):
+    """In the place of a stream that the process was started without."""
+
+    encoding = "utf-8"
+
+    def write(self, text: str) -> int:
+        """Refused, as the system would."""
+        raise OSError(errno.EBADF, "it is closed")
+
+
+def prepare() -> None:
+    """Make the standard streams fit to be written to. Whatever a path or a text holds, it can be encoded."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # Otherwise the next file that is opened, such as a kernel's, would be what others take for stderr.
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stdout is None:
+        sys.stdout = _Closed()
+    if sys.stderr is None:
+        sys.stderr = _Closed()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors != "backslashreplace":
+            stream.reconfigure(errors="backslashreplace")
+
+
+def did(what: str) -> None:
+    """Note something that has been changed, for the case that the report on it is not written, or not reached.
+
+    Args:
+        what: a clause, such as "two files were patched".
+    """
+    _done.append(what)
+
+
+def begin() -> None:
+    """Forget what an earlier command of this process did."""
+    _done.clear()
 
 
 def write(text: str) -> None:
-    """Text for people, or the one JSON object, on stdout."""
-    sys.stdout.write(text)
+    """Text for people, or the one JSON object, on stdout.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    if text:
+        _attempt(lambda: sys.stdout.write(text))
 
 
 def write_bytes(data: bytes) -> None:
-    """Bytes on stdout as they are: diffs of files in any encoding."""
-    sys.stdout.flush()
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+    """Bytes on stdout as they are: diffs of files in any encoding.
+
+    Raises:
+        OutputError: they cannot be written.
+    """
+
+    def act() -> None:
+        sys.stdout.flush()
+        if isinstance(sys.stdout, _Closed):
+            sys.stdout.write("")
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+    if data:
+        _attempt(act)
+
+
+def flush() -> None:
+    """Bring what was written to its reader.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    _attempt(sys.stdout.flush)
+
+
+def _attempt(act: Any) -> None:
+    again = any(stream is sys.stdout for stream in _lost)
+    try:
+        if again:
+            raise OSError(errno.EIO, "it could not be written before")
+        act()
+    except (OSError, ValueError) as failure:  # ValueError: a stream that was closed
+        if not again:
+            _lost[:] = [sys.stdout]
+            _discard(sys.stdout)
+        raise OutputError(failure, again=again) from None
+
+
+def _discard(stream: TextIO) -> None:
+    """Have what a stream still holds go nowhere: Python would complain of it at exit, with a status of its own."""
+    try:
+        number = stream.fileno()
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, number)
+        os.close(nowhere)
+    except (OSError, ValueError):
+        return  # no stream of the system's
 
 
 def note(text: str) -> None:
-    """A line for people on stderr."""
-    sys.stderr.write(text + "\n")
+    """A line for people on stderr. Where nobody can be told, the exit status speaks alone."""
+    try:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        _discard(sys.stderr)
 
 
-def write_json(command: str, body: Mapping[str, Any]) -> None:
-    """The one object of a command, with its schema version."""
-    import json
+def write_report(body: Body) -> None:
+    """The one object of a command."""
+    write(dump(body))
 
-    write(json.dumps({"schema_version": SCHEMA_VERSION, "command": command, **body}, indent=2) + "\n")
+
+def show(options: argparse.Namespace, formats: Mapping[str, Format[T]], result: T) -> None:
+    """A result in the form that the command line asks for."""
+    write(choose(formats, vars(options)).render(result))
 
 
 def write_error(command: str, error: AiterfixError, *, as_json: bool) -> None:
     """An error: an object on stdout under ``--json``, else text on stderr."""
+    if isinstance(error, OutputError):
+        if not error.quiet:
+            note(f"aiterfix: error: {error}")
+        return
+    if _done:
+        error.what = f"{error.what.rstrip('.')}. Done before that: {'; '.join(_done)}."
     if as_json:
-        body = {
-            "code": error.code,
-            "what": error.what,
-            "why": error.why,
-            "remedy": error.remedy,
-            "exit_code": int(error.exit_code),
-        }
-        write_json(command, {"error": body})
+        write(envelope(command, {"error": encode(ErrorReport.of(error))}))
+        flush()
     else:
         note(f"aiterfix: error: {error}")
-
-
-def colour(text: str, code: str) -> str:
-    """Text in a terminal colour, where stdout is a terminal that wants colours."""
-    wanted = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
-    return f"\x1b[{code}m{text}\x1b[0m" if wanted else text

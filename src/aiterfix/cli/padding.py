@@ -6,17 +6,21 @@ import argparse
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+from aiterfix.advice.lengths import Lengths, safe_lengths
+from aiterfix.advice.padding import KERNELS, Advice, Question, advise
 from aiterfix.cli import output
 from aiterfix.cli.arguments import positive
-from aiterfix.cli.extra import require_emulator
-from aiterfix.cli.target import add_installation, repeat_target
+from aiterfix.cli.target import add_installation, repeat_target, require_path
 from aiterfix.errors import EnvironmentProblem, ExitCode, UsageError
-from aiterfix.holding import Holding, OnDisk, read_disk
-from aiterfix.lengths import Lengths, safe_lengths
-from aiterfix.padding import KERNELS, Advice, Question, advise
-from aiterfix.verdict import Verdict
+from aiterfix.faults.base import Presence
+from aiterfix.judge.judgement import Judgement
+from aiterfix.judge.process import OnDisk, judge_importable
+from aiterfix.overshoot.stored import Measured
+from aiterfix.report.terminal import table
+from aiterfix.report.types.common import Lengths as SafeLengths
+from aiterfix.report.types.padding import PaddingReport, PaddingRow, PaddingTable
+from aiterfix.validation.requirements import require_emulator
 
 _LENGTHS = (1000, 1024, 2000, 2048, 4000, 4096, 8000, 8192, 32000, 32768, 65536, 100000, 131072)
 _BLOCKS = (1, 16, 32, 64, 128, 256)
@@ -26,7 +30,7 @@ Answer = tuple[Question, Advice, Lengths | None]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    add_installation(parser)
+    add_installation(parser, several=False)
     parser.add_argument(
         "--max-model-len",
         action="append",
@@ -66,26 +70,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     """Say how many padding columns rows need."""
-    if options.path is not None and not options.path.exists():
-        raise UsageError(f"{options.path} does not exist", remedy="Give --path a folder that exists.")
+    if options.path is not None:
+        require_path(options.path)
     questions = _questions(options)
-    disk = read_disk(options.path, options.python)
-    if not disk.holding.kernels and not disk.files:
+    disk = judge_importable(options.path, options.python)
+    if not disk.files:
         raise EnvironmentProblem(
             "no kernel of aiter was found",
-            why=disk.holding.doubt,
+            why="; ".join(map(str, disk.judgement.doubts)),
             remedy="Name the installation with --path DIR or --python EXE.",
         )
-    measured = _measure(options, questions, disk) if options.measure else []
+    measured = _measure(options, questions, disk) if options.measure else ()
     # What other interpreters compile with is not known here: only what this one measured counts for them.
     own = options.measure or (options.path is None and options.python is None)
-    answers = [_answer(q, disk.holding, measured=own) for q in questions]
+    answers = [_answer(q, disk.judgement, measured=own) for q in questions]
+    rows = tuple(_row(*answer) for answer in answers)
     if options.json:
-        output.write_json("padding", _facts(answers, disk.holding, measured, table=options.table))
+        source = ", ".join(t.where for t in disk.judgement.texts)
+        output.write_report(
+            PaddingTable(source, measured, rows) if options.table else PaddingReport.of(source, measured, rows[0])
+        )
     else:
-        text = _table(answers) if options.table else _text(answers[0], measured, repeat_target(options))
-        output.write(text)
-    if any(a.verdict is Verdict.UNKNOWN for _, a, _ in answers):
+        output.write(_table(rows) if options.table else _text(answers[0], measured, repeat_target(options)))
+    if any(a.presence is Presence.UNKNOWN for _, a, _ in answers):
         return ExitCode.NOT_UNDERSTOOD
     return ExitCode.ACTION if options.require and any(a.columns for _, a, _ in answers) else ExitCode.OK
 
@@ -102,62 +109,58 @@ def _questions(options: argparse.Namespace) -> list[Question]:
     ]
 
 
-def _answer(question: Question, holding: Holding, *, measured: bool) -> Answer:
+def _answer(question: Question, judgement: Judgement, *, measured: bool) -> Answer:
     """The advice, and where columns are needed the nearest lengths at which none are."""
-    advice = advise(question, holding, measured=measured)
+    advice = advise(question, judgement, measured=measured)
     if not advice.columns:
         return question, advice, None
 
     def columns_at(width: int) -> int:
-        return advise(replace(question, max_model_len=width), holding, measured=measured).columns
+        return advise(replace(question, max_model_len=width), judgement, measured=measured).columns
 
     period = math.lcm(question.chunk_k, question.kv_block_size)
     return question, advice, safe_lengths(columns_at, question.max_model_len, period)
 
 
-def _measure(options: argparse.Namespace, questions: list[Question], disk: OnDisk) -> list[dict[str, Any]]:
+def _measure(options: argparse.Namespace, questions: list[Question], disk: OnDisk) -> tuple[Measured, ...]:
     if options.python is not None:
         raise UsageError("--measure compiles with this interpreter's Triton: run it there instead of giving --python")
     require_emulator("padding --measure")
     from aiterfix.overshoot.certify import certify
 
-    return [vars(m) for q in questions for m in certify([Path(name) for name, _ in disk.files], q)]
+    return tuple(m for q in questions for m in certify([Path(name) for name, _ in disk.files], q))
 
 
-def _facts(answers: list[Answer], holding: Holding, measured: list[dict[str, Any]], *, table: bool) -> dict[str, Any]:
-    rows = [
-        {
-            "max_model_len": q.max_model_len,
-            "block_size": q.kv_block_size,
-            "columns": a.columns,
-            "reason": a.reason,
-            "evidence": a.evidence,
-            "exact": a.exact,
-            "assumption": a.assumption,
-            "kernel": a.kernel,
-            "verdict": a.verdict.value,
-            "safe_max_model_len": None if s is None else {"step": s.step, "below": s.below, "above": s.above},
-        }
-        for q, a, s in answers
-    ]
-    return {"source": holding.where, "measured": measured, **({"rows": rows} if table else rows[0])}
+def _row(q: Question, a: Advice, safe: Lengths | None) -> PaddingRow:
+    return PaddingRow(
+        max_model_len=q.max_model_len,
+        block_size=q.kv_block_size,
+        columns=a.columns,
+        reason=a.reason,
+        evidence=a.evidence,
+        exact=a.exact,
+        assumption=a.assumption,
+        kernel=a.kernel,
+        presence=a.presence,
+        safe_max_model_len=None if safe is None else SafeLengths(safe.step, safe.below, safe.above),
+    )
 
 
-def _text(answer: Answer, measured: list[dict[str, Any]], arguments: str) -> str:
+def _text(answer: Answer, measured: tuple[Measured, ...], arguments: str) -> str:
     _, advice, lengths = answer
     how = "exact" if advice.exact or not advice.columns else "at most"
     lines = [
         f"padding:  {advice.columns} columns ({how}; {advice.evidence})",
         f"reason:   {advice.reason}",
         f"assuming: {advice.assumption}",
-        f"kernel:   {advice.kernel} ({advice.verdict.value})",
+        f"kernel:   {advice.kernel} ({advice.presence.value})",
     ]
     if advice.columns:
         safe = lengths.text if lengths is not None else "no --max-model-len is known to need no padding"
         lines.append(f"lengths:  {safe}")
     lines += [
-        f"measured: {m['kernel']}: {m['columns']} columns, worst context {m['context_length']}, "
-        f"{m['programs']} programs, Triton {m['triton']}"
+        f"measured: {m.kernel}: {m.columns} columns, worst context {m.context_length}, "
+        f"{m.programs} programs, Triton {m.triton}"
         for m in measured
     ]
     lines.append(f"next:     {_next(answer, arguments)}")
@@ -167,7 +170,7 @@ def _text(answer: Answer, measured: list[dict[str, Any]], arguments: str) -> str
 def _next(answer: Answer, arguments: str) -> str:
     """What whoever runs a server with these kernels does about it."""
     question, advice, lengths = answer
-    if advice.verdict is Verdict.GUARDED:
+    if advice.presence.harmless:
         return "nothing"
     if not advice.columns:
         return f"nothing at this length; `aiterfix apply{arguments}` makes every length safe"
@@ -177,16 +180,14 @@ def _next(answer: Answer, arguments: str) -> str:
         *([f"--max-model-len {' or '.join(map(str, safe))}"] if safe else []),
         f"rows of {question.max_model_len} + {advice.columns} columns in the caller",
     ]
-    if advice.verdict is Verdict.UNKNOWN:
+    if advice.presence is Presence.UNKNOWN:
         return f"{ways[-1]}, until `aiterfix check{arguments}` understands the kernels"
     return ", or ".join(ways)
 
 
-def _table(answers: list[Answer]) -> str:
-    from aiterfix.report.text import table
-
-    rows: list[tuple[str, ...]] = [("max-model-len", "block", "columns", "evidence", "verdict")]
-    for q, a, _ in answers:
-        shown = str(a.columns) if a.exact or not a.columns else f"<= {a.columns}"
-        rows.append((str(q.max_model_len), str(q.kv_block_size), shown, a.evidence, a.verdict.value))
-    return "\n".join(table(rows)) + "\n"
+def _table(rows: tuple[PaddingRow, ...]) -> str:
+    cells: list[tuple[str, ...]] = [("max-model-len", "block", "columns", "evidence", "presence")]
+    for r in rows:
+        shown = str(r.columns) if r.exact or not r.columns else f"<= {r.columns}"
+        cells.append((str(r.max_model_len), str(r.block_size), shown, r.evidence, r.presence.value))
+    return "\n".join(table(cells)) + "\n"

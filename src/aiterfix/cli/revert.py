@@ -8,9 +8,10 @@ from aiterfix.cli import output
 from aiterfix.cli.target import add_target, discover, require_found
 from aiterfix.errors import ExitCode
 from aiterfix.patching import revert as give_back
-from aiterfix.places import place_of
-from aiterfix.report.facts import installation_facts
+from aiterfix.patching.installed import package_tree
+from aiterfix.report.formats import Format, Json, Text
 from aiterfix.report.text import heading
+from aiterfix.report.types.revert import RevertedReport, RevertReport
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,26 +23,28 @@ def execute(options: argparse.Namespace) -> int:
     """Give back the original files of every installation that was patched."""
     discovery = discover(options)
     require_found(discovery, discovery.installations)
-    done = [(i, give_back(place_of(i))) for i in discovery.installations]
-    if options.json:
-        facts = [
-            {
-                **installation_facts(i),
-                "restored": [str(p) for p in r.restored],
-                "left_alone": [str(p) for p in r.skipped],
-                "recovered": r.recovered.kind.value if r.recovered else None,
-            }
-            for i, r in done
-        ]
-        output.write_json("revert", {"installations": facts})
-        return ExitCode.OK
-    for installation, reverted in done:
-        lines = [heading(installation)]
-        if reverted.recovered is not None:
-            lines.append(f"  an interrupted earlier run was {reverted.recovered.kind.value} first")
-        lines += [f"  restored {p}" for p in reverted.restored]
-        lines += [f"  left alone, it belongs to another version now: {p}" for p in reverted.skipped]
-        if not (reverted.restored or reverted.skipped or reverted.recovered):
-            lines.append("  nothing to do: aiterfix has changed nothing here")
-        output.write("\n".join(lines) + "\n")
+    done = []
+    for installation in discovery.installations:
+        one = RevertedReport.of(installation, give_back(package_tree(installation)))
+        done.append(one)
+        if one.restored:
+            output.did(f"{len(one.restored)} files were restored in {one.package}")
+    output.show(options, _FORMATS, RevertReport(tuple(done)))
     return ExitCode.OK
+
+
+def _text(report: RevertReport) -> str:
+    """For people."""
+    lines = []
+    for one in report.installations:
+        lines.append(heading(one))
+        if one.recovered is not None:
+            lines.append(f"  an interrupted earlier run was {one.recovered.value} first")
+        lines += [f"  restored {p}" for p in one.restored]
+        lines += [f"  left alone, it belongs to another version now: {p}" for p in one.left_alone]
+        if not (one.restored or one.left_alone or one.recovered):
+            lines.append("  nothing to do: aiterfix has changed nothing here")
+    return "\n".join(lines) + "\n"
+
+
+_FORMATS: dict[str, Format[RevertReport]] = {"text": Text(_text), "json": Json(lambda report: report)}

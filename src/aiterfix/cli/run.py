@@ -22,6 +22,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace) -> int:
     """Become the command, with the hook in every Python that it starts."""
     words = options.words[1:] if options.words[:1] == ["--"] else options.words
-    if not words:
+    if not words or not words[0]:
         raise UsageError("aiterfix run: no command given", remedy="Say `aiterfix run -- COMMAND ...`.")
     run(words, Mode(options.mode) if options.mode else None)

@@ -3,72 +3,258 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
-from collections.abc import Sized
+from collections.abc import Mapping, Sequence, Sized
+from dataclasses import replace
+from pathlib import Path
 
-from aiterfix.assessment import ALL, AUTO, Assessment, assess
 from aiterfix.cli.arguments import add_fixes, add_json, named
 from aiterfix.errors import EnvironmentProblem, NotUnderstoodError, UsageError
-from aiterfix.fixes import Fix, load_fixes
-from aiterfix.installation import Discovery, find_path, find_python, find_running
+from aiterfix.family.kernels import GLUON, GROUPS, STAGE1
+from aiterfix.faults.diagnosis import TextDiagnosis
+from aiterfix.faults.registry import Faults, load_faults
+from aiterfix.installation import Discovery, Installation, Skipped, find_path, find_python, find_running
+from aiterfix.installation.search import merge
+from aiterfix.judge.disk import judge_installation
+from aiterfix.judge.judgement import Judgement, Question, bounds_only, everything
+from aiterfix.judge.whole import Whole
+from aiterfix.storage.record import record
+
+AUTO, ALL = "auto", "all"
 
 
-def add_target(parser: argparse.ArgumentParser) -> None:
-    """``--path``, ``--python``, ``--json``, ``--fixes``."""
-    add_installation(parser)
+@record(frozen=True)
+class Target:
+    """Where one search for ``aiter`` begins; with neither, at what this Python would import.
+
+    Attributes:
+        path: a folder.
+        python: another interpreter.
+    """
+
+    path: Path | None = None
+    python: Path | None = None
+
+    @property
+    def words(self) -> list[str]:
+        """How the command line names it."""
+        if self.path is not None:
+            return ["--path", str(self.path)]
+        return ["--python", str(self.python)] if self.python is not None else []
+
+    def discover(self) -> Discovery:
+        """Search there.
+
+        Raises:
+            UsageError: the path or interpreter named does not exist.
+            EnvironmentProblem: the path cannot be looked at.
+        """
+        if self.path is not None:
+            require_path(self.path)
+            return find_path(self.path)
+        return find_python(self.python) if self.python is not None else find_running()
+
+
+def add_target(parser: argparse.ArgumentParser, *, several: bool = True) -> None:
+    """``--path``, ``--python``, ``--json``, ``--fixes``; see `add_installation`."""
+    add_installation(parser, several=several)
     add_fixes(parser)
 
 
-def add_installation(parser: argparse.ArgumentParser) -> None:
-    """``--path``, ``--python``, ``--json``."""
+def add_installation(parser: argparse.ArgumentParser, *, several: bool = True) -> None:
+    """``--path``, ``--python``, ``--json``.
+
+    Args:
+        parser: the command's.
+        several: whether it is about all that are named; a second one is a usage error elsewhere. `targets_of` reads
+            either.
+    """
+    action, more = ("append", "; may be repeated") if several else ("store", "")
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
         "--path",
         type=named,
+        action=action,
         metavar="DIR",
         help="a site-packages, a prefix, the root file system of an image, a checkout, or the aiter folder itself "
-        "(default: what this Python would import)",
+        f"(default: what this Python would import){more}",
     )
-    where.add_argument("--python", type=named, metavar="EXE", help="another Python interpreter: what it would import")
+    where.add_argument(
+        "--python",
+        type=named,
+        action=action,
+        metavar="EXE",
+        help=f"another Python interpreter: what it would import{more}",
+    )
     add_json(parser)
 
 
-def add_kernel(parser: argparse.ArgumentParser, default: str) -> None:
-    """``--kernel``."""
+def targets_of(options: argparse.Namespace) -> tuple[Target, ...]:
+    """What the command line names, each once and in its order; one without a name where it names nothing."""
+    named_ones = [Target(path=p) for p in _several(options.path)] + [Target(python=p) for p in _several(options.python)]
+    return tuple(dict.fromkeys(named_ones)) or (Target(),)
+
+
+def _several(value: Path | Sequence[Path] | None) -> Sequence[Path]:
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, Path) else value
+
+
+def require_path(path: Path) -> None:
+    """Refuse a path that leads nowhere.
+
+    Raises:
+        UsageError: it does not exist.
+        EnvironmentProblem: it cannot be looked at.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if path.is_symlink():
+            return  # the search says what is wrong with it
+        raise UsageError(f"{path} does not exist", remedy="Give --path a folder that exists.") from error
+    except (OSError, ValueError) as error:
+        raise EnvironmentProblem(
+            f"{str(path)[:200]} cannot be looked at", why=getattr(error, "strerror", None) or str(error)
+        ) from error
+
+
+def add_question(parser: argparse.ArgumentParser) -> None:
+    """``--fault`` and ``--kernel``."""
+    parser.add_argument(
+        "--fault",
+        dest="faults",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="ask about this fault alone; may be repeated (default: every judged one that makes logits wrong)",
+    )
     parser.add_argument(
         "--kernel",
-        default=default,
-        metavar="|".join((AUTO, "gluon", "stage1", ALL)),
-        help="which code path is asked about; auto: the one that consumers take on gfx942 and gfx950, that is Gluon "
-        f"where the release has it (default: {default})",
+        default=None,
+        metavar="|".join((AUTO, *(g.name for g in GROUPS), ALL)),
+        help="the question of aiterfix 0.1: store bounds (column-bound) alone, in the kernels of one code path; auto: "
+        "the one that callers take on gfx942 and gfx950, that is Gluon where the release has it",
     )
 
 
-def fixes_of(options: argparse.Namespace) -> tuple[Fix, ...]:
-    """The package's fixes and those of ``--fixes``."""
-    return load_fixes(extra=options.fixes)
+def known_faults(options: argparse.Namespace) -> Faults:
+    """The package's faults and those of ``--fixes``.
+
+    Raises:
+        UsageError: ``--kernel`` or ``--fault`` names nothing that is known; said whether or not aiter is installed.
+    """
+    known = load_faults(extra=options.fixes)
+    names = (AUTO, *(g.name for g in known.groups), ALL)
+    kernel = getattr(options, "kernel", None)
+    if isinstance(kernel, str) and kernel not in names:
+        raise UsageError(f"no kernels are known by the name {kernel!r}", remedy=f"Use one of: {', '.join(names)}.")
+    asked = getattr(options, "faults", ())
+    if asked and kernel is not None:
+        raise UsageError("--fault does not go with --kernel, which asks about column-bound alone", remedy="Drop one.")
+    for fault in asked:
+        if fault in {f.id for f in known.not_judged}:
+            raise UsageError(f"{fault} is a known fault that this version does not judge yet")
+        if fault not in {f.id for f in known.judged}:
+            ids = ", ".join(f.id for f in known.judged)
+            raise UsageError(f"no fault is known by the name {fault!r}", remedy=f"Use one of: {ids}.")
+    return known
+
+
+def _question(options: argparse.Namespace, known: Faults, judgement: Judgement) -> Question:
+    """What the command line asks about."""
+    kernel = getattr(options, "kernel", None)
+    if kernel == AUTO:
+        # A release has the Gluon kernels or has them not.
+        there = {
+            u.group
+            for t in judgement.texts
+            for u in t.diagnosis.units
+            if u.stores or not u.presence(known.deciding).harmless
+        }
+        return bounds_only(known, {g.name for g in known.groups} - ({STAGE1.name} if GLUON.name in there else set()))
+    if isinstance(kernel, str):
+        return bounds_only(known, None if kernel == ALL else (kernel,))
+    asked = getattr(options, "faults", ())
+    return Question(frozenset(asked)) if asked else everything(known)
+
+
+def discover_each(options: argparse.Namespace) -> tuple[Discovery, ...]:
+    """What each target holds, in `targets_of`'s order.
+
+    Raises:
+        UsageError: a path or interpreter named does not exist.
+    """
+    return tuple(target.discover() for target in targets_of(options))
+
+
+def merged(options: argparse.Namespace, found: Sequence[Discovery]) -> Discovery:
+    """What all targets hold, as one answer that names those which hold nothing.
+
+    Args:
+        options: the command line's.
+        found: from `discover_each`.
+    """
+    if len(found) == 1:
+        return found[0]
+    whole = merge(found)
+    empty = [
+        Skipped(Path(target.words[-1]), "no aiter is installed there", False)
+        for target, one in zip(targets_of(options), found, strict=True)
+        if not one.installations and not one.doubts
+    ]
+    return replace(whole, skipped=(*whole.skipped, *empty))
 
 
 def discover(options: argparse.Namespace) -> Discovery:
-    """Find installations where the arguments say.
+    """What all targets hold, as one answer. Where several are named, each must hold something: a command that acts
+    on all of them must not pass over one in silence.
 
     Raises:
-        UsageError: the path or interpreter named does not exist.
+        UsageError: a path or interpreter named does not exist.
+        EnvironmentProblem, NotUnderstoodError: one of several holds nothing, see `require_found`.
     """
-    if options.path is not None:
-        if not options.path.exists():
-            raise UsageError(f"{options.path} does not exist", remedy="Give --path a folder that exists.")
-        return find_path(options.path)
-    if options.python is not None:
-        return find_python(options.python)
-    return find_running()
+    found = discover_each(options)
+    if len(found) == 1:
+        return found[0]
+    for one in found:
+        require_found(one, one.installations)
+    return merged(options, found)
 
 
-def assess_all(options: argparse.Namespace) -> tuple[Discovery, list[Assessment]]:
-    """Find, and judge everything found."""
-    fixes = fixes_of(options)
-    found = discover(options)
-    return found, [assess(i, fixes, options.kernel) for i in found.installations]
+def judge(
+    installation: Installation,
+    known: Faults,
+    options: argparse.Namespace,
+    diagnosed: Mapping[str, TextDiagnosis] | None = None,
+) -> Judgement:
+    """Judge one installation by what the command line asks; ``diagnosed`` as in `judge_installation`. Findings are
+    there where the output may show them."""
+    in_full = any(getattr(options, name, False) for name in ("json", "sarif", "verbose", "consumers"))
+    judgement = judge_installation(installation, known, diagnosed=diagnosed, in_full=in_full)
+    return judgement.asking(_question(options, known, judgement))
+
+
+def judge_all(options: argparse.Namespace, discoveries: Sequence[Discovery] | None = None) -> Whole:
+    """Find, and judge everything found: what is on disk.
+
+    Args:
+        options: the command line's.
+        discoveries: what each target holds; found here by default, and then each target must hold something.
+    """
+    known = known_faults(options)
+    found = discover(options) if discoveries is None else merged(options, discoveries)
+    judged = {os.path.realpath(i.package): judge(i, known, options) for i in found.installations}
+
+    def whole(discovery: Discovery) -> Whole:
+        # An installation may be shadowed by another for one target and not for the next.
+        on_disk = tuple(replace(judged[os.path.realpath(i.package)], installation=i) for i in discovery.installations)
+        return Whole(discovery, on_disk, on_disk)
+
+    answer = whole(found)
+    return replace(answer, parts=tuple(map(whole, discoveries))) if discoveries and len(discoveries) > 1 else answer
 
 
 def require_found(discovery: Discovery, found: Sized) -> None:
@@ -97,11 +283,7 @@ def require_found(discovery: Discovery, found: Sized) -> None:
 
 def target_words(options: argparse.Namespace) -> list[str]:
     """How the command line named the installation and fixes, for advice that repeats it."""
-    words = []
-    if options.path is not None:
-        words += ["--path", str(options.path)]
-    if options.python is not None:
-        words += ["--python", str(options.python)]
+    words = [word for target in targets_of(options) for word in target.words]
     for fixes in getattr(options, "fixes", ()):  # not every command takes them
         words += ["--fixes", str(fixes)]
     return words

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiterfix.cli import output
-from aiterfix.cli.arguments import add_fixes, add_json, named
-from aiterfix.cli.target import discover
+from aiterfix.cli.arguments import add_fixes, add_json, folder, named
 from aiterfix.errors import EnvironmentProblem, ExitCode, UsageError
-from aiterfix.fixes import Fix, load_fixes
+from aiterfix.faults.registry import Faults, load_faults
+from aiterfix.judge.verdict import Verdict, worst
 
 if TYPE_CHECKING:
     from aiterfix.upstream.gitrepo import Clone
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=type(parser))
     for name, text, declare in (
-        ("scan", "which tags of a clone have which fix, by source", _scan_arguments),
+        ("scan", "which tags of a clone have which fault, by source", _scan_arguments),
         ("status", "what the pull requests' states mean", _status_arguments),
         ("export", "a branch with one commit that holds the semantic patch", _export_arguments),
     ):
@@ -47,8 +47,8 @@ def _common(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
-def _fixes(options: argparse.Namespace) -> tuple[Fix, ...]:
-    return load_fixes(extra=options.fixes)
+def _faults(options: argparse.Namespace) -> Faults:
+    return load_faults(extra=options.fixes)
 
 
 def _scan_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,27 +57,35 @@ def _scan_arguments(parser: argparse.ArgumentParser) -> None:
         "--refs", nargs="+", default=[], metavar="REF", help="tags, shell patterns over tags, or any revisions"
     )
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
+    parser.add_argument("--require-fixed", action="store_true", help="exit 1 unless every reference is clean")
     parser.add_argument(
-        "--require-fixed", action="store_true", help="exit 1 unless every reference is guarded or not affected"
-    )
-    parser.add_argument(
-        "--write-history", type=Path, metavar="FILE", help="also write the facts that `compat` answers from"
+        "--write-history", type=folder, metavar="DIR", help="also write the facts that `compat` and `check` answer from"
     )
     _common(parser)
 
 
 def _scan(options: argparse.Namespace) -> int:
+    from aiterfix.report.formats import Format, Json, Text, choose
+    from aiterfix.report.types.upstream import ScanReport
+    from aiterfix.report.upstream_scan import scan_markdown, scan_text
     from aiterfix.upstream.gitrepo import Clone
-    from aiterfix.upstream.report import scan_facts, scan_markdown, scan_text
-    from aiterfix.upstream.scan import scan
+    from aiterfix.upstream.scan import ScanResult, scan
 
-    if options.json and options.markdown:
-        raise UsageError("--json and --markdown cannot both be printed", remedy="Give one of them.")
-    if options.write_history and options.refs:
-        raise UsageError("--write-history is about every tag", remedy="Leave --refs out.")
-    result = scan(Clone(options.repo), _fixes(options), options.refs, output.note)
+    formats: dict[str, Format[ScanResult]] = {
+        "json": Json(ScanReport.of),
+        "markdown": Text(scan_markdown),
+        "text": Text(scan_text),
+    }
+    shown = choose(formats, vars(options))
+    if options.write_history and (options.refs or options.fixes):
+        raise UsageError(
+            "--write-history is about every tag and this package's own faults", remedy="Leave --refs and --fixes out."
+        )
+    clone = Clone(options.repo)
+    result = scan(clone, _faults(options), options.refs, output.note)
     if options.write_history:
-        from aiterfix.history.store import dump_history, make_history
+        from aiterfix.history.store import make_history, write_history
+        from aiterfix.upstream.facts import with_mends
 
         if result.shallow or result.partial:
             raise EnvironmentProblem(
@@ -91,21 +99,15 @@ def _scan(options: argparse.Namespace) -> int:
                 why="Some sources use the f-strings of Python 3.12 (PEP 701).",
                 remedy="Run the same command with Python 3.12 or later.",
             )
+        history = with_mends(make_history(result.refs, result.faults), clone, result.faults, output.note)
         try:
-            options.write_history.write_text(dump_history(make_history(result.refs)), encoding="utf-8", newline="\n")
+            write_history(history, options.write_history)
         except OSError as error:
             raise EnvironmentProblem(f"{options.write_history} cannot be written", why=str(error.strerror)) from error
         output.note(f"wrote {options.write_history}")
-    if options.json:
-        output.write_json("upstream scan", scan_facts(result))
-    else:
-        output.write(scan_markdown(result) if options.markdown else scan_text(result))
-    verdicts = {r.verdict for r in result.refs}
-    if any(v.value == "unknown" for v in verdicts):
-        return ExitCode.NOT_UNDERSTOOD
-    if options.require_fixed and not all(v.safe for v in verdicts):
-        return ExitCode.ACTION
-    return ExitCode.OK
+    output.write(shown.render(result))
+    verdict = worst((r.verdict(result.faults.deciding) for r in result.refs), empty=Verdict.CLEAN)
+    return ExitCode.OK if verdict is Verdict.AFFECTED and not options.require_fixed else verdict.exit_code
 
 
 def _status_arguments(parser: argparse.ArgumentParser) -> None:
@@ -123,29 +125,42 @@ def _status_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _status(options: argparse.Namespace) -> int:
+    from aiterfix.history.bounds import bounds_of
+    from aiterfix.report.types.upstream import StatusReport
+    from aiterfix.report.upstream_status import status_text
     from aiterfix.upstream.cache import Cache, default_folder
-    from aiterfix.upstream.explain import explain
+    from aiterfix.upstream.explain import Subject, explain
     from aiterfix.upstream.github import GitHub
     from aiterfix.upstream.gitrepo import Clone
     from aiterfix.upstream.status import status
-    from aiterfix.upstream.statusreport import status_facts, status_text
     from aiterfix.upstream.subjects import released, released_subjects, subjects_of_clone, subjects_of_installation
 
     if options.refs and options.repo is None:
         raise UsageError("--refs needs --repo", remedy="Say which clone has them.")
-    fixes = _fixes(options)
+    if options.fixes and (options.repo is None or options.release):
+        raise UsageError(
+            "--fixes needs --repo, and goes with no --release: the facts shipped are about this package's own faults",
+            remedy="Name releases as tags of a clone, with --repo and --refs.",
+        )
+    faults = _faults(options)
     clone = Clone(options.repo) if options.repo is not None else None
+    installed: list[Subject] = []
+    if options.path or options.python:
+        from aiterfix.cli.target import discover
+
+        installed = subjects_of_installation(discover(options), faults)
     github = GitHub(Cache(options.cache if options.cache is not None else default_folder()))
     subjects = [
         *released_subjects(options.release),
-        *(subjects_of_clone(clone, fixes, options.refs or ["HEAD"]) if clone is not None else ()),
-        *(subjects_of_installation(discover(options), fixes) if options.path or options.python else ()),
+        *(subjects_of_clone(clone, faults, options.refs or ["HEAD"]) if clone is not None else ()),
+        *installed,
     ]
-    result = status(fixes, github, offline=options.offline, clone=clone, progress=output.note)
-    refs = released(clone, fixes)
-    explanations = [explain(f, result, refs, subjects) for f in fixes if f.upstream or subjects]
+    result = status(faults, github, offline=options.offline, clone=clone, progress=output.note)
+    refs = released(clone, faults)
+    bounds = bounds_of(faults)
+    explanations = [explain(b, result, refs, subjects) for b in bounds if b.upstream or subjects]
     if options.json:
-        output.write_json("upstream status", status_facts(result, explanations, fixes, refs))
+        output.write_report(StatusReport.of(result, explanations, bounds, refs))
     else:
         output.write(status_text(result, explanations, refs))
     for error in result.trouble:
@@ -157,7 +172,7 @@ def _export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repo", type=Path, default=Path(), metavar="DIR", help="the clone (default: this folder)")
     parser.add_argument("--ref", default="HEAD", metavar="REF", help="what the patch stands on (default: HEAD)")
     parser.add_argument("--branch", metavar="NAME", help="name of the new branch (default: made from the base)")
-    parser.add_argument("--kernel", default="all", metavar="PATH", help="only the fix of this code path (default: all)")
+    parser.add_argument("--kernel", default="all", metavar="PATH", help="only kernels of this code path (default: all)")
     parser.add_argument(
         "--evidence",
         type=Path,
@@ -174,14 +189,14 @@ def _export_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _export(options: argparse.Namespace) -> int:
+    from aiterfix.report.types.upstream import ExportReport
     from aiterfix.upstream.export import export
     from aiterfix.upstream.gitrepo import Clone
 
-    fixes = _fixes(options)
-    if options.kernel != "all":
-        fixes = tuple(f for f in fixes if f.path == options.kernel)
-        if not fixes:
-            raise UsageError(f"no fix has the code path {options.kernel!r}", remedy="Try gluon, stage1 or all.")
+    faults = _faults(options)
+    groups = None if options.kernel == "all" else [g.name for g in faults.groups if g.name == options.kernel]
+    if groups == []:
+        raise UsageError(f"no fault has the code path {options.kernel!r}", remedy="Try gluon, stage1 or all.")
     clone = Clone(options.repo)
     targets = [t for t in (options.format_patch, options.pull_request) if t is not None]
     for target in targets:
@@ -189,7 +204,8 @@ def _export(options: argparse.Namespace) -> int:
     made = export(
         clone,
         options.ref,
-        fixes,
+        faults,
+        groups=groups,
         branch=options.branch,
         evidence=options.evidence,
         with_test=not options.no_test,
@@ -204,35 +220,12 @@ def _export(options: argparse.Namespace) -> int:
                     f"{target} cannot be written, but the branch {made.branch} was made", why=str(error.strerror)
                 ) from error
     if options.json:
-        output.write_json(
-            "upstream export",
-            {
-                "branch": made.branch,
-                "commit": made.commit,
-                "base": made.base,
-                "replaced": made.replaced,
-                "files": [
-                    {
-                        "path": f.path,
-                        "sha256_before": f.rewrite.before.sha256,
-                        "sha256_after": f.rewrite.after.sha256,
-                        "bounded": len(f.rewrite.edited),
-                        "stores": len(f.rewrite.after.sites),
-                    }
-                    for f in made.files
-                ],
-                "test": made.test_path,
-                "subject": made.proposal.subject,
-                "message": made.proposal.message,
-                "pull_request": made.proposal.body,
-                "format_patch": str(options.format_patch) if options.format_patch else None,
-            },
-        )
+        output.write_report(ExportReport.of(made, options.format_patch))
     else:
         output.write(made.proposal.body)
         output.note(f"branch {made.branch}: commit {made.commit[:12]} on {made.base[:12]}")
         for f in made.files:
-            output.note(f"  {f.path}: bounded {len(f.rewrite.edited)} of {len(f.rewrite.after.sites)} stores")
+            output.note(f"  {f.path}: bounded {len(f.edited)} of {len(f.stores)} stores")
         output.note("Nothing was sent, and nothing is checked out: look at it with `git show`, push it when you like.")
     return ExitCode.OK
 

@@ -1,6 +1,6 @@
 """gfx950 machine code on a CPU: read a code object, give it memory, run it, see what it touched.
 
-    code = CodeObject.from_bytes(blob)                          # or from_path
+    code = CodeObject.from_bytes(blob)
     code = code.with_argument_names(["x", "out", "n"])          # Triton's metadata carries no names
     memory = DeviceMemory()
     x = memory.allocate("x", array)                             # copies; .address, .array(dtype, shape) reads back
@@ -9,11 +9,10 @@
     result = run(code, memory, launch)                          # .violations, .findings, .by_group, ...
 
 ``lds_bytes`` is the compiled kernel's ``metadata.shared``: Triton's code objects do not contain it. Arguments that
-Triton appends (scratch pointers) are left out. ``run(addresses_only=True)`` skips what addresses and branches do not
-depend on: every access happens at its place and is checked, the values stored mean nothing; about three times faster.
+Triton appends (scratch pointers) are left out.
 
 How it works. ``decode`` turns the machine code into records once; ``program`` cuts it into basic blocks and has the
-semantics modules (one for each group of the ISA manual; ``semantics`` lists what is implemented) turn each
+semantics modules (one for each group of the ISA manual; ``semantics`` lists them) turn each
 instruction into a function over arrays: a vector register is one contiguous array of all lanes of all waves at hand.
 ``machine`` moves groups of waves from block to block, splits them where they part and merges them where they meet.
 ``launch`` spreads batches of workgroups over threads.
@@ -47,32 +46,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from aiterfix.gfx950.code_object import CodeObject as CodeObject
     from aiterfix.gfx950.code_object import KernelArgument as KernelArgument
-    from aiterfix.gfx950.findings import Access as Access
-    from aiterfix.gfx950.findings import Finding as Finding
-    from aiterfix.gfx950.findings import FindingKind as FindingKind
-    from aiterfix.gfx950.findings import SourceLine as SourceLine
-    from aiterfix.gfx950.findings import Violation as Violation
-    from aiterfix.gfx950.instruction import UnmodelledInstructionError as UnmodelledInstructionError
     from aiterfix.gfx950.launch import Launch as Launch
     from aiterfix.gfx950.launch import RunResult as RunResult
     from aiterfix.gfx950.launch import run as run
-    from aiterfix.gfx950.machine import StepLimitError as StepLimitError
     from aiterfix.gfx950.memory import Allocation as Allocation
     from aiterfix.gfx950.memory import DeviceMemory as DeviceMemory
-    from aiterfix.gfx950.semantics import implemented as implemented
 
 _HOMES = {
-    "Access": "findings", "Allocation": "memory", "CodeObject": "code_object", "DeviceMemory": "memory",
-    "Finding": "findings", "FindingKind": "findings", "KernelArgument": "code_object", "Launch": "launch",
-    "RunResult": "launch", "SourceLine": "findings", "StepLimitError": "machine",
-    "UnmodelledInstructionError": "instruction", "Violation": "findings", "implemented": "semantics", "run": "launch",
+    "Allocation": "memory", "CodeObject": "code_object", "DeviceMemory": "memory", "KernelArgument": "code_object",
+    "Launch": "launch", "RunResult": "launch", "run": "launch",
 }  # fmt: skip
 """Public name to module; loaded when first asked for, so that importing the package stays cheap."""
 
-__all__ = [
-    "Access", "Allocation", "CodeObject", "DeviceMemory", "Finding", "FindingKind", "KernelArgument", "Launch",
-    "RunResult", "SourceLine", "StepLimitError", "UnmodelledInstructionError", "Violation", "implemented", "run",
-]  # fmt: skip
+__all__ = ["Allocation", "CodeObject", "DeviceMemory", "KernelArgument", "Launch", "RunResult", "run"]
 
 
 def __getattr__(name: str) -> object:

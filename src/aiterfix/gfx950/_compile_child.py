@@ -13,7 +13,6 @@ import linecache
 import os
 import runpy
 import sys
-import traceback
 import types
 from typing import Any
 
@@ -74,23 +73,24 @@ def _compile(request: dict[str, Any]) -> dict[str, object]:
     return {"ok": True, "metadata": metadata}
 
 
-def _answer(request: dict[str, Any], stand_in_error: type[BaseException]) -> dict[str, object]:
+def _answer(request: dict[str, Any], refusals: dict[str, type[BaseException]]) -> dict[str, object]:
+    """Compile; ``refusals`` holds what each file of stand-ins, installed once, raises where it knows too little."""
     try:
+        stand_ins = request["stand_ins"]
+        if stand_ins is not None and stand_ins not in refusals:
+            offered = runpy.run_path(stand_ins)
+            refusals[stand_ins] = offered["StandInUsedError"]
+            offered["install"]()
         return _compile(request)
     except BaseException as error:  # noqa: BLE001 - the compiler raises anything, SystemExit too
         chain: list[str] = []
         seen: BaseException | None = error
         while seen is not None and len(chain) < 6:
             chain.append(f"{type(seen).__name__}: {seen}")
-            if isinstance(seen, stand_in_error):
-                return {"ok": False, "kind": "stand-in", "message": str(seen), "traceback": traceback.format_exc()}
+            if isinstance(seen, tuple(refusals.values())):
+                return {"ok": False, "kind": "stand-in", "message": str(seen)}
             seen = seen.__cause__ or seen.__context__
-        return {
-            "ok": False,
-            "kind": "compiler",
-            "message": "\n".join(reversed(chain)),
-            "traceback": traceback.format_exc(),
-        }
+        return {"ok": False, "kind": "compiler", "message": "\n".join(reversed(chain))}
 
 
 def main() -> None:
@@ -98,8 +98,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # the compiler and the kernel file may print; answers have a channel of their own
     sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != HERE]  # noqa: PTH100
-    standins = runpy.run_path(os.path.join(HERE, "standins.py"))  # noqa: PTH118
-    standins["install"]()
+    refusals: dict[str, type[BaseException]] = {}
 
     def send(answer: dict[str, object]) -> None:
         answers.write(json.dumps(answer) + "\n")
@@ -109,7 +108,7 @@ def main() -> None:
     for line in sys.stdin:
         captured = io.StringIO()
         with contextlib.redirect_stdout(captured):
-            answer = _answer(json.loads(line), standins["StandInUsedError"])
+            answer = _answer(json.loads(line), refusals)
         send(answer)
 
 

@@ -8,11 +8,13 @@ guards against torn or damaged files: the directory belongs to the user.
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aiterfix.storage import cache_directory, write_atomically
+from aiterfix.storage import codec
+from aiterfix.storage.codec import StoredError
+from aiterfix.storage.files import cache_directory, write_atomically
+from aiterfix.storage.readers import Count
 
 _MAGIC = b"aiterfix-code-object 1\n"
 
@@ -45,6 +47,20 @@ class CompiledKernel:
         return hashlib.sha256(self.code).hexdigest()
 
 
+@dataclass(frozen=True)
+class _Header:
+    """What an entry says of what follows: a `CompiledKernel` less its texts, how many bytes of them are code, and the
+    digest of them all."""
+
+    function: str
+    shared_bytes: Count
+    threads: Count
+    triton: str
+    arguments: tuple[tuple[str, str], ...]
+    code_bytes: Count
+    sha256: str
+
+
 class CodeObjectCache:
     """Compiled kernels by key, under one directory.
 
@@ -65,7 +81,7 @@ class CodeObjectCache:
             data = self.path(key).read_bytes()
         except OSError:
             return None
-        return decode(data)
+        return decode(data, self.path(key))
 
     def store(self, key: str, kernel: CompiledKernel) -> bool:
         """Keep an entry. False where the directory cannot be written: the cache is a convenience."""
@@ -79,36 +95,36 @@ class CodeObjectCache:
 def encode(kernel: CompiledKernel) -> bytes:
     """An entry's bytes: a magic line, a line of JSON, the code object, the TTGIR."""
     ttgir = kernel.ttgir.encode()
-    header = {
-        "function": kernel.function,
-        "shared_bytes": kernel.shared_bytes,
-        "threads": kernel.threads,
-        "triton": kernel.triton,
-        "arguments": kernel.arguments,
-        "code_bytes": len(kernel.code),
-        "sha256": hashlib.sha256(kernel.code + ttgir).hexdigest(),
-    }
-    return _MAGIC + json.dumps(header).encode() + b"\n" + kernel.code + ttgir
+    header = _Header(
+        function=kernel.function,
+        shared_bytes=kernel.shared_bytes,
+        threads=kernel.threads,
+        triton=kernel.triton,
+        arguments=kernel.arguments,
+        code_bytes=len(kernel.code),
+        sha256=hashlib.sha256(kernel.code + ttgir).hexdigest(),
+    )
+    return _MAGIC + codec.encode(header, indent=None) + kernel.code + ttgir
 
 
-def decode(data: bytes) -> CompiledKernel | None:
+def decode(data: bytes, path: Path) -> CompiledKernel | None:
     """The entry, or None where the bytes are not a whole and undamaged one."""
     if not data.startswith(_MAGIC):
         return None
     line, separator, payload = data[len(_MAGIC) :].partition(b"\n")
     try:
-        header = json.loads(line)
-        if not separator or hashlib.sha256(payload).hexdigest() != header["sha256"]:
-            return None
-        size = int(header["code_bytes"])
-        return CompiledKernel(
-            code=payload[:size],
-            ttgir=payload[size:].decode(),
-            function=str(header["function"]),
-            shared_bytes=int(header["shared_bytes"]),
-            threads=int(header["threads"]),
-            triton=str(header["triton"]),
-            arguments=tuple((str(name), str(kind)) for name, kind in header["arguments"]),
-        )
-    except (ValueError, KeyError, TypeError):
+        header = codec.decode(line, _Header, path)
+        ttgir = payload[header.code_bytes :].decode()
+    except (StoredError, UnicodeDecodeError):
         return None
+    if not separator or hashlib.sha256(payload).hexdigest() != header.sha256:
+        return None
+    return CompiledKernel(
+        code=payload[: header.code_bytes],
+        ttgir=ttgir,
+        function=header.function,
+        shared_bytes=header.shared_bytes,
+        threads=header.threads,
+        triton=header.triton,
+        arguments=header.arguments,
+    )

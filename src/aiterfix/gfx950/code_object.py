@@ -8,7 +8,6 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from aiterfix.errors import EnvironmentProblem, NotUnderstoodError
@@ -76,24 +75,6 @@ class CodeObject:
     sha256: str
     _address: int = field(repr=False)
     _elf: bytes = field(repr=False)
-
-    wavefront_size = 64
-
-    @classmethod
-    def from_path(cls, path: str | Path, *, kernel: str | None = None) -> CodeObject:
-        """Read a code object from a file (``.hsaco``, ``.co``).
-
-        Raises:
-            EnvironmentProblem: the file cannot be read, or pyelftools is missing.
-            NotUnderstoodError: see ``from_bytes``.
-        """
-        try:
-            blob = Path(path).read_bytes()
-        except OSError as error:
-            raise EnvironmentProblem(
-                f"The code object {path} could not be read.", why=str(error), remedy="Pass a readable .hsaco file."
-            ) from error
-        return cls.from_bytes(blob, kernel=kernel, origin=str(path))
 
     @classmethod
     def from_bytes(cls, blob: bytes, *, kernel: str | None = None, origin: str = "the code object") -> CodeObject:

@@ -1,6 +1,6 @@
 """Compile a kernel file for gfx950 with the Triton that is installed, on a machine with no GPU, in a child process.
 
-The child (``_compile_child.py``) never imports ``aiter`` and may die: a compiler assertion becomes a
+The child (``_compile_child.py``) imports nothing of the source's package and may die: a compiler assertion becomes a
 :class:`CompileError` that names source, kernel, configuration, Triton release and the compiler's last words. Results
 are kept by content (``cache.py``). Prebuilt code objects are read by :func:`load_prebuilt`.
 """
@@ -22,7 +22,9 @@ from typing import Any
 
 from aiterfix.errors import EnvironmentProblem, NotUnderstoodError
 from aiterfix.gfx950.cache import CodeObjectCache, CompiledKernel
-from aiterfix.gfx950.signature import CompileRequest
+from aiterfix.gfx950.request import CompileRequest
+from aiterfix.storage import codec
+from aiterfix.storage.codec import StoredError
 
 _CHILD = Path(__file__).with_name("_compile_child.py")
 _KNOBS = ("TRITON_", "AMDGCN_", "LLVM_", "MLIR_")
@@ -66,9 +68,7 @@ class Compiler:
 
     def close(self) -> None:
         """End the child and remove its files. May be called twice."""
-        if self._process is not None:
-            self._end(self._process)
-            self._process = None
+        self.close_child()
         self._work.cleanup()
 
     @property
@@ -89,7 +89,7 @@ class Compiler:
         Raises:
             EnvironmentProblem: no Triton, or one without Gluon.
             CompileError: the compiler refused, died, or took too long.
-            NotUnderstoodError: the kernel file uses parts of ``aiter`` that have no stand-in.
+            NotUnderstoodError: the kernel file uses something that has no stand-in.
         """
         key = self.key(request)
         known = self.cache.load(key)
@@ -124,6 +124,7 @@ class Compiler:
             "attributes": request.attributes,
             "options": request.options,
             "language": request.language,
+            "stand_ins": _digest(request.stand_ins),
             "arch": request.arch,
             "knobs": knobs,
         }
@@ -219,6 +220,7 @@ class Compiler:
             "attributes": request.attributes,
             "options": dict(request.options),
             "language": request.language,
+            "stand_ins": str(request.stand_ins) if request.stand_ins is not None else None,
             "arch": request.arch,
             "output": str(self._output),
         }
@@ -243,9 +245,9 @@ class Compiler:
             return answer
         if answer["kind"] == "stand-in":
             raise NotUnderstoodError(
-                f"cannot compile {what} without importing aiter",
+                f"cannot compile {what} without importing its package",
                 why=str(answer["message"]),
-                remedy="use a newer aiterfix, or validate a prebuilt code object of this kernel",
+                remedy="use a newer aiterfix, or run a prebuilt code object of this kernel",
             )
         printed = self._last_words()  # MLIR passes print their diagnosis and raise without it
         raise CompileError(
@@ -273,6 +275,10 @@ class Compiler:
         with self._errors.open("rb") as file:
             file.seek(self._said_before)
             return last_words(file.read().decode("utf-8", errors="replace"))
+
+
+def _digest(file: Path | None) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file is not None else ""
 
 
 _NOTHING = "nothing"
@@ -313,7 +319,7 @@ def load_prebuilt(path: Path) -> CompiledKernel:
         raise NotUnderstoodError(f"{path} is not an ELF file", remedy="name a .hsaco file")
     beside = path.with_suffix(".json")
     try:
-        said = json.loads(beside.read_text(encoding="utf-8"))
+        said = codec.parse(beside.read_bytes(), beside)
         ttgir = path.with_suffix(".ttgir")
         return CompiledKernel(
             code=code,
@@ -324,7 +330,7 @@ def load_prebuilt(path: Path) -> CompiledKernel:
             triton=str(said.get("triton_version", "")),
             arguments=(),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, StoredError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise NotUnderstoodError(
             f"{path} cannot be launched: {beside.name} beside it does not say how",
             why=f"{type(error).__name__}: {error}",

@@ -35,7 +35,6 @@ NOTHING = frozenset(
 """No effect on what is computed: loads complete when they are issued, and there is no timing."""
 
 BRANCH, BARRIER, END = "s_branch", "s_barrier", "s_endpgm"
-_MODE_REGISTER, _MODE_BITS = 1, 0xFF
 NAMES = frozenset({*CONDITIONS, *NOTHING, BRANCH, BARRIER, END, "s_setreg_imm32_b32", "s_setreg_b32"})
 
 

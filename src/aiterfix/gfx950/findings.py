@@ -38,7 +38,6 @@ class Violation:
         argument: kernel argument (or allocation name) nearest to the addresses.
         element_size: bytes of an element: the allocation's element, as it was allocated.
         first_element, last_element: elements touched, counted from the allocation's start; may be negative.
-        allocation_elements: how many it has.
         lanes: bit mask of the lanes (0 to 63) that did it.
         workgroups: linear workgroup ids, sorted, the first 64 of them.
         count: lane accesses in all.
@@ -52,7 +51,6 @@ class Violation:
     element_size: int
     first_element: int
     last_element: int
-    allocation_elements: int
     lanes: int
     workgroups: tuple[int, ...]
     count: int
@@ -70,7 +68,7 @@ class FindingKind(Enum):
 
 
 @dataclass(frozen=True)
-class Finding:
+class InstructionFinding:
     """One fault of one instruction, however often it happened.
 
     Attributes:

@@ -17,18 +17,19 @@ from aiterfix.errors import UsageError
 from aiterfix.gfx950 import semantics
 from aiterfix.gfx950.batch import Batch
 from aiterfix.gfx950.blas import one_thread
+from aiterfix.gfx950.blocks import PRELOAD_ENTRY
 from aiterfix.gfx950.instruction import EXEC
 from aiterfix.gfx950.machine import Machine
 from aiterfix.gfx950.memory import Allocation, DeviceMemory, aligned_bytes
 from aiterfix.gfx950.operands import VECTOR_BASE
-from aiterfix.gfx950.program import PRELOAD_ENTRY, Program
+from aiterfix.gfx950.program import Program
 from aiterfix.gfx950.recorder import Recorder
 from aiterfix.gfx950.waves import Waves
 from aiterfix.gfx950.workspace import borrow
 
 if TYPE_CHECKING:
     from aiterfix.gfx950.code_object import CodeObject, KernelArgument
-    from aiterfix.gfx950.findings import Finding, Violation
+    from aiterfix.gfx950.findings import InstructionFinding, Violation
     from aiterfix.gfx950.kernel_descriptor import KernelDescriptor
 
 DEFAULT_STEP_LIMIT = 5_000_000
@@ -71,7 +72,7 @@ class RunResult:
     """
 
     violations: tuple[Violation, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[InstructionFinding, ...]
     wave_instructions: int
     seconds: float
     by_group: Mapping[str, tuple[int, float]] = field(repr=False)
@@ -87,7 +88,6 @@ def run(
     batch_workgroups: int | None = None,
     threads: int | None = None,
     profile: bool = False,
-    addresses_only: bool = False,
 ) -> RunResult:
     """Execute a kernel over its whole grid.
 
@@ -98,8 +98,6 @@ def run(
         threads: threads to spread the batches over (numpy computes outside the interpreter lock); at most two by
             default. Workgroups of different batches run concurrently, as on hardware.
         profile: measure time by instruction; costs a few per cent.
-        addresses_only: compute only what addresses and branches depend on (``address_slice``): every access happens at
-            its place and is checked, but stores write data that mean nothing. Several times faster.
 
     Raises:
         UsageError: arguments that do not fit the kernel.
@@ -125,7 +123,7 @@ def run(
         recorder = Recorder(code, visible, names)
         packet_address = next(a.address for a in visible if a.data is packet.data)
     pointers = _user_registers(code.descriptor, packet_address, segment.address)
-    program = program_of(code, addresses_only=addresses_only)
+    program = program_of(code)
     waves_per_workgroup = -(-items // 64)
     size = batch_workgroups or max(1, _BATCH_WAVES // waves_per_workgroup)
     threads = threads or min(2, os.cpu_count() or 1)
@@ -152,14 +150,10 @@ def run(
     return _result(program, recorder, machines, seconds)
 
 
-def program_of(code: CodeObject, *, addresses_only: bool = False) -> Program:
+def program_of(code: CodeObject) -> Program:
     """The kernel's executable form, made once for each code object."""
-    key = "_address_program" if addresses_only else "_program"
-    program = code.__dict__.get(key)
-    if program is None:
-        program = code.__dict__.setdefault(key, Program(code, addresses_only=addresses_only))
-    found: Program = program
-    return found
+    program: Program = code.__dict__.get("_program") or code.__dict__.setdefault("_program", Program(code))
+    return program
 
 
 def _kernarg(code: CodeObject, launch: Launch) -> tuple[Allocation, dict[int, str]]:

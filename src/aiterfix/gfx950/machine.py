@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from aiterfix.gfx950.batch import Batch
-    from aiterfix.gfx950.program import Block, Program
+    from aiterfix.gfx950.blocks import Block
+    from aiterfix.gfx950.instruction import Instruction
+    from aiterfix.gfx950.program import Program
 
 
 class StepLimitError(NotUnderstoodError):
@@ -157,10 +159,8 @@ class Machine:
         else:
             self._go(group, last.end, last)
 
-    def _go(self, group: Waves, pc: int, last: object) -> None:
-        from aiterfix.gfx950.instruction import Instruction
-
-        group.block = self.program.block_at(pc, last if isinstance(last, Instruction) else None)
+    def _go(self, group: Waves, pc: int, last: Instruction) -> None:
+        group.block = self.program.block_at(pc, last)
         self._ready.append(group)
 
     def _workgroups(self, group: Waves) -> NDArray[np.int64]:

@@ -8,6 +8,8 @@ inside one allocation is reported to the caller and not performed: loads give 0,
 from __future__ import annotations
 
 import bisect
+import contextlib
+import mmap
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -83,12 +85,24 @@ class DeviceMemory:
                 wrongly assumes more alignment is found out.
         """
         contents = np.ascontiguousarray(array)
-        size = contents.nbytes
-        data = aligned_bytes(size + _BACKING_ALIGNMENT)
-        data[:size] = contents.reshape(-1).view(np.uint8)
+        data = aligned_bytes(contents.nbytes + _BACKING_ALIGNMENT)
+        data[: contents.nbytes] = contents.reshape(-1).view(np.uint8)
+        return self._place(name, data, contents.nbytes, element_size or contents.dtype.itemsize, align)
+
+    def allocate_sparse(self, name: str, size: int, *, element_size: int, align: int = 256) -> Allocation:
+        """Zeros that take host memory only where they are touched, so that an allocation may be larger than the host's.
+
+        Args:
+            name, align: as for :meth:`allocate`.
+            size: bytes.
+            element_size: bytes of an element for reports.
+        """
+        return self._place(name, _untouched_bytes(size + _BACKING_ALIGNMENT), size, element_size, align)
+
+    def _place(self, name: str, data: NDArray[np.uint8], size: int, element_size: int, align: int) -> Allocation:
         address = -(-(self._next + self.redzone) // (2 * _ALIGNMENT)) * 2 * _ALIGNMENT + align
         self._next = address + size
-        allocation = Allocation(name, address, size, element_size or contents.dtype.itemsize, data)
+        allocation = Allocation(name, address, size, element_size, data)
         self._starts.append(address)
         self._allocations.append(allocation)
         return allocation
@@ -121,6 +135,17 @@ def aligned_bytes(size: int) -> NDArray[np.uint8]:
     """A zeroed byte array on a 16-byte boundary, a multiple of 16 long, so that wide elements can view it."""
     rounded = -(-size // _BACKING_ALIGNMENT) * _BACKING_ALIGNMENT
     return np.zeros(max(rounded // 16, 1), np.complex128).view(np.uint8)
+
+
+def _untouched_bytes(size: int) -> NDArray[np.uint8]:
+    """The same, of pages that the host makes when they are touched, small ones: NumPy asks for huge pages, and a row's
+    first bytes would take 2 MiB."""
+    rounded = max(-(-size // _BACKING_ALIGNMENT), 1) * _BACKING_ALIGNMENT
+    pages = mmap.mmap(-1, rounded, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        with contextlib.suppress(OSError):  # a kernel without huge pages refuses to be told not to use them
+            pages.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(pages, np.uint8)
 
 
 def gather(data: NDArray[np.uint8], index: NDArray[np.int64], dwords: int) -> NDArray[np.uint32]:

@@ -1,7 +1,7 @@
 """Operands: from an operand code to a function that fetches it as an array, and the register sets that go with it.
 
 A ``Binder`` binds one instruction: the semantics modules ask it for sources and results, and it notes which registers
-the instruction reads and writes. Those sets drive the never-written check, the wait check and the address slice.
+the instruction reads and writes. Those sets drive the never-written check, the wait check and slices of the program.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from aiterfix.gfx950.instruction import (
     UnmodelledInstructionError,
 )
 from aiterfix.gfx950.kernel_descriptor import Denormals
+from aiterfix.gfx950.waves import bits_from_bools, masks_from_bits
 
 if TYPE_CHECKING:
     from aiterfix.gfx950.code_object import CodeObject
@@ -100,7 +101,6 @@ class Bound:
         execute: its effect on waves that all stand at it.
         reads, writes: registers (see ``VECTOR_BASE``), EXEC as a condition left out.
         steers: those of ``reads`` that decide an address, a branch or EXEC, whatever the data.
-        uses_data_only: its only effect is to move data to memory (a store), or to compute what it writes.
     """
 
     execute: Execute
@@ -264,8 +264,6 @@ class Binder:
 
     def mask_result(self, code: int) -> Callable[[Waves, Array], None]:
         """A function that writes ``(n, 64)`` bools as a lane mask, inactive lanes as 0."""
-        from aiterfix.gfx950.waves import bits_from_bools
-
         write_bits = self.scalar_result(code, 64)
 
         def write(g: Waves, lanes: Array) -> None:
@@ -278,8 +276,6 @@ class Binder:
 
     def mask_source(self, code: int) -> Fetch:
         """A lane mask operand as ``(n, 64)`` uint32, all ones where the bit is set."""
-        from aiterfix.gfx950.waves import masks_from_bits
-
         fetch = self.scalar_source(code, Kind.U64)
         return lambda g: masks_from_bits(fetch(g))
 

@@ -1,4 +1,4 @@
-"""A kernel cut into basic blocks of bound instructions."""
+"""The executable form of a kernel: its basic blocks, bound."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aiterfix.errors import NotUnderstoodError
-from aiterfix.gfx950 import control, mfma, semantics
+from aiterfix.gfx950 import mfma
+from aiterfix.gfx950.blocks import Block, ControlFlow
 from aiterfix.gfx950.findings import FindingKind
 from aiterfix.gfx950.instruction import Encoding
 from aiterfix.gfx950.operands import VECTOR_BASE, Binder, Bound, Execute
+from aiterfix.gfx950.waits import MissingWait, missing_waits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,123 +20,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from aiterfix.gfx950.code_object import CodeObject
-    from aiterfix.gfx950.instruction import Instruction
     from aiterfix.gfx950.recorder import Recorder
-    from aiterfix.gfx950.waits import MissingWait
     from aiterfix.gfx950.waves import Waves
 
-PRELOAD_ENTRY = 256
-"""Firmware that preloads kernarg SGPRs starts a wave this many bytes in, past the code that loads them."""
 
-
-class Block:
-    """Instructions executed one after the other, the last of which may branch.
-
-    Attributes:
-        number: place in ``Program.blocks``.
-        first: index of its first instruction in the program.
-        instructions: the instructions.
-        executes: their effects; empty until ``Program.bind`` is called for the block.
-        exposed: numbers of the registers read before the block writes them.
-        written: numbers of the registers it writes.
-    """
-
-    __slots__ = ("bound", "executes", "exposed", "first", "instructions", "number", "written")
-
-    def __init__(self, number: int, first: int, instructions: tuple[Instruction, ...]) -> None:
-        self.number = number
-        self.first = first
-        self.instructions = instructions
-        self.executes: tuple[Execute, ...] = ()
-        self.bound: tuple[Bound, ...] = ()
-        self.exposed: NDArray[np.int64] = np.zeros(0, np.int64)
-        self.written: NDArray[np.int64] = np.zeros(0, np.int64)
-
-    @property
-    def pc(self) -> int:
-        """Where it starts."""
-        return self.instructions[0].pc
-
-    @property
-    def last(self) -> Instruction:
-        """Its last instruction."""
-        return self.instructions[-1]
-
-
-class Program:
+class Program(ControlFlow):
     """The executable form of a kernel. Made once for a code object and used by all batches and threads.
 
     Args:
         code: the kernel.
-        addresses_only: leave out what addresses and branches do not depend on (``address_slice``).
     """
 
-    def __init__(self, code: CodeObject, *, addresses_only: bool = False) -> None:
-        self.code = code
-        self.instructions = code.instructions
+    def __init__(self, code: CodeObject) -> None:
+        super().__init__(code)
         self.registers = VECTOR_BASE + code.vgprs + code.agprs
         self._lock = threading.Lock()
         self._missing_waits: dict[frozenset[int], tuple[MissingWait, ...]] = {}
-        self.blocks = self._cut()
-        self._at = {block.pc: block.number for block in self.blocks}
         self._matrix_rows = _matrix_rows(code)
-        self._needed: frozenset[int] | None = None
-        if addresses_only:
-            from aiterfix.gfx950.address_slice import needed_for_addresses
-
-            self._needed = needed_for_addresses(self)
-
-    def _cut(self) -> tuple[Block, ...]:
-        starts = {0, PRELOAD_ENTRY}
-        known = {instruction.pc for instruction in self.instructions}
-        for instruction in self.instructions:
-            if control.is_terminator(instruction):
-                starts.add(instruction.end)
-                if instruction.mnemonic in control.CONDITIONS or instruction.mnemonic == control.BRANCH:
-                    target = control.branch_target(instruction)
-                    if target not in known:
-                        raise NotUnderstoodError(
-                            f"{instruction.describe()} branches to {target:#x}, where no instruction of the kernel is.",
-                            remedy="Check that the code object is complete.",
-                        )
-                    starts.add(target)
-        blocks: list[Block] = []
-        current: list[Instruction] = []
-        first = 0
-        for index, instruction in enumerate(self.instructions):
-            if instruction.pc in starts and current:
-                blocks.append(Block(len(blocks), first, tuple(current)))
-                current = []
-            if not current:
-                first = index
-            current.append(instruction)
-        if current:
-            blocks.append(Block(len(blocks), first, tuple(current)))
-        return tuple(blocks)
-
-    def block_at(self, pc: int, reached_from: Instruction | None = None) -> int:
-        """Number of the block that starts at ``pc``.
-
-        Raises:
-            NotUnderstoodError: control flow leaves the kernel.
-        """
-        if pc in self._at:
-            return self._at[pc]
-        came = "" if reached_from is None else f" after {reached_from.describe()}"
-        raise NotUnderstoodError(
-            f"Execution leaves kernel {self.code.name} at pc {pc:#x}{came}.",
-            remedy="Check that the code object is complete.",
-        )
-
-    def successors(self, block: Block) -> tuple[int, ...]:
-        """Numbers of the blocks that may follow."""
-        last = block.last
-        pcs = []
-        if last.mnemonic in control.CONDITIONS or last.mnemonic == control.BRANCH:
-            pcs.append(control.branch_target(last))
-        if last.mnemonic not in (control.BRANCH, control.END):
-            pcs.append(last.end)
-        return tuple(self.block_at(pc, last) for pc in pcs)
 
     def bind(self, block: Block) -> None:
         """Make a block executable.
@@ -155,20 +56,14 @@ class Program:
             block.exposed = np.array(sorted(r for r in exposed if r >= 0), np.int64)
             block.written = np.array(sorted(r for r in written if r >= 0), np.int64)
             block.bound = bound
-            replaced = self._left_out(block) if self._needed is not None else chained(block, bound, self.code)
+            replaced = chained(block, bound, self.code)
             block.executes = tuple(
                 self._counting_versions(replaced.get(position, item.execute), item)
                 for position, item in enumerate(bound)
             )
 
-    def bound_instructions(self, block: Block) -> tuple[Bound, ...]:
-        """The block's instructions with their register sets."""
-        return tuple(semantics.bind(Binder(instruction, self.code)) for instruction in block.instructions)
-
     def report_missing_waits(self, recorder: Recorder, counts: NDArray[np.int64]) -> None:
         """Report uses of a load's result without a wait, among the instructions that were executed."""
-        from aiterfix.gfx950.waits import missing_waits
-
         executed = frozenset(block.number for block in self.blocks if counts[block.first])
         with self._lock:
             if executed not in self._missing_waits:
@@ -186,10 +81,6 @@ class Program:
             return {106: "vcc_lo", 107: "vcc_hi", 124: "m0", 126: "exec_lo", 127: "exec_hi"}.get(number, f"s{number}")
         row = number - VECTOR_BASE
         return f"v{row}" if row < self.code.vgprs else f"a{row - self.code.vgprs}"
-
-    def _left_out(self, block: Block) -> dict[int, Execute]:
-        needed = self._needed or frozenset()
-        return {k: _nothing for k, instruction in enumerate(block.instructions) if instruction.pc not in needed}
 
     def _counting_versions(self, execute: Execute, item: Bound) -> Execute:
         """Let a write to a register that matrix instructions read be noticed: they keep their operands converted."""

@@ -1,4 +1,4 @@
-"""Collects what went wrong during a run and turns it into ``Violation`` and ``Finding`` records."""
+"""Collects what went wrong during a run and turns it into ``Violation`` and ``InstructionFinding`` records."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aiterfix.gfx950.findings import Access, Finding, FindingKind, Violation
+from aiterfix.gfx950.findings import Access, FindingKind, InstructionFinding, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -119,7 +119,6 @@ class Recorder:
                     element_size=size,
                     first_element=tally.first // size,
                     last_element=tally.last // size,
-                    allocation_elements=0 if owner is None else owner.size // size,
                     lanes=tally.lanes,
                     workgroups=tuple(sorted(tally.workgroups))[:_WORKGROUPS_KEPT],
                     count=tally.count,
@@ -127,10 +126,10 @@ class Recorder:
             )
         return tuple(sorted(found, key=lambda v: (v.pc, v.access.value, v.argument)))
 
-    def findings(self) -> tuple[Finding, ...]:
+    def findings(self) -> tuple[InstructionFinding, ...]:
         """Everything noted by ``finding``, by pc."""
         return tuple(
-            Finding(
+            InstructionFinding(
                 kind,
                 pc,
                 tally.instruction.mnemonic,

@@ -9,7 +9,7 @@ import numpy as np
 
 from aiterfix.gfx950.instruction import Encoding
 from aiterfix.gfx950.operands import Array, Binder, Execute, Fetch, Kind, write_vector
-from aiterfix.gfx950.vector import VectorOperation, modified
+from aiterfix.gfx950.vector_operation import VectorOperation, modified
 
 if TYPE_CHECKING:
     from aiterfix.gfx950.waves import Waves

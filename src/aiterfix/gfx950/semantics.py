@@ -1,9 +1,8 @@
-"""Which module gives an instruction its meaning, and what is implemented."""
+"""Which module gives an instruction its meaning."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 
 from aiterfix.gfx950 import (
     control,
@@ -42,14 +41,6 @@ _TABLE: dict[str, tuple[str, Bind]] = {
     **dict.fromkeys(scratch.NAMES, (scratch.NAME, scratch.bind)),
 }
 """Mnemonic to group and binding function."""
-
-
-def implemented() -> Mapping[str, str]:
-    """Every mnemonic that can be executed, and its group.
-
-    Further conditions (modifiers, formats, descriptor bits) are checked when an instruction is bound.
-    """
-    return MappingProxyType({name: group for name, (group, _) in sorted(_TABLE.items())})
 
 
 def group_of(mnemonic: str) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aiterfix.gfx950.dpp import dpp_result, dpp_sources
 from aiterfix.gfx950.instruction import Encoding
 from aiterfix.gfx950.kernel_descriptor import Denormals
 from aiterfix.gfx950.operands import (
@@ -21,6 +21,8 @@ from aiterfix.gfx950.operands import (
     write_vector,
     write_vector64,
 )
+from aiterfix.gfx950.sdwa import sdwa_result, sdwa_sources
+from aiterfix.gfx950.vector_operation import VectorOperation, modified
 from aiterfix.gfx950.workspace import temporary
 
 if TYPE_CHECKING:
@@ -35,44 +37,12 @@ _SOURCE_FIELDS = {
 }
 
 
-@dataclass(frozen=True)
-class VectorOperation:
-    """One line of a semantics table.
-
-    Attributes:
-        compute: called with the sources and ``out=``. ``out`` may be the same array as a source, so only the last
-            array operation may write to it.
-        result: what ``out`` is.
-        sources: what each source is.
-        accumulates: the destination is read as one more source, the last.
-        keeps_high_half: a 16-bit result leaves the register's other half alone; else it becomes 0.
-    """
-
-    compute: Callable[..., Any]
-    result: Kind
-    sources: tuple[Kind, ...]
-    accumulates: bool = False
-    keeps_high_half: bool = False
-
-
-def operation(compute: Callable[..., Any], kinds: str, *, accumulates: bool = False) -> VectorOperation:
-    """A table line from a signature such as ``"U32 <- U32 U32"``."""
-    result, sources = kinds.split("<-")
-    return VectorOperation(
-        compute, Kind[result.strip()], tuple(Kind[name] for name in sources.split()), accumulates=accumulates
-    )
-
-
 def sources_of(binder: Binder, kinds: tuple[Kind, ...]) -> list[Fetch]:
     """The sources of a vector instruction in any encoding, modifiers applied."""
     instruction = binder.instruction
     if instruction.encoding is Encoding.SDWA:
-        from aiterfix.gfx950.sdwa import sdwa_sources
-
         return sdwa_sources(binder, kinds)
     if instruction.encoding is Encoding.DPP:
-        from aiterfix.gfx950.dpp import dpp_sources
-
         return dpp_sources(binder, kinds)
     fetches = []
     opsel = instruction.get("opsel")
@@ -85,19 +55,6 @@ def sources_of(binder: Binder, kinds: tuple[Kind, ...]) -> list[Fetch]:
         negative = instruction.get("neg") >> number & 1
         fetches.append(modified(binder, fetch, kind, bool(absolute), bool(negative)))
     return fetches
-
-
-def modified(binder: Binder, fetch: Fetch, kind: Kind, absolute: bool, negative: bool) -> Fetch:
-    """A source with the floating-point input modifiers."""
-    if not (absolute or negative):
-        return fetch
-    if not kind.is_float:
-        binder.refuse("abs or neg on an integer operand")
-    if absolute and negative:
-        return lambda g: np.negative(np.abs(fetch(g)))
-    if absolute:
-        return lambda g: np.abs(fetch(g))
-    return lambda g: np.negative(fetch(g))
 
 
 def bind_vector(binder: Binder, op: VectorOperation) -> Bound:
@@ -114,12 +71,8 @@ def bind_vector(binder: Binder, op: VectorOperation) -> Bound:
     if high_result and op.result.bits != 16:
         binder.refuse("opsel on a result of 32 bits or more")
     if instruction.encoding is Encoding.SDWA:
-        from aiterfix.gfx950.sdwa import sdwa_result
-
         return binder.bound(sdwa_result(binder, compute, fetches, op, row))
     if instruction.encoding is Encoding.DPP:
-        from aiterfix.gfx950.dpp import dpp_result
-
         return binder.bound(dpp_result(binder, compute, fetches, op, row))
     if op.result.bits == 64:
         return binder.bound(_wide(compute, fetches, op.result, row))

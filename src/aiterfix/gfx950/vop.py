@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,8 @@ import numpy as np
 from aiterfix.gfx950 import numerics
 from aiterfix.gfx950.instruction import LITERAL, Instruction
 from aiterfix.gfx950.operands import Array, Binder, Bound, Kind
-from aiterfix.gfx950.vector import VectorOperation, bind_vector, operation, plain_result
+from aiterfix.gfx950.vector import bind_vector, plain_result
+from aiterfix.gfx950.vector_operation import VectorOperation, operation
 
 NAME_INTEGER = "vector integer"
 NAME_FLOAT = "vector float"
@@ -359,8 +361,6 @@ def truth_table_of(instruction: Instruction) -> int:
 
 def bind_bitop3(binder: Binder) -> Bound:
     """Bind a three-input bit operation: its truth table sits where the float modifiers of VOP3 are."""
-    from dataclasses import replace
-
     instruction = binder.instruction
     table = truth_table_of(instruction)
     fields = {**instruction.fields, "omod": 0, "abs": 0, "neg": 0}

@@ -22,7 +22,7 @@ from aiterfix.gfx950.instruction import Encoding, Instruction
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from aiterfix.gfx950.program import Block, Program
+    from aiterfix.gfx950.blocks import Block, ControlFlow
 
 _VECTOR, _LDS, _SCALAR = "vmcnt", "lgkmcnt (LDS)", "lgkmcnt (scalar)"
 _COUNTERS = {
@@ -38,15 +38,15 @@ _AGE_LIMIT = 64
 
 
 @dataclass
-class _State:
+class _LoadsUnderWay:
     """For each counter: register to the number of operations issued after the load into it."""
 
     ages: dict[str, dict[int, int]] = field(default_factory=lambda: {_VECTOR: {}, _LDS: {}, _SCALAR: {}})
 
-    def copy(self) -> _State:
-        return _State({counter: dict(ages) for counter, ages in self.ages.items()})
+    def copy(self) -> _LoadsUnderWay:
+        return _LoadsUnderWay({counter: dict(ages) for counter, ages in self.ages.items()})
 
-    def join(self, other: _State) -> bool:
+    def join(self, other: _LoadsUnderWay) -> bool:
         """Take in another path; the younger load counts. True if anything changed."""
         changed = False
         for counter, ages in other.ages.items():
@@ -73,18 +73,18 @@ def counts_waited_for(instruction: Instruction) -> tuple[int, int]:
     return bits & 0xF | bits >> 14 << 4, bits >> 8 & 0xF
 
 
-def missing_waits(program: Program, executed: Collection[int]) -> tuple[MissingWait, ...]:
+def missing_waits(program: ControlFlow, executed: Collection[int]) -> tuple[MissingWait, ...]:
     """Check the blocks with these numbers.
 
     Args:
         executed: blocks that were run (and so are bound). Paths through others are not followed.
     """
-    entries: dict[int, _State] = {}
+    entries: dict[int, _LoadsUnderWay] = {}
     followed = {number: [n for n in program.successors(program.blocks[number]) if n in executed] for number in executed}
     targets = {n for successors in followed.values() for n in successors}
     work = [number for number in executed if number not in targets] or [min(executed, default=0)]
     for number in work:
-        entries[number] = _State()
+        entries[number] = _LoadsUnderWay()
     while work:
         number = work.pop()
         state = entries[number].copy()
@@ -102,7 +102,7 @@ def missing_waits(program: Program, executed: Collection[int]) -> tuple[MissingW
     return tuple(found[key] for key in sorted(found))
 
 
-def _walk(block: Block, state: _State, found: dict[tuple[int, int, str], MissingWait] | None) -> None:
+def _walk(block: Block, state: _LoadsUnderWay, found: dict[tuple[int, int, str], MissingWait] | None) -> None:
     for instruction, bound in zip(block.instructions, block.bound, strict=True):
         counters = _COUNTERS.get(instruction.encoding, ())
         for counter, ages in state.ages.items():

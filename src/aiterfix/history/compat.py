@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from aiterfix.history.record import History, RefRecord
 from aiterfix.history.store import load_history
 from aiterfix.history.versions import VersionName, read_version
-from aiterfix.verdict import Verdict
+from aiterfix.judge.verdict import Verdict
 
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 _LABEL_COMMIT = re.compile(r"g([0-9a-f]{7,40})")
@@ -34,10 +35,9 @@ class Compat:
     reason: str
     newest: str
 
-    @property
-    def verdict(self) -> Verdict:
-        """Judgement on the release; unknown where it is not known."""
-        return self.release.verdict if self.release is not None else Verdict.UNKNOWN
+    def verdict(self, faults: Collection[str]) -> Verdict:
+        """The verdict that these faults make; unknown where the release is not known."""
+        return self.release.verdict(faults) if self.release is not None else Verdict.UNKNOWN
 
 
 def compat(asked: str, history: History | None = None) -> Compat:

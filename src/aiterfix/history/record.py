@@ -1,82 +1,50 @@
-"""Facts about one tag or commit: which kernel files it has and how their stores are guarded."""
+"""Facts about one tag or commit: which kernel files it has, which faults are in them, how their stores are guarded."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from enum import Enum
 
-from aiterfix.verdict import Guard, Verdict, worst
-
-
-class FixState(str, Enum):
-    """How far a tree has a fix, judged by its source alone."""
-
-    NOT_AFFECTED = "not-affected"
-    """None of the fix's kernels stores to an output here."""
-    NEEDED = "needed"
-    """No store is bounded."""
-    PARTLY = "partly"
-    """Some stores are bounded, some are not: the tree still overshoots."""
-    THERE = "there"
-    """Every store is bounded."""
-    UNKNOWN = "unknown"
-    """Not understood, or not all of the tree could be read. Never safe."""
-
-
-@dataclass(frozen=True)
-class GuardCounts:
-    """Stores counted by the bounds that their masks put on the column."""
-
-    none: int = 0
-    lower: int = 0
-    upper: int = 0
-    both: int = 0
-
-    @classmethod
-    def of(cls, guards: Iterable[Guard]) -> GuardCounts:
-        """Count guards."""
-        seen = [g.value for g in guards]
-        return cls(*(seen.count(g.value) for g in Guard))
-
-    def __add__(self, other: GuardCounts) -> GuardCounts:
-        return GuardCounts(*(a + b for a, b in zip(self.as_tuple(), other.as_tuple(), strict=True)))
-
-    def as_tuple(self) -> tuple[int, int, int, int]:
-        """In the order of `Guard`."""
-        return (self.none, self.lower, self.upper, self.both)
-
-    def count(self, guard: Guard) -> int:
-        """How many stores have this guard."""
-        return dict(zip(Guard, self.as_tuple(), strict=True))[guard]
-
-    @property
-    def total(self) -> int:
-        """How many stores there are."""
-        return sum(self.as_tuple())
-
-    @property
-    def bounded(self) -> int:
-        """How many cannot reach past the end of their row."""
-        return sum(self.count(g) for g in Guard if g.bounded)
+from aiterfix.faults.base import Fault, Presence, worst
+from aiterfix.faults.diagnosis import TextDiagnosis, Unit
+from aiterfix.history.bounds import Bounds, BoundState, GuardCounts
+from aiterfix.judge.verdict import Verdict, of_presence
+from aiterfix.source.sites import KernelAnalysis
 
 
 @dataclass(frozen=True)
 class KernelRecord:
-    """One kernel's stores.
+    """One kernel definition.
 
     Attributes:
-        kernel: the kernel's function name.
-        fix: id of the fix that declares it.
+        kernel: the function's name.
+        group: its code path.
+        line: 1-based line of the definition.
         counts: its stores by guard.
-        verdict: judgement on this kernel alone; unknown where it is not understood.
+        presence: of every fault that was looked for, by id; absent where it cannot be in this kernel.
+        obstacle: why one of them that is present cannot be taken out; empty where each can.
     """
 
     kernel: str
-    fix: str
+    group: str
+    line: int
     counts: GuardCounts
-    verdict: Verdict
+    presence: Mapping[str, Presence]
+    obstacle: str = ""
+
+    @classmethod
+    def of(cls, unit: Unit, analysis: KernelAnalysis, faults: Sequence[Fault]) -> KernelRecord:
+        """From what was found in a unit, the stores that it was found by, and what was looked for."""
+        found = {d.fault: d.presence for d in unit.diagnoses}
+        return cls(
+            unit.name,
+            unit.group,
+            unit.line,
+            GuardCounts.of(s.guard for s in analysis.sites),
+            {f.id: found.get(f.id, Presence.ABSENT) for f in faults},
+            next((d.obstacle for d in unit.diagnoses if d.obstacle), ""),
+        )
 
 
 @dataclass(frozen=True)
@@ -97,12 +65,28 @@ class FileRecord:
     kernels: tuple[KernelRecord, ...]
     problems: tuple[str, ...] = ()
 
-    @property
-    def verdict(self) -> Verdict:
-        """Judgement on the file."""
+    @classmethod
+    def of(cls, path: str, in_package: bool, diagnosis: TextDiagnosis, faults: Sequence[Fault]) -> FileRecord:
+        """From the diagnosis of a text that was read, for these faults."""
+        assert diagnosis.analysis is not None
+        pairs = zip(diagnosis.units, diagnosis.analysis.kernels, strict=True)
+        kernels = tuple(KernelRecord.of(unit, kernel, faults) for unit, kernel in pairs)
+        problems = tuple(f"{p.code} at line {p.line}" for p in diagnosis.problems)
+        return cls(path, diagnosis.sha256, in_package, kernels, problems)
+
+    def presence(self, faults: Collection[str], groups: Collection[str] | None = None) -> Presence:
+        """Judgement over some faults, in the kernels of some code paths (all by default).
+
+        What was not looked for is unknown.
+        """
         if self.problems:
-            return Verdict.UNKNOWN
-        return worst((k.verdict for k in self.kernels), empty=Verdict.NOT_AFFECTED)
+            return Presence.UNKNOWN
+        kernels = [k for k in self.kernels if groups is None or k.group in groups]
+        return worst(k.presence.get(f, Presence.UNKNOWN) for k in kernels for f in faults)
+
+    def verdict(self, faults: Collection[str]) -> Verdict:
+        """The verdict that these faults make."""
+        return of_presence(self.presence(faults))
 
 
 @dataclass(frozen=True)
@@ -134,29 +118,63 @@ class RefRecord:
         """The files that an installation of it has."""
         return tuple(f for f in self.files if f.in_package)
 
-    @property
-    def verdict(self) -> Verdict:
-        """Judgement on the package as a whole, every fix together."""
+    def presence(self, faults: Collection[str], groups: Collection[str] | None = None) -> Presence:
+        """Judgement on the package as a whole over some faults, in the kernels of some code paths (all by default)."""
         if self.doubts:
-            return Verdict.UNKNOWN
-        return worst((f.verdict for f in self.shipped), empty=Verdict.NOT_AFFECTED)
+            return Presence.UNKNOWN
+        return worst(f.presence(faults, groups) for f in self.shipped)
 
-    def counts(self, fix: str) -> GuardCounts:
-        """The stores of one fix's kernels, all shipped files together."""
-        return sum((k.counts for f in self.shipped for k in f.kernels if k.fix == fix), GuardCounts())
+    def verdict(self, faults: Collection[str]) -> Verdict:
+        """The verdict that these faults make."""
+        return of_presence(self.presence(faults))
 
-    def state(self, fix: str) -> FixState:
-        """How far the tree has a fix."""
-        kernels = [k for f in self.shipped for k in f.kernels if k.fix == fix]
-        doubtful = any(f.problems for f in self.shipped) or any(k.verdict is Verdict.UNKNOWN for k in kernels)
-        if self.doubts or doubtful:
-            return FixState.UNKNOWN
-        counts = self.counts(fix)
+    def counts(self, bounds: Bounds) -> GuardCounts:
+        """The stores of one code path, all shipped files together."""
+        counts = (k.counts for f in self.shipped for k in f.kernels if k.group == bounds.group.name)
+        return sum(counts, GuardCounts())
+
+    def state(self, bounds: Bounds) -> BoundState:
+        """How far the stores of one code path are bounded."""
+        if self.presence((bounds.fault.id,), (bounds.group.name,)) is Presence.UNKNOWN:
+            return BoundState.UNKNOWN
+        counts = self.counts(bounds)
         if counts.total == 0:
-            return FixState.NOT_AFFECTED
+            return BoundState.NO_STORES
         if counts.bounded == 0:
-            return FixState.NEEDED
-        return FixState.THERE if counts.bounded == counts.total else FixState.PARTLY
+            return BoundState.UNBOUNDED
+        return BoundState.BOUNDED if counts.bounded == counts.total else BoundState.PARTLY
+
+
+@dataclass(frozen=True)
+class MendRecord:
+    """The proven mend of a released text: every deciding fault out.
+
+    Attributes:
+        sha256: hexadecimal digest of the mended text.
+        parts: the mended text, in order: ranges of the released one in bytes, and what stands between them.
+        steps: what each fault's mend changed: kernels and lines, see `aiterfix.faults.mend.Step`.
+        kernels: the kernels of the mended text.
+    """
+
+    sha256: str
+    parts: tuple[tuple[int, int] | str, ...]
+    steps: tuple[tuple[str, tuple[tuple[str, int], ...]], ...]
+    kernels: tuple[KernelRecord, ...]
+
+
+@dataclass(frozen=True)
+class WrapperRecord:
+    """A package whose wrappers launch kernels by names that all lead to a definition.
+
+    Attributes:
+        sources: digests of the files that name a kernel, by path from the package's folder.
+        others: digests of the other files whose names were followed.
+        modules: modules that were looked for, and where they are, see `aiterfix.judge.modules`.
+    """
+
+    sources: Mapping[str, str]
+    others: Mapping[str, str]
+    modules: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -166,14 +184,17 @@ class History:
     Attributes:
         repository: owner and name.
         newest: date of the newest reference in it, ISO 8601.
+        faults: ids of the faults that were looked for.
+        kernels: names of the kernels that they were looked for in.
         refs: by date, then name.
+        mends: of its texts, by digest.
+        wrappers: of its packages, released and mended.
     """
 
     repository: str
     newest: str
+    faults: tuple[str, ...]
+    kernels: tuple[str, ...]
     refs: tuple[RefRecord, ...]
-
-    @property
-    def fixes(self) -> tuple[str, ...]:
-        """Ids of the fixes that its kernels belong to, sorted."""
-        return tuple(sorted({k.fix for r in self.refs for f in r.files for k in f.kernels}))
+    mends: Mapping[str, MendRecord] = field(default_factory=dict)
+    wrappers: tuple[WrapperRecord, ...] = ()

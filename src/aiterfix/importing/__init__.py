@@ -4,6 +4,8 @@
               start. Imports nothing, so that an interpreter start costs next to nothing
     settings  ``AITERFIX``, ``AITERFIX_LOG``, ``AITERFIX_KERNEL``
     targets   patches/*.toml -> which modules, which wrappers
+    intact    whether this package is whole, for `require`
+    watching  the wrapper's loader; which loader takes over; what was imported before the hook stood
     loader    gives the import, `inspect`, `linecache` and tracebacks the patched text
     decision  text -> patched text, or why not; never raises
     kernels   what source a kernel object holds

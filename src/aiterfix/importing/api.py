@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from aiterfix.errors import UsageError
-from aiterfix.importing import ledger, log, settings
-from aiterfix.importing.decision import State
+from aiterfix.importing import ledger
+from aiterfix.importing.decision import Outcome
 from aiterfix.importing.ledger import ModuleRecord
 from aiterfix.importing.settings import Mode
-from aiterfix.startup import Finder, standing, start
+from aiterfix.judge.judgement import Judgement
+from aiterfix.judge.verdict import Verdict
+from aiterfix.startup import FAMILY, Finder, broken, misspelt, standing, start
 
 _handles: set[Hook] = set()
 
@@ -79,7 +81,7 @@ def install_hook(*, mode: str | None = None) -> Hook:
     if wanted is not None:
         ledger.ask_for(wanted)
     try:
-        _catch_up()
+        _catch_up(finder)
     except Exception:
         hook.uninstall()
         raise
@@ -95,13 +97,17 @@ def enter(way: str) -> None:
     Raises:
         UnpatchedKernelError: see `install_hook`.
     """
-    if _start(way) is not None:
-        _catch_up()
+    finder = _start(way)
+    if finder is not None:
+        _catch_up(finder)
 
 
 def _start(way: str) -> Finder | None:
     try:
-        return start(way)
+        finder = start(way)
+        if finder is not None:
+            ledger.attach(finder)
+        return finder
     except Exception as error:
         if ledger.strict():
             raise
@@ -109,18 +115,32 @@ def _start(way: str) -> Finder | None:
         return None
 
 
-def _catch_up() -> None:
+def _catch_up(finder: Finder) -> None:
+    if reason := misspelt() or (finder.fault if finder.fault and ledger.strict() else ""):
+        _refuse_imported(reason)
+        return  # the finder has said it, and lets none in
     try:
-        from aiterfix.importing.late import catch_up
-
-        for complaint in settings.read().complaints:
-            if ledger.once(complaint):
-                log.emit(log.WARNING, complaint)
+        from aiterfix.importing.watching import catch_up
+    except Exception as error:  # noqa: BLE001 - a damaged package
+        broken(finder, error)
+        return
+    try:
+        ledger.complain()
         catch_up()
     except Exception as error:
         if ledger.strict():
             raise
         ledger.last_resort("the modules of aiter imported so far", error)
+
+
+def _refuse_imported(reason: str) -> None:
+    loaded = [name for name in sorted(FAMILY) if name in sys.modules]
+    if loaded:
+        raise ledger.UnpatchedKernelError(
+            f"{loaded[0]} is imported already, and whether it may stay as it is cannot be known",
+            why=reason,
+            remedy="Mend that, and start the process again.",
+        )
 
 
 @dataclass(frozen=True)
@@ -134,6 +154,7 @@ class Status:
         modules: every affected module imported so far, by name.
         children: whether processes that this one spawns get the hook too, and by what.
         pid: this process.
+        judgement: on the kernels that are loaded, over every fault that decides; None where none is loaded.
     """
 
     mode: Mode
@@ -142,16 +163,24 @@ class Status:
     modules: tuple[ModuleRecord, ...]
     children: str
     pid: int
+    judgement: Judgement | None
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The judgement's; None where no kernel is loaded."""
+        return self.judgement.verdict if self.judgement is not None else None
 
     @property
     def safe(self) -> bool:
-        """Whether no affected module that is imported runs unpatched. True where none is imported."""
-        return all(m.state is not State.UNPATCHED for m in self.modules)
+        """Whether no judged fault is in what is imported, and no affected module runs unpatched. True where none is
+        imported; of faults that are not judged (``judgement.known.not_judged``) it says nothing."""
+        return self.verdict in (None, Verdict.CLEAN) and all(m.state is not Outcome.UNPATCHED for m in self.modules)
 
 
 def status() -> Status:
     """What the hook did in this process. Changes nothing, logs nothing, writes nothing."""
     from aiterfix.importing.witness import unrecorded
+    from aiterfix.judge.process import judge_process
 
     finder = standing()
     ways = tuple(finder.ways) if finder is not None else ()
@@ -163,6 +192,7 @@ def status() -> Status:
         tuple(modules[name] for name in sorted(modules)),
         _children(ways),
         os.getpid(),
+        judge_process(),
     )
 
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
-from pathlib import Path
 
 from aiterfix.errors import AiterfixError
-from aiterfix.fixes import Fix
-from aiterfix.garbage import no_collection
-
-PROVEN = Path(__file__).with_name("proven.tsv")
+from aiterfix.faults.registry import Faults
+from aiterfix.judge.judgement import COLUMN_BOUND
+from aiterfix.judge.process import prebuilt_variable
+from aiterfix.storage.digest import sha256_hex
 
 KEEP_PADDING = (
     "Keep padding columns behind every row (`aiterfix padding` says how many), or give vLLM a --max-model-len "
@@ -21,21 +18,19 @@ KEEP_PADDING = (
 )
 
 
-class State(str, Enum):
+class Outcome(str, Enum):
     """What became of a module."""
 
     PATCHED = "patched"
-    """Its stores were bounded while it was imported, or after it."""
-    GUARDED = "guarded"
-    """Its own source bounds every store; the import was left alone."""
-    NOT_AFFECTED = "not-affected"
-    """It holds no store of a declared kernel; the import was left alone."""
+    """Its faults were taken out while it was imported, or after it."""
+    CLEAN = "clean"
+    """Its own source has none of the judged faults, or none of the kernels; the import was left alone."""
     REPLACED = "replaced"
     """A wrapper: what consumers call is this project's own kernel, as ``AITERFIX_KERNEL=1`` asks."""
     BYPASSED = "bypassed"
     """A kernel module that runs unpatched, whose wrapper is replaced: nothing launches its kernels."""
     UNPATCHED = "unpatched"
-    """What runs can store past its row, or could not be understood."""
+    """What runs has a fault that is judged, or could not be understood."""
 
 
 @dataclass(frozen=True)
@@ -45,96 +40,94 @@ class Decision:
     Attributes:
         state: what will be true of the module when the decision has been carried out.
         before: sha256 of the text found, hexadecimal; empty where there was none to read.
-        after: sha256 of the patched text; empty where nothing is patched.
-        text: the patched text, where ``state`` is PATCHED.
-        sites: how many stores get a bound.
-        reason: why nothing is patched; empty where it is.
+        after: sha256 of that text; empty where there is none.
+        text: the text to import instead: patched, or where ``state`` is UNPATCHED as far as it can be.
+        mended: how many places of each fault get an edit, by its id.
+        reason: why a fault is left; empty where none is.
         remedy: what people can do about that.
     """
 
-    state: State
+    state: Outcome
     before: str = ""
     after: str = ""
     text: bytes | None = None
-    sites: int = 0
+    mended: tuple[tuple[str, int], ...] = ()
     reason: str = ""
     remedy: str = ""
 
+    def not_carried_out(self) -> Decision:
+        """The same where what was there runs after all."""
+        return replace(self, after="", text=None, mended=())
 
-def decide(text: bytes, fixes: Sequence[Fix], filename: str) -> Decision:
+
+def decide(text: bytes, known: Faults, filename: str) -> Decision:
     """Judge a module's text and patch it if it needs that and can be.
 
     Args:
         text: the bytes that the import would compile.
-        fixes: the fixes whose kernels the module may hold.
+        known: every known fault.
         filename: for messages.
     """
+    from aiterfix.source.gc_pause import no_collection  # no part of `source` before there is a text to read
+
     with no_collection():
-        return _decide(text, fixes, filename)
+        return _decide(text, known, filename)
 
 
-def _decide(text: bytes, fixes: Sequence[Fix], filename: str) -> Decision:
-    from aiterfix.source.rewrite import rewrite, rewrite_as_recorded
-    from aiterfix.source.sites import analyse
-    from aiterfix.verdict import Verdict
+def _decide(text: bytes, known: Faults, filename: str) -> Decision:
+    from aiterfix.faults.diagnosis import diagnose
+    from aiterfix.faults.mend import mend
+    from aiterfix.history.known import diagnosis_of, mended
 
-    analysis = analyse(text, fixes)
-    digest = analysis.sha256
-    prebuilt = aot_enabled(fixes)
-    if prebuilt and analysis.verdict is not Verdict.NOT_AFFECTED:
+    diagnosis = diagnosis_of(sha256_hex(text), known) or diagnose(text, known.judged)
+    digest, presence = diagnosis.sha256, diagnosis.presence(known.deciding)
+    gluon = any(u.group == g.name and u.stores for u in diagnosis.units for g in known.groups if g.prebuilt is not None)
+    prebuilt = prebuilt_variable()
+    if prebuilt and (gluon or diagnosis.problems):
         return Decision(
-            State.UNPATCHED,
+            Outcome.UNPATCHED,
             digest,
             reason=f"prebuilt code objects run instead of this source ({prebuilt}=1), and no patch of the source "
             "reaches them",
             remedy=f"Unset {prebuilt}, or judge the code objects with `aiterfix validate`. {KEEP_PADDING}.",
         )
-    if analysis.verdict is Verdict.GUARDED:
-        return Decision(State.GUARDED, digest)
-    if analysis.verdict is Verdict.NOT_AFFECTED:
-        return Decision(State.NOT_AFFECTED, digest)
+    if presence.harmless:
+        return Decision(Outcome.CLEAN, digest)
     if unlike_linecache(text):
         return Decision(
-            State.UNPATCHED,
+            Outcome.UNPATCHED,
             digest,
             reason="it has line separators that Python and `linecache` count differently (a form feed or the like), "
             "so a compiler that asks for a kernel's source would be given the wrong lines",
             remedy=f"Patch the file with `aiterfix apply`. {KEEP_PADDING}.",
         )
-    recorded = proven_results().get(digest)
     try:
-        if recorded is not None:
-            new = rewrite_as_recorded(text, analysis, recorded, filename=filename)
-            if new is not None:
-                sites = sum(not s.guard.bounded for s in analysis.sites)
-                return Decision(State.PATCHED, digest, recorded, new, sites=sites)
-        result = rewrite(text, fixes, filename=filename, analysis=analysis)
+        result = mended(text, diagnosis, known, known.deciding) or mend(
+            text, known.judged, filename=filename, wanted=tuple(known.deciding), diagnosis=diagnosis
+        )
     except AiterfixError as error:
         reason = error.what + (f" ({error.why})" if error.why else "")
-        return Decision(State.UNPATCHED, digest, reason=reason, remedy=f"{error.remedy} {KEEP_PADDING}.")
-    return Decision(State.PATCHED, digest, hashlib.sha256(result.new).hexdigest(), result.new, sites=len(result.edited))
+        return Decision(Outcome.UNPATCHED, digest, reason=reason, remedy=f"{error.remedy} {KEEP_PADDING}.")
+    left = [f for f in sorted(known.deciding) if not result.after.presence((f,)).harmless]
+    places = tuple((s.fault, len(s.places)) for s in result.steps)
+    after = result.after.sha256
+    if left:
+        return Decision(
+            Outcome.UNPATCHED,
+            digest,
+            after if result.changed else "",
+            result.new if result.changed else None,
+            places,
+            f"{', '.join(left)} cannot be taken out: {result.left(left)}",
+            f"Report this file's digest (sha256 {digest[:12]}) to the aiterfix project. {_avoiding(left, known)}.",
+        )
+    return Decision(Outcome.PATCHED, digest, after, result.new, places)
 
 
-def proven_results() -> dict[str, str]:
-    """Digests of released kernel files and of their patched texts, whose proof was done when they were recorded.
-
-    The proof analyses the new text once more and compares two syntax trees: half the time of a patched import. A
-    result that is not the recorded one, byte for byte, is proven as any other. A test over the real releases holds
-    the table to what the full proof gives.
-    """
-    try:
-        lines = PROVEN.read_text().splitlines()
-    except OSError:
-        return {}  # only a saving of time is lost
-    return dict(line.split("\t")[:2] for line in lines if line and not line.startswith("#"))
-
-
-def aot_enabled(fixes: Sequence[Fix]) -> str:
-    """The environment variable that has switched prebuilt code objects on, or an empty string."""
-    for fix in fixes:
-        if fix.aot is not None and os.environ.get(fix.aot.enabled_by) == "1":
-            return fix.aot.enabled_by
-    return ""
+def _avoiding(left: Sequence[str], known: Faults) -> str:
+    """How not to meet faults that stay."""
+    others = [f"{f} bites where {known.get(f).trigger.sentence}" for f in left if f != COLUMN_BOUND]
+    return ". ".join([*others, *([KEEP_PADDING] if COLUMN_BOUND in left else [])])
 
 
 def unlike_linecache(text: bytes) -> bool:

@@ -4,9 +4,27 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any
+
+_keepers: list[Callable[[], None]] = []
+
+
+def keeps(forget: Callable[[], None]) -> None:
+    """Have something of ours that keeps kernels drop them before it is asked who still holds one.
+
+    Args:
+        forget: drops them.
+    """
+    if forget not in _keepers:
+        _keepers.append(forget)
+
+
+def release() -> None:
+    """Have everything of ours drop the kernels that it keeps."""
+    for forget in _keepers:
+        forget()
 
 
 def rebind(replacements: Iterable[tuple[object, object]]) -> list[dict[str, Any]]:

@@ -11,70 +11,32 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from types import FunctionType, ModuleType
 from typing import Any
 
-from aiterfix.fixes import Fix
+from aiterfix.family.kernels import KernelGroup
 from aiterfix.importing import ledger
-from aiterfix.importing.decision import Decision, State
-from aiterfix.importing.holders import rebind
-from aiterfix.importing.kernels import held_source, judge, kernels_in, owner
-from aiterfix.importing.loader import PatchingLoader, WatchingLoader
+from aiterfix.importing.decision import Decision, Outcome
+from aiterfix.importing.holders import rebind, release
+from aiterfix.importing.kernels import kernels_in
+from aiterfix.importing.loader import PatchingLoader
 from aiterfix.importing.targets import targets
-from aiterfix.verdict import Verdict
+from aiterfix.judge.kernel_objects import held_source, owner, presence
 
 
-def catch_up() -> None:
-    """Look at every target module that is imported already.
-
-    Raises:
-        UnpatchedKernelError: one is unpatched for good, in `require` mode.
-    """
-    ledger.folders()
-    with ledger.postponing() if ledger.own_kernel() else nullcontext(None) as postponed:
-        known = targets()
-        for name, fixes in known.modules.items():
-            module = sys.modules.get(name)
-            if module is not None and name not in ledger.records:
-                take_over(module, fixes)
-        replaced = []
-        awaited = False
-        for name, fixes in known.wrappers.items():
-            module = sys.modules.get(name)
-            if module is not None and type(module) is ModuleType:
-                look_after(module, fixes)
-                if _watched(module):
-                    awaited = True  # being imported at this moment, with the hook: whoever does that decides on it
-                elif postponed is not None:
-                    from aiterfix.importing.substitute import substitute
-
-                    replaced.append(substitute(module, fixes))
-        if postponed is not None and not awaited:
-            from aiterfix.importing.substitute import settle
-
-            settle(postponed, bool(replaced) and all(replaced))
-    ledger.announce()
-
-
-def _watched(wrapper: ModuleType) -> bool:
-    spec = wrapper.__spec__
-    return isinstance(getattr(spec, "loader", None), WatchingLoader) and bool(getattr(spec, "_initializing", False))
-
-
-def look_after(wrapper: ModuleType, fixes: Sequence[Fix]) -> None:
+def look_after(wrapper: ModuleType) -> None:
     """See to it that the kernels a wrapper holds are patched, wherever they were defined.
 
     Raises:
         UnpatchedKernelError: one is unpatched for good, in `require` mode.
     """
     try:
-        names = targets().kernels | {k.name for f in fixes for k in f.kernels}
+        names = targets().kernels
         # No reference to a kernel may stay here: it would be found when it is asked who still holds an old one.
         owners = sorted({o for k in kernels_in(wrapper.__dict__, names).values() if (o := owner(k)) is not None})
         modules = [m for o in owners if o not in ledger.records and (m := sys.modules.get(o)) is not None]
-        everything = targets().fixes
+        everything = targets().known.groups
     except Exception as error:  # noqa: BLE001 - the wrapper is imported and must stay so
         ledger.record(wrapper.__name__, ledger.trouble(wrapper.__name__, "looking at its kernels", error), "")
         return
@@ -82,7 +44,7 @@ def look_after(wrapper: ModuleType, fixes: Sequence[Fix]) -> None:
         take_over(module, everything)
 
 
-def take_over(module: ModuleType, fixes: Sequence[Fix]) -> None:
+def take_over(module: ModuleType, groups: Sequence[KernelGroup]) -> None:
     """Judge a module that is imported; patch it where that is needed and takes effect.
 
     Raises:
@@ -91,16 +53,16 @@ def take_over(module: ModuleType, fixes: Sequence[Fix]) -> None:
     name = module.__name__
     origin = str(getattr(module, "__file__", "") or "")
     try:
-        decision = _take_over(module, fixes, origin)
+        decision = _take_over(module, groups, origin)
     except Exception as error:  # noqa: BLE001 - the host's module must stay usable
         decision = ledger.trouble(name, "patching it after its import", error)
-    if decision.state is State.UNPATCHED and ledger.RESTART not in decision.remedy:
+    if decision.state is Outcome.UNPATCHED and ledger.RESTART not in decision.remedy:
         decision = replace(decision, remedy=f"{ledger.RESTART}. {decision.remedy}".strip())
     ledger.record(name, decision, origin, late=True)
 
 
-def _take_over(module: ModuleType, fixes: Sequence[Fix], origin: str) -> Decision:
-    names = frozenset(k.name for f in fixes for k in f.kernels)
+def _take_over(module: ModuleType, groups: Sequence[KernelGroup], origin: str) -> Decision:
+    names = frozenset(k.name for g in groups for k in g.kernels)
     old = kernels_in(module.__dict__, names)
     spec = module.__spec__
     if getattr(spec, "_initializing", False) and not old:
@@ -109,19 +71,18 @@ def _take_over(module: ModuleType, fixes: Sequence[Fix], origin: str) -> Decisio
     if isinstance(loader, PatchingLoader) or spec is None or loader is None:
         patcher = None
     else:
-        patcher = PatchingLoader(module.__name__, loader, spec.origin or "", fixes)
-    held = judge(old, fixes)
-    if held in (Verdict.GUARDED, Verdict.NOT_AFFECTED):
-        found = patcher.decision() if patcher is not None else Decision(State.GUARDED)
-        if found.state is State.UNPATCHED:
-            return found  # such as prebuilt code objects in use
-        return Decision(State.GUARDED if held is Verdict.GUARDED else State.NOT_AFFECTED, found.before)
+        patcher = PatchingLoader(module.__name__, loader, spec.origin or "", groups)
+    if presence(old).harmless:
+        found = patcher.decision() if patcher is not None else Decision(Outcome.CLEAN)
+        if found.state is Outcome.UNPATCHED:
+            return found.not_carried_out()  # such as prebuilt code objects in use
+        return Decision(Outcome.CLEAN, found.before)
     if patcher is None:
         return _unpatched("it was imported before the hook stood, and not by a loader that could do it again")
     found = patcher.decision()
-    if found.state is not State.PATCHED:
-        if found.state is State.UNPATCHED:
-            return found
+    if found.state is Outcome.UNPATCHED and (found.text is None or ledger.strict()):
+        return found.not_carried_out()
+    if found.text is None:
         return _unpatched("it was imported before the hook stood, and its file has been changed since")
     if changed := [
         n for n, k in sorted(old.items()) if (held_source(k) or "?").strip("\n") not in patcher.found_text()
@@ -155,7 +116,7 @@ def _replace(module: ModuleType, patcher: PatchingLoader, old: Mapping[str, Any]
         return _unpatched(f"{note}; but objects that cannot be rebound still hold the unpatched kernels: {left}")
     if hidden:
         return _unpatched(f"{note}; but `gc.freeze()` was called before, which hides who else holds unpatched kernels")
-    return replace(found, reason=note, remedy="")
+    return replace(found, reason=f"{found.reason}; {note}" if found.reason else note)
 
 
 def _require_new(new: Mapping[str, Any], old: Mapping[str, Any], patcher: PatchingLoader) -> None:
@@ -183,9 +144,7 @@ def _clear_caches(holders: Iterable[Mapping[str, Any]]) -> int:
 
 def _still_held(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """Types of the objects, other than the kernels' own parts, that still refer to an old kernel."""
-    forget = getattr(sys.modules.get("aiterfix.padding"), "forget", None)
-    if forget is not None:
-        forget()  # what it has judged, it keeps
+    release()
     gc.collect()
     kernels = list(old.values())
     frame = sys._getframe()
@@ -210,4 +169,4 @@ def _part_of(holder: object, kernel: Any) -> bool:
 
 
 def _unpatched(reason: str) -> Decision:
-    return Decision(State.UNPATCHED, reason=reason, remedy=ledger.RESTART)
+    return Decision(Outcome.UNPATCHED, reason=reason, remedy=ledger.RESTART)

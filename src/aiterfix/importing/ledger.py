@@ -6,14 +6,16 @@ import contextlib
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from aiterfix.errors import AiterfixError, ExitCode
 from aiterfix.importing import log, settings
-from aiterfix.importing.decision import KEEP_PADDING, Decision, State
+from aiterfix.importing.decision import KEEP_PADDING, Decision, Outcome
 from aiterfix.importing.settings import Mode
-from aiterfix.startup import standing
+from aiterfix.judge.judgement import Doubt
+from aiterfix.judge.process import also_ask
 
 RESTART = (
     "Have the hook stand before anything imports aiter: let vLLM or SGLang load the aiterfix plugin, use "
@@ -38,11 +40,11 @@ class ModuleRecord:
 
     Attributes:
         module: its name.
-        state: see `State`.
+        state: see `Outcome`.
         origin: the file it came from.
         before: sha256 of the text found, hexadecimal; empty where it could not be read.
         after: sha256 of the text that was imported instead; empty where nothing was patched.
-        sites: how many stores got a bound.
+        mended: how many places of each fault got an edit, by its id.
         ways: by which paths the hook had come into the process.
         late: whether the module had been imported before the hook stood.
         reason: why it is unpatched, or what has to be known about it.
@@ -51,11 +53,11 @@ class ModuleRecord:
     """
 
     module: str
-    state: State
+    state: Outcome
     origin: str
     before: str = ""
     after: str = ""
-    sites: int = 0
+    mended: tuple[tuple[str, int], ...] = ()
     ways: tuple[str, ...] = ()
     late: bool = False
     reason: str = ""
@@ -63,23 +65,42 @@ class ModuleRecord:
     pid: int = 0
 
 
-class _Postponed(threading.local):
-    """Kernel modules found unpatched while a wrapper is imported whose function is to be replaced."""
+class Hook(Protocol):
+    """What of the finder is told of: it may not import this, and this not it."""
 
-    entries: list[ModuleRecord] | None = None
+    @property
+    def ways(self) -> Sequence[str]:
+        """By which paths the hook came into the process."""
+
+    @property
+    def folders(self) -> Mapping[str, str]:
+        """Target modules that turned out to be namespace packages: name and places."""
+
+
+class _Mine(threading.local):
+    """Of one thread: another's wrapper may take long, and a forked child has no other to end it.
+
+    Attributes:
+        postponed: kernel modules found unpatched while a wrapper is imported whose function is to be replaced.
+        wrappers: how many wrappers are being imported, one inside the other.
+    """
+
+    postponed: list[ModuleRecord] | None = None
+    wrappers = 0
 
 
 records: dict[str, ModuleRecord] = {}
-_postponed = _Postponed()
+_hooks: list[Hook] = []
+_mine = _Mine()
 _said: dict[tuple[int, str], object] = {}
 _asked_for: list[Mode] = []
 
 
 def mode() -> Mode:
     """The mode in force: ``AITERFIX=off`` outranks what the program asked for, that outranks the rest."""
-    said = settings.read().mode
-    if said is Mode.OFF or not _asked_for:
-        return said
+    said = settings.read()
+    if said.mode is Mode.OFF or said.stopped or not _asked_for:
+        return said.mode
     return _asked_for[-1]
 
 
@@ -120,6 +141,32 @@ def withdraw(wanted: Mode) -> None:
         _asked_for.remove(wanted)
 
 
+def attach(hook: Hook) -> None:
+    """Name the finder whose loaders are at work."""
+    if not any(known is hook for known in _hooks):
+        _hooks[:] = [hook]
+
+
+def complain() -> None:
+    """Say of each setting that is not understood that it is not, once."""
+    for complaint in settings.read().complaints:
+        if once(complaint):
+            log.emit(log.WARNING, complaint)
+
+
+def late_doubts() -> tuple[Doubt, ...]:
+    """What was found to hold an unpatched kernel after its module had been patched: something that no namespace shows,
+    such as a list."""
+    from aiterfix.importing.targets import targets
+
+    # One whose text was imported is judged by what its kernels hold.
+    late = [r for r in list(records.values()) if r.late and r.state is Outcome.UNPATCHED and not r.after]
+    return tuple(Doubt(r.module, r.reason) for r in late if r.module in targets().modules)
+
+
+also_ask(late_doubts)
+
+
 def once(key: str) -> bool:
     """Whether this is the first time that ``key`` is asked about in this process."""
     mine = object()
@@ -134,24 +181,23 @@ def record(module: str, decision: Decision, origin: str, *, late: bool = False) 
     Raises:
         UnpatchedKernelError: it is unpatched, in `require` mode.
     """
-    finder = standing()
     entry = ModuleRecord(
         module,
         decision.state,
         origin,
         decision.before,
-        decision.after if decision.state is State.PATCHED else "",
-        decision.sites if decision.state is State.PATCHED else 0,
-        tuple(finder.ways) if finder is not None else (),
+        decision.after,
+        decision.mended,
+        tuple(_hooks[-1].ways) if _hooks else (),
         late,
         decision.reason,
         decision.remedy,
         os.getpid(),
     )
     records[module] = entry
-    if entry.state is State.UNPATCHED:
-        if _postponed.entries is not None and replaceable(module):
-            _postponed.entries.append(entry)
+    if entry.state is Outcome.UNPATCHED:
+        if _mine.postponed is not None and replaceable(module):
+            _mine.postponed.append(entry)
         else:
             refuse(entry)
     return entry
@@ -161,19 +207,41 @@ def record(module: str, decision: Decision, origin: str, *, late: bool = False) 
 def postponing() -> Iterator[list[ModuleRecord]]:
     """Collect, in this thread, the kernel modules whose launching function may yet be replaced, instead of refusing
     them. Whoever collects decides on them."""
-    outer, _postponed.entries = _postponed.entries, []
+    outer, _mine.postponed = _mine.postponed, []
     try:
-        yield _postponed.entries
+        yield _mine.postponed
     finally:
-        _postponed.entries = outer
+        _mine.postponed = outer
+
+
+@contextlib.contextmanager
+def importing_wrapper() -> Iterator[None]:
+    """While this lasts, `announce` waits: this thread imports a wrapper, which will say what was patched."""
+    _mine.wrappers += 1
+    try:
+        yield
+    finally:
+        _mine.wrappers -= 1
+
+
+def at_work() -> bool:
+    """Whether this thread is importing a wrapper."""
+    return _mine.wrappers > 0
+
+
+def forget(module: str) -> None:
+    """A module whose import has failed for a reason of the host's is not there, so nothing is true of it."""
+    records.pop(module, None)
+    if _mine.postponed is not None:
+        _mine.postponed[:] = [entry for entry in _mine.postponed if entry.module != module]
 
 
 def replaceable(module: str) -> bool:
     """Whether all that launches the kernels of a module is a function that can be replaced."""
     from aiterfix.importing.targets import targets
 
-    fixes = targets().modules.get(module, ())
-    return bool(fixes) and all(fix.entry is not None for fix in fixes)
+    groups = targets().modules.get(module, ())
+    return bool(groups) and all(group.entry is not None for group in groups)
 
 
 def folders() -> None:
@@ -182,11 +250,10 @@ def folders() -> None:
     Raises:
         UnpatchedKernelError: in `require` mode.
     """
-    finder = standing()
-    for name, places in list(finder.folders.items()) if finder is not None else ():
+    for name, places in list(_hooks[-1].folders.items()) if _hooks else ():
         if name not in records:
             decision = Decision(
-                State.UNPATCHED,
+                Outcome.UNPATCHED,
                 reason=f"left alone, because it is a namespace package ({places})",
                 remedy=f"Install aiter again; a module is expected there. {KEEP_PADDING}.",
             )
@@ -204,9 +271,18 @@ def refuse(entry: ModuleRecord) -> None:
     if once(f"unpatched {entry.module} {entry.reason}"):
         log.emit(
             log.WARNING,
-            f"{entry.module} runs unpatched: {entry.reason}. Its stores may reach into the next row, which changes "
-            f"logits silently. What to do: {entry.remedy}",
+            f"{entry.module} runs unpatched: {entry.reason}. Its logits may be "
+            f"wrong without a word. What to do: {entry.remedy}",
         )
+
+
+def failed(module: str, error: BaseException) -> UnpatchedKernelError:
+    """The error of `require` mode for a failure of the hook itself, which may be an `ImportError`."""
+    return UnpatchedKernelError(
+        f"{module} is not imported: the import hook failed, and AITERFIX=require forbids to go on without it",
+        why=f"{type(error).__name__}: {error}",
+        remedy="Report this to the aiterfix project.",
+    )
 
 
 def unpatched(entry: ModuleRecord) -> UnpatchedKernelError:
@@ -219,20 +295,26 @@ def unpatched(entry: ModuleRecord) -> UnpatchedKernelError:
 
 
 def announce() -> None:
-    """One line for all modules patched since the last one."""
-    fresh = [r for r in list(records.values()) if r.state is State.PATCHED and once(f"patched {r.module} {r.after}")]
+    """One line for all modules patched since the last one; later, where a wrapper is being imported."""
+    if at_work():
+        return
+    fresh = [r for r in list(records.values()) if r.state is Outcome.PATCHED and once(f"patched {r.module} {r.after}")]
     if not fresh:
         return
     from aiterfix._version import __version__
 
     what = "; ".join(
-        f"{r.module} ({r.sites} store{'' if r.sites == 1 else 's'} bounded{' after its import' if r.late else ''}, "
-        f"{r.before[:12]} -> {r.after[:12]})"
+        f"{r.module} ({_places(r)}{' after its import' if r.late else ''}, {r.before[:12]} -> {r.after[:12]})"
         for r in fresh
     )
     ways = ", ".join(dict.fromkeys(w for r in fresh for w in r.ways)) or "call"
     alone = " Spawned child processes are not covered." if ways == "call" else ""
     log.emit(log.INFO, f"aiterfix {__version__} patched {what}; by {ways}.{alone}")
+
+
+def _places(entry: ModuleRecord) -> str:
+    """How many places were mended of each fault."""
+    return ", ".join(f"{fault} in {count} place{'' if count == 1 else 's'}" for fault, count in entry.mended)
 
 
 def trouble(module: str, doing: str, error: BaseException) -> Decision:
@@ -241,7 +323,7 @@ def trouble(module: str, doing: str, error: BaseException) -> Decision:
     if once(f"trouble {module} {doing} {what}"):
         log.emit(log.DEBUG, f"{doing} failed for {module}", error=error)
     return Decision(
-        State.UNPATCHED,
+        Outcome.UNPATCHED,
         reason=f"{doing} failed: {what}",
         remedy=f"Report this to the aiterfix project. {KEEP_PADDING}.",
     )

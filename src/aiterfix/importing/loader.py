@@ -1,21 +1,18 @@
-"""Loaders that stand around the one that the other finders chose."""
+"""The loader of a kernel module, around the one that the other finders chose."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from importlib.util import decode_source
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
-from aiterfix.fixes import Fix
+from aiterfix.family.kernels import KernelGroup
 from aiterfix.importing import ledger
-from aiterfix.importing.decision import KEEP_PADDING, Decision, State, decide
+from aiterfix.importing.decision import KEEP_PADDING, Decision, Outcome, decide
 from aiterfix.importing.kernels import comes_from, kernels_in
 from aiterfix.importing.targets import targets
-from aiterfix.startup import MODULES, Deferred, off
 
 
 class _OwnWayError(Exception):
@@ -32,18 +29,20 @@ class PatchingLoader:
         name: the module's.
         inner: the loader that would have been used.
         origin: the file that it would have read; empty where there is none.
-        fixes: the fixes whose kernels the module may hold.
+        groups: the groups whose kernels the module may hold.
         fault: why these are not known.
     """
 
+    of_aiterfix = True
+
     def __init__(
-        self, name: str, inner: Any, origin: str, fixes: Sequence[Fix], fault: Exception | None = None
+        self, name: str, inner: Any, origin: str, groups: Sequence[KernelGroup], fault: Exception | None = None
     ) -> None:
         self._fault = fault
         self.name = name
         self.inner = inner
         self.origin = origin
-        self.fixes = tuple(fixes)
+        self.groups = tuple(groups)
         self._decision: Decision | None = None
         self.filename = ""
         self._text: str | None = None
@@ -75,6 +74,8 @@ class PatchingLoader:
 
         Raises:
             UnpatchedKernelError: it cannot be patched, in `require` mode.
+            Exception: the module's own, such as for want of a dependency; it is passed on as it is and nothing is
+                recorded or said, since no such module is there then.
         """
         before = dict(module.__dict__)
         self._decision = None  # a reload reads the file again
@@ -85,8 +86,11 @@ class PatchingLoader:
         except ledger.UnpatchedKernelError:
             raise
         except Exception as error:
-            if error is self._host_failure or ledger.strict():
+            if error is self._host_failure:
+                ledger.forget(self.name)
                 raise
+            if ledger.strict():
+                raise ledger.failed(self.name, error) from error
             # Not even our book-keeping may become the host's failure.
             ledger.last_resort(self.name, error)
             if not self._executed:
@@ -94,18 +98,32 @@ class PatchingLoader:
 
     def _exec_module(self, module: ModuleType, before: dict[str, Any]) -> None:
         decision = self.decision()
-        if decision.state is State.PATCHED:
-            problem = self._execute_patched(module, decision)
-            if problem is None:
-                ledger.record(self.name, decision, self.filename)
-                if not WatchingLoader.at_work():
-                    ledger.announce()
-                return
-            decision = problem
-        # Before the module is executed: in `require` mode that must not happen.
-        ledger.record(self.name, decision, self.origin)
+        origin = self.origin
+        # Where a fault is left, what can be taken out is; in `require` mode nothing of the module is executed then.
+        if decision.state is Outcome.UNPATCHED and ledger.strict():
+            decision = decision.not_carried_out()
+        if decision.text is not None:
+            failure = None
+            try:
+                problem = self._execute_patched(module, decision)
+            except Exception as error:
+                if ledger.strict():
+                    raise
+                failure = error
+            if failure is not None:
+                # One of the host's own, such as for want of a dependency, comes again here, and is nothing of ours.
+                self._execute_plainly(module, before)
+                problem = ledger.trouble(self.name, "importing the patched text", failure)
+                del failure
+            decision, origin = (decision, self.filename) if problem is None else (problem, origin)
+        if not self._executed and not (decision.state is Outcome.UNPATCHED and ledger.strict()):
+            self._execute_plainly(module, before)
+        # Afterwards, so that nothing is said of a module whose own failure ends its import; but in `require` mode
+        # an unpatched one must not be executed.
+        ledger.record(self.name, decision, origin)
         if not self._executed:
             self._execute_plainly(module, before)
+        ledger.announce()
 
     def _execute_plainly(self, module: ModuleType, before: Mapping[str, Any]) -> None:
         """As if we were not there."""
@@ -144,13 +162,13 @@ class PatchingLoader:
     def _decide(self) -> Decision:
         obstacle = self._obstacle()
         if not obstacle:
-            return decide(self._read(), self.fixes, self.origin)
+            return decide(self._read(), targets().known, self.origin)
         source = self.inner.get_source(self.name) if hasattr(self.inner, "get_source") else None
-        found = decide(source.encode(), self.fixes, self.origin) if source else Decision(State.UNPATCHED)
-        if found.state in (State.GUARDED, State.NOT_AFFECTED):
+        found = decide(source.encode(), targets().known, self.origin) if source else Decision(Outcome.UNPATCHED)
+        if found.state is Outcome.CLEAN:
             return found
         return Decision(
-            State.UNPATCHED,
+            Outcome.UNPATCHED,
             found.before,
             reason=f"left alone, because it is {obstacle}",
             remedy=f"Install aiter as files in a folder. {KEEP_PADDING}.",
@@ -176,7 +194,11 @@ class PatchingLoader:
 
         Returns:
             None where all is well; else what went wrong.
+
+        Raises:
+            Exception: the module's own, or one of ours.
         """
+        code: CodeType | None = None
         try:
             code = self._compile(decision)
             self._claim(module)
@@ -189,15 +211,14 @@ class PatchingLoader:
             module.__file__ = self.origin
             return ledger.trouble(self.name, "importing the patched text", error)
         except Exception as error:
-            if ledger.strict():
-                raise
-            # An error of the host's own will come again when the module is executed as it is.
-            return ledger.trouble(self.name, "importing the patched text", error)
+            if _raised_by(error, code):
+                self._host_failure = error
+            raise
         if not wrong:
             self._executed = True
             return None
         return Decision(
-            State.UNPATCHED,
+            Outcome.UNPATCHED,
             decision.before,
             reason=f"after the patched import, {', '.join(wrong)} did not hold the patched text",
             remedy=f"Report this to the aiterfix project. {KEEP_PADDING}.",
@@ -256,113 +277,35 @@ class PatchingLoader:
 
     def unpatched_kernels(self, namespace: Mapping[str, Any]) -> list[str]:
         """Names of the kernels of a namespace whose source is not that of the patched text."""
-        names = frozenset(k.name for f in self.fixes for k in f.kernels)
+        names = frozenset(k.name for g in self.groups for k in g.kernels)
         text = self._patched_text()
         return [n for n, kernel in sorted(kernels_in(namespace, names).items()) if not comes_from(kernel, text)]
 
     def _stand_aside(self, module: ModuleType) -> None:
         """Leave no trace on a module that is imported as it is."""
         self._text = None
-        _give_back(module, self.inner)
+        give_back(module, self.inner)
 
 
-class _Importing(threading.local):
-    """Of one thread: another's wrapper may take long, and a forked child has no other to end it."""
-
-    wrappers = 0
-    """How many are being imported, one inside the other."""
-
-
-_importing = _Importing()
-
-
-class WatchingLoader:
-    """Loads a wrapper as it is, then sees to it that the kernels it has taken are the patched ones.
-
-    Args:
-        inner: the loader that would have been used.
-        fixes: the fixes whose kernels the wrapper takes.
-    """
-
-    def __init__(self, inner: Any, fixes: Sequence[Fix]) -> None:
-        self.inner = inner
-        self.fixes = tuple(fixes)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return getattr(self.inner, name)
-
-    @staticmethod
-    def at_work() -> bool:
-        """Whether this thread is importing a wrapper, which will say what was patched."""
-        return _importing.wrappers > 0
-
-    def exec_module(self, module: ModuleType) -> None:
-        """Execute the wrapper, then look at its kernels.
-
-        Raises:
-            UnpatchedKernelError: it has an unpatched one, in `require` mode.
-        """
-        _give_back(module, self.inner)
-        if off():  # since; what has a spec of before still comes here
-            self.inner.exec_module(module)
-            return
-        own_kernel = ledger.own_kernel()
-        if own_kernel and module.__spec__ is not None:
-            # aiter's redirection of old names executes a wrapper a second time from its spec: that copy has a
-            # function of its own, and consumers may get either.
-            module.__spec__.loader = self  # type: ignore[assignment]
-        with ledger.postponing() if own_kernel else nullcontext(None) as postponed:
-            executed = False
-            _importing.wrappers += 1
-            try:
-                self.inner.exec_module(module)
-                executed = True
-            finally:
-                _importing.wrappers -= 1
-                try:
-                    self._look_after(module, executed, postponed)
-                except Exception as error:
-                    if ledger.strict():
-                        raise
-                    ledger.last_resort(module.__name__, error)
-
-    def _look_after(self, module: ModuleType, executed: bool, postponed: list[ledger.ModuleRecord] | None) -> None:
-        """See to the kernels that a wrapper has taken, and to the modules that wait for its function's fate."""
-        from aiterfix.importing.late import look_after
-
-        ledger.folders()
-        # Of another type it is one that is executed later (`importlib.util.LazyLoader`): looking would do that.
-        looked_at = type(module) is ModuleType
-        if looked_at:
-            look_after(module, self.fixes)
-        if postponed is not None:
-            from aiterfix.importing.substitute import settle, substitute
-
-            settle(postponed, executed and looked_at and substitute(module, self.fixes))
-        ledger.announce()
-
-
-def make(deferred: Deferred) -> PatchingLoader | WatchingLoader:
-    """The loader that takes over when a module is executed."""
-    fault = None
-    fixes: tuple[Fix, ...] = ()
-    try:
-        known = targets()
-        fixes = (known.modules if deferred.name in MODULES else known.wrappers)[deferred.name]
-    except Exception as error:  # noqa: BLE001 - fix files that cannot be read are our fault, not the host's
-        fault = error
-    if deferred.name in MODULES:
-        return PatchingLoader(deferred.name, deferred.inner, deferred.origin, fixes, fault)
-    return WatchingLoader(deferred.inner, fixes)
-
-
-def _give_back(module: ModuleType, inner: Any) -> None:
-    """Leave no loader of ours on a module that is imported as it is."""
-    ours = (Deferred, PatchingLoader, WatchingLoader)
-    if isinstance(getattr(module, "__loader__", None), ours):
+def give_back(module: ModuleType, inner: Any) -> None:
+    """Leave no loader of this package on a module that is imported as it is."""
+    ours = getattr(module, "__loader__", None)
+    if _is_ours(ours):
         module.__loader__ = inner
     spec = module.__spec__
-    if spec is not None and isinstance(spec.loader, ours):
+    if spec is not None and _is_ours(spec.loader):
         spec.loader = inner
+
+
+def _is_ours(loader: object) -> bool:
+    return bool(vars(type(loader)).get("of_aiterfix", False))
+
+
+def _raised_by(error: BaseException, code: CodeType | None) -> bool:
+    """Whether an error came out of this code's execution, and not out of ours around it."""
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code is code:
+            return True
+        trace = trace.tb_next
+    return False

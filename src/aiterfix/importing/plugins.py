@@ -11,8 +11,7 @@ import os
 import sys
 from typing import NoReturn
 
-from aiterfix.errors import ExitCode
-from aiterfix.importing.api import enter
+from aiterfix import startup
 
 
 def vllm() -> None:
@@ -20,24 +19,38 @@ def vllm() -> None:
 
     Raises:
         UnpatchedKernelError: a kernel would run unpatched, in `require` mode.
+        StoppedImportError: this package is damaged and a kernel is imported already, in `require` mode.
     """
-    enter("vllm")
+    _enter("vllm")
 
 
 def sglang() -> None:
     """Entry point ``sglang.srt.plugins``. Ends the process where a kernel would run unpatched, in `require` mode."""
     try:
-        enter("sglang")
+        _enter("sglang")
     except Exception as error:  # noqa: BLE001 - raised in `require` mode only, and SGLang would swallow it
         _end(error)
+
+
+def _enter(way: str) -> None:
+    # Not at the top: a plugin that cannot be loaded is logged by the hosts and forgotten.
+    try:
+        from aiterfix.importing.api import enter
+    except Exception as error:  # noqa: BLE001 - a damaged package
+        finder = startup.start(way)
+        if finder is not None:
+            startup.broken(finder, error)
+        return
+    enter(way)
 
 
 def _end(error: Exception) -> NoReturn:
     import threading
 
-    status = int(getattr(error, "exit_code", ExitCode.NOT_UNDERSTOOD))
-    sys.stderr.write(f"aiterfix: {error}\n")
-    sys.stderr.flush()
+    status = int(getattr(error, "exit_code", 3))  # ExitCode.NOT_UNDERSTOOD, which a damaged package may not have
+    if sys.stderr is not None:
+        sys.stderr.write(f"aiterfix: {error}\n")
+        sys.stderr.flush()
     if threading.current_thread() is threading.main_thread():
         raise SystemExit(status)
     # In another thread SystemExit would end that thread only, and the process would go on unpatched.

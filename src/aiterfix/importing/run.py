@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from aiterfix.errors import EnvironmentProblem, UsageError
-from aiterfix.importing import settings
+from aiterfix.errors import EnvironmentProblem
 from aiterfix.importing.settings import MODE_VARIABLE, Mode
 
 DIRECTORY = Path(__file__).parent / "run_directory"
@@ -22,15 +21,8 @@ def child_environment(environment: Mapping[str, str], mode: Mode | None) -> dict
     Args:
         environment: the present one.
         mode: from the command line; None leaves ``AITERFIX`` as it is.
-
-    Raises:
-        UsageError: ``AITERFIX`` or ``AITERFIX_LOG`` holds something that is not known.
     """
-    said = settings.read(environment)
-    if said.complaints:
-        # Not what the hook would make of it: that is never tried here.
-        wrong = "; ".join(c.rpartition("; ")[0] for c in said.complaints)
-        raise UsageError(wrong, remedy="Correct or unset the variable.")
+    # A misspelt `AITERFIX` is handed down as it is: what the hook does about it is the same by every way in.
     result = dict(environment)
     if mode is not None:
         result[MODE_VARIABLE] = mode.value
@@ -45,12 +37,12 @@ def run(command: Sequence[str], mode: Mode | None = None) -> NoReturn:
     """Become the command: same process, so its signals and its exit status are the command's own.
 
     Raises:
-        UsageError: see `child_environment`.
         EnvironmentProblem: the command cannot be started.
     """
     environment = child_environment(os.environ, mode)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
     try:
         os.execvpe(command[0], list(command), environment)
     except OSError as error:

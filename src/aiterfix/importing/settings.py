@@ -13,6 +13,7 @@ from enum import Enum
 MODE_VARIABLE = "AITERFIX"
 LOG_VARIABLE = "AITERFIX_LOG"
 KERNEL_VARIABLE = "AITERFIX_KERNEL"
+_STOPPED = "no kernel module of aiter is imported until that is corrected"
 LOG_LEVELS = ("debug", "info", "warning", "error", "off")
 
 
@@ -36,16 +37,24 @@ class Settings:
         log: from ``AITERFIX_LOG``: one of `LOG_LEVELS`, or empty to leave logging to the host.
         own_kernel: from ``AITERFIX_KERNEL``: whether this project's kernel takes the place of aiter's.
         complaints: values not understood, one sentence each.
+        stopped: whether one of them is of a safety switch, so that no kernel module is imported.
     """
 
     mode: Mode
     log: str
     own_kernel: bool = False
     complaints: tuple[str, ...] = ()
+    stopped: bool = False
+
+
+def off() -> bool:
+    """Whether ``AITERFIX=off`` is set. Cannot fail: asked while a module is imported, which must go on."""
+    return os.environ.get(MODE_VARIABLE, "").strip().lower() == Mode.OFF.value
 
 
 def read(environment: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings. A value not understood counts as unset, and is complained of.
+    """Read the settings. A value not understood is complained of; one of ``AITERFIX`` or ``AITERFIX_KERNEL`` counts
+    as `require` too, since what it was to be is not known and may have been that.
 
     Args:
         environment: ``os.environ`` by default.
@@ -58,12 +67,13 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
         try:
             mode = Mode(text)
         except ValueError:
-            complaints.append(f"{MODE_VARIABLE}={text!r} is none of auto, off, require; taken as auto")
+            complaints.append(f"{MODE_VARIABLE}={text!r} is none of auto, off, require; {_STOPPED}")
     log = variables.get(LOG_VARIABLE, "").strip().lower()
     if log and log not in LOG_LEVELS:
         complaints.append(f"{LOG_VARIABLE}={log!r} is none of {', '.join(LOG_LEVELS)}; ignored")
         log = ""
     kernel = variables.get(KERNEL_VARIABLE, "").strip()
     if kernel not in ("", "0", "1"):
-        complaints.append(f"{KERNEL_VARIABLE}={kernel!r} is neither 0 nor 1; taken as 0")
-    return Settings(mode, log, kernel == "1", tuple(complaints))
+        complaints.append(f"{KERNEL_VARIABLE}={kernel!r} is neither 0 nor 1; {_STOPPED}")
+    stopped = mode is not Mode.OFF and any(c.endswith(_STOPPED) for c in complaints)
+    return Settings(Mode.REQUIRE if stopped else mode, log, kernel == "1", tuple(complaints), stopped)

@@ -11,7 +11,8 @@ import json
 import os
 import stat
 import subprocess
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,19 +21,65 @@ from aiterfix.errors import EnvironmentProblem
 from aiterfix.patching import fsops
 from aiterfix.patching.failures import ChangedSinceError, from_os_error
 from aiterfix.patching.locking import locked
-from aiterfix.patching.place import digest, require_owner, require_regular, require_writable, temporary
 from aiterfix.patching.record import Listed, RecordEdit, edit, undo
+from aiterfix.patching.tree import digest, require_owner, require_regular, require_writable, temporary
+
+# What a start-up file does when it is there and aiterfix is not, or not whole. Modes that can do without the hook are
+# silent where it is merely missing, as after half an uninstallation; any other stops the first import of a kernel
+# module, by no `ImportError`, which engines take for "aiter is not there". Needs nothing that is not built in.
+_INSTEAD = """\
+import os, sys
+reason = " ".join(("%s: %s" % (type(error).__name__, error)).split())
+missing = isinstance(error, ImportError) and str(error.name).partition(".")[0] == "aiterfix"
+def stops():
+    return os.environ.get("AITERFIX", "").strip().lower() not in ("", "auto", "off")
+class StoppedImportError(Exception):
+    pass
+class Stop:
+    stands_for_aiterfix = True
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name.startswith("aiter.") and name.endswith(".pa_mqa_logits") and stops():
+            raise StoppedImportError("aiterfix: %s is not imported: there is no import hook: %s" % (name, reason))
+# `site` reads a folder twice where two names lead to it, such as lib and lib64.
+first = not any(getattr(finder, "stands_for_aiterfix", False) for finder in sys.meta_path)
+if first and (stops() or not missing):
+    sys.meta_path.insert(0, Stop)
+    said = "aiterfix: there is no import hook, although its start-up file is here: %s" % reason
+    try:
+        if sys.stderr is not None and os.environ.get("AITERFIX", "").strip().lower() != "off":
+            sys.stderr.write(said + ("; no kernel module of aiter will be imported" if stops() else "") + "\\n")
+    except (OSError, ValueError):
+        pass
+"""
+_START = f"""\
+try:
+    import aiterfix.startup
+    aiterfix.startup.start_from_site()
+except Exception as error:
+    exec({_INSTEAD!r}, {{"error": error}})
+"""
 
 PTH_NAME = "aiterfix-hook.pth"
-PTH_TEXT = b"import aiterfix.startup; aiterfix.startup.start_from_site()\n"
+PTH_TEXT = f"import sys; exec({_START!r}, {{}})\n".encode()
+MODULE_NAME = "_aiterfix_hook.py"
+"""What a ``.start`` file names must be a module, and must be there when aiterfix is not."""
+MODULE_TEXT = (
+    f'"""Written by `aiterfix hook enable`."""\n\n\ndef start():\n{textwrap.indent(_START, "    ")}'
+).encode()
 START_NAME = "aiterfix-hook.start"
-START_TEXT = b"aiterfix.startup:start_from_site\n"
+START_TEXT = b"_aiterfix_hook:start\n"
 START_SINCE = (3, 15)
 """PEP 829: from this version on `site` reads ``.start`` files and then passes over the import lines of a
 ``.pth`` of the same name; those are to be ignored altogether from 3.18 on."""
 
 _LOCK_SECONDS = 10.0
-_ALL = ((START_NAME, START_TEXT), (PTH_NAME, PTH_TEXT))
+_ALL = ((MODULE_NAME, MODULE_TEXT), (START_NAME, START_TEXT), (PTH_NAME, PTH_TEXT))
+_FORMER = (
+    (START_NAME, b"aiterfix.startup:start_from_site\n"),
+    (PTH_NAME, b"import aiterfix.startup; aiterfix.startup.start_from_site()\n"),
+)
+"""As 0.1.0 wrote them: ours to replace, and not enough."""
 
 _PROBE = """
 import json, os, site, sys
@@ -139,7 +186,7 @@ def look(site: Site) -> SiteState:
         there = {name: _read(site.folder / name) for name, _ in _ALL}
         listed = site.record.read_bytes()
     ours = tuple(n for n, text in _ALL if there[n] == text)
-    foreign = tuple(n for n, text in _ALL if there[n] not in (None, text))
+    foreign = tuple(n for n, text in _ALL if there[n] not in (None, text) and (n, there[n]) not in _FORMER)
     recorded = all(_row(n, t).strip() in listed.splitlines() for n, t in _ALL if n in ours)
     return SiteState(
         enabled=all(n in ours for n, _ in site.wanted),
@@ -161,7 +208,7 @@ def enable(site: Site) -> tuple[Path, ...]:
     with _transaction(site):
         written = []
         rows = [Listed(n, digest(t), len(t)) for n, t in site.wanted]
-        data = site.record.read_bytes()
+        data = _without(site.record.read_bytes(), _FORMER)
         present = set(data.splitlines())
         added = [r for r, (n, t) in zip(rows, site.wanted, strict=True) if _row(n, t).strip() not in present]
         if added:
@@ -186,7 +233,7 @@ def disable(site: Site) -> tuple[Path, ...]:
         removed = [site.folder / n for n, _ in reversed(_ALL) if fsops.unlink_if_there(site.folder / n)]
         fsops.sync_directory(site.folder)
         data = site.record.read_bytes()
-        kept = undo(data, RecordEdit(appended=b"".join(_row(n, t) for n, t in _ALL)))
+        kept = _without(_without(data, _ALL), _FORMER)
         if kept != data:
             _replace(site.record, kept)
         return tuple(removed)
@@ -222,18 +269,14 @@ def _reported(outcome: str) -> Iterator[None]:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Write beside, bring to the disk, rename over: the old content or the new, never a part."""
     old = path.stat() if path.exists() else None
-    new = temporary(path)
-    fsops.unlink_if_there(new)
-    fsops.write_new(
-        new,
-        data,
-        mode=stat.S_IMODE(old.st_mode) if old is not None else 0o644,
-        owner=(old.st_uid, old.st_gid) if old is not None else None,
-    )
-    fsops.rename(new, path)
-    fsops.sync_directory(path.parent)
+    mode, owner = (0o644, None) if old is None else (stat.S_IMODE(old.st_mode), (old.st_uid, old.st_gid))
+    fsops.replace(path, temporary(path), data, mode=mode, owner=owner)
+
+
+def _without(record: bytes, files: Iterable[tuple[str, bytes]]) -> bytes:
+    """RECORD without the rows of these files."""
+    return undo(record, RecordEdit(appended=b"".join(_row(n, t) for n, t in files)))
 
 
 def _row(name: str, text: bytes) -> bytes:

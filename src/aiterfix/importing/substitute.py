@@ -19,13 +19,12 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from aiterfix.errors import EnvironmentProblem
-from aiterfix.fixes import Fix
+from aiterfix.family.kernels import KernelGroup
+from aiterfix.family.own_kernel import OWN_MODULE, displaced, in_force, in_place, own_kernel_file
 from aiterfix.importing import ledger, log, settings
-from aiterfix.importing.decision import KEEP_PADDING, Decision, State
+from aiterfix.importing.decision import KEEP_PADDING, Decision, Outcome
 from aiterfix.importing.holders import rebind
 from aiterfix.importing.ledger import ModuleRecord
-from aiterfix.importing.targets import targets
-from aiterfix.own_kernel import OWN_MODULE, displaced, in_force, in_place, own_kernel_file
 
 # What these mean for the result, so a caller that leaves them out must get the same from both functions. The others
 # tune a kernel that is not this one.
@@ -37,20 +36,20 @@ _loaded: list[ModuleType] = []
 REMEDY = f"Unset {settings.KERNEL_VARIABLE}, so that aiter's own kernels are patched where they can be. {KEEP_PADDING}"
 
 
-def substitute(wrapper: ModuleType, fixes: Sequence[Fix]) -> bool:
+def substitute(wrapper: ModuleType, groups: Sequence[KernelGroup]) -> bool:
     """Put this project's function in the place of a wrapper's, there and wherever it has been taken by name.
 
     Args:
         wrapper: executed already.
-        fixes: those whose kernels it launches.
+        groups: those whose kernels it launches.
 
     Returns:
-        whether every function that these fixes name gave way.
+        whether every function that these groups name gave way.
 
     Raises:
         UnpatchedKernelError: one did not, in `require` mode.
     """
-    entries = list(dict.fromkeys(fix.entry for fix in fixes if fix.entry is not None))
+    entries = list(dict.fromkeys(g.entry for g in groups if g.entry is not None))
     done = True
     for entry in entries:
         try:
@@ -58,7 +57,7 @@ def substitute(wrapper: ModuleType, fixes: Sequence[Fix]) -> bool:
                 decision = _substitute(wrapper, entry)
         except Exception as error:  # noqa: BLE001 - the wrapper is imported and must stay so
             decision = replace(ledger.trouble(wrapper.__name__, f"replacing {entry}", error), remedy=f"{REMEDY}.")
-        done = done and decision.state is State.REPLACED
+        done = done and decision.state is Outcome.REPLACED
         ledger.record(wrapper.__name__, decision, str(getattr(wrapper, "__file__", "") or ""))
     return done and bool(entries)
 
@@ -78,24 +77,25 @@ def settle(postponed: Sequence[ModuleRecord], replaced: bool) -> None:
             ledger.refuse(entry)
         return
     # One that was imported before the wrapper, alone or by another thread, is no longer called either.
-    earlier = [r for r in list(ledger.records.values()) if r.state is State.UNPATCHED and ledger.replaceable(r.module)]
-    for entry in (*postponed, *(earlier if in_force(targets().fixes) else ())):
+    records = list(ledger.records.values())
+    earlier = [r for r in records if r.state is Outcome.UNPATCHED and ledger.replaceable(r.module)]
+    for entry in (*postponed, *(earlier if in_force() else ())):
         reason = f"{entry.reason}; the wrapper's function that launches its kernels is replaced"
-        ledger.records[entry.module] = replace(entry, state=State.BYPASSED, reason=reason, remedy="")
+        ledger.records[entry.module] = replace(entry, state=Outcome.BYPASSED, reason=reason, remedy="")
 
 
 def _substitute(wrapper: ModuleType, entry: str) -> Decision:
     if in_place(wrapper, entry):
         if left := _still_held():
             return _held(entry, left)
-        return Decision(State.REPLACED, reason=f"{entry} is aiterfix's own")
+        return Decision(Outcome.REPLACED, reason=f"{entry} is aiterfix's own")
     theirs = wrapper.__dict__.get(entry)
     if not isinstance(theirs, FunctionType):
-        return Decision(State.UNPATCHED, reason=f"it has no function {entry} to replace", remedy=f"{REMEDY}.")
+        return Decision(Outcome.UNPATCHED, reason=f"it has no function {entry} to replace", remedy=f"{REMEDY}.")
     ours = getattr(_load(), entry)
     if missing := _not_taken(theirs, ours):
         return Decision(
-            State.UNPATCHED,
+            Outcome.UNPATCHED,
             reason=f"{entry} was not replaced: aiterfix's own does not take {', '.join(missing)} as it does",
             remedy=f"{REMEDY}.",
         )
@@ -114,12 +114,12 @@ def _substitute(wrapper: ModuleType, entry: str) -> Decision:
             f"aiterfix {__version__} replaced {wrapper.__name__}.{entry}{also} with its own kernel, "
             f"as {settings.KERNEL_VARIABLE}=1 asks. It has been measured on no AMD GPU.",
         )
-    return Decision(State.REPLACED, reason=f"{entry} is aiterfix's own")
+    return Decision(Outcome.REPLACED, reason=f"{entry} is aiterfix's own")
 
 
 def _held(entry: str, left: str) -> Decision:
     return Decision(
-        State.UNPATCHED,
+        Outcome.UNPATCHED,
         reason=f"{entry} was replaced, but objects that cannot be rebound still hold aiter's: {left}",
         remedy=f"{ledger.RESTART}.",
     )

@@ -1,4 +1,4 @@
-"""Which modules the hook acts on: what patches/*.toml declares."""
+"""Which modules the hook acts on: where releases keep the kernels of the family, and what imports them."""
 
 from __future__ import annotations
 
@@ -6,39 +6,41 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from aiterfix.fixes import Fix, load_fixes
+from aiterfix.family.kernels import KernelGroup
+from aiterfix.faults.registry import Faults
+from aiterfix.judge.kernel_objects import known_faults
 
 
 @dataclass(frozen=True)
 class Targets:
-    """The modules of all fixes.
+    """The modules of all kernel groups.
 
     Attributes:
-        fixes: all of them.
-        modules: module name -> the fixes whose kernels it may hold.
-        wrappers: module name -> the fixes whose kernels it imports by name.
+        known: the faults that are looked for.
+        modules: module name -> the groups whose kernels it may hold.
+        wrappers: module name -> the groups whose kernels it imports by name.
         kernels: names of all kernels.
     """
 
-    fixes: tuple[Fix, ...]
-    modules: Mapping[str, tuple[Fix, ...]]
-    wrappers: Mapping[str, tuple[Fix, ...]]
+    known: Faults
+    modules: Mapping[str, tuple[KernelGroup, ...]]
+    wrappers: Mapping[str, tuple[KernelGroup, ...]]
     kernels: frozenset[str]
 
 
 @cache
 def targets() -> Targets:
-    """The targets of the package's own fix files.
+    """The targets of the package's own faults.
 
     Raises:
-        FixFileError: a fix file is wrong.
+        FaultFileError: a fault file is wrong.
     """
-    fixes = load_fixes()
-    modules: dict[str, tuple[Fix, ...]] = {}
-    wrappers: dict[str, tuple[Fix, ...]] = {}
-    for fix in fixes:
-        for name in fix.modules:
-            modules[name] = (*modules.get(name, ()), fix)
-        for name in fix.wrappers:
-            wrappers[name] = (*wrappers.get(name, ()), fix)
-    return Targets(fixes, modules, wrappers, frozenset(k.name for f in fixes for k in f.kernels))
+    known = known_faults()
+    modules: dict[str, tuple[KernelGroup, ...]] = {}
+    wrappers: dict[str, tuple[KernelGroup, ...]] = {}
+    for group in known.groups:
+        for name in group.modules:
+            modules[name] = (*modules.get(name, ()), group)
+        for name in group.wrappers:
+            wrappers[name] = (*wrappers.get(name, ()), group)
+    return Targets(known, modules, wrappers, frozenset(k.name for k in known.kernels))

@@ -14,14 +14,14 @@ a ``.pth`` line or a ``_version.py``, or starts a process for the running interp
 
 ``search`` walks an import path in import's order over ``listing`` (what one folder holds) and ``pointers`` (what in it
 leads elsewhere); ``editable``, ``metadata`` and ``gitcommit`` are parsers; ``recognise`` tells AMD's package from
-others by its contents and ``describe`` states the facts about it. ``places`` and ``survey`` turn a folder of any make
-into import paths; ``view`` keeps an image's absolute paths inside the image.
+others by its contents and ``describe`` states the facts about it. ``given_path`` and ``survey`` turn a folder of any
+make into import paths; ``view`` keeps an image's absolute paths inside the image.
 """
 
 from aiterfix.installation.aot import PrebuiltCodeObjects, find_prebuilt
+from aiterfix.installation.given_path import find_path
 from aiterfix.installation.interpreters import find_python, find_running
 from aiterfix.installation.kernelfiles import KernelSearch, find_kernel_files
-from aiterfix.installation.places import find_path
 from aiterfix.installation.target import Discovery, Installation, Kind, Skipped
 
 __all__ = [

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from aiterfix.installation.target import Skipped
+from aiterfix.storage.record import record
 
 _CODE_OBJECTS = (".hsaco", ".co")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class PrebuiltCodeObjects:
     """The folder of one fix's prebuilt code objects, and whether they are in use."""
 

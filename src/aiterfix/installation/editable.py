@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
+
+from aiterfix.storage.record import record
 
 MENTIONS_AITER = re.compile(rb"(?<![\w.])(?:amd[-_.])?aiter(?!\w)")
 _NAMED_AITER = re.compile(r"(?<![a-z])aiter(?![a-z])")
@@ -29,7 +31,7 @@ class PathFile(NamedTuple):
     """The code lines, joined."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Redirections:
     """Where an editable finder sends imports."""
 

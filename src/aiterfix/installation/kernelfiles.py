@@ -9,17 +9,18 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from aiterfix.installation.target import Skipped
 from aiterfix.installation.view import View
+from aiterfix.storage.record import record
+from aiterfix.storage.text import as_parsed, opaque_encoding
 
 _MOST_BYTES = 64 << 20  # the longest real one has 0.4 MB
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC  # a FIFO called x.py must not hold us up
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class KernelSearch:
     """The files that mention a kernel, and what could not be searched."""
 
@@ -44,7 +45,7 @@ def find_kernel_files(package: Path, needles: Collection[str], *, image_root: Pa
     shortest = _shortest(needles)
     unreadable: list[Skipped] = []
     read = _contents(package, View(image_root), unreadable)
-    files = [Path(shown) for shown, data in read if any(needle in data for needle in shortest)]
+    files = [Path(shown) for shown, data in read if _names(data, shortest)]
     return KernelSearch(tuple(sorted(files)), tuple(sorted(unreadable, key=lambda item: item.path)))
 
 
@@ -64,7 +65,7 @@ class PackageText:
     def naming(self, needles: Collection[str]) -> KernelSearch:
         """See :func:`find_kernel_files`."""
         shortest = _shortest(needles)
-        files = [path for path, data in self.contents.items() if any(needle in data for needle in shortest)]
+        files = [path for path, data in self.contents.items() if _names(data, shortest)]
         return KernelSearch(tuple(sorted(files)), self._unreadable)
 
 
@@ -77,6 +78,16 @@ def _shortest(needles: Collection[str]) -> tuple[bytes, ...]:
         for needle in sorted(needles)
         if not any(other in needle for other in needles if other != needle)
     )
+
+
+def _names(data: bytes, needles: Collection[bytes]) -> bool:
+    """Whether a source may name one of these, in whatever characters the parser takes for them."""
+    if any(needle in data for needle in needles) or opaque_encoding(data):
+        return True
+    if data.isascii():
+        return False
+    parsed = as_parsed(data)
+    return parsed is not data and any(needle in parsed for needle in needles)
 
 
 def _contents(package: Path, view: View, unreadable: list[Skipped]) -> Iterator[tuple[str, bytes]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+
+from aiterfix.storage.record import record
 
 
 class Kind(str, Enum):
@@ -20,7 +21,7 @@ class Kind(str, Enum):
     """A package folder with neither metadata nor the build files of a source tree."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Installation:
     """One ``aiter`` package folder that holds AMD's kernel library."""
 
@@ -45,7 +46,7 @@ class Installation:
     """Root of the file system image it belongs to: absolute links inside are relative to it."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Skipped:
     """Something that was looked at and is not reported as an installation, or could not be looked at."""
 
@@ -55,7 +56,7 @@ class Skipped:
     """True where it might be AMD's ``aiter`` that could not be read: the verdict is then unknown."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Discovery:
     """Everything one search found, the package that ``import aiter`` would take first."""
 

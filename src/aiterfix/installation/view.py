@@ -8,13 +8,14 @@ the host's ``aiter`` instead.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+
+from aiterfix.storage.record import record
 
 _MOST_LINKS = 40  # what Linux allows in one path before ELOOP
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class View:
     """Translates paths of the inspected system into paths of this machine."""
 

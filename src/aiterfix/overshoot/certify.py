@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiterfix.errors import EnvironmentProblem, NotUnderstoodError
+from aiterfix.family.kernels import GROUPS
+from aiterfix.family.signature import KernelConfig, WrapperFacts, find_kernels, make_request, read_wrapper
 from aiterfix.gfx950.compile import Compiler
-from aiterfix.gfx950.signature import KernelConfig, WrapperFacts, find_kernels, make_request, read_wrapper
-from aiterfix.importing.targets import targets
 from aiterfix.overshoot.measure import IntegerPart
 from aiterfix.overshoot.stored import Measured, store
 
 if TYPE_CHECKING:
-    from aiterfix.padding import Question
+    from aiterfix.advice.padding import Question
 
 
 def certify(files: Iterable[Path], question: Question) -> list[Measured]:
@@ -68,13 +68,13 @@ def certify(files: Iterable[Path], question: Question) -> list[Measured]:
 
 def _wrapper(file: Path) -> WrapperFacts | None:
     """What the wrapper beside a kernel file says of argument types."""
-    for fix in targets().fixes:
-        for module in fix.modules:
+    for group in GROUPS:
+        for module in group.modules:
             parts = module.split(".")[1:]
             if file.with_suffix("").parts[-len(parts) :] != tuple(parts):
                 continue
             package = file.parents[len(parts) - 1]
-            for name in fix.wrappers:
+            for name in group.wrappers:
                 path = package.joinpath(*name.split(".")[1:]).with_suffix(".py")
                 facts = read_wrapper(path.read_bytes(), str(path)) if path.is_file() else None
                 if facts is not None:

@@ -24,8 +24,8 @@ from aiterfix.overshoot.run import PROGRAMS, Run
 from aiterfix.overshoot.watch import Stored, Watch
 
 if TYPE_CHECKING:
+    from aiterfix.family.signature import KernelConfig
     from aiterfix.gfx950.cache import CompiledKernel
-    from aiterfix.gfx950.signature import KernelConfig
     from aiterfix.overshoot.programs import Launches
     from aiterfix.overshoot.slicing import Slice
 

@@ -16,10 +16,10 @@ from aiterfix.overshoot.watch import OUTPUT
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from aiterfix.family.signature import KernelConfig
     from aiterfix.gfx950.batch import Batch
     from aiterfix.gfx950.cache import CompiledKernel
     from aiterfix.gfx950.code_object import CodeObject
-    from aiterfix.gfx950.signature import KernelConfig
     from aiterfix.gfx950.waves import Waves
     from aiterfix.overshoot.slicing import Slice
 

@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from aiterfix.errors import NotUnderstoodError
+from aiterfix.family.signature import Kernel, KernelConfig
 from aiterfix.gfx950 import CodeObject
 from aiterfix.gfx950.cache import CompiledKernel
 from aiterfix.gfx950.launch import program_of
-from aiterfix.gfx950.signature import Kernel, KernelConfig
 from aiterfix.overshoot.execute import stored_ends
 from aiterfix.overshoot.programs import Launches, LaunchShape, every_split, programs_of, whole_launch
 from aiterfix.overshoot.slicing import Slice, slice_of

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aiterfix.gfx950.signature import Kernel, KernelConfig
+from aiterfix.family.signature import Kernel, KernelConfig
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -22,12 +22,13 @@ from typing import TYPE_CHECKING
 
 from aiterfix.errors import NotUnderstoodError
 from aiterfix.gfx950 import control, mfma, semantics
+from aiterfix.gfx950.blocks import PRELOAD_ENTRY
 from aiterfix.gfx950.instruction import EXEC, Encoding, Instruction
 from aiterfix.gfx950.operands import VECTOR_BASE, Binder, Bound, Execute
-from aiterfix.gfx950.program import PRELOAD_ENTRY
 
 if TYPE_CHECKING:
-    from aiterfix.gfx950.program import Block, Program
+    from aiterfix.gfx950.blocks import Block
+    from aiterfix.gfx950.program import Program
 
 _EXEC = frozenset({EXEC, EXEC + 1})
 _MEMORY = frozenset({Encoding.MUBUF, Encoding.GLOBAL, Encoding.FLAT})

@@ -5,11 +5,13 @@ One JSON file each, written whole or not at all. A file that does not say what i
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from aiterfix.storage import cache_directory, write_atomically
+from aiterfix.storage import codec
+from aiterfix.storage.codec import StoredError
+from aiterfix.storage.files import cache_directory, write_atomically
+from aiterfix.storage.readers import Count
 
 FORMAT = 1
 
@@ -40,7 +42,7 @@ class Measured:
     max_model_len: int
     triton: str
     code_sha256: str
-    columns: int
+    columns: Count
     context_length: int
     programs: int
 
@@ -72,7 +74,7 @@ def store(measured: Measured) -> Path:
     Raises:
         OSError: the cache cannot be written.
     """
-    write_atomically(measured.path, json.dumps({"format": FORMAT, **asdict(measured)}, indent=1).encode() + b"\n")
+    write_atomically(measured.path, codec.encode({"format": FORMAT, **codec.plain(measured)}))
     return measured.path
 
 
@@ -80,16 +82,13 @@ def find(digest: str, kernel: str, numbers: tuple[int, int, int, int, int], trit
     """The result for heads, block, chunk, ``next_n`` and width; None where there is none that can be believed."""
     path = _path(digest, kernel, numbers, triton)
     try:
-        said = json.loads(path.read_bytes())
-        if said.pop("format") != FORMAT:
+        said = codec.parse(path.read_bytes(), path)
+        if not isinstance(said, dict) or said.pop("format", None) != FORMAT:
             return None
-        measured = Measured(**said)
-        believed = (
-            measured.path == path
-            and (measured.source_sha256, measured.kernel, measured.triton) == (digest, kernel, triton)
-            and type(measured.columns) is int
-            and measured.columns >= 0
-        )
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        measured = codec.build(said, Measured, path)
+    except (OSError, StoredError):
         return None
+    asked = (digest, kernel, triton)
+    # Two releases may share a file name; they do not share results.
+    believed = measured.path == path and (measured.source_sha256, measured.kernel, measured.triton) == asked
     return measured if believed else None

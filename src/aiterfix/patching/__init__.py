@@ -1,6 +1,6 @@
 """The on-disk transaction: replace files of an installed package, and take it back.
 
-`apply`, `revert`, `recover` and `state` are the public face. They are given bytes and know nothing of
+`apply`, `revert`, `recover` and `read_status` are the public face. They are given bytes and know nothing of
 kernels. Where things are written, in which order, and why each point of failure is safe stands in
 docs/on-disk.md.
 """
@@ -11,30 +11,32 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from aiterfix.patching.disk import Applied, Recovered, Reverted, apply, recover, revert
-    from aiterfix.patching.place import FileChange, Place
-    from aiterfix.patching.status import Content, FileState, State, StateKind, state
+    from aiterfix.patching.disk import apply, recover, revert
+    from aiterfix.patching.outcome import Applied, Recovered, Reverted
+    from aiterfix.patching.status import Content, FileStatus, PatchState, PatchStatus, read_status
+    from aiterfix.patching.tree import FileChange, PackageTree
 
 _HOME = {
-    **dict.fromkeys(("Applied", "Recovered", "Reverted", "apply", "recover", "revert"), "disk"),
-    **dict.fromkeys(("FileChange", "Place"), "place"),
-    **dict.fromkeys(("Content", "FileState", "State", "StateKind", "state"), "status"),
+    **dict.fromkeys(("apply", "recover", "revert"), "disk"),
+    **dict.fromkeys(("Applied", "Recovered", "Reverted"), "outcome"),
+    **dict.fromkeys(("FileChange", "PackageTree"), "tree"),
+    **dict.fromkeys(("Content", "FileStatus", "PatchStatus", "PatchState", "read_status"), "status"),
 }
 
 __all__ = [
     "Applied",
     "Content",
     "FileChange",
-    "FileState",
-    "Place",
+    "FileStatus",
+    "PackageTree",
+    "PatchState",
+    "PatchStatus",
     "Recovered",
     "Reverted",
-    "State",
-    "StateKind",
     "apply",
+    "read_status",
     "recover",
     "revert",
-    "state",
 ]
 
 

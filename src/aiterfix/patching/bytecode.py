@@ -12,11 +12,24 @@ import os
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Annotated
 
-from aiterfix.patching.place import Place, digest, inside, require_regular
+from aiterfix.patching.tree import PackageTree, digest, inside, require_regular
+from aiterfix.storage.readers import Count, Sha256, within
 
 CACHE = "__pycache__"
+
+
+def below_package(name: str) -> str:
+    """A check: a path below the package folder. A journal must not be able to name anything else."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not path.parts or b"\0" in os.fsencode(name):
+        raise ValueError("not a path inside the package")
+    return str(path)
+
+
+RelativePath = Annotated[str, below_package]
 
 
 @dataclass(frozen=True)
@@ -33,21 +46,21 @@ class Bytecode:
         mtime_ns: modification time.
     """
 
-    path: str
-    sha256: str
-    size: int
-    mode: int
-    uid: int
-    gid: int
+    path: RelativePath
+    sha256: Sha256
+    size: Count
+    mode: Annotated[int, within(0, 0o7777)]
+    uid: Annotated[int, within(0, 2**32 - 2)]
+    gid: Annotated[int, within(0, 2**32 - 2)]
     mtime_ns: int
 
 
-def caches(place: Place, names: Iterable[str]) -> list[Path]:
+def caches(tree: PackageTree, names: Iterable[str]) -> list[Path]:
     """The cache directories of these source files, whether they exist or not."""
-    return sorted({(place.real_package / name).parent / CACHE for name in names})
+    return sorted({(tree.real_package / name).parent / CACHE for name in names})
 
 
-def compiled(place: Place, names: Iterable[str]) -> list[Path]:
+def compiled(tree: PackageTree, names: Iterable[str]) -> list[Path]:
     """Every compiled copy of these source files, in their cache directories and beside them.
 
     Raises:
@@ -56,14 +69,14 @@ def compiled(place: Place, names: Iterable[str]) -> list[Path]:
     """
     found: set[Path] = set()
     for name in names:
-        source = place.real_package / name
+        source = tree.real_package / name
         beside = source.with_suffix(".pyc")
         if os.path.lexists(beside):
-            found.add(inside(place, beside.parent) / beside.name)
+            found.add(inside(tree, beside.parent) / beside.name)
         cache = source.parent / CACHE
         if not cache.is_dir():
             continue
-        cache = inside(place, cache)
+        cache = inside(tree, cache)
         # A module's name holds no dot, so what follows the stem is a tag: cpython-311, cpython-311.opt-1.
         start = source.stem + "."
         found.update(
@@ -74,7 +87,7 @@ def compiled(place: Place, names: Iterable[str]) -> list[Path]:
     return sorted(found)
 
 
-def saved(place: Place, path: Path) -> tuple[Bytecode, bytes]:
+def saved(tree: PackageTree, path: Path) -> tuple[Bytecode, bytes]:
     """What it takes to put a compiled file back, and its content.
 
     Raises:
@@ -85,7 +98,7 @@ def saved(place: Place, path: Path) -> tuple[Bytecode, bytes]:
     data = path.read_bytes()
     return (
         Bytecode(
-            path=os.path.relpath(path, place.real_package),
+            path=os.path.relpath(path, tree.real_package),
             sha256=digest(data),
             size=len(data),
             mode=stat.S_IMODE(status.st_mode),

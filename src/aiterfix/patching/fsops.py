@@ -120,6 +120,31 @@ def write_new(
         raise
 
 
+def replace(
+    path: Path,
+    beside: Path,
+    data: bytes,
+    *,
+    mode: int,
+    owner: tuple[int, int] | None = None,
+    owner_may_differ: bool = False,
+) -> None:
+    """Write ``data`` as ``beside`` and rename that over ``path``, which is the old file or the new one, never a part.
+
+    Unlike `aiterfix.storage.files.write_atomically` it sets mode and owner, uses a name that a later run can find, and
+    brings the directory to the disk.
+    """
+    unlink_if_there(beside)
+    write_new(beside, data, mode=mode, owner=owner, owner_may_differ=owner_may_differ)
+    try:
+        rename(beside, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            unlink(beside)
+        raise
+    sync_directory(path.parent)
+
+
 def _fill(descriptor: int, data: bytes) -> None:
     """Write all of ``data``: a call may take less than it was given."""
     rest = memoryview(data)

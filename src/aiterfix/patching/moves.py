@@ -16,7 +16,7 @@ from aiterfix.patching import fsops
 from aiterfix.patching.bytecode import Bytecode, saved
 from aiterfix.patching.failures import BackupError, ChangedMeanwhileError
 from aiterfix.patching.journal import Journal, read_saved
-from aiterfix.patching.place import Place, digest, temporary
+from aiterfix.patching.tree import PackageTree, digest, temporary
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,10 @@ class Move:
 
     writes: tuple[Write, ...]
     removals: tuple[Path, ...] = ()
+
+    def files(self, tree: PackageTree) -> tuple[Path, ...]:
+        """The files of the package that it writes; RECORD is none."""
+        return tuple(write.target for write in self.writes if write.target != tree.record)
 
 
 def stage(move: Move) -> None:
@@ -100,29 +104,29 @@ def _stage(write: Write) -> None:
 
 
 def bytecode_move(
-    place: Place, have: Iterable[Path], want: Iterable[Bytecode], *, strict: bool
+    tree: PackageTree, have: Iterable[Path], want: Iterable[Bytecode], *, strict: bool
 ) -> tuple[list[Path], list[Write]]:
     """What to remove and what to write so that exactly ``want`` is there.
 
     Args:
-        place: the place.
+        tree: the package.
         have: compiled files that are there now.
         want: compiled files that shall be there.
         strict: refuse where a saved copy can't be used. Otherwise do without: it is only a cache, and a
             clean-up that was cut short has removed copies already.
     """
-    missing = {place.real_package / item.path: item for item in want}
+    missing = {tree.real_package / item.path: item for item in want}
     removals = []
     for path in have:
         wanted = missing.get(path)
-        if wanted is not None and saved(place, path)[0].sha256 == wanted.sha256:
+        if wanted is not None and saved(tree, path)[0].sha256 == wanted.sha256:
             del missing[path]
         else:
             removals.append(path)
     writes = []
     for path, item in sorted(missing.items()):
         try:
-            data = read_saved(place, item.sha256)
+            data = read_saved(tree, item.sha256)
         except BackupError:
             if strict:
                 raise
@@ -146,20 +150,20 @@ def undo_published(move: Move, inverse: Move) -> None:
     publish(back)
 
 
-def remove_temporaries(place: Place, journal: Journal) -> bool:
+def remove_temporaries(tree: PackageTree, journal: Journal) -> bool:
     """Remove what a killed or failed move of this journal left beside its targets; return whether any was."""
     found = False
-    for path in _temporaries(place, journal):
+    for path in _temporaries(tree, journal):
         if fsops.unlink_if_there(path):
             fsops.sync_directory(path.parent)
             found = True
     return found
 
 
-def _temporaries(place: Place, journal: Journal) -> Sequence[Path]:
-    targets = [entry.path(place) for entry in journal.files]
+def _temporaries(tree: PackageTree, journal: Journal) -> Sequence[Path]:
+    targets = [entry.path(tree) for entry in journal.files]
     items = [item for entry in journal.files for item in entry.bytecode] + list(journal.removed)
-    targets += [place.real_package / item.path for item in items]
-    if place.record is not None:
-        targets.append(place.record)
+    targets += [tree.real_package / item.path for item in items]
+    if tree.record is not None:
+        targets.append(tree.record)
     return sorted({temporary(target) for target in targets if target.parent.is_dir()})

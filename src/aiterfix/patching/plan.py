@@ -7,34 +7,29 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from aiterfix.patching import record as records
 from aiterfix.patching.bytecode import Bytecode, caches, compiled, saved
-from aiterfix.patching.failures import ChangedMeanwhileError, ChangedSinceError, JournalError
+from aiterfix.patching.failures import ChangedMeanwhileError, ChangedSinceError
 from aiterfix.patching.journal import (
-    NAME,
-    SAVED_SUFFIX,
     Entry,
     Journal,
     Phase,
-    RecordChange,
     Version,
     read_saved,
 )
 from aiterfix.patching.moves import Move, Write, bytecode_move
-from aiterfix.patching.place import (
+from aiterfix.patching.record_plan import record_return, with_record
+from aiterfix.patching.status import Content, content
+from aiterfix.patching.tree import (
     FileChange,
-    Place,
-    Target,
+    PackageTree,
+    TargetFile,
     digest,
     look,
     require_distinct,
     require_owner,
-    require_regular,
     require_replaceable,
     require_writable,
 )
-from aiterfix.patching.record import Listed, RecordEdit
-from aiterfix.patching.status import Content, content
 
 
 @dataclass(frozen=True)
@@ -68,7 +63,7 @@ class ReturnPlan:
 
 
 def plan_apply(
-    place: Place, changes: Sequence[FileChange], previous: Journal | None, annotations: Mapping[str, str]
+    tree: PackageTree, changes: Sequence[FileChange], previous: Journal | None, annotations: Mapping[str, str]
 ) -> ApplyPlan | None:
     """Work out an `apply`; None if there is nothing to do.
 
@@ -77,22 +72,22 @@ def plan_apply(
         OSError: something can't be read.
     """
     entries = {entry.names[0]: entry for entry in previous.files} if previous else {}
-    todo = _todo(place, changes, entries)
+    todo = _todo(tree, changes, entries)
     if not todo:
         return None
-    require_writable(place.home)
+    require_writable(tree.home)
     for _, target in todo:
         require_replaceable(target.path, target.status)
-    kept = _still_ours(place, previous, {target.names[0] for _, target in todo}) if previous else {}
+    kept = _still_ours(tree, previous, {target.names[0] for _, target in todo}) if previous else {}
     copies: dict[str, bytes] = {}
     removed: list[Bytecode] = []
-    absent = set(previous.absent_caches if previous else ()) & _relative_caches(place, kept.values())
+    absent = set(previous.absent_caches if previous else ()) & _relative_caches(tree, kept.values())
     writes = []
     for change, target in todo:
         here = []
-        for path in compiled(place, target.names):
+        for path in compiled(tree, target.names):
             require_writable(path.parent)
-            item, data = saved(place, path)
+            item, data = saved(tree, path)
             here.append(item)
             copies[item.sha256] = data
         removed += here
@@ -101,7 +96,7 @@ def plan_apply(
         new = Version(digest(change.new), len(change.new))
         entry = kept.get(target.names[0])
         if entry is None:
-            absent.update(_name(place, path) for path in caches(place, target.names) if not path.is_dir())
+            absent.update(_name(tree, path) for path in caches(tree, target.names) if not path.is_dir())
             entry = Entry(target.names, original=now, before=now, current=new, bytecode=tuple(here))
         else:
             names = tuple(dict.fromkeys(entry.names + target.names))
@@ -110,7 +105,7 @@ def plan_apply(
         writes.append(Write(target.path, change.new, target.sha256))
     intent = Journal(
         phase=Phase.APPLYING,
-        version=place.version,
+        version=tree.version,
         annotations={**(previous.annotations if previous else {}), **annotations},
         files=tuple(kept[name] for name in sorted(kept)),
         record=None,
@@ -118,13 +113,13 @@ def plan_apply(
         absent_caches=tuple(sorted(absent)),
         previous=previous,
     )
-    if place.record is not None:
-        intent, write = _with_record(place, place.record, intent)
+    if tree.record is not None:
+        intent, write = with_record(tree, tree.record, intent)
         writes.append(write)
-    return ApplyPlan(intent, copies, Move(tuple(writes), tuple(place.real_package / item.path for item in removed)))
+    return ApplyPlan(intent, copies, Move(tuple(writes), tuple(tree.real_package / item.path for item in removed)))
 
 
-def plan_revert(place: Place, journal: Journal) -> ReturnPlan:
+def plan_revert(tree: PackageTree, journal: Journal) -> ReturnPlan:
     """Work out the way to the originals, from a complete `apply` or from within a `revert`.
 
     Raises:
@@ -134,22 +129,22 @@ def plan_revert(place: Place, journal: Journal) -> ReturnPlan:
     strict = journal.phase is Phase.APPLIED
     entries = list(journal.files)
     skipped = []
-    if _other_version(place, journal):
+    if _other_version(tree, journal):
         # Another version's files are not ours to judge; the ones that still hold our bytes are.
-        skipped = [entry for entry in entries if content(place, entry) in (Content.CHANGED, Content.MISSING)]
+        skipped = [entry for entry in entries if content(tree, entry) in (Content.CHANGED, Content.MISSING)]
         entries = [entry for entry in entries if entry not in skipped]
     if strict:
         # Files that others put back already need nothing, and their bytecode is not ours.
-        entries = [entry for entry in entries if content(place, entry) is not Content.ORIGINAL]
+        entries = [entry for entry in entries if content(tree, entry) is not Content.ORIGINAL]
         # The journal may not outlive its backups: check them all, needed or not.
         for sha256 in journal.saved():
-            read_saved(place, sha256)
+            read_saved(tree, sha256)
     want = [item for entry in entries for item in entry.bytecode]
-    plan = _plan_return(place, journal, [(entry, entry.original) for entry in entries], want, strict=strict)
-    return replace(plan, skipped=tuple(entry.path(place) for entry in skipped))
+    plan = _plan_return(tree, journal, [(entry, entry.original) for entry in entries], want, strict=strict)
+    return replace(plan, skipped=tuple(entry.path(tree) for entry in skipped))
 
 
-def plan_undo(place: Place, journal: Journal) -> ReturnPlan:
+def plan_undo(tree: PackageTree, journal: Journal) -> ReturnPlan:
     """Work out the way back from within an `apply` to what was there before it.
 
     Raises:
@@ -157,11 +152,13 @@ def plan_undo(place: Place, journal: Journal) -> ReturnPlan:
         OSError: something can't be read.
     """
     touched = [(entry, entry.before) for entry in journal.files if entry.before.sha256 != entry.current.sha256]
-    return _plan_return(place, journal, touched, journal.removed, strict=False)
+    return _plan_return(tree, journal, touched, journal.removed, strict=False)
 
 
-def _todo(place: Place, changes: Sequence[FileChange], entries: Mapping[str, Entry]) -> list[tuple[FileChange, Target]]:
-    targets = [(change, look(place, change.path)) for change in changes]
+def _todo(
+    tree: PackageTree, changes: Sequence[FileChange], entries: Mapping[str, Entry]
+) -> list[tuple[FileChange, TargetFile]]:
+    targets = [(change, look(tree, change.path)) for change in changes]
     require_distinct(target for _, target in targets)
     todo = []
     for change, target in targets:
@@ -179,7 +176,7 @@ def _todo(place: Place, changes: Sequence[FileChange], entries: Mapping[str, Ent
     return todo
 
 
-def _still_ours(place: Place, previous: Journal, todo: set[str]) -> dict[str, Entry]:
+def _still_ours(tree: PackageTree, previous: Journal, todo: set[str]) -> dict[str, Entry]:
     """Entries of the previous journal whose files are as it left them; the rest must be explainable.
 
     A file that holds its original again, or that was found to need its patch again, or that belongs to
@@ -188,46 +185,16 @@ def _still_ours(place: Place, previous: Journal, todo: set[str]) -> dict[str, En
     """
     kept = {}
     for entry in previous.files:
-        now = content(place, entry)
+        now = content(tree, entry)
         if now is Content.PATCHED:
             kept[entry.names[0]] = entry
-        elif now is not Content.ORIGINAL and entry.names[0] not in todo and not _other_version(place, previous):
-            raise _changed_since(place, [(entry.path(place), now is Content.MISSING)])
+        elif now is not Content.ORIGINAL and entry.names[0] not in todo and not _other_version(tree, previous):
+            raise _changed_since(tree, [(entry.path(tree), now is Content.MISSING)])
     return kept
 
 
-def _with_record(place: Place, path: Path, journal: Journal) -> tuple[Journal, Write]:
-    status = os.lstat(path)
-    require_regular(path, status)
-    require_replaceable(path, status)
-    data = path.read_bytes()
-    previous = journal.previous and journal.previous.record
-    original = records.undo(data, previous.edit) if previous else data
-    current, change = _edit_record(place, journal, original)
-    now = Version(digest(data), len(data), status.st_mtime_ns)
-    if previous and digest(original) == previous.original.sha256:
-        first = previous.original
-    else:
-        # A RECORD that others changed or replaced: what it holds without our rows counts as its original.
-        first = Version(digest(original), len(original), status.st_mtime_ns)
-    record = RecordChange(first, before=now, current=Version(digest(current), len(current)), edit=change)
-    return replace(journal, record=record), Write(path, current, now.sha256)
-
-
-def _edit_record(place: Place, journal: Journal, original: bytes) -> tuple[bytes, RecordEdit]:
-    changed = [
-        Listed(os.path.relpath(place.package / name, place.root), entry.current.sha256, entry.current.size)
-        for entry in journal.files
-        for name in entry.names
-    ]
-    folder = place.listed_name(place.state_dir)
-    added = [Listed(f"{folder}/{NAME}")]
-    added += [Listed(f"{folder}/{name}{SAVED_SUFFIX}", name, size) for name, size in sorted(journal.saved().items())]
-    return records.edit(original, changed, added)
-
-
 def _plan_return(
-    place: Place,
+    tree: PackageTree,
     journal: Journal,
     goals: Sequence[tuple[Entry, Version]],
     want: Iterable[Bytecode],
@@ -238,9 +205,9 @@ def _plan_return(
     inverse: list[Write] = []
     strangers: list[tuple[Path, bool]] = []
     for entry, goal in goals:
-        path = entry.path(place)
+        path = entry.path(tree)
         try:
-            target = look(place, path)
+            target = look(tree, path)
         except (FileNotFoundError, NotADirectoryError):
             strangers.append((path, True))
             continue
@@ -251,68 +218,38 @@ def _plan_return(
             continue
         require_owner(target.path, target.status)
         require_writable(target.path.parent)
-        writes.append(Write(target.path, read_saved(place, goal.sha256), target.sha256, goal.mtime_ns))
+        writes.append(Write(target.path, read_saved(tree, goal.sha256), target.sha256, goal.mtime_ns))
         inverse.append(Write(target.path, target.data, goal.sha256, target.status.st_mtime_ns))
     if strangers:
-        raise _changed_since(place, strangers)
-    for write, back in _record_return(place, journal):
+        raise _changed_since(tree, strangers)
+    for write, back in record_return(tree, journal):
         writes.append(write)
         inverse.append(back)
     names = [name for entry, _ in goals for name in entry.names]
-    removals, restored = bytecode_move(place, compiled(place, names), want, strict=strict)
+    removals, restored = bytecode_move(tree, compiled(tree, names), want, strict=strict)
     return ReturnPlan(
         Move(tuple(writes + restored), tuple(removals)),
         Move(tuple(inverse), tuple(write.target for write in restored)),
     )
 
 
-def _record_return(place: Place, journal: Journal) -> list[tuple[Write, Write]]:
-    """Take our rows out of RECORD; in an `apply` that is undone, put those of the one before back in."""
-    path, change = place.record, journal.record
-    if path is None or change is None:
-        return []
-    undoing = journal.phase is Phase.APPLYING
-    goal = change.before if undoing else change.original
-    status = os.lstat(path)
-    require_regular(path, status)
-    data = path.read_bytes()
-    found = digest(data)
-    if found == goal.sha256:
-        return []
-    result = records.undo(data, change.edit)
-    if undoing and journal.previous is not None and journal.previous.record is not None:
-        result, _ = _edit_record(place, journal.previous, result)
-    exact = digest(result) == goal.sha256
-    if found == change.current.sha256 and not exact:
-        raise JournalError(
-            f"The journal does not match {path}",
-            why="Taking the noted rows back does not give the RECORD that was there before.",
-            remedy="Reinstall the package: its RECORD can't be given back from here.",
-        )
-    if result == data:
-        return []
-    # Rows that others changed since stay; the time of a RECORD that never was is now.
-    write = Write(path, result, found, goal.mtime_ns if exact else None)
-    return [(write, Write(path, data, digest(result), status.st_mtime_ns))]
-
-
-def _changed_since(place: Place, strangers: Sequence[tuple[Path, bool]]) -> ChangedSinceError:
+def _changed_since(tree: PackageTree, strangers: Sequence[tuple[Path, bool]]) -> ChangedSinceError:
     names = ", ".join(f"{path} ({'missing' if missing else 'other content'})" for path, missing in strangers)
     return ChangedSinceError(
         f"Changed since `apply`: {names}. Nothing was changed now.",
         why="It holds neither the patched nor the original text; writing over it would destroy somebody's work.",
         remedy="Put the patched or the original text back (the package's own copy will do) and run the command "
-        f"again. If the package was replaced as a whole, there is nothing to take back: remove {place.state_dir}.",
+        f"again. If the package was replaced as a whole, there is nothing to take back: remove {tree.state_dir}.",
     )
 
 
-def _other_version(place: Place, journal: Journal) -> bool:
-    return None not in (place.version, journal.version) and place.version != journal.version
+def _other_version(tree: PackageTree, journal: Journal) -> bool:
+    return None not in (tree.version, journal.version) and tree.version != journal.version
 
 
-def _relative_caches(place: Place, entries: Iterable[Entry]) -> set[str]:
-    return {_name(place, path) for entry in entries for path in caches(place, entry.names)}
+def _relative_caches(tree: PackageTree, entries: Iterable[Entry]) -> set[str]:
+    return {_name(tree, path) for entry in entries for path in caches(tree, entry.names)}
 
 
-def _name(place: Place, path: Path) -> str:
-    return os.path.relpath(path, place.real_package)
+def _name(tree: PackageTree, path: Path) -> str:
+    return os.path.relpath(path, tree.real_package)

@@ -1,4 +1,4 @@
-"""What state a place is in. Reads only, and for an unpatched place costs two calls of ``stat``."""
+"""What has been done to a package. Reads only, and for an unpatched one costs two calls of ``stat``."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from aiterfix.patching import journal as journals
 from aiterfix.patching.failures import JournalError
 from aiterfix.patching.journal import Entry, Journal, Phase
 from aiterfix.patching.locking import is_locked
-from aiterfix.patching.place import Place, digest
+from aiterfix.patching.tree import PackageTree, digest
 
 
-class StateKind(str, Enum):
-    """The states that a place can be in."""
+class PatchState(str, Enum):
+    """The states that a package can be in."""
 
     NONE = "none"
     """Nothing of ours is there."""
@@ -43,7 +43,7 @@ class Content(str, Enum):
 
 
 @dataclass(frozen=True)
-class FileState:
+class FileStatus:
     """A file of the journal and what it holds."""
 
     path: Path
@@ -51,7 +51,7 @@ class FileState:
 
 
 @dataclass(frozen=True)
-class State:
+class PatchStatus:
     """The answer.
 
     Attributes:
@@ -63,65 +63,67 @@ class State:
         state_dir: where journal and originals are; None where there are none.
     """
 
-    kind: StateKind
+    kind: PatchState
     detail: str = ""
-    files: tuple[FileState, ...] = ()
+    files: tuple[FileStatus, ...] = ()
     version: str | None = None
     annotations: Mapping[str, str] = field(default_factory=dict)
     state_dir: Path | None = None
 
 
-def state(place: Place) -> State:
-    """Find out the state of a place; changes nothing.
+def read_status(tree: PackageTree) -> PatchStatus:
+    """Find out what has been done to a package; changes nothing.
 
     Raises:
         OSError: a directory or file can't be read.
     """
-    staging = place.staging_dir.exists()
-    if not staging and not place.state_dir.exists():
-        return State(StateKind.NONE)
-    busy = is_locked(place.home)
+    staging = tree.staging_dir.exists()
+    if not staging and not tree.state_dir.exists():
+        return PatchStatus(PatchState.NONE)
+    busy = is_locked(tree.home)
     try:
-        journal = journals.load(place)
+        journal = journals.load(tree)
     except JournalError as failure:
-        return State(StateKind.UNREADABLE, str(failure), state_dir=place.state_dir)
+        return PatchStatus(PatchState.UNREADABLE, str(failure), state_dir=tree.state_dir)
     if journal is None:
-        left = place.staging_dir if staging else place.state_dir
+        left = tree.staging_dir if staging else tree.state_dir
         if busy:
-            return State(StateKind.BUSY, "Another aiterfix is at work; no file has been changed yet.", state_dir=left)
+            return PatchStatus(
+                PatchState.BUSY, "Another aiterfix is at work; no file has been changed yet.", state_dir=left
+            )
         detail = f"A run was killed while it prepared or tidied up; no file of the package is changed, {left} is left."
-        return State(StateKind.INTERRUPTED, detail, state_dir=left)
-    files = tuple(FileState(entry.path(place), content(place, entry)) for entry in journal.files)
-    kind, detail = _judge(place, journal, files, busy)
-    return State(kind, detail, files, journal.version, journal.annotations, place.state_dir)
+        return PatchStatus(PatchState.INTERRUPTED, detail, state_dir=left)
+    files = tuple(FileStatus(entry.path(tree), content(tree, entry)) for entry in journal.files)
+    kind, detail = _judge(tree, journal, files, busy)
+    return PatchStatus(kind, detail, files, journal.version, journal.annotations, tree.state_dir)
 
 
-def _judge(place: Place, journal: Journal, files: tuple[FileState, ...], busy: bool) -> tuple[StateKind, str]:
+def _judge(tree: PackageTree, journal: Journal, files: tuple[FileStatus, ...], busy: bool) -> tuple[PatchState, str]:
     strangers = [file for file in files if file.content in (Content.CHANGED, Content.MISSING)]
     if journal.phase is Phase.APPLIED:
         strangers += [file for file in files if file.content is Content.ORIGINAL]
         if not strangers:
-            return StateKind.APPLIED, f"{_count(len(files))} changed by aiterfix; `revert` gives the originals back."
-        return StateKind.FOREIGN, f"Since `apply`: {_list(strangers)}.{_version_note(place, journal)}"
+            return PatchState.APPLIED, f"{_count(len(files))} changed by aiterfix; `revert` gives the originals back."
+        return PatchState.FOREIGN, f"Since `apply`: {_list(strangers)}.{_version_note(tree, journal)}"
     if busy:
-        return StateKind.BUSY, "Another aiterfix is at work at this moment."
+        return PatchState.BUSY, "Another aiterfix is at work at this moment."
     if strangers:
         return (
-            StateKind.FOREIGN,
-            f"A run was killed, and since then: {_list(strangers)}.{_version_note(place, journal)}",
+            PatchState.FOREIGN,
+            f"A run was killed, and since then: {_list(strangers)}.{_version_note(tree, journal)}",
         )
     verb, next_step = (
         ("apply", "the next run takes back what it did")
         if journal.phase is Phase.APPLYING
         else ("revert", "the next run completes it")
     )
-    return StateKind.INTERRUPTED, f"A run of `{verb}` was killed: {_list(files)}; {next_step}."
+    return PatchState.INTERRUPTED, f"A run of `{verb}` was killed: {_list(files)}; {next_step}."
 
 
-def content(place: Place, entry: Entry) -> Content:
+def content(tree: PackageTree, entry: Entry) -> Content:
     """What a file of the journal holds now."""
     try:
-        found = digest(entry.path(place).read_bytes())
+        found = digest(entry.path(tree).read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return Content.MISSING
     except IsADirectoryError:
@@ -144,7 +146,7 @@ _WORDS = {
 }
 
 
-def _list(files: list[FileState] | tuple[FileState, ...]) -> str:
+def _list(files: list[FileStatus] | tuple[FileStatus, ...]) -> str:
     return ", ".join(f"{file.path} {_WORDS[file.content]}" for file in files)
 
 
@@ -152,7 +154,7 @@ def _count(number: int) -> str:
     return "1 file was" if number == 1 else f"{number} files were"
 
 
-def _version_note(place: Place, journal: Journal) -> str:
-    if journal.version == place.version:
+def _version_note(tree: PackageTree, journal: Journal) -> str:
+    if journal.version == tree.version:
         return ""
-    return f" It was patched as version {journal.version}; installed is {place.version}."
+    return f" It was patched as version {journal.version}; installed is {tree.version}."

@@ -22,7 +22,7 @@ def any_trace(root: Path, package: str, dist_info: Path | None) -> bool:
         package: the package folder's name.
         dist_info: the distribution's ``*.dist-info``, wherever it is.
     """
-    places = [root / beside_tree(package)]
+    directories = [root / beside_tree(package)]
     if dist_info is not None:
-        places.append(dist_info / IN_DIST_INFO)
-    return any(os.path.lexists(f"{p}{suffix}") for p in places for suffix in ("", STAGING_SUFFIX))
+        directories.append(dist_info / IN_DIST_INFO)
+    return any(os.path.lexists(f"{p}{suffix}") for p in directories for suffix in ("", STAGING_SUFFIX))

@@ -1,25 +1,28 @@
-"""Reports for people."""
+"""Reports for people: the answer first, in a few lines; what it rests on with ``-v``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from aiterfix.assessment import ALL, Assessment, KernelFile
-from aiterfix.cli.output import colour
-from aiterfix.consumers import Found
-from aiterfix.installation import Discovery, Installation
-from aiterfix.places import patch_of
-from aiterfix.provenance import Provenance, provenance
-from aiterfix.report.advice import meaning, next_step, patch_line
-from aiterfix.verdict import Verdict
+from aiterfix.engines import Found
+from aiterfix.faults.base import Presence
+from aiterfix.installation import Installation
+from aiterfix.judge.judgement import JudgedText, Judgement
+from aiterfix.judge.verdict import Verdict
+from aiterfix.judge.whole import Whole
+from aiterfix.patching.installed import patch_status
+from aiterfix.report.advice import fault_line, meaning, next_step, not_asked, not_judged, patch_line
+from aiterfix.report.provenance import Provenance, provenance
+from aiterfix.report.terminal import colour, table
+from aiterfix.report.types.common import Located
 
 _COLOURS = {
-    Verdict.GUARDED: "32",
-    Verdict.NOT_AFFECTED: "32",
-    Verdict.VULNERABLE: "31;1",
+    Verdict.CLEAN: "32",
+    Verdict.AFFECTED: "31;1",
     Verdict.UNKNOWN: "33;1",
     Verdict.NOT_INSTALLED: "33",
 }
+_PRESENCES = {Presence.ABSENT: "32", Presence.REFUSED: "32", Presence.PRESENT: "31;1", Presence.UNKNOWN: "33;1"}
 
 
 def shown(verdict: Verdict) -> str:
@@ -27,7 +30,7 @@ def shown(verdict: Verdict) -> str:
     return colour(verdict.value, _COLOURS[verdict])
 
 
-def heading(installation: Installation) -> str:
+def heading(installation: Installation | Located) -> str:
     """One line on what and where an installation is."""
     name = installation.distribution or "aiter"
     version = installation.version or "(version not known)"
@@ -40,112 +43,122 @@ def heading(installation: Installation) -> str:
 
 
 def check_text(
-    discovery: Discovery,
-    assessments: Sequence[Assessment],
-    verdict: Verdict,
-    kernel: str,
+    whole: Whole,
     arguments: str,
-    consumers: Sequence[Found] = (),
+    engines: Sequence[Found] = (),
     *,
     advise: bool = True,
+    verbose: bool = False,
 ) -> str:
     """The report of `aiterfix check`.
 
     Args:
-        discovery: what was searched and passed over.
-        assessments: of everything found.
-        verdict: on the whole.
-        kernel: which path was asked about.
+        whole: the judgement.
         arguments: how the installation was named, to repeat in advice.
-        consumers: those found, where they are not judged.
+        engines: those found, where they are not judged.
         advise: whether to end with what to do next; not where a verdict on a pair follows, which has its own.
+        verbose: whether to show every kernel, and every finding in it.
     """
     lines: list[str] = []
-    for assessment in assessments:
-        lines += [*_installation(assessment, arguments), ""]
-    if not assessments:
-        lines.append("no aiter found" + ("" if not discovery.doubts else ", but see below"))
-        lines += [f"  searched {p}" for p in discovery.searched]
-    for skipped in discovery.skipped:
+    for disk, running in zip(whole.on_disk, whole.running, strict=True):
+        lines += _installation(disk, arguments, verbose=verbose)
+        if running is not disk:
+            lines.append(f"  on disk {shown(disk.verdict)}; the hook mends it in every process ({whole.hook.way})")
+    if not whole.on_disk:
+        lines.append("no aiter found" + ("" if not whole.discovery.doubts else ", but see below"))
+        lines += [f"  searched {p}" for p in whole.discovery.searched]
+    for skipped in whole.discovery.skipped:
         lines.append(f"{'could not be read' if skipped.doubt else 'passed over'}: {skipped.path}: {skipped.reason}")
-    if discovery.skipped:
-        lines.append("")
     lines += [
-        f"{f.name} {f.version or '(version not known)'}: {f.package} (judge the pair: --for {f.name})"
-        for f in consumers
+        f"{f.name} {f.version or '(version not known)'}: {f.package} (judge the pair: --for {f.name})" for f in engines
     ]
-    lines += [""] if consumers else []
-    lines.append(f"verdict: {shown(verdict)}" + _scope(assessments, kernel))
+    asked = [a for a in whole.answers() if a.asked]
+    wide = max((len(a.fault.id) for a in asked), default=0)
+    lines += [
+        f"  {a.fault.id:<{wide}}  {colour(f'{a.presence.value:<7}', _PRESENCES[a.presence])}  {fault_line(a)}"
+        for a in asked
+    ]
+    said = meaning(whole)
+    lines.append(f"verdict: {shown(whole.verdict)}" + (f": {said}" if said else ""))
+    lines += [f"         {line}" for line in (not_asked(whole), not_judged(whole), _siblings(whole)) if line]
     if advise:
-        lines.append(f"next:    {next_step(discovery, assessments, verdict, arguments)}")
+        lines.append(f"next:    {next_step(whole, arguments)}")
     return "\n".join(lines) + "\n"
 
 
-def _scope(assessments: Sequence[Assessment], kernel: str) -> str:
-    deciding = [a for a in assessments if not a.installation.shadowed]
-    if len(deciding) != 1:
-        return ""
-    assessment = deciding[0]
-    others = [f for f in assessment.fixes if f.id not in assessment.asked]
-    asked = "" if kernel == ALL or not others else f" (kernels asked about: {_paths(assessment)})"
-    return f": {meaning(assessment)}{asked}"
+def _siblings(whole: Whole) -> str:
+    """Kernels beside the family, which nobody judges."""
+    kinds = dict.fromkeys(what for j in whole.live for _, what in j.siblings)
+    return f"kernels not judged: {'; '.join(kinds)}" if kinds else ""
 
 
-def _paths(assessment: Assessment) -> str:
-    return ", ".join(dict.fromkeys(f.path for f in assessment.fixes if f.id in assessment.asked))
-
-
-def _installation(assessment: Assessment, arguments: str) -> list[str]:
-    lines = [heading(assessment.installation)]
-    patched = patch_line(patch_of(assessment.installation), arguments)
+def _installation(judgement: Judgement, arguments: str, *, verbose: bool) -> list[str]:
+    assert judgement.installation is not None
+    lines = [heading(judgement.installation)]
+    patched = patch_line(patch_status(judgement.installation), arguments)
     if patched:
         lines.append(f"  {patched}")
-    for fix, prebuilt in assessment.prebuilt:
+    for group, prebuilt in judgement.prebuilt:
         use = "IN USE instead of the source" if prebuilt.enabled else "not in use"
         lines.append(
-            f"  {prebuilt.code_objects} prebuilt code objects for {fix.id} in {prebuilt.directory}, {use} "
+            f"  {prebuilt.code_objects} prebuilt code objects for the {group} kernels in {prebuilt.directory}, {use} "
             f"({prebuilt.variable}{'=' + prebuilt.value if prebuilt.value is not None else ' is unset'})"
         )
-    for doubt in assessment.doubts:
-        lines.append(f"  could not be read: {doubt.path}: {doubt.reason}")
-    origins = provenance(assessment)
-    for file in assessment.files:
-        lines += _file(assessment, file, origins.get(file))
+    lines += [f"  in doubt: {doubt}" for doubt in judgement.doubts]
+    origins = provenance(judgement)
+    for text in judgement.texts:
+        origin = origins.get(text.path) if text.path is not None else None
+        lines += _problems(text, judgement, origin, verbose=verbose)
+        if verbose:
+            lines += _table(text)
+    if verbose:
+        lines += [f"  {path}  not judged: {what}" for path, what in judgement.siblings]
     return lines
 
 
-def _file(assessment: Assessment, file: KernelFile, origin: Provenance | None) -> list[str]:
-    verdict = file.analysis.verdict
-    path_of = {f.id: f.path for f in assessment.fixes}
-    held = ", ".join(dict.fromkeys(path_of[k.fix] for k in file.analysis.kernels))
-    lines = [f"  {file.relative}  [{held}]  sha256 {file.analysis.sha256[:12]}  {shown(verdict)}"]
+_FEW = 3
+
+
+def _problems(text: JudgedText, judgement: Judgement, origin: Provenance | None, *, verbose: bool) -> list[str]:
+    """What has to be said of a file whoever asks: that it is not understood, or not what the version says."""
+    seen = {(p.line, p.message): None for p in text.diagnosis.problems}
+    for unit in text.diagnosis.units:
+        for diagnosis in unit.diagnoses if judgement.question.covers(unit) else ():
+            if diagnosis.fault in judgement.question.faults:
+                found = (f for f in diagnosis.findings if f.presence is Presence.UNKNOWN)
+                seen |= {(f.line, f"{unit.name}: {f.message}"): None for f in found}
+    lines = [f"  {text.relative}:{line}: {message}" for line, message in seen]
+    if len(lines) > _FEW and not verbose:
+        lines[_FEW:] = [f"  … and {len(lines) - _FEW} more places (-v)"]
     if origin is not None and origin.note:
-        lines.append(f"    {origin.note}")
-    elif origin is not None and assessment.installation.version is None:
-        lines.append(f"    the same file as in {_span(origin.releases)}")
-    for problem in file.analysis.all_problems:
-        name = f"{problem.kernel}: " if problem.kernel else ""
-        lines.append(f"    line {problem.line}: {name}{problem.message}")
-    rows = [("line", "guard", "kernel", "column")]
-    for site in file.analysis.sites:
-        rows.append((str(site.line), site.guard.value, site.kernel, site.column))
-    if len(rows) > 1:
-        lines += [f"    {row}" for row in table(rows)]
-    for site in file.analysis.sites:
-        lines += [f"    line {site.line}: {f.message}" for f in site.findings]
-        if site.obstacle and not site.guard.bounded:
-            lines.append(f"    line {site.line}: cannot be edited: {site.obstacle}")
+        lines.append(f"  {text.relative}: {origin.note}")
+    elif origin is not None and judgement.installation is not None and judgement.installation.version is None:
+        lines.append(f"  {text.relative}: the same file as in {_span(origin.releases)}")
     return lines
+
+
+def _table(text: JudgedText) -> list[str]:
+    """Every finding of a file, those that matter first."""
+    from aiterfix.validation.evidence import evidence_of
+
+    lines = [f"  {text.relative}  sha256 {text.sha256[:12]}"]
+    lines += [
+        f"    {e.outcome}: {e.failed or e.scenarios} of {e.scenarios} {e.suite} scenarios on {e.device}, "
+        f"Triton {e.triton}, {e.date}"
+        for e in evidence_of(text.sha256)
+    ]
+    rows = [("line", "fault", "presence", "kernel", "what")]
+    found = [(u.name, d.fault, f) for u in text.diagnosis.units for d in u.diagnoses for f in d.findings]
+    for name, fault, finding in sorted(found, key=lambda row: (row[2].presence.harmless, row[2].line)):
+        guard = dict(finding.details).get("guard")
+        what = f"{finding.message} (guard {guard})" if guard else finding.message
+        notes = [value for key, value in finding.details if key == "note"]
+        notes += [f"cannot be edited: {finding.obstacle}"] if finding.obstacle else []
+        rows.append((str(finding.line), fault, finding.presence.value, name, "; ".join([what, *notes])))
+    return [*lines, *(f"    {row}" for row in table(rows))] if len(rows) > 1 else lines
 
 
 def _span(releases: Sequence[str]) -> str:
     """Releases in a few words. Tags below a folder (archive/…) are named only where there is nothing else."""
     named = [r for r in releases if "/" not in r] or list(releases)
     return named[0] if len(named) == 1 else f"{named[0]} to {named[-1]}"
-
-
-def table(rows: Iterable[Sequence[str]]) -> list[str]:
-    """Rows of cells, each column as wide as its widest cell."""
-    cells = [list(r) for r in rows]
-    widths = [max(len(r[i]) for r in cells) for i in range(len(cells[0]))]
-    return ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in cells]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 
 _NO_NEWLINE = b"\n\\ No newline at end of file\n"
 
@@ -18,8 +19,9 @@ def unified_diff(relative: str, old: bytes, new: bytes) -> bytes:
     # Latin-1 maps every byte to one character and back. Only LF ends a line, as git sees it.
     lines = difflib.unified_diff(_lines(old), _lines(new), f"a/{relative}", f"b/{relative}", lineterm="\n")
     out = []
-    for line in lines:
-        data = line.encode("latin-1") if line[:3] not in ("---", "+++") else line.encode()
+    for number, line in enumerate(lines):
+        # The first two hold the name. A line of text that was taken out may begin like them.
+        data = os.fsencode(line) if number < 2 else line.encode("latin-1")
         out.append(data if data.endswith(b"\n") else data + _NO_NEWLINE)
     return b"".join(out)
 

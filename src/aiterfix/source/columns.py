@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass
+from typing import Literal
 
-from aiterfix.source.expressions import POINTER_PARAMETER, Environment, KernelWalk, StoreCall
 from aiterfix.source.guards import column_of
-from aiterfix.source.values import Atom, Value
+from aiterfix.source.values import ADAPTS, Atom, Rank, Value
+from aiterfix.source.vocabulary import POINTER_PARAMETER
+from aiterfix.source.walk import Environment, KernelWalk, StoreCall
 
 
 class NotExpressible(Exception):  # noqa: N818 - a reason, not an error: it never leaves this package
@@ -31,8 +33,19 @@ def column_expression(store: StoreCall, walk: KernelWalk) -> ast.expr:
     Raises:
         NotExpressible: a term can be neither copied nor named.
     """
+    if store.helper:
+        raise NotExpressible(f"the store stands in {store.helper}(), which may be called with other bounds")
     nodes = [store.arguments.get("offsets"), store.arguments[POINTER_PARAMETER[store.kind]]]
-    terms = [t for node in nodes if node is not None for t in _Writer(store, walk).terms(node, 1)]
+    return column_within([n for n in nodes if n is not None], store, walk)
+
+
+def column_within(nodes: list[ast.expr], store: StoreCall, walk: KernelWalk) -> ast.expr:
+    """The part of a store's column that stands in some of its arguments.
+
+    Raises:
+        NotExpressible: a term can be neither copied nor named, or there is none.
+    """
+    terms = [t for node in nodes for t in _Writer(store, walk).terms(node, 1)]
     if not terms:
         raise NotExpressible("the store has no column term")
     # A subtraction cannot come first without a unary minus: put a positive term there if there is one.
@@ -42,6 +55,37 @@ def column_expression(store: StoreCall, walk: KernelWalk) -> ast.expr:
     for t in terms[1:]:
         expression = ast.BinOp(expression, ast.Add() if t.sign > 0 else ast.Sub(), t.node)
     return expression
+
+
+def named_expression(value: Value, store: StoreCall, walk: KernelWalk) -> ast.expr:
+    """A value, written with local names that hold its parts at a store.
+
+    Raises:
+        NotExpressible: a part has no name there.
+    """
+    terms = _Writer(store, walk).named(value, 1)
+    expression = terms[0].node
+    for t in terms[1:]:
+        expression = ast.BinOp(expression, ast.Add() if t.sign > 0 else ast.Sub(), t.node)
+    return expression if terms[0].sign > 0 else ast.UnaryOp(ast.USub(), expression)
+
+
+def noneness(mask: Value | None, walk: KernelWalk) -> Literal["never", "maybe", "always"]:
+    """Whether a mask is None when the kernel runs: on every way, on none that is seen, or who knows."""
+    if mask is None:
+        return "always"
+    atom = mask.atom
+    if atom is None:
+        return "never"
+    if atom.op == "select":
+        left, right = (noneness(v, walk) for v in atom.operands[1:])
+        return left if left == right else "maybe"
+    if atom.op in ("land", "lor"):
+        return "never" if all(noneness(v, walk) == "never" for v in atom.operands) else "maybe"
+    if atom.op == "constant":
+        return "always" if atom.payload == "None" else "never"
+    known = atom.op not in ("symbol", "attribute") or atom in walk.never_none
+    return "never" if known else "maybe"
 
 
 class _Writer:
@@ -64,7 +108,7 @@ class _Writer:
             return self.terms(node.left, sign) + self.terms(node.right, right)
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
             return self.terms(node.operand, -sign if isinstance(node.op, ast.USub) else sign)
-        return self._named(column, sign)
+        return self.named(column, sign)
 
     def _copied(self, node: ast.expr, sign: int) -> list[_Term]:
         for n in ast.walk(node):
@@ -77,13 +121,15 @@ class _Writer:
                     raise NotExpressible(f"the column calls {called}(), which need not give the same value twice")
         return [_Term(sign, node)]
 
-    def _named(self, column: Value, sign: int) -> list[_Term]:
+    def named(self, column: Value, sign: int) -> list[_Term]:
         """Terms hidden in a local name, written with names that hold the same values at the store."""
         whole = self._name_of(column)
         if whole is not None:
             return [_Term(sign, whole)]
         terms = []
         for monomial, coefficient in column.terms.items():
+            if any(a.op == "marker" for a in monomial):
+                raise NotExpressible("part of the column is a 64-bit product that has no name at the store")
             factors: list[ast.expr] = [self._factor(a) for a in monomial]
             if abs(coefficient) != 1 or not factors:
                 factors.insert(0, ast.Constant(abs(coefficient)))
@@ -94,13 +140,15 @@ class _Writer:
         return terms
 
     def _factor(self, atom: Atom) -> ast.expr:
-        name = self._name_of(Value({(atom,): 1}))
+        name = self._name_of(Value({(atom,): 1}, atom.width))
         if name is None:
             raise NotExpressible("part of the column is in the pointer's value and has no name at the store")
         return name
 
     def _name_of(self, value: Value) -> ast.expr | None:
+        if self.walk.relaid and value.rank is not Rank.SCALAR:
+            return None  # it may hold the same numbers in another layout
         for name, held in self.environment.items():
-            if held == value:
+            if held == value and held.width in (value.width, ADAPTS):
                 return ast.Name(name, ast.Load())
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 _LINE_END = re.compile(rb"\r\n|\r|\n")
@@ -19,6 +20,26 @@ class Span:
 
     start: int
     end: int
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Replace a range of a text."""
+
+    span: Span
+    text: bytes
+
+
+def splice(text: bytes, edits: Sequence[Edit]) -> bytes:
+    """Apply ascending, non-overlapping edits."""
+    parts = []
+    position = 0
+    for e in edits:
+        assert position <= e.span.start <= e.span.end
+        parts += [text[position : e.span.start], e.text]
+        position = e.span.end
+    parts.append(text[position:])
+    return b"".join(parts)
 
 
 class Lines:

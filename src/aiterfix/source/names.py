@@ -66,6 +66,10 @@ def bound_names(node: ast.AST, *, walrus: bool = True) -> Iterator[str]:
         if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             yield n.name
             continue
+        if isinstance(n, ast.comprehension):
+            # Its targets are its own; an assignment expression inside is not.
+            stack += (n.iter, *n.ifs)
+            continue
         if not walrus and isinstance(n, ast.stmt):
             if isinstance(n, ast.Assign):
                 stack += n.targets
@@ -78,6 +82,9 @@ def bound_names(node: ast.AST, *, walrus: bool = True) -> Iterator[str]:
                 continue
             if isinstance(n, (ast.If, ast.While)):
                 stack += (*n.body, *n.orelse)
+                continue
+            if isinstance(n, ast.With):
+                stack += (*(i.optional_vars for i in n.items if i.optional_vars), *n.body)
                 continue
             if isinstance(n, (ast.Expr, ast.Return, ast.Assert)):
                 continue
@@ -117,18 +124,23 @@ class Flow:
         return STORE_MARK not in used and self.tainted.isdisjoint(used)
 
 
-def flow_of(function: ast.FunctionDef, output: str, stores: Collection[str], *, walrus: bool) -> Flow:
+def flow_of(function: ast.FunctionDef, outputs: Collection[str], stores: Collection[str], *, walrus: bool) -> Flow:
     """Find out which names matter.
 
     Args:
-        function: the kernel.
-        output: its output parameter.
-        stores: names of store functions.
+        function: the kernel, or a function that it calls.
+        outputs: its parameters that may hold an address inside the output.
+        stores: names of functions that write to memory, or whose bodies may.
         walrus: False where the text has no ``:=`` (see `bound_names`).
     """
     bindings: list[tuple[set[str], set[str]]] = []
     uses: dict[ast.AST, set[str]] = {}
     seeds: set[str] = set()
+
+    def seen(expression: ast.AST) -> set[str]:
+        used = uses[expression] = names_in(expression, stores)
+        return used
+
     for n in _binders(function, walrus):
         sources: ast.AST | None = None
         if isinstance(n, (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.NamedExpr)):
@@ -139,17 +151,42 @@ def flow_of(function: ast.FunctionDef, output: str, stores: Collection[str], *, 
             sources = n.context_expr
         elif isinstance(n, ast.Match):
             sources = n.subject
-        elif isinstance(n, ast.Expr):
-            used = uses[n.value] = names_in(n.value, stores)
-            if STORE_MARK in used:
+        elif isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            sources = n
+        elif isinstance(n, (ast.Expr, ast.Return)) and n.value is not None:
+            used = seen(n.value)
+            if STORE_MARK in used or isinstance(n, ast.Return):
                 seeds |= used
+        if isinstance(n, (ast.For, ast.If, ast.While)) and _guards(n, stores):
+            # What decides whether a store is reached, and how often.
+            seeds |= seen(n.iter if isinstance(n, ast.For) else n.test)
         if sources is not None:
-            targets = set(bound_names(n, walrus=walrus))
-            used = uses[sources] = names_in(sources, stores)
+            targets = (
+                {n.name}
+                if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+                else set(bound_names(n, walrus=walrus))
+            )
+            used = uses.get(sources) or seen(sources)
             bindings.append((targets, used | targets if isinstance(n, ast.AugAssign) else used))
             if STORE_MARK in used:
                 seeds |= used
-    return Flow(_closure({output}, bindings, forward=True), _closure(seeds, bindings, forward=False), uses, stores)
+    return Flow(_closure(set(outputs), bindings, forward=True), _closure(seeds, bindings, forward=False), uses, stores)
+
+
+def _guards(s: ast.For | ast.If | ast.While, stores: Collection[str]) -> bool:
+    """Whether a store, or the rest of the function, stands behind a condition or in a loop."""
+    stack: list[ast.stmt] = [*s.body, *s.orelse]
+    while stack:
+        n = stack.pop()
+        if isinstance(n, (ast.Return, ast.Raise, ast.Continue, ast.Break)):
+            return True
+        if isinstance(n, ast.Expr) and isinstance(n.value, ast.Call):
+            func = n.value.func
+            if (func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "")) in stores:
+                return True
+        if isinstance(n, (ast.If, ast.For, ast.While, ast.With)):
+            stack += (*n.body, *getattr(n, "orelse", ()))
+    return False
 
 
 def _closure(names: set[str], bindings: list[tuple[set[str], set[str]]], *, forward: bool) -> frozenset[str]:

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 
 from aiterfix.errors import NotUnderstoodError
 from aiterfix.source.sites import SourceAnalysis, StoreSite
-from aiterfix.verdict import Verdict
 
 
 class ProofError(NotUnderstoodError):
@@ -24,7 +23,7 @@ class ProofError(NotUnderstoodError):
         )
 
 
-def prove(before: SourceAnalysis, after: SourceAnalysis, edited: Sequence[StoreSite], filename: str) -> None:
+def prove_bounds(before: SourceAnalysis, after: SourceAnalysis, edited: Sequence[StoreSite], filename: str) -> None:
     """Check the analysis of a new text against that of the old one.
 
     Raises:
@@ -33,8 +32,9 @@ def prove(before: SourceAnalysis, after: SourceAnalysis, edited: Sequence[StoreS
     """
     if after.tree is None or before.tree is None:
         raise ProofError(filename, after.problems[0].message if after.problems else "it was not parsed")
-    if after.verdict is not Verdict.GUARDED:
-        raise ProofError(filename, f"the new text is {after.verdict.value}")
+    bounded = {(s.kernel, s.ordinal) for s in after.sites if s.guard.bounded}
+    if not after.understood or any((s.kernel, s.ordinal) not in bounded for s in edited):
+        raise ProofError(filename, "a store that was edited is still not bounded")
     old = [(s.kernel, s.ordinal, s.column) for s in before.sites]
     new = [(s.kernel, s.ordinal, s.column) for s in after.sites]
     if old != new:
@@ -60,8 +60,7 @@ def _added_terms_removed(before: SourceAnalysis, after: SourceAnalysis, edited: 
             # What stood there before: no mask, None, or the left operand of the conjunction.
             restored: ast.expr | None = None
             if old.mask is not None:
-                is_none = isinstance(old.mask, ast.Constant) and old.mask.value is None
-                restored = old.mask if is_none else added.left if isinstance(added, ast.BinOp) else added
+                restored = old.mask if old.unmasked else added.left if isinstance(added, ast.BinOp) else added
             if restored is None:
                 call.keywords = [k for k in call.keywords if k.value is not added]
             else:

@@ -3,151 +3,56 @@
 from __future__ import annotations
 
 import ast
-import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
 
 from aiterfix.errors import NotUnderstoodError
-from aiterfix.fixes import Fix
+from aiterfix.source.encoding import as_utf8, in_own_encoding
 from aiterfix.source.layout import lay_out
-from aiterfix.source.locate import Lines, Span, gap
-from aiterfix.source.proof import prove
-from aiterfix.source.sites import SiteSyntax, SourceAnalysis, StoreSite, analyse
+from aiterfix.source.locate import Edit, Lines, Span, gap
+from aiterfix.source.sites import SiteSyntax, SourceAnalysis, StoreSite
 
 _WIDTH = 88
 """Line length of black, which the kernels are formatted with."""
+_NAME = re.compile(rb"[^\s=#\\]+")
 
 
-class SourceNotUnderstoodError(NotUnderstoodError):
-    """The source is seen but must not be edited. Carries the analysis."""
+class EncodingNotUnderstoodError(NotUnderstoodError):
+    """The file's encoding lets no part of it be replaced alone."""
 
-    code = "source-not-understood"
+    code = "encoding-not-understood"
 
-    def __init__(self, filename: str, analysis: SourceAnalysis) -> None:
-        reasons = [
-            f"{filename}:{p.line}: {p.kernel + ': ' if p.kernel else ''}{p.message}" for p in analysis.all_problems
-        ]
-        reasons += [
-            f"{filename}:{s.line}: {s.kernel}: {s.obstacle}"
-            for s in analysis.sites
-            if s.obstacle and not s.guard.bounded
-        ]
+    def __init__(self, filename: str) -> None:
         super().__init__(
-            f"{filename}: the kernel source is not understood, so nothing is changed",
-            why="; ".join(reasons),
-            remedy="Keep the padding columns in the caller, and report this file's digest "
-            f"(sha256 {analysis.sha256[:12]}) to the aiterfix project.",
+            f"{filename}: its encoding lets no part of it be changed alone, so nothing is changed",
+            why="An edit in place must leave every other byte as it is.",
+            remedy="Keep the padding columns in the caller, or save the file as UTF-8.",
         )
-        self.analysis = analysis
 
 
-@dataclass(frozen=True)
-class Edit:
-    """Replace a range of the old text. Every range lies inside one store's mask argument."""
-
-    span: Span
-    text: bytes
-
-
-@dataclass(frozen=True)
-class Rewrite:
-    """A proven edit of one file.
-
-    Attributes:
-        old: the text analysed.
-        new: the text with every site bounded; the same object where nothing was to do.
-        edits: in ascending order, not overlapping.
-        edited: the sites that got a bound.
-        before: analysis of the old text.
-        after: analysis of the new text.
-    """
-
-    old: bytes
-    new: bytes
-    edits: tuple[Edit, ...]
-    edited: tuple[StoreSite, ...]
-    before: SourceAnalysis
-    after: SourceAnalysis
-
-    @property
-    def changed(self) -> bool:
-        """Whether there is anything to write."""
-        return bool(self.edits)
-
-
-def rewrite(
-    text: bytes, fixes: Sequence[Fix], *, filename: str = "<source>", analysis: SourceAnalysis | None = None
-) -> Rewrite:
-    """Bound the column of every store that has no upper bound, and prove the result.
-
-    Args:
-        text: the file's bytes.
-        fixes: which kernels.
-        filename: for messages.
-        analysis: of exactly this text and these fixes, where the caller has it already.
-
-    Raises:
-        SourceNotUnderstoodError: a kernel or site is not understood, or the edit could not be proven.
-    """
-    before = analyse(text, fixes) if analysis is None else analysis
-    edits, edited = _edits(text, before, filename)
-    if not edits:
-        return Rewrite(text, text, (), (), before, before)
-    new = splice(text, edits)
-    after = analyse(new, fixes)
-    prove(before, after, edited, filename)
-    return Rewrite(text, new, tuple(edits), tuple(edited), before, after)
-
-
-def rewrite_as_recorded(text: bytes, analysis: SourceAnalysis, sha256: str, *, filename: str) -> bytes | None:
-    """The same edit without its proof, where the result is known by its digest and was proven when that was recorded.
+def bound_edits(text: bytes, analysis: SourceAnalysis, filename: str) -> tuple[list[Edit], list[StoreSite]]:
+    """What bounds every store that has no upper bound and can be edited, in ascending order; and these stores.
 
     Args:
         text: the file's bytes.
         analysis: of exactly this text.
-        sha256: hexadecimal digest of the result that was proven.
         filename: for messages.
 
-    Returns:
-        The new text; None where it comes out differently, and has to be proven afresh.
-
     Raises:
-        SourceNotUnderstoodError: a kernel or site is not understood.
+        EncodingNotUnderstoodError: the file's encoding lets no part of it be replaced alone.
     """
-    edits, _ = _edits(text, analysis, filename)
-    new = splice(text, edits)
-    return new if hashlib.sha256(new).hexdigest() == sha256 else None
-
-
-def _edits(text: bytes, before: SourceAnalysis, filename: str) -> tuple[list[Edit], list[StoreSite]]:
-    """What is to be changed, in ascending order, and the sites that are changed by it."""
-    if before.problems or any(k.problems for k in before.kernels):
-        raise SourceNotUnderstoodError(filename, before)
-    lines = Lines(text)
+    lines = Lines(as_utf8(text))
     edits: list[Edit] = []
     edited: list[StoreSite] = []
-    for kernel in before.kernels:
+    for kernel in analysis.kernels:
         for site, syntax in zip(kernel.sites, kernel.syntax, strict=True):
-            if site.guard.bounded:
-                continue
-            if site.obstacle or syntax.column is None:
-                raise SourceNotUnderstoodError(filename, before)
-            edits += _SiteEditor(lines, site, syntax).edits()
-            edited.append(site)
+            if not site.guard.bounded and not site.obstacle and syntax.column is not None:
+                edits += _SiteEditor(lines, site, syntax).edits()
+                edited.append(site)
     edits.sort(key=lambda e: e.span.start)
-    return edits, edited
-
-
-def splice(text: bytes, edits: Sequence[Edit]) -> bytes:
-    """Apply ascending, non-overlapping edits."""
-    parts = []
-    position = 0
-    for e in edits:
-        assert position <= e.span.start <= e.span.end
-        parts += [text[position : e.span.start], e.text]
-        position = e.span.end
-    parts.append(text[position:])
-    return b"".join(parts)
+    own = in_own_encoding(text, edits)
+    if own is None:
+        raise EncodingNotUnderstoodError(filename)
+    return own, edited
 
 
 class _SiteEditor:
@@ -159,6 +64,7 @@ class _SiteEditor:
         self.text = lines.text
         self.node = syntax.node
         self.mask = syntax.mask
+        self.unmasked = syntax.unmasked
         self.bound = ast.Compare(syntax.column, [ast.Lt()], [ast.Name(site.bound, ast.Load())])
         self.span = lines.span(syntax.node)
         self.newline = lines.newline().decode()
@@ -176,7 +82,7 @@ class _SiteEditor:
         """What to change for this site."""
         if self.mask is None:
             return [self._added()]
-        if isinstance(self.mask, ast.Constant) and self.mask.value is None:
+        if self.unmasked:
             return [Edit(self._mask_region()[0], self._in_place("").encode())]
         return self._joined()
 
@@ -259,7 +165,10 @@ class _SiteEditor:
         """Where the code before the mask ends: its keyword's name, or the argument before it."""
         for k in self.node.keywords:
             if k.value is self.mask and k.arg is not None:
-                return self.lines.span(k).start + len(k.arg.encode())
+                # As it is spelled: Python normalises identifiers, so ``k.arg`` may be shorter.
+                name = _NAME.match(self.text, self.lines.span(k).start)
+                assert name is not None
+                return name.end()
         parts: list[ast.expr | ast.keyword] = [self.node.func, *self.node.args, *self.node.keywords]
         ends = [self.lines.span(a).end for a in parts]
         return max(e for e in ends if e <= start)

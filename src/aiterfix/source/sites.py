@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import ast
-import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from aiterfix.fixes import Fix, KernelSpec
-from aiterfix.source.columns import NotExpressible, column_expression
+from aiterfix.source.bindings import How, ModuleBindings
+from aiterfix.source.columns import NotExpressible, column_expression, noneness
+from aiterfix.source.decorators import decorator_doubt, is_jit, named_jit
+from aiterfix.source.derivation import Derivations
+from aiterfix.source.encoding import as_utf8
 from aiterfix.source.evaluate import walk_kernel
-from aiterfix.source.expressions import POINTER_PARAMETER, KernelWalk, Problem, StoreCall
-from aiterfix.source.guards import classify, column_of
-from aiterfix.source.names import bound_names, function_parameters
+from aiterfix.source.guards import Guard, classify, column_of, is_positive, stays_positive
+from aiterfix.source.logic import is_boolean
+from aiterfix.source.names import function_parameters
+from aiterfix.source.roles import KernelRoles
+from aiterfix.source.rows import NO_ROW, RowAddress, row_address
+from aiterfix.source.scope import ModuleScope, Resolver, is_triton
 from aiterfix.source.values import Value
-from aiterfix.verdict import Guard, Verdict, worst
+from aiterfix.source.vocabulary import POINTER_PARAMETER
+from aiterfix.source.walk import KernelWalk, Problem, StoreCall
+from aiterfix.storage.digest import sha256_hex
+from aiterfix.storage.text import as_parsed
 
 
 @dataclass(frozen=True)
-class Finding:
+class SiteNote:
     """Worth a line, but no obstacle: what was seen at a site beside its guard.
 
     Attributes:
@@ -36,7 +45,7 @@ class StoreSite:
     """One call that stores to the output.
 
     Attributes:
-        fix: id of the fix whose kernel this is.
+        group: the code path whose kernel this is.
         kernel: the kernel's function name.
         ordinal: 0-based position among the kernel's stores, in source order.
         line: 1-based first line of the call.
@@ -45,12 +54,13 @@ class StoreSite:
         column: the column expression, on one line.
         mask: the mask as the source has it, on one line; None without one.
         bound: the parameter that the column must stay below.
-        guard: which bounds the mask puts on the column.
+        guard: which bounds hold for the column: from the mask, and an upper one from the conditions on the way too.
         findings: bounds on other expressions, and the like.
         obstacle: why the site cannot be edited; empty where it can.
+        row: how the address of its row is computed.
     """
 
-    fix: str
+    group: str
     kernel: str
     ordinal: int
     line: int
@@ -60,38 +70,42 @@ class StoreSite:
     mask: str | None
     bound: str
     guard: Guard
-    findings: tuple[Finding, ...]
+    findings: tuple[SiteNote, ...]
     obstacle: str
+    row: RowAddress = NO_ROW
 
 
 @dataclass(frozen=True)
 class SiteSyntax:
-    """What an editor needs of a site beside the facts: valid for the text that was analysed only."""
+    """What an editor needs of a site beside the facts: valid for the text that was analysed only.
+
+    Attributes:
+        node: the call.
+        mask: its mask argument.
+        column: an expression of its column.
+        unmasked: whether there is no mask, or one that is None.
+        store: the call as evaluated.
+        walk: of the kernel that it stands in.
+    """
 
     node: ast.Call
     mask: ast.expr | None
     column: ast.expr | None
+    unmasked: bool
+    store: StoreCall
+    walk: KernelWalk
 
 
 @dataclass(frozen=True)
 class KernelAnalysis:
     """One kernel definition and its stores."""
 
-    fix: str
+    group: str
     name: str
     line: int
     sites: tuple[StoreSite, ...]
     problems: tuple[Problem, ...]
     syntax: tuple[SiteSyntax, ...] = field(repr=False, compare=False, default=())
-
-    @property
-    def verdict(self) -> Verdict:
-        """Judgement on this kernel alone."""
-        if self.problems or any(not s.guard.bounded and s.obstacle for s in self.sites):
-            return Verdict.UNKNOWN
-        if not self.sites:
-            return Verdict.NOT_AFFECTED
-        return Verdict.GUARDED if all(s.guard.bounded for s in self.sites) else Verdict.VULNERABLE
 
 
 @dataclass(frozen=True)
@@ -103,12 +117,14 @@ class SourceAnalysis:
         kernels: the declared kernels defined in it, in source order.
         problems: what concerns the whole file.
         tree: the parsed module; None where it does not parse.
+        bindings: what its names are bound to; None where it does not parse.
     """
 
     sha256: str
     kernels: tuple[KernelAnalysis, ...]
     problems: tuple[Problem, ...]
     tree: ast.Module | None = field(repr=False, compare=False, default=None)
+    bindings: ModuleBindings | None = field(repr=False, compare=False, default=None)
 
     @property
     def sites(self) -> tuple[StoreSite, ...]:
@@ -121,84 +137,63 @@ class SourceAnalysis:
         return (*self.problems, *(p for k in self.kernels for p in k.problems))
 
     @property
-    def verdict(self) -> Verdict:
-        """Judgement on the whole text."""
-        if self.problems:
-            return Verdict.UNKNOWN
-        return worst((k.verdict for k in self.kernels), empty=Verdict.NOT_AFFECTED)
-
-    def select(self, fixes: Iterable[str]) -> SourceAnalysis:
-        """The same analysis, reduced to the kernels of some fixes (by id)."""
-        wanted = set(fixes)
-        return SourceAnalysis(self.sha256, tuple(k for k in self.kernels if k.fix in wanted), self.problems, self.tree)
+    def understood(self) -> bool:
+        """Whether nothing in the text is a problem."""
+        return not self.problems and not any(k.problems for k in self.kernels)
 
 
-def needles(fixes: Sequence[Fix]) -> tuple[str, ...]:
-    """Strings one of which is in every file worth analysing: kernel names and output parameters."""
-    words = [w for f in fixes for k in f.kernels for w in (k.name, k.output)]
-    return tuple(dict.fromkeys(words))
-
-
-_JIT = re.compile(rb"^[ \t]*@[\w. \t]*\bjit\b", re.MULTILINE)
-
-
-def may_define(text: bytes, fixes: Sequence[Fix]) -> bool:
-    """Whether a text can define a declared kernel, or one that looks like it; most files that name one only call it.
-
-    Cheap and never wrongly False: a definition needs ``def NAME``, a binding ``NAME =`` (or ``:=``, or ``as NAME``).
-    """
-    names = b"|".join(k.name.encode() for f in fixes for k in f.kernels)
-    outputs = {k.output.encode() for f in fixes for k in f.kernels}
-    # An undeclared kernel is recognised by its decorator and its parameters.
-    if any(o in text for o in outputs) and _JIT.search(text):
-        return True
-    binding = rb"\bdef[\s\\]+(?:%b)\b|\b(?:%b)[\s\\)]*(?::[^=\n]*)?:?=(?!=)|\bas[\s\\]+(?:%b)\b" % (names, names, names)
-    return re.search(binding, text) is not None
-
-
-def analyse(text: bytes, fixes: Sequence[Fix]) -> SourceAnalysis:
+def analyse(text: bytes, kernels: Sequence[KernelRoles], resolver: Resolver | None = None) -> SourceAnalysis:
     """Find and judge every store to the output of every declared kernel.
 
     Never raises on bad input: what is not understood becomes a `Problem`, and the verdict "unknown".
 
     Args:
-        text: the file's bytes, UTF-8.
-        fixes: which kernels to look for.
+        text: the file's bytes.
+        kernels: which kernels to look for.
+        resolver: finds functions that are imported from elsewhere than Triton, by dotted name (from a relative import
+            with its dots); without one they are unknown.
     """
-    digest = hashlib.sha256(text).hexdigest()
+    digest = sha256_hex(text)
     tree, problem = _parse(text)
     if tree is None:
         return SourceAnalysis(digest, (), (problem,) if problem else ())
     walrus = b":=" in text
-    specs = {k.name: (f, k) for f in fixes for k in f.kernels}
-    kernels: list[KernelAnalysis] = []
+    scope = ModuleScope(tree, resolver)
+    specs = {k.name: k for k in kernels}
+    found: list[KernelAnalysis] = []
     problems: list[Problem] = []
-    seen: dict[str, int] = {}
-    for function in _functions(tree):
+    bindings = ModuleBindings(tree, as_utf8(text))
+    for function in bindings.functions:
         if function.name in specs:
-            fix, spec = specs[function.name]
-            if function.name in seen:
-                first = seen[function.name]
-                problems.append(
-                    Problem("defined-twice", f"defined on line {first} and again here", function.lineno, spec.name)
-                )
-            seen[function.name] = function.lineno
-            kernels.append(_analyse_kernel(function, fix, spec, walrus))
-        elif isinstance(function, ast.FunctionDef) and _looks_like_kernel(function, specs.values()):
-            message = "an undeclared kernel with the output, bound and stride parameters of a declared one"
+            spec = specs[function.name]
+            found.append(_analyse_kernel(function, spec, scope, walrus))
+            doubt = decorator_doubt(function, bindings, (spec.output, spec.bound, *spec.strides))
+            if doubt is not None:
+                problems.append(Problem("decorated", doubt[1], doubt[0], spec.name))
+        elif isinstance(function, ast.FunctionDef) and _looks_like_kernel(function, specs.values(), bindings):
+            message = "an undeclared kernel with the parameters of a declared one"
             problems.append(Problem("undeclared-kernel", message, function.lineno, function.name))
-    problems += _rebindings(tree, set(specs), walrus)
-    return SourceAnalysis(digest, tuple(kernels), tuple(problems), tree)
+    problems += _defined_twice(found)
+    problems += _rebindings(bindings, specs.keys(), {k.name: k.line for k in found})
+    if bindings.unclear and any(name.encode() in as_parsed(as_utf8(text)) for name in specs):
+        message = "so any name may be bound anew"
+        problems += [Problem("executed", f"{u.what}, {message}", u.line) for u in bindings.unclear]
+    problems += _replaced(text, tree, scope)
+    return SourceAnalysis(digest, tuple(found), tuple(problems), tree, bindings)
 
 
 def _parse(text: bytes) -> tuple[ast.Module | None, Problem | None]:
     try:
-        text.decode("utf-8")
+        utf8 = as_utf8(text)
     except UnicodeDecodeError as error:
         line = text.count(b"\n", 0, error.start) + 1
-        return None, Problem("not-utf-8", f"not UTF-8: byte {text[error.start]:#04x} at offset {error.start}", line)
+        message = f"not {error.encoding.upper()}: byte {text[error.start]:#04x} at offset {error.start}"
+        return None, Problem("encoding", message, line)
+    except (SyntaxError, UnicodeError, LookupError) as error:
+        return None, Problem("encoding", f"its encoding is not understood: {error}", 1)
     try:
-        return ast.parse(text), None
+        # Text in another encoding goes in decoded: its cookie does not hold for its UTF-8 form.
+        return ast.parse(utf8 if utf8 is text else utf8.decode()), None
     except SyntaxError as error:
         return None, Problem("syntax", f"does not parse: {error.msg}", error.lineno or 1)
     except ValueError as error:
@@ -207,74 +202,124 @@ def _parse(text: bytes) -> tuple[ast.Module | None, Problem | None]:
         return None, Problem("too-deep", "nested more deeply than the parser allows", 1)
 
 
-def _functions(tree: ast.Module | ast.stmt) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    """Every function definition that is not inside another function, in source order."""
-    stack: list[ast.AST] = [tree]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            yield node
-        elif isinstance(node, (ast.Module, ast.ClassDef, ast.stmt, ast.ExceptHandler, ast.match_case)):
-            stack.extend(reversed(list(ast.iter_child_nodes(node))))
+def _defined_twice(kernels: Sequence[KernelAnalysis]) -> list[Problem]:
+    """Which of several definitions of one name runs is not told, unless each of them is safe."""
+    by_name: dict[str, list[KernelAnalysis]] = {}
+    for k in kernels:
+        by_name.setdefault(k.name, []).append(k)
+    return [
+        Problem("defined-twice", f"defined on line {several[0].line} and again here", k.line, name)
+        for name, several in by_name.items()
+        if not all(_safe(k) for k in several)
+        for k in several[1:]
+    ]
 
 
-def _rebindings(tree: ast.Module, names: set[str], walrus: bool) -> list[Problem]:
-    """A kernel's name bound at module level to something else than a function: what runs is not what is judged.
+def _rebindings(bindings: ModuleBindings, names: Iterable[str], defined: Mapping[str, int]) -> list[Problem]:
+    """A kernel's name bound to something else than a function: what runs is not what is judged.
 
-    Imports are no bindings of this kind: the file imported from is judged where it stands.
+    An import alone is no binding of this kind: where it leads is for whoever sees the other files. One beside a
+    definition in the same file is.
     """
     problems = []
-    for statement in tree.body:
-        if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)):
-            continue
-        defined = {f.name for f in _functions(statement)}
-        imported = {(a.asname or a.name) for n in ast.walk(statement) if isinstance(n, ast.ImportFrom) for a in n.names}
-        for name in sorted(set(bound_names(statement, walrus=walrus)) & names - defined - imported):
-            problems.append(
-                Problem("rebound", "its name is bound to something that is no definition", statement.lineno, name)
-            )
+    for name in sorted(names):
+        for b in bindings.of(name):
+            if b.how is How.DEFINITION or b.is_none or (b.how is How.IMPORT and name not in defined):
+                continue
+            problems.append(Problem("rebound", f"its name is bound by {b.what} too", b.line, name))
+        for star in bindings.stars if name in defined else ():
+            if star.line > defined[name] and star.module.split(".")[0] not in _NO_KERNELS:
+                message = f"its name may be bound by `from {star.module} import *` too"
+                problems.append(Problem("rebound", message, star.line, name))
     return problems
 
 
-def _looks_like_kernel(function: ast.FunctionDef, specs: Iterable[tuple[Fix, KernelSpec]]) -> bool:
+_NO_KERNELS = frozenset({"triton", "torch", *sys.stdlib_module_names})
+
+
+def _safe(kernel: KernelAnalysis) -> bool:
+    return not kernel.problems and all(site.guard.bounded for site in kernel.sites)
+
+
+# `constexpr = 1` and the like stand in every signature.
+_REPLACES = re.compile(rb"\.[ \t]*(?!constexpr\b|u?int\d|float\d)[A-Za-z_]\w*[ \t]*(?::[^=\n]*)?=(?!=)")
+
+
+_REPLACING_WORDS = (b"setattr", b"delattr", b"global ", b"__dict__", b"vars(", b"modules[", b"patch")
+# `mock.patch("triton…")`, `mock.patch.object(tl, …)`, `mock.patch.multiple(tl, …)`
+_PATCHES = ("patch", "object", "multiple")
+
+
+def _replaced(text: bytes, tree: ast.Module, scope: ModuleScope) -> list[Problem]:
+    """Functions of Triton that the module replaces. Names that its functions rebind are forgotten."""
+    problems = []
+    likely = any(word in text for word in _REPLACING_WORDS) or _REPLACES.search(text)
+    nodes = ast.walk(tree) if likely else scope.replaced
+    for n in nodes:
+        target: ast.expr | None = None
+        if (isinstance(n, ast.Attribute) and not isinstance(n.ctx, ast.Load)) or (
+            isinstance(n, ast.Attribute) and n.attr == "__dict__"
+        ):
+            target = n.value
+        elif isinstance(n, ast.Call) and isinstance(n.func, ast.Name) and n.args:
+            target = n.args[0] if n.func.id in ("setattr", "delattr", "vars") else None
+        elif isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute) and n.args:
+            named = n.args[0].value if isinstance(n.args[0], ast.Constant) else None
+            if n.func.attr in ("__setattr__", "__delattr__"):
+                target = n.args[0] if len(n.args) > (n.func.attr == "__setattr__") + 1 else n.func.value
+            elif n.func.attr in (*_PATCHES, "setattr") and isinstance(named, str) and is_triton(named):
+                message = f"puts something else in the place of {named}"
+                problems.append(Problem("replaced", message, n.lineno))
+            elif n.func.attr in (*_PATCHES, "setattr"):
+                target = n.args[0]
+        elif isinstance(n, ast.Global):
+            scope.forget(n.names)
+        elif isinstance(n, ast.Subscript) and not isinstance(n.ctx, ast.Load):
+            key = n.slice.value if isinstance(n.slice, ast.Constant) else None
+            foreign = isinstance(key, str) and not is_triton(key)
+            target = n.value if scope.dotted(n.value) == "sys.modules" and not foreign else None
+        meant = scope.dotted(target) if target is not None else None
+        if target is not None and (is_triton(meant) or meant == "builtins" or isinstance(n, ast.Subscript)):
+            message = f"puts something else in the place of a function of {ast.unparse(target)}"
+            problems.append(Problem("replaced", message, target.lineno))
+    return problems
+
+
+def _looks_like_kernel(function: ast.FunctionDef, specs: Iterable[KernelRoles], bindings: ModuleBindings) -> bool:
+    """Whether a function of another name has parameters of a declared kernel; fewer will do where it is compiled."""
     parameters = set(function_parameters(function))
-    if not any({s.output, s.bound, *s.strides} <= parameters for _, s in specs):
-        return False
-    if not any(_is_jit(d) for d in function.decorator_list):
-        return False
-    return any(isinstance(s, (ast.Assign, ast.Expr, ast.For, ast.If, ast.While)) for s in function.body)
-
-
-def _is_jit(decorator: ast.expr) -> bool:
-    target = decorator.func if isinstance(decorator, ast.Call) else decorator
-    return (isinstance(target, ast.Attribute) and target.attr == "jit") or (
-        isinstance(target, ast.Name) and target.id == "jit"
-    )
+    compiled = any(is_jit(d, bindings) or named_jit(d) for d in function.decorator_list)
+    return any(
+        (s.output in parameters) + (s.bound in parameters) + (not parameters.isdisjoint(s.strides)) >= 2
+        or (compiled and s.output in parameters)
+        for s in specs
+    ) and any(isinstance(s, (ast.Assign, ast.Expr, ast.For, ast.If, ast.While, ast.With)) for s in function.body)
 
 
 def _analyse_kernel(
-    function: ast.FunctionDef | ast.AsyncFunctionDef, fix: Fix, spec: KernelSpec, walrus: bool
+    function: ast.FunctionDef | ast.AsyncFunctionDef, spec: KernelRoles, scope: ModuleScope, walrus: bool
 ) -> KernelAnalysis:
     def only(problem: Problem) -> KernelAnalysis:
-        return KernelAnalysis(fix.id, spec.name, function.lineno, (), (problem,))
+        return KernelAnalysis(spec.group, spec.name, function.lineno, (), (problem,))
 
     if isinstance(function, ast.AsyncFunctionDef):
         return only(Problem("async", "the kernel is an async function", function.lineno, spec.name))
     if _is_signature(function):
         # Prebuilt code objects are launched through such stubs: parameters, and no body.
-        return KernelAnalysis(fix.id, spec.name, function.lineno, (), ())
+        return KernelAnalysis(spec.group, spec.name, function.lineno, (), ())
     parameters = function_parameters(function)
     for role, name in (("output", spec.output), ("bound", spec.bound)):
         if name not in parameters:
             return only(Problem("no-parameter", f"has no {role} parameter {name!r}", function.lineno, spec.name))
     try:
-        walk = walk_kernel(function, spec, walrus=walrus)
-        judged = [_judge(store, i, walk, fix, spec) for i, store in enumerate(walk.stores)]
+        walk = walk_kernel(function, spec, scope, walrus=walrus)
+        derivations = Derivations(walk, spec.known_columns, walrus=walrus)
+        judged = [_judge(store, i, walk, spec, derivations) for i, store in enumerate(walk.stores)]
     except RecursionError:
         message = "an expression is nested more deeply than this Python allows"
         return only(Problem("too-deep", message, function.lineno, spec.name))
     return KernelAnalysis(
-        fix.id,
+        spec.group,
         spec.name,
         function.lineno,
         tuple(site for site, _, _ in judged),
@@ -291,7 +336,7 @@ def _is_signature(function: ast.FunctionDef) -> bool:
 
 
 def _judge(
-    store: StoreCall, ordinal: int, walk: KernelWalk, fix: Fix, spec: KernelSpec
+    store: StoreCall, ordinal: int, walk: KernelWalk, spec: KernelRoles, derivations: Derivations
 ) -> tuple[StoreSite, SiteSyntax, list[Problem]]:
     assert walk.bound is not None and store.node.end_lineno is not None
     column, strided = column_of(store.address, walk.output, walk.strides)
@@ -300,29 +345,38 @@ def _judge(
     def problem(code: str, message: str) -> None:
         problems.append(Problem(code, message, store.node.lineno, spec.name))
 
+    guard, strange = classify(store, column, walk)
     if not strided:
         problem("no-row", "no term of the address contains a declared stride, so rows cannot be told from columns")
     elif column.constant is not None:
         problem("no-column", "the address has no column term")
     entangled = {walk.output, walk.bound, *walk.strides} & column.mentions
-    if entangled:
+    if entangled and not guard.bounded:
         names = ", ".join(sorted(a.payload for a in entangled))
         problem("entangled", f"the column expression contains {names}")
-    guard, strange = classify(store.mask, column, walk.bound)
+    signed = not (is_positive(column, walk) or derivations.known(store, column) or stays_positive(store, column, walk))
+    if signed and guard.bounded:
+        problem("negative-column", "the column may be negative for all that is proven, and so in the row before")
     mask = store.arguments.get("mask") if store.mask is not None else None
     findings = tuple(
-        Finding("other-expression", f"`{_spelling(t, mask, walk)}` bounds another expression than the column")
+        SiteNote("other-expression", f"`{_spelling(t, mask, walk)}` bounds another expression than the column")
         for t in strange
     )
     expression: ast.expr | None = None
     obstacle = ""
     try:
         expression = column_expression(store, walk)
+        if signed:
+            raise NotExpressible("its column may be negative for all that is proven: a bound above would not do")
+        if noneness(store.mask, walk) == "maybe":
+            raise NotExpressible("its mask may be None, and there is no bound to add to that")
+        if store.mask is not None and not is_boolean(store.mask):
+            raise NotExpressible("its mask need not be one bit, so that & might clear it")
     except NotExpressible as reason:
         obstacle = str(reason)
     fallback = store.arguments.get("offsets") or store.arguments[POINTER_PARAMETER[store.kind]]
     site = StoreSite(
-        fix=fix.id,
+        group=spec.group,
         kernel=spec.name,
         ordinal=ordinal,
         line=store.node.lineno,
@@ -334,8 +388,10 @@ def _judge(
         guard=guard,
         findings=findings,
         obstacle=obstacle,
+        row=row_address(store, walk),
     )
-    return site, SiteSyntax(store.node, store.arguments.get("mask"), expression), problems
+    mask_node = store.arguments.get("mask")
+    return site, SiteSyntax(store.node, mask_node, expression, store.mask is None, store, walk), problems
 
 
 def _spelling(term: Value, mask: ast.expr | None, walk: KernelWalk) -> str:

@@ -6,14 +6,14 @@ checked like an answer from the network: anybody who can write there could have 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from aiterfix.storage import codec
+from aiterfix.storage.codec import StoredError
+from aiterfix.storage.files import cache_directory, write_atomically
 
 Fact = str | int | bool | None
 
@@ -52,43 +52,22 @@ class Cache:
     def get(self, url: str, *, authenticated: bool) -> CacheEntry | None:
         """The entry of an address. Answers with and without a token are kept apart: they may differ."""
         try:
-            with self._file(url, authenticated).open("rb") as stream:
-                data = stream.read(_MOST_BYTES + 1)
-            if len(data) > _MOST_BYTES:
-                return None
-            body = json.loads(data)
-        except (OSError, ValueError, RecursionError):
+            entry = codec.read(self._file(url, authenticated), CacheEntry, most_bytes=_MOST_BYTES)
+        except (OSError, StoredError):
             return None
-        if not isinstance(body, dict) or body.get("url") != url:
-            return None
-        etag, checked, facts = body.get("etag"), body.get("checked_at"), body.get("facts")
-        if not isinstance(etag, str) or not isinstance(facts, dict) or isinstance(checked, bool):
-            return None
-        if not isinstance(checked, (int, float)) or not 0 <= checked < 1e11:
-            return None
-        if not all(v is None or isinstance(v, (str, int, bool)) for v in facts.values()):
-            return None
-        return CacheEntry(url, etag, float(checked), facts)
+        return entry if entry.url == url and 0 <= entry.checked_at < 1e11 else None
 
     def put(self, entry: CacheEntry, *, authenticated: bool) -> None:
         """Keep an entry, whole or not at all. A cache that cannot be written is noted in `problem`."""
-        body = {"url": entry.url, "etag": entry.etag, "checked_at": entry.checked_at, "facts": dict(entry.facts)}
-        data = json.dumps(body).encode()
+        data = codec.encode(entry)
         if len(data) > _MOST_BYTES:
             self.problem = f"the answer for {entry.url} is too long to keep"
             return
-        temporary = ""
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor, temporary = tempfile.mkstemp(dir=self.folder, prefix=".new-")
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(data)
-            os.replace(temporary, self._file(entry.url, authenticated))  # noqa: PTH105 - both are plain names
+            write_atomically(self._file(entry.url, authenticated), data)
         except OSError as error:
             self.problem = f"{self.folder} cannot be written: {error.strerror or error}"
-            if temporary:
-                with contextlib.suppress(OSError):
-                    os.unlink(temporary)  # noqa: PTH108
 
     def _file(self, url: str, authenticated: bool) -> Path:
         key = hashlib.sha256(f"{'token' if authenticated else 'anonymous'} {url}".encode()).hexdigest()
@@ -96,7 +75,5 @@ class Cache:
 
 
 def default_folder() -> Path:
-    """Where caches belong: ``$XDG_CACHE_HOME`` or ``~/.cache``."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    root = Path(base) if base and Path(base).is_absolute() else Path.home() / ".cache"
-    return root / "aiterfix" / "github"
+    """With the other caches."""
+    return cache_directory() / "github"

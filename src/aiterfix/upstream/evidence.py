@@ -6,12 +6,13 @@ patch or after it; a report on any other source is refused.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from aiterfix.errors import EnvironmentProblem, NotUnderstoodError, UsageError
+from aiterfix.storage import codec
+from aiterfix.storage.codec import StoredError
 
 _MOST_BYTES = 64 << 20
 
@@ -29,7 +30,7 @@ class EvidenceError(NotUnderstoodError):
 
 
 @dataclass(frozen=True)
-class Scenario:
+class RunScenario:
     """One launch that was run.
 
     Attributes:
@@ -40,14 +41,13 @@ class Scenario:
 
     name: str
     kernel: str
-    config: str
     overshoot: int
     wrong: int
     instructions: int
 
 
 @dataclass(frozen=True)
-class Evidence:
+class RunReport:
     """One report.
 
     Attributes:
@@ -62,17 +62,17 @@ class Evidence:
     device: str
     triton: str
     passed: bool
-    scenarios: Mapping[str, Scenario]
+    scenarios: Mapping[str, RunScenario]
 
 
 @dataclass(frozen=True)
-class Measured:
+class RunReports:
     """The reports at hand, sorted by what they are about."""
 
-    before: tuple[Evidence, ...]
-    after: tuple[Evidence, ...]
+    before: tuple[RunReport, ...]
+    after: tuple[RunReport, ...]
 
-    def pairs(self) -> list[tuple[Scenario, Scenario]]:
+    def pairs(self) -> list[tuple[RunScenario, RunScenario]]:
         """The same launch before and after, for launches that both have, run by the same device and compiler."""
         found = []
         for b in self.before:
@@ -82,7 +82,7 @@ class Measured:
         return found
 
 
-def read_evidence(paths: Sequence[Path], before: Sequence[str], after: Sequence[str]) -> Measured:
+def read_evidence(paths: Sequence[Path], before: Sequence[str], after: Sequence[str]) -> RunReports:
     """Read reports and sort them.
 
     Args:
@@ -94,8 +94,8 @@ def read_evidence(paths: Sequence[Path], before: Sequence[str], after: Sequence[
         EvidenceError: a file is no report.
         UsageError: a report is about another source.
     """
-    old: list[Evidence] = []
-    new: list[Evidence] = []
+    old: list[RunReport] = []
+    new: list[RunReport] = []
     for path in paths:
         evidence = _read(path)
         if evidence.sha256 in before:
@@ -109,29 +109,26 @@ def read_evidence(paths: Sequence[Path], before: Sequence[str], after: Sequence[
                 + ", ".join(d[:12] for d in (*before, *after))
                 + ".",
             )
-    return Measured(tuple(old), tuple(new))
+    return RunReports(tuple(old), tuple(new))
 
 
-def _read(path: Path) -> Evidence:
+def _read(path: Path) -> RunReport:
     try:
         with path.open("rb") as stream:
             data = stream.read(_MOST_BYTES + 1)
     except OSError as error:
         raise EnvironmentProblem(f"{path} cannot be read: {error.strerror}") from error
-    if len(data) > _MOST_BYTES:
-        raise EvidenceError(path, "it is too long")
     try:
-        body = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise EvidenceError(path, "it is not JSON") from error
+        body = codec.parse(data, path, most_bytes=_MOST_BYTES)
+    except StoredError as error:
+        raise EvidenceError(path, error.detail) from error
     try:
         if body["schema_version"] != 1:
             raise EvidenceError(path, f"its schema version is {body['schema_version']!r}, not 1")
         scenarios = {
-            _text(s["name"]): Scenario(
+            _text(s["name"]): RunScenario(
                 _text(s["name"]),
                 _text(s["kernel"]),
-                _text(s["config"]),
                 _count(s["overshoot_columns"]),
                 _count(s["wrong_logits"]),
                 _count(s["wave_instructions"]),
@@ -142,7 +139,7 @@ def _read(path: Path) -> Evidence:
             raise TypeError("`passed` is not true or false")
         ran = body["executed_by"]
         digest = _text(body["source"]["sha256"])
-        return Evidence(digest, _text(ran["device"]), _text(ran["triton"]), body["passed"], scenarios)
+        return RunReport(digest, _text(ran["device"]), _text(ran["triton"]), body["passed"], scenarios)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise EvidenceError(path, f"it is not a validation report ({type(error).__name__}: {error})") from error
 

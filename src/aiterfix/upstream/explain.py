@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from aiterfix.fixes import Fix, PullRequest
-from aiterfix.history.record import FixState, RefRecord
+from aiterfix.faults.base import PullRequest
+from aiterfix.history.bounds import Bounds, BoundState, removed
+from aiterfix.history.record import RefRecord
 from aiterfix.history.store import REPOSITORY
+from aiterfix.source.guards import Guard
 from aiterfix.upstream.milestones import EVERY_STORE, Goal, Milestone, goals, milestone, releases
 from aiterfix.upstream.pulls import PullState
 from aiterfix.upstream.status import PullReport, StatusResult
-from aiterfix.verdict import Guard
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,11 @@ class Subject:
 
 @dataclass(frozen=True)
 class SubjectAnswer:
-    """What source says of one tree and one fix.
+    """What source says of one tree and the stores of one code path.
 
     Attributes:
         name: of the tree.
-        state: how far it has the fix.
+        state: how far they are bounded.
         stores: how many stores there are.
         bounded: how many are bounded.
         contains: whether the change of each pull request is in it; None where that cannot be told.
@@ -40,7 +41,7 @@ class SubjectAnswer:
     """
 
     name: str
-    state: FixState
+    state: BoundState
     stores: int
     bounded: int
     contains: tuple[tuple[PullRequest, bool | None], ...]
@@ -49,52 +50,54 @@ class SubjectAnswer:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What to know about one fix.
+    """What to know about the store bounds of one code path.
 
     Attributes:
-        fix: its id.
+        bounds: whose.
         summary: one line: every pull request's state and what is left.
         warnings: what a person would misread.
         subjects: an answer for each tree asked about.
     """
 
-    fix: str
+    bounds: Bounds
     summary: str
     warnings: tuple[str, ...]
     subjects: tuple[SubjectAnswer, ...]
 
 
-def explain(fix: Fix, result: StatusResult, refs: Sequence[RefRecord], subjects: Sequence[Subject] = ()) -> Explanation:
-    """Put the states of a fix's pull requests beside the source of releases.
+def explain(
+    bounds: Bounds, result: StatusResult, refs: Sequence[RefRecord], subjects: Sequence[Subject] = ()
+) -> Explanation:
+    """Put the states of pull requests beside the source of releases.
 
     Args:
-        fix: the fix.
+        bounds: what they are about.
         result: the states.
         refs: judged tags: of the shipped history, or of a fresh scan.
         subjects: trees asked about.
     """
-    stones = {g.removes: milestone(g, refs) for g in goals(fix)}
-    reports = [result.of(p) for p in fix.upstream]
+    stones = {g.removes: milestone(g, refs) for g in goals(bounds)}
+    reports = [result.of(p) for p in bounds.upstream]
     parts: list[str] = []
     # What carried a closed one is named in the same breath, and its own milestone is the same.
-    carriers = {(r.request.repository, n) for r in reports for n in r.carried_by if _same_goal(fix, r.request, n)}
+    carriers = {(r.request.repository, n) for r in reports for n in r.carried_by if _same_goal(bounds, r.request, n)}
     spoken = [r for r in reports if (r.request.repository, r.request.number) not in carriers]
     done = [r for r in spoken if r.request.removes and r.pull is not None and r.pull.state is not PullState.OPEN]
     for report in done:
         parts += _state_parts(report, stones)
-    parts += [text for text in (_remaining(fix, refs),) if text]
+    parts += [text for text in (_remaining(bounds, refs),) if text]
     for report in spoken:
         if report not in done:
             parts += _state_parts(report, stones)
-    warnings = [w for r in reports for w in _warnings(r, fix, stones)]
-    return Explanation(fix.id, "; ".join(parts), tuple(warnings), tuple(_subject(fix, s) for s in subjects))
+    warnings = [w for r in reports for w in _warnings(r, bounds, stones)]
+    return Explanation(bounds, "; ".join(parts), tuple(warnings), tuple(_subject(bounds, s) for s in subjects))
 
 
-def change_contained(request: PullRequest, fix: Fix, record: RefRecord) -> bool | None:
+def change_contained(request: PullRequest, bounds: Bounds, record: RefRecord) -> bool | None:
     """Whether a tree has the change of a pull request, by source; None where source cannot tell."""
     if not request.removes:
         return None
-    return Goal(fix.id, frozenset(request.removes), (request,)).reached(record)
+    return Goal(bounds, removed(request), (request,)).reached(record)
 
 
 def _state_parts(report: PullReport, stones: dict[frozenset[Guard], Milestone]) -> list[str]:
@@ -104,7 +107,7 @@ def _state_parts(report: PullReport, stones: dict[frozenset[Guard], Milestone]) 
     parts = [f"{_name(request)} is {pull.state.value}"]
     if report.carried_by:
         parts.append("its commit is in " + " and ".join(f"#{n}" for n in report.carried_by))
-    stone = stones.get(frozenset(request.removes)) if request.removes else None
+    stone = stones.get(removed(request))
     first = _first(stone)
     if first is not None:
         parts.append(f"released in {first.ref}")
@@ -117,31 +120,31 @@ def _first(stone: Milestone | None) -> RefRecord | None:
     return None if stone is None else stone.first if stone.first is not None else stone.first_any
 
 
-def _same_goal(fix: Fix, request: PullRequest, number: int) -> bool:
+def _same_goal(bounds: Bounds, request: PullRequest, number: int) -> bool:
     return any(
-        p.number == number and p.repository == request.repository and p.removes == request.removes for p in fix.upstream
+        (p.repository, p.number, p.removes) == (request.repository, number, request.removes) for p in bounds.upstream
     )
 
 
-def _newest(fix: Fix, refs: Sequence[RefRecord]) -> RefRecord | None:
-    known = (FixState.NEEDED, FixState.PARTLY, FixState.THERE)
-    return next((r for _, r in reversed(releases(refs)) if r.state(fix.id) in known), None)
+def _newest(bounds: Bounds, refs: Sequence[RefRecord]) -> RefRecord | None:
+    known = (BoundState.UNBOUNDED, BoundState.PARTLY, BoundState.BOUNDED)
+    return next((r for _, r in reversed(releases(refs)) if r.state(bounds) in known), None)
 
 
-def _remaining(fix: Fix, refs: Sequence[RefRecord]) -> str:
-    newest = _newest(fix, refs)
+def _remaining(bounds: Bounds, refs: Sequence[RefRecord]) -> str:
+    newest = _newest(bounds, refs)
     if newest is None:
         return ""
-    counts = newest.counts(fix.id)
+    counts = newest.counts(bounds)
     left = counts.total - counts.bounded
     if left == 0:
         return f"none of the {counts.total} stores of {newest.ref} is left unbounded"
     return f"{left} of {counts.total} stores {'remains' if left == 1 else 'remain'} unbounded in {newest.ref}"
 
 
-def _warnings(report: PullReport, fix: Fix, stones: dict[frozenset[Guard], Milestone]) -> list[str]:
+def _warnings(report: PullReport, bounds: Bounds, stones: dict[frozenset[Guard], Milestone]) -> list[str]:
     request, pull = report.request, report.pull
-    stone = stones.get(frozenset(request.removes)) if request.removes else None
+    stone = stones.get(removed(request))
     if pull is None:
         return []
     name = _name(request)
@@ -158,33 +161,33 @@ def _warnings(report: PullReport, fix: Fix, stones: dict[frozenset[Guard], Miles
         found[-1:] = [f"The change of {name} is in {first.ref if first else 'a release'}, and missing again in {lost}."]
     if pull.state is PullState.MERGED and first is None and stone is not None and stone.newest is not None:
         found.append(f"{name} says merged, but no release has its change by source.")
-    if first is not None and frozenset(request.removes) != EVERY_STORE and pull.state is not PullState.OPEN:
+    if first is not None and removed(request) != EVERY_STORE and pull.state is not PullState.OPEN:
         newest = stone.newest if stone is not None else None
-        left = newest.counts(fix.id).total - newest.counts(fix.id).bounded if newest is not None else 0
+        left = newest.counts(bounds).total - newest.counts(bounds).bounded if newest is not None else 0
         if left and newest is not None:
             found.append(
-                f"Having {name} is not being safe: {left} of {newest.counts(fix.id).total} stores of {newest.ref} "
+                f"Having {name} is not being safe: {left} of {newest.counts(bounds).total} stores of {newest.ref} "
                 "have no upper bound."
             )
     if pull.state is PullState.OPEN and first is not None:
         found.append(f"{name} is still open, but {first.ref} has its change by source: it came another way.")
     if report.head_source is not None:
-        counts = report.head_source.counts(fix.id)
-        state = report.head_source.state(fix.id)
-        if state is FixState.PARTLY and pull.state is PullState.OPEN:
+        counts = report.head_source.counts(bounds)
+        state = report.head_source.state(bounds)
+        if state is BoundState.PARTLY and pull.state is PullState.OPEN:
             found.append(
                 f"{name} as it stands leaves {counts.total - counts.bounded} of {counts.total} stores unbounded."
             )
     return found
 
 
-def _subject(fix: Fix, subject: Subject) -> SubjectAnswer:
+def _subject(bounds: Bounds, subject: Subject) -> SubjectAnswer:
     record = subject.record
-    state, counts = record.state(fix.id), record.counts(fix.id)
-    contains = tuple((p, change_contained(p, fix, record)) for p in fix.upstream if p.removes)
-    if state is FixState.NOT_AFFECTED:
+    state, counts = record.state(bounds), record.counts(bounds)
+    contains = tuple((p, change_contained(p, bounds, record)) for p in bounds.upstream if p.removes)
+    if state is BoundState.NO_STORES:
         text = "has none of these kernels"
-    elif state is FixState.UNKNOWN:
+    elif state is BoundState.UNKNOWN:
         reasons = [*record.doubts, *(f"{f.path}: {p}" for f in record.shipped for p in f.problems)]
         text = f"not understood, so treat it as unsafe{f' ({reasons[0]})' if reasons else ''}"
     else:

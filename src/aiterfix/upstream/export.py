@@ -14,14 +14,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aiterfix.errors import ActionNeededError, EnvironmentProblem, NotUnderstoodError, UsageError
-from aiterfix.fixes import Fix, KernelSpec
-from aiterfix.source.rewrite import rewrite
-from aiterfix.source.sites import needles
+from aiterfix.faults.diagnosis import diagnose
+from aiterfix.faults.mend import mend
+from aiterfix.faults.registry import Faults
+from aiterfix.history.bounds import Bounds, bounds_of
+from aiterfix.source.roles import KernelRoles
+from aiterfix.source.search import needles
 from aiterfix.upstream.evidence import read_evidence
 from aiterfix.upstream.gitrepo import Clone, Objects
 from aiterfix.upstream.proposal import ChangedFile, Proposal, propose
 from aiterfix.upstream.regression import regression_test
-from aiterfix.upstream.scan import judge, shortest
+from aiterfix.upstream.scan import shortest
 from aiterfix.upstream.trees import Forest, in_package
 
 _TEST_NAME = "test_pa_mqa_logits_column_bounds"
@@ -64,8 +67,9 @@ class Export:
 def export(
     clone: Clone,
     revision: str,
-    fixes: Sequence[Fix],
+    faults: Faults,
     *,
+    groups: Sequence[str] | None = None,
     branch: str | None = None,
     evidence: Sequence[Path] = (),
     with_test: bool = True,
@@ -76,7 +80,8 @@ def export(
     Args:
         clone: where; only its object database and one reference are written.
         revision: what the patch stands on.
-        fixes: what to fix.
+        faults: every fault to judge by; the stores are bounded.
+        groups: code paths whose kernels are changed; all by default.
         branch: the new branch; named after the base by default.
         evidence: reports of ``aiterfix validate`` on the files before or after.
         with_test: whether the commit adds a regression test.
@@ -86,7 +91,7 @@ def export(
         UsageError: the revision names nothing, the branch exists or may not be so called, evidence is about
             another source.
         EnvironmentProblem: git has no name and address to sign off with.
-        NotUnderstoodError: a kernel is not understood.
+        NotUnderstoodError: a kernel is not understood, or one of its stores cannot be bounded.
         NothingToExportError: nothing is unbounded.
     """
     base = clone.resolve(revision)
@@ -95,21 +100,20 @@ def export(
     name = branch if branch is not None else f"aiterfix/store-bounds-{base[:12]}"
     replaced = _check_branch(clone, name, force)
     sign_off = _sign_off(clone)
+    bounds = [b for b in bounds_of(faults) if groups is None or b.group.name in groups]
     with clone.objects() as objects:
-        files, modes, kernels, taken = _changes(clone, objects, base, fixes)
+        files, modes, kernels, taken = _changes(clone, objects, base, faults, bounds)
     if not files:
         raise NothingToExportError(
             f"{revision} has no store without an upper bound: there is nothing to send",
             remedy="Name another --ref, or judge it with `aiterfix upstream scan --refs`.",
         )
     test_path = _test_path(taken) if with_test else None
-    measured = read_evidence(
-        evidence, [f.rewrite.before.sha256 for f in files], [f.rewrite.after.sha256 for f in files]
-    )
+    measured = read_evidence(evidence, [f.mended.before.sha256 for f in files], [f.mended.after.sha256 for f in files])
     base_name = f"{base}" if base.startswith(revision) else f"`{revision}` ({base})"
-    proposal = propose(files, fixes, base_name, measured, test_path)
+    proposal = propose(files, bounds, base_name, measured, test_path)
     proposal = replace(proposal, message=f"{proposal.message}\n{sign_off}\n")
-    contents = {f.path: (modes[f.path], f.rewrite.new) for f in files}
+    contents = {f.path: (modes[f.path], f.mended.new) for f in files}
     if test_path is not None:
         contents[test_path] = ("100644", regression_test(kernels, test_path).encode())
     commit = _commit(clone, base, contents, proposal.message)
@@ -169,11 +173,11 @@ def _sign_off(clone: Clone) -> str:
 
 
 def _changes(
-    clone: Clone, objects: Objects, base: str, fixes: Sequence[Fix]
-) -> tuple[list[ChangedFile], dict[str, str], list[tuple[str, KernelSpec]], set[str]]:
+    clone: Clone, objects: Objects, base: str, faults: Faults, bounds: Sequence[Bounds]
+) -> tuple[list[ChangedFile], dict[str, str], list[tuple[str, KernelRoles]], set[str]]:
     """The files to change, their modes, every kernel that stores, and the tree's paths of interest."""
     forest = Forest(clone, objects, [base])
-    words = [w.encode() for w in shortest(needles(fixes))]
+    words = [w.encode() for w in shortest(needles(faults.kernels))]
     blobs = forest.blobs()
     texts: dict[str, bytes] = {}
     missing: set[str] = set()
@@ -190,16 +194,29 @@ def _changes(
             why=f"{len(doubts)} such places." if len(doubts) > 1 else "",
             remedy="Use a full clone.",
         )
-    by_name = {k.name: k for f in fixes for k in f.kernels}
+    groups = tuple(b.group.name for b in bounds)
+    wanted = [b.fault.id for b in bounds]
     files: list[ChangedFile] = []
-    kernels: list[tuple[str, KernelSpec]] = []
+    kernels: list[tuple[str, KernelRoles]] = []
     for source in found:
-        if source.oid not in texts or not in_package(source.path) or judge(texts[source.oid], fixes) is None:
+        if source.oid not in texts or not in_package(source.path):
             continue
-        edit = rewrite(texts[source.oid], fixes, filename=source.path)
-        kernels += [(source.path, by_name[k.name]) for k in edit.after.kernels if k.sites]
-        if edit.changed:
-            files.append(ChangedFile(source.path, edit))
+        text = texts[source.oid]
+        seen = diagnose(text, faults.judged)
+        if not seen.units and not seen.problems:
+            continue
+        mended = mend(text, faults.judged, filename=source.path, wanted=wanted, groups=groups, diagnosis=seen)
+        file = ChangedFile(source.path, mended, groups)
+        left = next((s for s in file.stores if not s.guard.bounded), None)
+        if left is not None:  # half a patch is none: the text and the test say that every store is bounded
+            raise NotUnderstoodError(
+                f"{source.path}: {left.kernel}: a store cannot be bounded: {left.obstacle}",
+                remedy="Bound that store by hand, and export the rest from a commit that has it.",
+            )
+        storing = {s.kernel for s in file.stores}
+        kernels += [(source.path, k) for b in bounds for k in b.group.kernels if k.name in storing]
+        if mended.changed:
+            files.append(file)
     modes = {}
     if files:
         listing = clone.output("ls-tree", "-z", "--full-tree", base, "--", *(f.path for f in files))

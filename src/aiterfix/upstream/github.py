@@ -302,7 +302,7 @@ class GitHub:
         if response.status in (404, 410):
             raise NotFoundError(
                 f"{path}: GitHub does not know it, or does not show it",
-                remedy=f"Check repository and number in the fix file; a private one needs {TOKEN_VARIABLE}.",
+                remedy=f"Check repository and number in the fault file; a private one needs {TOKEN_VARIABLE}.",
             )
 
 

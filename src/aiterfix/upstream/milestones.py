@@ -1,6 +1,6 @@
-"""When releases got a fix, and whether one lost it again.
+"""When releases got their stores bounded, and whether one lost that again.
 
-Two orders matter. Whoever upgrades goes by version: a release without the fix above one that has it is a loss. But
+Two orders matter. Whoever upgrades goes by version: a release without the bounds above one that has them is a loss. But
 branches are released side by side: v0.1.15.post2 is newer than v0.1.16 and has older kernels, so what was published
 last is not what has the newest source.
 """
@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aiterfix.fixes import Fix, PullRequest
-from aiterfix.history.record import FixState, RefRecord
+from aiterfix.faults.base import PullRequest
+from aiterfix.history.bounds import Bounds, BoundState, removed
+from aiterfix.history.record import RefRecord
+from aiterfix.source.guards import Guard
 from aiterfix.upstream.extras import need
-from aiterfix.verdict import Guard
 
 if TYPE_CHECKING:
     from packaging.version import Version
@@ -25,15 +26,15 @@ EVERY_STORE = frozenset(g for g in Guard if not g.bounded)
 
 @dataclass(frozen=True)
 class Goal:
-    """A state of source that a pull request or a whole fix brings about.
+    """A state of source that a pull request brings about, or all of them together.
 
     Attributes:
-        fix: id of the fix.
+        bounds: whose stores.
         removes: guards that no store of its kernels has then.
         pulls: the pull requests declared to bring it about.
     """
 
-    fix: str
+    bounds: Bounds
     removes: frozenset[Guard]
     pulls: tuple[PullRequest, ...]
 
@@ -44,12 +45,12 @@ class Goal:
 
     def remaining(self, ref: RefRecord) -> int:
         """How many stores stand in the way."""
-        counts = ref.counts(self.fix)
+        counts = ref.counts(self.bounds)
         return sum(counts.count(g) for g in self.removes)
 
     def reached(self, ref: RefRecord) -> bool | None:
-        """Whether a tree is there; None where it cannot be told or the fix does not concern it."""
-        if ref.state(self.fix) in (FixState.UNKNOWN, FixState.NOT_AFFECTED):
+        """Whether a tree is there; None where it cannot be told or it has no such stores."""
+        if ref.state(self.bounds) in (BoundState.UNKNOWN, BoundState.NO_STORES):
             return None
         return self.remaining(ref) == 0
 
@@ -68,7 +69,7 @@ class Milestone:
         lost: releases without it above one with it, by version.
         behind: releases without it published after one with it, of lower version: older branches.
         unknown: releases that could not be judged.
-        newest: the newest release by version that the fix concerns.
+        newest: the newest release by version that has such stores.
         newest_remaining: how many of its stores stand in the way.
     """
 
@@ -100,11 +101,11 @@ class OldKernels:
     newer: RefRecord
 
 
-def goals(fix: Fix) -> tuple[Goal, ...]:
-    """What its pull requests bring about, and the whole fix; the smaller goals first."""
-    wanted = {frozenset(p.removes) for p in fix.upstream if p.removes} | {EVERY_STORE}
+def goals(bounds: Bounds) -> tuple[Goal, ...]:
+    """What the pull requests bring about, and every store bounded; the smaller goals first."""
+    wanted = {removed(p) for p in bounds.upstream if p.removes} | {EVERY_STORE}
     return tuple(
-        Goal(fix.id, removes, tuple(p for p in fix.upstream if frozenset(p.removes) == removes))
+        Goal(bounds, removes, tuple(p for p in bounds.upstream if removed(p) == removes))
         for removes in sorted(wanted, key=lambda r: (len(r), sorted(g.value for g in r)))
     )
 
@@ -124,7 +125,7 @@ def releases(refs: Sequence[RefRecord]) -> list[tuple[Version, RefRecord]]:
 def milestone(goal: Goal, refs: Sequence[RefRecord]) -> Milestone:
     """How the releases among these references stand to a goal."""
     ordered = releases(refs)
-    unknown = tuple(r for _, r in ordered if r.state(goal.fix) is FixState.UNKNOWN)
+    unknown = tuple(r for _, r in ordered if r.state(goal.bounds) is BoundState.UNKNOWN)
     judged = [(v, r, bool(goal.reached(r))) for v, r in ordered if goal.reached(r) is not None]
     by_date = sorted(judged, key=lambda item: item[1].when)
     having = [(v, r) for v, r, reached in judged if reached]
@@ -151,13 +152,15 @@ def milestone(goal: Goal, refs: Sequence[RefRecord]) -> Milestone:
     )
 
 
-def old_kernels(fix: str, refs: Sequence[RefRecord]) -> tuple[OldKernels, ...]:
+def old_kernels(bounds: Bounds, refs: Sequence[RefRecord]) -> tuple[OldKernels, ...]:
     """Releases that went back to kernels older than what had been published, by date."""
     first_seen: dict[frozenset[str], RefRecord] = {}
     found = []
     earlier: list[tuple[frozenset[str], RefRecord]] = []
     for _, ref in sorted(releases(refs), key=lambda pair: pair[1].when):
-        digests = frozenset(f.sha256 for f in ref.shipped if any(k.fix == fix and k.counts.total for k in f.kernels))
+        digests = frozenset(
+            f.sha256 for f in ref.shipped if any(k.group == bounds.group.name and k.counts.total for k in f.kernels)
+        )
         if not digests:
             continue
         since = first_seen.setdefault(digests, ref)

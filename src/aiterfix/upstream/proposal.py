@@ -5,22 +5,51 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from aiterfix.fixes import Fix
-from aiterfix.history.record import GuardCounts
-from aiterfix.source.rewrite import Rewrite
-from aiterfix.source.sites import SourceAnalysis
-from aiterfix.upstream.evidence import Measured
-from aiterfix.verdict import Guard
+from aiterfix.faults.diagnosis import TextDiagnosis
+from aiterfix.faults.mend import Mended
+from aiterfix.history.bounds import Bounds, GuardCounts
+from aiterfix.source.guards import Guard
+from aiterfix.source.sites import StoreSite
+from aiterfix.upstream.evidence import RunReports
 
 _MOST_ROWS = 40
 
 
 @dataclass(frozen=True)
 class ChangedFile:
-    """One file that the patch changes: its path in the tree, and the proven edit."""
+    """One file that the patch changes.
+
+    Attributes:
+        path: in the tree.
+        mended: the proven edit.
+        groups: code paths whose kernels were asked for.
+    """
 
     path: str
-    rewrite: Rewrite
+    mended: Mended
+    groups: tuple[str, ...]
+
+    @property
+    def stores(self) -> tuple[StoreSite, ...]:
+        """Every store of these kernels, as it is in the new text."""
+        return self._sites(self.mended.after)
+
+    @property
+    def edited(self) -> tuple[StoreSite, ...]:
+        """The stores that are changed, as they were."""
+        old = self._sites(self.mended.before)
+        return tuple(a for a, b in zip(old, self.stores, strict=True) if a.guard is not b.guard)
+
+    def counts(self) -> dict[str, tuple[GuardCounts, GuardCounts]]:
+        """Stores by kernel and guard, before and after."""
+        both = [self._sites(self.mended.before), self.stores]
+        names = dict.fromkeys(s.kernel for s in both[0])
+        before, after = ({n: GuardCounts.of(s.guard for s in sites if s.kernel == n) for n in names} for sites in both)
+        return {n: (before[n], after[n]) for n in names}
+
+    def _sites(self, diagnosis: TextDiagnosis) -> tuple[StoreSite, ...]:
+        assert diagnosis.analysis is not None
+        return tuple(s for s in diagnosis.analysis.sites if s.group in self.groups)
 
 
 @dataclass(frozen=True)
@@ -39,23 +68,23 @@ class Proposal:
 
 
 def propose(
-    files: Sequence[ChangedFile], fixes: Sequence[Fix], base: str, measured: Measured, test_path: str | None
+    files: Sequence[ChangedFile], bounds: Sequence[Bounds], base: str, measured: RunReports, test_path: str | None
 ) -> Proposal:
     """Write both texts.
 
     Args:
         files: what is changed.
-        fixes: which fixes were asked for.
+        bounds: what was asked for.
         base: the commit that the patch stands on, and its name.
         measured: what validation found; may be empty, and the text then says that nothing was measured.
         test_path: where the regression test is added; None without one.
     """
     stem = files[0].path.rsplit("/", 1)[-1].removesuffix(".py") if len(files) == 1 else "paged MQA logits"
-    bounds = sorted({s.bound for f in files for s in f.rewrite.edited})
-    bound = bounds[0] if len(bounds) == 1 else "the row's length"
+    names = sorted({s.bound for f in files for s in f.edited})
+    bound = names[0] if len(names) == 1 else "the row's length"
     # No prefix in brackets: `git am` takes those off.
     subject = f"{stem}: bound every output store by {bound}"
-    count = sum(len(f.rewrite.edited) for f in files)
+    count = sum(len(f.edited) for f in files)
     plural = "store does" if count == 1 else "stores do"
     what = (
         f"{count} {plural} not bound the column from above. Where the columns that a program handles are rounded up "
@@ -85,7 +114,7 @@ def propose(
             "",
             *_measured(measured),
             *(["", "## Test", "", tested] if tested else []),
-            *_related(fixes),
+            *_related(bounds),
         ]
     )
     return Proposal(subject, message, body + "\n")
@@ -94,19 +123,14 @@ def propose(
 def _site_table(files: Sequence[ChangedFile]) -> list[str]:
     lines = ["| file | kernel | | none | lower | upper | both |", "| --- | --- | --- | --- | --- | --- | --- |"]
     for f in files:
-        for name in dict.fromkeys(k.name for k in f.rewrite.before.kernels if k.sites):
-            for when, analysis in (("before", f.rewrite.before), ("after", f.rewrite.after)):
-                counts = _counts(analysis, name)
+        for name, both in f.counts().items():
+            for when, counts in zip(("before", "after"), both, strict=True):
                 cells = " | ".join(str(counts.count(g)) for g in Guard)
                 lines.append(f"| `{f.path}` | `{name}` | {when} | {cells} |")
     return lines
 
 
-def _counts(analysis: SourceAnalysis, kernel: str) -> GuardCounts:
-    return GuardCounts.of(s.guard for s in analysis.sites if s.kernel == kernel)
-
-
-def _measured(measured: Measured) -> list[str]:
+def _measured(measured: RunReports) -> list[str]:
     pairs = measured.pairs()
     if not measured.before and not measured.after:
         return ["Not measured: neither overshoot nor instruction counts were taken for this patch."]
@@ -149,8 +173,8 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def _related(fixes: Sequence[Fix]) -> list[str]:
-    pulls = list(dict.fromkeys((p.repository, p.number, p.role) for f in fixes for p in f.upstream))
+def _related(bounds: Sequence[Bounds]) -> list[str]:
+    pulls = list(dict.fromkeys((p.repository, p.number, p.role) for b in bounds for p in b.upstream))
     if not pulls:
         return []
     return ["", "## Related", "", *(f"- {repository}#{number}: {role}." for repository, number, role in pulls)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +9,8 @@ from enum import Enum
 from pathlib import Path
 
 from aiterfix.errors import NotUnderstoodError
+from aiterfix.storage import codec
+from aiterfix.storage.codec import StoredError
 from aiterfix.upstream.cache import Fact
 from aiterfix.upstream.github import BadAnswerError
 
@@ -61,6 +62,30 @@ class LastKnown:
     source: str
     pulls: Mapping[tuple[str, int], Pull]
     contained: frozenset[tuple[str, int, int]]
+
+
+@dataclass(frozen=True)
+class _StoredPull:
+    repository: str
+    number: int
+    facts: Mapping[str, Fact]
+
+
+@dataclass(frozen=True)
+class _StoredPart:
+    repository: str
+    number: int
+    part_of: int
+
+
+@dataclass(frozen=True)
+class _StoredStates:
+    """The file of `LastKnown`."""
+
+    as_of: str
+    source: str
+    pull_requests: tuple[_StoredPull, ...]
+    contained: tuple[_StoredPart, ...]
 
 
 def pull_path(repository: str, number: int) -> str:
@@ -137,12 +162,12 @@ def load_last_known(path: Path = LAST_KNOWN) -> LastKnown:
         NotUnderstoodError: the file is damaged.
     """
     try:
-        data = json.loads(path.read_bytes())
-        pulls = {(p["repository"], p["number"]): read_pull(p["facts"]) for p in data["pull_requests"]}
-        contained = frozenset((c["repository"], c["number"], c["in"]) for c in data["contained"])
-        return LastKnown(data["as_of"], data["source"], pulls, contained)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, BadAnswerError) as error:
+        said = codec.read(path, _StoredStates)
+        pulls = {(pull.repository, pull.number): read_pull(pull.facts) for pull in said.pull_requests}
+    except (OSError, StoredError, BadAnswerError) as error:
         raise NotUnderstoodError(f"{path} is damaged: {error}", remedy="Reinstall aiterfix.") from error
+    contained = frozenset((part.repository, part.number, part.part_of) for part in said.contained)
+    return LastKnown(said.as_of, said.source, pulls, contained)
 
 
 def printable(text: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aiterfix.fixes import KernelSpec
+from aiterfix.source.roles import KernelRoles
 
 _TEMPLATE = '''\
 # SPDX-License-Identifier: MIT
@@ -164,7 +164,7 @@ def test_every_store_is_bounded(path, name, output, strides, bound):
 '''
 
 
-def regression_test(kernels: Sequence[tuple[str, KernelSpec]], test_path: str) -> str:
+def regression_test(kernels: Sequence[tuple[str, KernelRoles]], test_path: str) -> str:
     """The test file's text.
 
     Args:

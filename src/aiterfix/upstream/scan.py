@@ -1,19 +1,19 @@
-"""Which tags need which fix, judged by the source in them: never by ancestry, never by a pull request's state."""
+"""Which tags have which fault, judged by the source in them: never by ancestry, never by a pull request's state."""
 
 from __future__ import annotations
 
 import fnmatch
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiterfix.errors import UsageError
-from aiterfix.fixes import Fix
-from aiterfix.history.record import FileRecord, GuardCounts, KernelRecord, RefRecord
-from aiterfix.source.sites import KernelAnalysis, analyse, needles
+from aiterfix.faults.diagnosis import diagnose
+from aiterfix.faults.registry import Faults
+from aiterfix.history.bounds import Bounds, bounds_of
+from aiterfix.history.record import FileRecord, RefRecord
+from aiterfix.source.search import needles
 from aiterfix.upstream.gitrepo import Clone, Objects, Tag
 from aiterfix.upstream.trees import Forest, in_package
-from aiterfix.verdict import Verdict, worst
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class ScanResult:
 
     Attributes:
         refs: every reference asked about, by date, then name.
-        fixes: the fixes that it looked for.
+        faults: the faults that it looked for.
         shallow: whether the clone lacks older commits: what is first here may not be first upstream.
         partial: whether it was cloned with a filter: files may be missing.
         skipped: tags that name no commit.
@@ -31,26 +31,22 @@ class ScanResult:
     """
 
     refs: tuple[RefRecord, ...]
-    fixes: tuple[Fix, ...]
+    faults: Faults
     shallow: bool
     partial: bool
     skipped: tuple[str, ...]
     sources: int
     analysed: int
 
-
-@dataclass(frozen=True)
-class Judged:
-    """The judgement on one distinct file, whatever its paths."""
-
-    sha256: str
-    kernels: tuple[KernelRecord, ...]
-    problems: tuple[str, ...]
+    @property
+    def bounds(self) -> tuple[Bounds, ...]:
+        """Store bounds, one a code path."""
+        return bounds_of(self.faults)
 
 
 def scan(
     clone: Clone,
-    fixes: Sequence[Fix],
+    faults: Faults,
     revisions: Sequence[str] = (),
     progress: Callable[[str], None] = lambda _: None,
 ) -> ScanResult:
@@ -58,7 +54,7 @@ def scan(
 
     Args:
         clone: where to look.
-        fixes: what to look for.
+        faults: what to look for.
         revisions: tags, shell patterns over tags, or anything that names a commit; every tag without any.
         progress: told what is being done.
 
@@ -72,12 +68,10 @@ def scan(
         forest = Forest(clone, objects, (t.commit for t in wanted))
         blobs = forest.blobs()
         progress(f"{len(blobs)} distinct Python files")
-        judged, missing = _judge_blobs(objects, blobs, fixes)
+        judged, missing = _judge_blobs(objects, blobs, faults)
     records = [_record(tag, forest, judged, missing) for tag in wanted]
     records.sort(key=lambda r: (r.when, r.ref))
-    return ScanResult(
-        tuple(records), tuple(fixes), clone.shallow, clone.partial, tuple(skipped), len(blobs), len(judged)
-    )
+    return ScanResult(tuple(records), faults, clone.shallow, clone.partial, tuple(skipped), len(blobs), len(judged))
 
 
 def _references(clone: Clone, revisions: Sequence[str]) -> tuple[list[Tag], list[str]]:
@@ -110,17 +104,18 @@ def _references(clone: Clone, revisions: Sequence[str]) -> tuple[list[Tag], list
     return list(wanted.values()), []
 
 
-def _judge_blobs(objects: Objects, blobs: Iterable[str], fixes: Sequence[Fix]) -> tuple[dict[str, Judged], set[str]]:
-    words = [w.encode() for w in shortest(needles(fixes))]
-    judged: dict[str, Judged] = {}
+def _judge_blobs(objects: Objects, blobs: Iterable[str], faults: Faults) -> tuple[dict[str, FileRecord], set[str]]:
+    """A record of each distinct file that has a declared kernel or raises a doubt, its paths left open."""
+    words = [w.encode() for w in shortest(needles(faults.kernels))]
+    judged: dict[str, FileRecord] = {}
     missing: set[str] = set()
     for oid, blob in objects.read(blobs):
         if blob is None:
             missing.add(oid)
         elif any(w in blob.data for w in words):
-            result = judge(blob.data, fixes)
-            if result is not None:
-                judged[oid] = result
+            diagnosis = diagnose(blob.data, faults.judged)
+            if diagnosis.units or diagnosis.problems:
+                judged[oid] = FileRecord.of("", False, diagnosis, faults.judged)
     return judged, missing
 
 
@@ -129,24 +124,7 @@ def shortest(words: Sequence[str]) -> list[str]:
     return [w for w in words if not any(o in w for o in words if o != w)]
 
 
-def judge(text: bytes, fixes: Sequence[Fix]) -> Judged | None:
-    """Facts about one file's text; None where it has no declared kernel and raises no doubt."""
-    analysis = analyse(text, fixes)
-    if not analysis.kernels and not analysis.problems:
-        return None
-    problems = tuple(f"{p.code} at line {p.line}" for p in analysis.problems)
-    names: dict[str, list[KernelAnalysis]] = {}
-    for kernel in analysis.kernels:
-        names.setdefault(kernel.name, []).append(kernel)
-    records = []
-    for name, found in names.items():
-        counts = GuardCounts.of(s.guard for k in found for s in k.sites)
-        verdict = worst((k.verdict for k in found), empty=Verdict.NOT_AFFECTED)
-        records.append(KernelRecord(name, found[0].fix, counts, verdict))
-    return Judged(hashlib.sha256(text).hexdigest(), tuple(records), problems)
-
-
-def _record(tag: Tag, forest: Forest, judged: dict[str, Judged], missing: set[str]) -> RefRecord:
+def _record(tag: Tag, forest: Forest, judged: dict[str, FileRecord], missing: set[str]) -> RefRecord:
     found, doubts = forest.files(tag.commit, judged.keys() | missing)
     absent = [f for f in found if f.oid in missing and in_package(f.path)]
     if absent:
@@ -154,11 +132,7 @@ def _record(tag: Tag, forest: Forest, judged: dict[str, Judged], missing: set[st
             f"{len(absent)} Python files of the package are not in this clone, {_shown(absent[0].path)} first"
         )
     files = tuple(
-        FileRecord(
-            _shown(f.path), judged[f.oid].sha256, in_package(f.path), judged[f.oid].kernels, judged[f.oid].problems
-        )
-        for f in found
-        if f.oid in judged
+        replace(judged[f.oid], path=_shown(f.path), in_package=in_package(f.path)) for f in found if f.oid in judged
     )
     return RefRecord(tag.name, tag.date, tag.commit, files, tuple(doubts))
 

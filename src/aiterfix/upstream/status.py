@@ -1,4 +1,4 @@
-"""The state of the pull requests behind the fixes: gathered from GitHub, from the cache, or from the package."""
+"""The state of the pull requests behind the store bounds: gathered from GitHub, from the cache, or from the package."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from datetime import datetime, timezone
 from enum import Enum
 
 from aiterfix.errors import AiterfixError
-from aiterfix.fixes import Fix, PullRequest
+from aiterfix.faults.base import PullRequest
+from aiterfix.faults.registry import Faults
+from aiterfix.history.bounds import bounds_of
 from aiterfix.history.record import RefRecord
 from aiterfix.upstream.github import Answer, GitHub, GitHubError
 from aiterfix.upstream.gitrepo import Clone
@@ -40,7 +42,7 @@ class PullReport:
     """One pull request and what is known of it.
 
     Attributes:
-        request: as the fix file names it.
+        request: as the fault file names it.
         pull: its state; None where nothing is known.
         origin: where that comes from.
         as_of: when it was so: an instant, a day, or a month, ISO 8601.
@@ -58,10 +60,10 @@ class PullReport:
 
 @dataclass(frozen=True)
 class StatusResult:
-    """Every pull request of every fix.
+    """Every pull request about store bounds.
 
     Attributes:
-        reports: in the order of the fix files, each pull request once.
+        reports: in the order of the fault files, each pull request once.
         trouble: why GitHub could not be asked for some; empty where it could.
         notes: lesser things worth a line.
     """
@@ -95,7 +97,7 @@ class _Asker:
 
 
 def status(
-    fixes: Sequence[Fix],
+    faults: Faults,
     github: GitHub,
     *,
     offline: bool = False,
@@ -103,10 +105,10 @@ def status(
     last_known: LastKnown | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> StatusResult:
-    """Gather the state of every pull request that the fixes name.
+    """Gather the state of every pull request about store bounds.
 
     Args:
-        fixes: whose pull requests.
+        faults: whose pull requests.
         github: whom to ask.
         offline: ask nobody.
         clone: tells which pull request carries which, and holds heads to judge by source, where it has them.
@@ -115,13 +117,12 @@ def status(
     """
     shipped = load_last_known() if last_known is None else last_known
     asker = _Asker(github, offline)
-    requests = _distinct(fixes)
     found: list[tuple[PullRequest, Pull | None, Origin, str]] = []
-    for request in requests:
+    for request in _distinct(faults):
         if not offline:
             progress(f"asking for {request.repository}#{request.number}")
         found.append((request, *_state(request, asker, shipped)))
-    heads = _heads(clone, fixes, [p.head for _, p, _, _ in found if p is not None and p.head])
+    heads = _heads(clone, faults, [p.head for _, p, _, _ in found if p is not None and p.head])
     reports = tuple(
         PullReport(
             request,
@@ -137,10 +138,10 @@ def status(
     return StatusResult(reports, tuple(asker.trouble), notes)
 
 
-def _distinct(fixes: Sequence[Fix]) -> list[PullRequest]:
+def _distinct(faults: Faults) -> list[PullRequest]:
     seen: dict[tuple[str, int], PullRequest] = {}
-    for fix in fixes:
-        for request in fix.upstream:
+    for bounds in bounds_of(faults):
+        for request in bounds.upstream:
             seen.setdefault((request.repository, request.number), request)
     return list(seen.values())
 
@@ -197,14 +198,14 @@ def _contained(
     return (request.repository, request.number, other.number) in shipped.contained
 
 
-def _heads(clone: Clone | None, fixes: Sequence[Fix], heads: Sequence[str]) -> dict[str, RefRecord]:
+def _heads(clone: Clone | None, faults: Faults, heads: Sequence[str]) -> dict[str, RefRecord]:
     """The heads that the clone has, judged by source."""
     if clone is None:
         return {}
     here = [h for h in dict.fromkeys(heads) if clone.resolve(h)]
     if not here:
         return {}
-    return {r.commit: r for r in scan(clone, fixes, here).refs}
+    return {r.commit: r for r in scan(clone, faults, here).refs}
 
 
 def _instant(seconds: float) -> str:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aiterfix.assessment import assess
 from aiterfix.errors import EnvironmentProblem, NotUnderstoodError
-from aiterfix.fixes import Fix
-from aiterfix.history import compat, load_history
+from aiterfix.faults.diagnosis import diagnose
+from aiterfix.faults.registry import Faults
+from aiterfix.history.compat import compat
 from aiterfix.history.record import FileRecord, RefRecord
+from aiterfix.history.store import load_history
 from aiterfix.installation import Discovery
+from aiterfix.judge.disk import judge_installation
 from aiterfix.upstream.explain import Subject
 from aiterfix.upstream.gitrepo import Clone
-from aiterfix.upstream.scan import judge, scan
+from aiterfix.upstream.scan import scan
 
 
-def released(clone: Clone | None, fixes: Sequence[Fix]) -> tuple[RefRecord, ...]:
-    """Every tag judged: those of a complete clone, which may have newer ones, else those shipped."""
+def released(clone: Clone | None, faults: Faults) -> tuple[RefRecord, ...]:
+    """Every tag judged: those of a complete clone, which may have newer ones, else those shipped if they tell."""
     if clone is not None and not clone.shallow and not clone.partial and any(t.commit for t in clone.tags()):
-        return scan(clone, fixes).refs
-    return load_history().refs
+        return scan(clone, faults).refs
+    history = load_history()
+    return history.refs if history.faults == tuple(f.id for f in faults.judged) else ()
 
 
 def released_subjects(versions: Sequence[str]) -> list[Subject]:
@@ -41,12 +44,12 @@ def released_subjects(versions: Sequence[str]) -> list[Subject]:
     return found
 
 
-def subjects_of_clone(clone: Clone, fixes: Sequence[Fix], revisions: Sequence[str]) -> list[Subject]:
+def subjects_of_clone(clone: Clone, faults: Faults, revisions: Sequence[str]) -> list[Subject]:
     """Revisions of a clone, judged now."""
-    return [Subject(r.ref, r) for r in scan(clone, fixes, revisions).refs]
+    return [Subject(r.ref, r) for r in scan(clone, faults, revisions).refs]
 
 
-def subjects_of_installation(discovery: Discovery, fixes: Sequence[Fix]) -> list[Subject]:
+def subjects_of_installation(discovery: Discovery, faults: Faults) -> list[Subject]:
     """What is installed, judged by its source.
 
     Raises:
@@ -60,15 +63,15 @@ def subjects_of_installation(discovery: Discovery, fixes: Sequence[Fix]) -> list
         )
     found = []
     for installation in discovery.installations:
-        assessment = assess(installation, fixes)
+        judgement = judge_installation(installation, faults)
         files = []
-        for file in assessment.files:
-            judged = judge(file.text, fixes)
-            if judged is not None:
-                files.append(FileRecord(file.relative, judged.sha256, True, judged.kernels, judged.problems))
-        doubts = [f"{d.path}: {d.reason}" for d in (*assessment.doubts, *discovery.doubts)]
+        for t in judgement.texts:
+            # Guards are counted on the source; a text that was judged by its digest is read for them.
+            read = t.diagnosis if t.diagnosis.analysis is not None else diagnose(t.text, faults.judged)
+            files.append(FileRecord.of(t.relative, True, read, faults.judged))
+        doubts = [*map(str, judgement.doubts), *(f"{d.path}: {d.reason}" for d in discovery.doubts)]
         doubts += [
-            f"{f.id}: prebuilt code objects run instead of the source" for f, p in assessment.prebuilt if p.enabled
+            f"{group}: prebuilt code objects run instead of the source" for group, p in judgement.prebuilt if p.enabled
         ]
         version = installation.version or ""
         record = RefRecord(version, "1970-01-01", installation.commit or "", tuple(files), tuple(doubts))

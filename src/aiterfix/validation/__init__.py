@@ -1,9 +1,14 @@
-"""Validate a kernel by running its gfx950 machine code: against a reference, with sentinels around every row.
+"""Validate a kernel by running its machine code: against a reference, with sentinels around every row.
 
-    source --compile--> code object --execute--> output bits --judge--> report --> certificate
-    scenarios --problem--> inputs --reference--> expected logits --^
+    subject  \\
+              executor.prepare --> Prepared.run --> ScenarioResult --> Report --> Evidence
+    scenarios /                    inputs, launch, reference, comparison
 
-``certificate`` needs the standard library only and may be imported by the core; everything else needs the extra
+``interface`` says what a subject and an executor are. Subjects: ``source`` (aiter's Gluon kernels), ``own`` (this
+project's kernel), ``prebuilt`` (code objects), ``gpu/subjects`` and ``gpu/plain``. Executors: ``emulator``, and
+``gpu/executor``.
+
+``evidence`` needs the standard library only and may be imported by the core; everything else needs the extra
 ``validate`` (NumPy), so names are loaded when they are asked for.
 """
 
@@ -12,13 +17,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from aiterfix.validation.pipeline import validate
     from aiterfix.validation.report import Report
-    from aiterfix.validation.run import validate
+    from aiterfix.validation.selection import Selection
     from aiterfix.validation.series import Progress
 
-__all__ = ["Progress", "Report", "validate"]
+__all__ = ["Progress", "Report", "Selection", "validate"]
 
-_HOMES = {"Report": "report", "Progress": "series", "validate": "run"}
+_HOMES = {"Report": "report", "Progress": "series", "Selection": "selection", "validate": "pipeline"}
 
 
 def __getattr__(name: str) -> Any:

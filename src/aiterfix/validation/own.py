@@ -7,8 +7,8 @@ and triton; the GPU path runs the same scenarios through its public function.
 from __future__ import annotations
 
 import hashlib
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,55 +16,68 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aiterfix.errors import EnvironmentProblem, NotUnderstoodError
+from aiterfix.errors import EnvironmentProblem
+from aiterfix.family.inputs import LaunchInputs
+from aiterfix.family.portable import Portable
+from aiterfix.family.signature import OUTPUT
 from aiterfix.gfx950 import CodeObject, DeviceMemory, Launch, RunResult, run
 from aiterfix.gfx950.cache import CompiledKernel
-from aiterfix.gfx950.compile import CompileError, Compiler
-from aiterfix.gfx950.signature import CompileRequest, KernelConfig
-from aiterfix.validation.emulate import arguments_in_order, execution_of
-from aiterfix.validation.execute import Execution, cache_row_bytes
-from aiterfix.validation.judge import OUTPUT, SENTINEL, judge
-from aiterfix.validation.portable import Portable
-from aiterfix.validation.problem import Problem, pack_cache
-from aiterfix.validation.reference import reference
-from aiterfix.validation.report import CodeObjectFacts, NotRun, Report, ScenarioResult
-from aiterfix.validation.run import choose_scenarios
-from aiterfix.validation.scenarios import Scenario, Suite, problem_of
-from aiterfix.validation.series import Progress, not_run, run_series
+from aiterfix.gfx950.compile import Compiler
+from aiterfix.gfx950.request import CompileRequest
+from aiterfix.validation.comparison import SENTINEL
+from aiterfix.validation.emulator import EmulatedRun, Launched, arguments_in_order, execution_of
+from aiterfix.validation.execution import Launcher, cache_of
+from aiterfix.validation.gpu.subjects import load_file
+from aiterfix.validation.report import Report
+from aiterfix.validation.scenarios import Scenario
 from aiterfix.validation.source_lines import SourceLines
 
 FUNCTION = "_paged_mqa_logits"
-KERNELS = (Portable.OWN, Portable.OWN_PRESHUFFLE)
 _ARCHITECTURE = "hip"
 _MOST_DATA = 1 << 31
 """Bytes: the launcher tells the compiler of a tensor below this that 32-bit offsets reach all of it."""
 
 
-class OwnOnEmulator:
-    """The kernel file, ready to be launched on the emulator.
+@dataclass(frozen=True)
+class OwnKernel:
+    """This project's kernel; runs on the emulator.
 
-    Args:
+    Attributes:
         file: ``kernels/paged_mqa_logits.py``.
-        compiler: compiles for gfx950.
-
-    Raises:
-        EnvironmentProblem: this interpreter lacks torch or triton.
     """
 
-    device = "emulator"
+    file: Path
+    kernels = (Portable.OWN, Portable.OWN_PRESHUFFLE)
+    configs = None
 
-    def __init__(self, file: Path, compiler: Compiler) -> None:
-        self.source = file.read_bytes()
-        self.filename = file.name
-        self._module = _load(self.source, file.name)
-        self._compiler = compiler
-        self._parsed: dict[str, CodeObject] = {}
+    def emulated(self, compiler: Compiler, launcher: Launcher) -> EmulatedRun:
+        """See :class:`aiterfix.validation.emulator.EmulatedSubject`.
+
+        Raises:
+            EnvironmentProblem: this interpreter lacks torch or triton.
+        """
+        source, name = self.file.read_bytes(), self.file.name
+        digest = hashlib.sha256(source).hexdigest()
+        ran = Report(str(self.file), digest, "emulator", compiler.triton, subject="this project's kernel")
+        launches = _Planned(_load(source, name), source, name, compiler)
+        return EmulatedRun(ran, launches.launch, SourceLines.of(source, name))
+
+
+@dataclass
+class _Planned:
+    """Launches of the kernel file, each planned and compiled as the file's public function would have it."""
+
+    module: ModuleType
+    source: bytes
+    filename: str
+    compiler: Compiler
+    parsed: dict[str, CodeObject] = field(default_factory=dict)
 
     def plan(self, scenario: Scenario, tensors: dict[str, Any]) -> Any:
         """The kernel's own ``Launch`` for these tensors, with as many programs as the scenario has splits."""
         batch = len(scenario.context_lengths)
-        tuning = self._module.tuning_for(_ARCHITECTURE, scenario.next_n, scenario.config.heads)
-        return self._module.plan(
+        tuning = self.module.tuning_for(_ARCHITECTURE, scenario.next_n, scenario.config.heads)
+        return self.module.plan(
             tensors["Q_buffer"],
             tensors["KV_buffer"],
             tensors["weights"],
@@ -78,95 +91,20 @@ class OwnOnEmulator:
             max(1, -(-scenario.splits * batch // tuning.programs)),
         )
 
-    def compile(self, planned: Any) -> CompiledKernel:
-        """The code object that the launcher would make for a plan."""
-        return self._compiler.compile(own_request(self._module, planned, self.source, self.filename))
-
-    def execute(self, scenario: Scenario, problem: Problem) -> tuple[CompiledKernel, Execution]:
-        """Plan, compile and run one launch.
-
-        Raises:
-            CompileError: the compiler refused or died.
-            NotUnderstoodError: an instruction is not modelled.
-        """
+    def launch(self, scenario: Scenario, inputs: LaunchInputs) -> Launched:
+        """See :class:`aiterfix.validation.emulator.EmulatedRun`."""
         memory = DeviceMemory()
-        arrays = _arrays(scenario, problem)
+        arrays = _arrays(scenario, inputs)
         placed = {name: memory.allocate(name, array) for name, array in arrays.items()}
         tensors = _tensors(scenario, arrays)
         planned = self.plan(scenario, tensors)
-        kernel = self.compile(planned)
+        kernel = self.compiler.compile(own_request(self.module, planned, self.source, self.filename))
         bases = {t.untyped_storage().data_ptr(): placed[name].address for name, t in tensors.items()}
-        if kernel.sha256 not in self._parsed:
-            self._parsed[kernel.sha256] = CodeObject.from_bytes(kernel.code, kernel=kernel.function)
-        code = self._parsed[kernel.sha256]
+        if kernel.sha256 not in self.parsed:
+            self.parsed[kernel.sha256] = CodeObject.from_bytes(kernel.code, kernel=kernel.function)
+        code = self.parsed[kernel.sha256]
         result = run_planned(planned, kernel, code, memory, bases, threads=1 if scenario.gap == 0 else None)
-        output = placed[OUTPUT].array(np.uint32, (problem.rows, problem.row_stride))
-        return kernel, execution_of(result, output)
-
-
-def validate_own(
-    file: Path,
-    *,
-    kernels: Iterable[Portable] = KERNELS,
-    configs: Sequence[KernelConfig] | None = None,
-    suite: Suite = "quick",
-    scenario: str | None = None,
-    strict: bool = False,
-    progress: Callable[[Progress], None] | None = None,
-    compiler: Compiler | None = None,
-) -> Report:
-    """Run this project's kernel through the scenarios, on the emulator.
-
-    Args:
-        file: ``kernels/paged_mqa_logits.py``.
-        kernels: with preshuffled keys, without, or both.
-        configs: configurations instead of the suite's.
-        suite: ``quick`` or ``full``.
-        scenario: name or shell pattern of scenarios to run alone.
-        strict: findings fail the run too.
-        progress: called before and after every scenario.
-        compiler: instead of one made here.
-
-    Raises:
-        UsageError: an unknown scenario or configuration.
-        EnvironmentProblem: this interpreter lacks torch or triton.
-    """
-    started = time.perf_counter()
-    todo = choose_scenarios(tuple(kernels), configs, suite, scenario)
-    objects: dict[CodeObjectFacts, None] = {}
-    own = compiler if compiler is not None else Compiler()
-    try:
-        machine = OwnOnEmulator(file, own)
-        lines = SourceLines.of(machine.source, machine.filename)
-
-        def launch(item: Scenario) -> ScenarioResult | NotRun:
-            problem = problem_of(item)
-            try:
-                kernel, execution = machine.execute(item, problem)
-            except (CompileError, NotUnderstoodError) as error:
-                return not_run(item, error)
-            stride = dict(kernel.arguments).get("stride_logits_row", "i32")
-            objects[CodeObjectFacts(item.kernel.value, item.config.name, kernel.sha256, stride)] = None
-            return judge(item, reference(problem), lines.located(execution))
-
-        results, failed = run_series(todo, launch, progress)
-        triton = own.triton
-    finally:
-        if compiler is None:
-            own.close()
-    return Report(
-        path=str(file),
-        source_sha256=hashlib.sha256(machine.source).hexdigest(),
-        device=machine.device,
-        triton=triton,
-        suite=suite if scenario is None else "scenario",
-        strict=strict,
-        code_objects=tuple(objects),
-        scenarios=results,
-        not_run=tuple(failed.values()),
-        seconds=time.perf_counter() - started,
-        subject="this project's kernel",
-    )
+        return Launched(kernel, execution_of(result, placed[OUTPUT], scenario))
 
 
 def run_planned(
@@ -268,17 +206,14 @@ def _offset(tensor: Any) -> int:
     return int(tensor.data_ptr() - tensor.untyped_storage().data_ptr())
 
 
-def _arrays(scenario: Scenario, problem: Problem) -> dict[str, npt.NDArray[Any]]:
-    row_bytes = cache_row_bytes(scenario)
+def _arrays(scenario: Scenario, inputs: LaunchInputs) -> dict[str, npt.NDArray[Any]]:
     return {
-        "Q_buffer": problem.q,
-        "KV_buffer": pack_cache(
-            problem.keys, problem.scales, preshuffle=scenario.kernel.preshuffled, row_bytes=row_bytes
-        ),
-        "weights": problem.weights,
-        "context_len_ptr": problem.context_lengths,
-        "kv_indices": problem.block_table,
-        OUTPUT: np.full((problem.rows, problem.row_stride), SENTINEL, np.uint32),
+        "Q_buffer": inputs.q,
+        "KV_buffer": cache_of(scenario, inputs),
+        "weights": inputs.weights,
+        "context_len_ptr": inputs.context_lengths,
+        "kv_indices": inputs.block_table,
+        OUTPUT: np.full((inputs.rows, inputs.row_stride), SENTINEL, np.uint32),
     }
 
 
@@ -300,8 +235,6 @@ def _tensors(scenario: Scenario, arrays: dict[str, npt.NDArray[Any]]) -> dict[st
 
 
 def _load(source: bytes, filename: str) -> ModuleType:
-    from aiterfix.validation.gpu.subjects import load_file
-
     try:
         return load_file(source, filename)
     except ImportError as error:

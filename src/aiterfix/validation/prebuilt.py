@@ -1,27 +1,25 @@
 """Validate a code object that was built elsewhere: one of ``aiter``'s AOT folders, or an entry of Triton's cache.
 
 A source patch does not reach these; running them is the only way to judge them. The source they came from is not
-known, so no certificate is kept. What a code object says about itself decides how it is launched: its kernel's name,
-the sizes and kinds of its arguments, and, for AOT folders, the folder's name.
+known, so that nothing is recorded as evidence. What a code object says about itself decides how it is launched: its
+kernel's name, the sizes and kinds of its arguments, and, for AOT folders, the folder's name.
 """
 
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aiterfix.errors import NotUnderstoodError, UsageError
+from aiterfix.family.signature import ARGUMENT_TYPES, STORE_STRIDE, Kernel, KernelConfig, check_config
+from aiterfix.gfx950 import CodeObject
 from aiterfix.gfx950.cache import CompiledKernel
-from aiterfix.gfx950.compile import load_prebuilt
-from aiterfix.gfx950.signature import ARGUMENT_TYPES, STORE_STRIDE, Kernel, KernelConfig, check_config
-from aiterfix.validation.execute import Executor
-from aiterfix.validation.report import CodeObjectFacts, Report
-from aiterfix.validation.run import choose_scenarios, default_executor, run_scenarios
-from aiterfix.validation.scenarios import Suite
-from aiterfix.validation.series import Progress
+from aiterfix.gfx950.compile import Compiler, load_prebuilt
+from aiterfix.validation.emulator import EmulatedRun, Launched
+from aiterfix.validation.execution import Launcher
+from aiterfix.validation.report import Report
 
 _FOLDER = re.compile(r"_(\d+)x(\d+)x(\d+)_B(\d+)P([TF])W(\d+)(?:$|[./])")
 _ORDER = (
@@ -95,57 +93,63 @@ def signature_of(kernel: Kernel, stated: Sequence[tuple[int, bool]], function: s
     return fitting[0]
 
 
-def validate_prebuilt(
-    path: Path,
-    *,
-    config: KernelConfig | None = None,
-    suite: Suite = "quick",
-    scenario: str | None = None,
-    strict: bool = False,
-    progress: Callable[[Progress], None] | None = None,
-    executor: Executor | None = None,
-) -> Report:
-    """Run a ``.hsaco`` file and compare every logit with a reference.
+@dataclass(frozen=True)
+class CodeObjectFile:
+    """A ``.hsaco`` file; runs on the emulator.
 
-    Args:
-        path: the code object; Triton's ``.json`` must stand beside it.
-        config: what it was compiled for; may be left out where the path is an AOT folder's.
-        suite, scenario, strict, progress, executor: as for :func:`aiterfix.validation.validate`.
-
-    Raises:
-        EnvironmentProblem: the file cannot be read.
-        NotUnderstoodError: it is no gfx950 code object of a kernel that is known.
-        UsageError: no configuration, or one that the kernel has no layout for.
+    Attributes:
+        path: where it is.
+        kernel: which kernel it is.
+        config: what it was compiled for.
+        compiled: the code object with its arguments.
     """
-    started = time.perf_counter()
-    loaded = load_prebuilt(path)
-    kernel = kernel_of(loaded.function)
-    chosen = config or config_from_path(path)
-    if chosen is None:
-        raise UsageError(f"{path} does not say what it was compiled for", remedy="pass the heads and the KV block size")
-    check_config(kernel, chosen)
-    ready, stride = _with_arguments(loaded, kernel)
-    runner = executor if executor is not None else default_executor()
-    todo = choose_scenarios((kernel,), (chosen,), suite, scenario)
-    results, _ = run_scenarios(todo, {(kernel, chosen): ready}, runner, progress)
-    return Report(
-        path=str(path),
-        source_sha256="",
-        device=runner.device,
-        triton=ready.triton,
-        suite=suite if scenario is None else "scenario",
-        strict=strict,
-        code_objects=(CodeObjectFacts(kernel.value, chosen.name, ready.sha256, stride),),
-        scenarios=results,
-        not_run=(),
-        seconds=time.perf_counter() - started,
-    )
+
+    path: Path
+    kernel: Kernel
+    config: KernelConfig
+    compiled: CompiledKernel
+
+    @classmethod
+    def read(cls, path: Path, config: KernelConfig | None = None) -> CodeObjectFile:
+        """Read a code object.
+
+        Args:
+            path: the file; Triton's ``.json`` must stand beside it.
+            config: what it was compiled for; may be left out where the path is an AOT folder's.
+
+        Raises:
+            EnvironmentProblem: the file cannot be read.
+            NotUnderstoodError: it is no gfx950 code object of a kernel that is known.
+            UsageError: no configuration, or one that the kernel has no layout for.
+        """
+        loaded = load_prebuilt(path)
+        kernel = kernel_of(loaded.function)
+        chosen = config or config_from_path(path)
+        if chosen is None:
+            raise UsageError(
+                f"{path} does not say what it was compiled for", remedy="pass the heads and the KV block size"
+            )
+        check_config(kernel, chosen)
+        return cls(path, kernel, chosen, _with_arguments(loaded, kernel))
+
+    @property
+    def kernels(self) -> tuple[Kernel, ...]:
+        """See :class:`aiterfix.validation.interface.Subject`."""
+        return (self.kernel,)
+
+    @property
+    def configs(self) -> tuple[KernelConfig, ...]:
+        """See :class:`aiterfix.validation.interface.Subject`."""
+        return (self.config,)
+
+    def emulated(self, compiler: Compiler, launcher: Launcher) -> EmulatedRun:
+        """See :class:`aiterfix.validation.emulator.EmulatedSubject`."""
+        code = self.compiled
+        ran = Report(str(self.path), source_sha256="", device=launcher.device, triton=code.triton)
+        return EmulatedRun(ran, lambda scenario, inputs: Launched(code, launcher.launch(code, scenario, inputs)))
 
 
-def _with_arguments(loaded: CompiledKernel, kernel: Kernel) -> tuple[CompiledKernel, str]:
-    from aiterfix.gfx950 import CodeObject
-
+def _with_arguments(loaded: CompiledKernel, kernel: Kernel) -> CompiledKernel:
     code = CodeObject.from_bytes(loaded.code, kernel=loaded.function)
     stated = [(argument.size, argument.is_pointer) for argument in code.kernarg]
-    arguments = signature_of(kernel, stated, loaded.function)
-    return replace(loaded, arguments=arguments), dict(arguments)[STORE_STRIDE]
+    return replace(loaded, arguments=signature_of(kernel, stated, loaded.function))

@@ -1,13 +1,13 @@
-"""What a validation found, as facts; and their JSON and table forms."""
+"""What a validation found, as facts; and their form for people."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
-from aiterfix.validation.portable import Portable
+from aiterfix.family.portable import Portable
+from aiterfix.report.terminal import table as columns
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class AccessOutside:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Anomaly:
     """Something that is not as it should be and does not fail a run unless it is strict.
 
     Attributes:
@@ -81,18 +81,18 @@ class ScenarioResult:
     config: str
     passed: bool
     rows: int
-    visible_logits: int
-    largest_error: float
-    error_of_bound: float
-    wrong_logits: int
-    wrong_at: tuple[str, ...]
-    overshoot_columns: int
-    elements_in_gaps: int
-    elements_past_last_row: int
-    outside: tuple[AccessOutside, ...]
-    findings: tuple[Finding, ...]
-    seconds: float
-    wave_instructions: int
+    visible_logits: int = 0
+    largest_error: float = 0.0
+    error_of_bound: float = 0.0
+    wrong_logits: int = 0
+    wrong_at: tuple[str, ...] = ()
+    overshoot_columns: int = 0
+    elements_in_gaps: int = 0
+    elements_past_last_row: int = 0
+    outside: tuple[AccessOutside, ...] = ()
+    findings: tuple[Anomaly, ...] = ()
+    seconds: float = 0.0
+    wave_instructions: int = 0
     fault: str = ""
 
 
@@ -158,24 +158,27 @@ class Report:
         scenarios: results in order.
         not_run: what could not be.
         seconds: wall time, compilation included.
-        notes: what went wrong beside the judgement, such as a certificate that could not be kept.
+        notes: what went wrong beside the judgement, such as evidence that could not be kept.
         hardware: the GPU that it ran on; None for the emulator.
         subject: what was run, in words; empty for Gluon kernels and prebuilt code objects on the emulator.
+        mends: ids of the faults that were mended in the text of this digest; None where what ran may be another text,
+            so that nothing is recorded of it.
     """
 
     path: str
     source_sha256: str
     device: str
     triton: str
-    suite: str
-    strict: bool
-    code_objects: tuple[CodeObjectFacts, ...]
-    scenarios: tuple[ScenarioResult, ...]
-    not_run: tuple[NotRun, ...]
-    seconds: float
+    suite: str = ""
+    strict: bool = False
+    code_objects: tuple[CodeObjectFacts, ...] = ()
+    scenarios: tuple[ScenarioResult, ...] = ()
+    not_run: tuple[NotRun, ...] = ()
+    seconds: float = 0.0
     notes: tuple[str, ...] = ()
     hardware: Hardware | None = None
     subject: str = ""
+    mends: tuple[str, ...] | None = None
 
     @property
     def passed(self) -> bool:
@@ -198,66 +201,6 @@ class Report:
         return max((s.overshoot_columns for s in self.scenarios), default=0)
 
 
-def to_json(report: Report) -> dict[str, Any]:
-    """The body of the object that ``--json`` prints; ``schemas/validate.json`` describes the whole."""
-    return {
-        "passed": report.passed,
-        "strict": report.strict,
-        "suite": report.suite,
-        "source": {"path": report.path, "sha256": report.source_sha256},
-        "executed_by": {
-            "device": report.device,
-            "triton": report.triton,
-            "subject": report.subject,
-            "hardware": asdict(report.hardware) if report.hardware is not None else None,
-        },
-        "overshoot_columns": report.overshoot_columns,
-        "code_objects": [
-            {"kernel": c.kernel, "config": c.config, "sha256": c.sha256, "out_stride": c.out_stride}
-            for c in report.code_objects
-        ],
-        "scenarios": [_scenario_json(result, result in report.failures) for result in report.scenarios],
-        "not_run": [{"kernel": n.kernel, "config": n.config, "what": n.what, "why": n.why} for n in report.not_run],
-        "seconds": round(report.seconds, 3),
-        "notes": list(report.notes),
-    }
-
-
-def _scenario_json(result: ScenarioResult, failed: bool) -> dict[str, Any]:
-    return {
-        "name": result.name,
-        "kernel": result.kernel,
-        "config": result.config,
-        "passed": not failed,
-        "rows": result.rows,
-        "visible_logits": result.visible_logits,
-        "largest_error": result.largest_error,
-        "error_of_bound": result.error_of_bound,
-        "wrong_logits": result.wrong_logits,
-        "wrong_at": list(result.wrong_at),
-        "overshoot_columns": result.overshoot_columns,
-        "elements_in_gaps": result.elements_in_gaps,
-        "elements_past_last_row": result.elements_past_last_row,
-        "violations": [
-            {
-                "kind": v.kind,
-                "allocation": v.allocation,
-                "source": v.source,
-                "pc": v.pc,
-                "count": v.count,
-                "first_element": v.first_element,
-                "last_element": v.last_element,
-                "workgroup": v.workgroup,
-            }
-            for v in result.outside
-        ],
-        "findings": [{"name": f.name, "count": f.count, "detail": f.detail} for f in result.findings],
-        "seconds": round(result.seconds, 3),
-        "wave_instructions": result.wave_instructions,
-        "fault": result.fault,
-    }
-
-
 def table(report: Report, arguments: Sequence[str] = ()) -> Iterator[str]:
     """The report for people, line by line.
 
@@ -267,18 +210,13 @@ def table(report: Report, arguments: Sequence[str] = ()) -> Iterator[str]:
     """
     yield f"{report.path}  sha256 {report.source_sha256[:12] or '(prebuilt)'}"
     yield from _executed_by(report)
-    width = max((len(s.name) for s in report.scenarios), default=8)
-    yield f"{'scenario':<{width}}  {'':6}  {'overshoot':>9}  {'wrong':>6}  {'largest error':>13}  {'seconds':>7}"
+    rows: list[tuple[str, ...]] = [("scenario", "", "overshoot", "wrong", "largest error", "seconds")]
     failed = {s.name for s in report.failures}
     for s in report.scenarios:
-        word = "FAILED" if s.name in failed else "passed"
-        if s.fault:
-            yield f"{s.name:<{width}}  {word:6}  {s.fault}"
-            continue
-        yield (
-            f"{s.name:<{width}}  {word:6}  {s.overshoot_columns:>9}  {s.wrong_logits:>6}"
-            f"  {s.largest_error:>13.2e}  {s.seconds:>7.2f}"
-        )
+        row = (s.name, "FAILED" if s.name in failed else "passed")
+        numbers = (str(s.overshoot_columns), str(s.wrong_logits), f"{s.largest_error:.2e}", f"{s.seconds:.2f}")
+        rows.append((*row, s.fault) if s.fault else (*row, *numbers))
+    yield from columns(rows, right=range(2, 6))
     for kind in ("store", "load"):
         yield from _accesses(report, kind)
     yield from _findings(report)
@@ -330,7 +268,7 @@ def _accesses(report: Report, kind: str) -> Iterator[str]:
 
 
 def _findings(report: Report) -> Iterator[str]:
-    seen: dict[tuple[str, str], list[Finding]] = {}
+    seen: dict[tuple[str, str], list[Anomaly]] = {}
     for s in report.scenarios:
         for finding in s.findings:
             seen.setdefault((finding.name, s.kernel), []).append(finding)

@@ -1,6 +1,6 @@
 """Launches built to hurt, each with a name by which it can be replayed alone.
 
-A scenario is a specification; its inputs follow from its name (the seed) and are made in ``problem.py``. One scenario
+A scenario is a specification; its inputs follow from its name (the seed) and are made in ``inputs.py``. One scenario
 is one launch with many sequences, because the emulator's speed is in its width. What each is for:
 
 ``edges``      lengths around every multiple of 16, block, stage and chunk that decides a branch, up to the last column
@@ -10,6 +10,7 @@ is one launch with many sequences, because the emulator's speed is in its width.
 ``wide``       every finite fp8 value, scales over twenty binades
 ``long``       many chunks for one program, so that the pipelined loop runs more than twice
 ``everylength`` every length from 1 to 2048
+``far-rows``   few columns in rows so wide apart that the last ones begin at 2^31 bytes: an output past 2 GiB
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 from aiterfix.errors import UsageError
-from aiterfix.gfx950.signature import Kernel, KernelConfig
-from aiterfix.validation.portable import Portable, check_portable, portable_configs
-from aiterfix.validation.problem import Problem, make_problem
+from aiterfix.family.inputs import LaunchInputs, make_inputs
+from aiterfix.family.portable import Portable, check_portable, portable_configs
+from aiterfix.family.signature import Kernel, KernelConfig
 
 Suite = Literal["quick", "full"]
 AnyKernel = Kernel | Portable
@@ -32,8 +33,17 @@ GAP = 385
 """Sentinel columns between rows: more than any overshoot below two stages of block 256, and odd, so that no two rows
 are aligned alike."""
 
+FAR_ROWS = "far-rows"
+"""Title of the scenarios with rows past 2^31 bytes."""
+
+_FAR_ROWS_TOO: dict[AnyKernel, tuple[KernelConfig, ...]] = {
+    Kernel.PRESHUFFLE_VARCTX: (KernelConfig(kv_block_size=256),)
+}
+"""Configurations beside the quick set's in which a kernel has stores of their own: each has to be reached once."""
 _CHUNK = 256
 _STAGE = 128
+_FAR_STRIDE = 1 << 20
+"""Elements: 512 rows of these are 2^31 bytes."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +95,17 @@ class Scenario:
         return self.max_model_len + self.gap
 
     @property
+    def window(self) -> int:
+        """Columns of a row, from its first on, that are looked at one by one; whatever of a row lies behind them is
+        only asked whether it was written to at all."""
+        return min(self.row_stride, self.max_model_len + GAP)
+
+    @property
+    def sparse(self) -> bool:
+        """Whether most of the output is never looked at one by one: it may be larger than memory."""
+        return self.window < self.row_stride
+
+    @property
     def workgroups(self) -> int:
         """Programs in the grid."""
         return self.splits if self.kernel is Kernel.PRESHUFFLE_VARCTX else self.rows * self.splits
@@ -102,9 +123,9 @@ class Scenario:
         raise UsageError(f"{self.name}: {self.splits} programs are too few for {len(chunks)} sequences")
 
 
-def problem_of(scenario: Scenario) -> Problem:
+def inputs_of(scenario: Scenario) -> LaunchInputs:
     """The inputs of a scenario; the same for the same name."""
-    return make_problem(
+    return make_inputs(
         context_lengths=scenario.context_lengths,
         next_n=scenario.next_n,
         heads=scenario.config.heads,
@@ -163,6 +184,9 @@ def scenarios(
             made = _quick(kernel, config) if suite == "quick" else _full(kernel, config)
             for scenario in made:
                 found.setdefault(scenario.name, scenario)
+        for config in _FAR_ROWS_TOO.get(kernel, ()) if configs is None else ():
+            scenario = far_rows(kernel, config)
+            found.setdefault(scenario.name, scenario)
     return tuple(found.values())
 
 
@@ -248,6 +272,8 @@ def _quick(kernel: AnyKernel, config: KernelConfig) -> Iterator[Scenario]:
     yield _scenario(kernel, config, "splits", (1100, 1, 300, 700), next_n=2, max_model_len=1111, splits=9)
     yield _scenario(kernel, config, "empty", (517, 40, 0, 0), next_n=2, max_model_len=520)
     yield _scenario(kernel, config, "wide", (515, 256, 130), next_n=1, max_model_len=600, wide=True)
+    if isinstance(kernel, Kernel):
+        yield far_rows(kernel, config)
 
 
 def _full(kernel: AnyKernel, config: KernelConfig) -> Iterator[Scenario]:
@@ -289,3 +315,14 @@ def every_length(kernel: AnyKernel, config: KernelConfig, longest: int = 2048) -
     """Every length from 1 to ``longest``, one sequence each."""
     lengths = tuple(range(1, longest + 1))
     return _scenario(kernel, config, "everylength", lengths, next_n=1, max_model_len=longest, splits=1)
+
+
+def far_rows(kernel: AnyKernel, config: KernelConfig) -> Scenario:
+    """520 rows of 2^20 columns, few of them used: rows from 512 on begin past 2^31 bytes.
+
+    The two sequences there are long enough for a loop's stores and the tail's. The width is a multiple of every
+    rounding unit, so that nothing but a row's address decides.
+    """
+    lengths = (*(5,) * 128, 900, 300)
+    gap = _FAR_STRIDE - 1024
+    return _scenario(kernel, config, FAR_ROWS, lengths, next_n=4, max_model_len=1024, gap=gap, splits=1)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from aiterfix.errors import AiterfixError, NotUnderstoodError
-from aiterfix.gfx950.signature import KernelConfig
+from aiterfix.errors import AiterfixError, EnvironmentProblem, NotUnderstoodError
 from aiterfix.validation.report import NotRun, ScenarioResult
-from aiterfix.validation.scenarios import AnyKernel, Scenario
+from aiterfix.validation.scenarios import Scenario
 
 
 @dataclass(frozen=True)
@@ -28,40 +27,54 @@ class Progress:
     last: ScenarioResult | None = None
 
 
+@dataclass(frozen=True)
+class Series:
+    """What came of it.
+
+    Attributes:
+        results: in order.
+        not_run: kernels and configurations that were given up.
+        error: why the first of them was.
+    """
+
+    results: tuple[ScenarioResult, ...]
+    not_run: tuple[NotRun, ...]
+    error: AiterfixError | None
+
+
 def run_series(
     todo: Sequence[Scenario],
-    launch: Callable[[Scenario], ScenarioResult | NotRun],
+    run: Callable[[Scenario], ScenarioResult],
     progress: Callable[[Progress], None] | None = None,
-) -> tuple[tuple[ScenarioResult, ...], dict[tuple[AnyKernel, KernelConfig], NotRun]]:
-    """Launch scenarios in order; of a kernel and configuration that could not be run once, the rest are left out.
+) -> Series:
+    """Run scenarios in order; of a kernel and configuration that could not be run once, the rest are left out.
 
     Args:
         todo: the scenarios.
-        launch: runs and judges one, or says why that cannot be; see :func:`not_run`.
+        run: runs and judges one; it raises where its kernel cannot be compiled or is not understood.
         progress: called before and after every scenario.
-
-    Returns:
-        results in order, and what was given up.
     """
     results: list[ScenarioResult] = []
-    given_up: dict[tuple[AnyKernel, KernelConfig], NotRun] = {}
+    given_up: dict[tuple[object, object], NotRun] = {}
+    first: AiterfixError | None = None
     for item in todo:
         if (item.kernel, item.config) in given_up:
             continue
         if progress:
             progress(Progress(len(results), len(todo), item.name))
-        outcome = launch(item)
-        if isinstance(outcome, NotRun):
-            given_up[item.kernel, item.config] = outcome
+        try:
+            result = run(item)
+        except (EnvironmentProblem, NotUnderstoodError) as error:
+            first = first or error
+            given_up[item.kernel, item.config] = _not_run(item, error)
             continue
-        results.append(outcome)
+        results.append(result)
         if progress:
-            progress(Progress(len(results), len(todo), item.name, outcome))
-    return tuple(results), given_up
+            progress(Progress(len(results), len(todo), item.name, result))
+    return Series(tuple(results), tuple(given_up.values()), first)
 
 
-def not_run(scenario: Scenario, error: AiterfixError) -> NotRun:
-    """That a scenario's kernel could not be run, because of an error."""
+def _not_run(scenario: Scenario, error: AiterfixError) -> NotRun:
     understood = not isinstance(error, NotUnderstoodError)
     what = f"{scenario.name}: {error.what}"
     return NotRun(scenario.kernel.value, scenario.config.name, what, error.why, understood)

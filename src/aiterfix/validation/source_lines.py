@@ -10,8 +10,8 @@ import ast
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 
-from aiterfix.gfx950.signature import parse
-from aiterfix.validation.execute import Execution
+from aiterfix.family.signature import parse
+from aiterfix.validation.execution import Execution
 
 
 @dataclass(frozen=True)

@@ -10,18 +10,25 @@ from typing import Any
 
 import numpy as np
 
+from aiterfix.family.portable import Portable
+from aiterfix.family.reference import reference
+from aiterfix.family.signature import Kernel
+from aiterfix.validation.comparison import SENTINEL
 from aiterfix.validation.gpu.buffers import Buffers
-from aiterfix.validation.gpu.subjects import Loaded, Subject
-from aiterfix.validation.judge import SENTINEL
-from aiterfix.validation.reference import reference
-from aiterfix.validation.scenarios import problem_of
+from aiterfix.validation.gpu.subjects import GpuSubject, Loaded
+from aiterfix.validation.scenarios import AnyKernel, inputs_of
 
 
 @dataclass(frozen=True)
 class Interpreted:
     """Another subject, under Triton's interpreter: it calls ``int`` on arrays of one element, which NumPy refuses from 2.4 on."""
 
-    inner: Subject
+    inner: GpuSubject
+    configs = None
+
+    @property
+    def kernels(self) -> tuple[AnyKernel, ...]:
+        return self.inner.kernels
 
     def load(self) -> Loaded:
         from triton.runtime import interpreter
@@ -51,6 +58,8 @@ class Model:
     faults: dict[str, str] = field(default_factory=dict)
     pollute: str = ""
     behind: str = ""
+    kernels = (*Portable, *Kernel)
+    configs = None
 
     def load(self) -> Loaded:
         return Loaded(self.launch, "a model", __file__, "0" * 64)
@@ -60,7 +69,7 @@ class Model:
             if word in buffers.scenario.name:
                 getattr(self, fault)()
         scenario, torch = buffers.scenario, buffers.torch
-        expected = reference(problem_of(scenario))
+        expected = reference(inputs_of(scenario))
         output = next(b for b in buffers.all if b.name == "OutLogits_buffer")
         heads = scenario.config.heads if buffers.output.dim() == 3 else 1
         start = output.before // 4
@@ -103,6 +112,9 @@ class Model:
 @dataclass(frozen=True)
 class Unloadable:
     """A subject whose load fails."""
+
+    kernels = (Portable.OWN,)
+    configs = None
 
     def load(self) -> Loaded:
         raise ImportError("libamdhip64.so: not found")

@@ -8,10 +8,10 @@ from types import ModuleType
 import pytest
 
 from aiterfix.errors import EnvironmentProblem
-from aiterfix.gfx950.signature import Kernel, KernelConfig
-from aiterfix.validation.gpu.run import validate_gpu
+from aiterfix.family.portable import Portable
+from aiterfix.family.signature import Kernel, KernelConfig
 from aiterfix.validation.gpu.subjects import AiterFunction
-from aiterfix.validation.portable import Portable
+from tests.validation.gpu.running import validate_gpu
 
 pytest.importorskip("torch")
 

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from aiterfix.family.portable import Portable
+from aiterfix.family.signature import OUTPUT
 from aiterfix.validation.gpu.buffers import REDZONE, Buffers, make_buffers
-from aiterfix.validation.gpu.run import choose
-from aiterfix.validation.judge import OUTPUT
-from aiterfix.validation.portable import Portable
-from aiterfix.validation.scenarios import Scenario, problem_of
+from aiterfix.validation.scenarios import Scenario, inputs_of
+from tests.validation.gpu.running import choose
 
 torch = pytest.importorskip("torch")
 
@@ -21,7 +21,7 @@ def scenario(kernel: Portable = Portable.OWN) -> Scenario:
 
 def made(*, by_head: bool = False, fnuz: bool = False) -> Buffers:
     item = scenario()
-    return make_buffers(item, problem_of(item), torch, "cpu", by_head=by_head, fnuz=fnuz)
+    return make_buffers(item, inputs_of(item), torch, "cpu", by_head=by_head, fnuz=fnuz)
 
 
 def test_untouched_buffers_report_nothing_and_hold_what_the_wrapper_takes() -> None:

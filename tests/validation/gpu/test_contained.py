@@ -8,13 +8,13 @@ from types import ModuleType
 import pytest
 
 from aiterfix.errors import EnvironmentProblem, NotUnderstoodError
-from aiterfix.gfx950.signature import KernelConfig
+from aiterfix.family.portable import Portable
+from aiterfix.family.signature import KernelConfig
 from aiterfix.validation.gpu.contained import Contained
 from aiterfix.validation.gpu.messages import Refused
-from aiterfix.validation.gpu.run import choose, validate_gpu
-from aiterfix.validation.gpu.subjects import OwnKernel
-from aiterfix.validation.portable import Portable
+from aiterfix.validation.gpu.subjects import OwnFunction
 from aiterfix.validation.report import table
+from tests.validation.gpu.running import choose, validate_gpu
 
 pytest.importorskip("torch")
 
@@ -81,7 +81,7 @@ def test_a_child_that_never_starts_serving_is_named() -> None:
 def test_what_a_subject_does_not_understand_is_not_run(subjects: ModuleType) -> None:
     from aiterfix.validation.gpu.plain import PlainKernels
 
-    with pytest.raises(NotUnderstoodError, match="has no kernel"):
+    with pytest.raises(NotUnderstoodError, match="defines no plain-Triton kernel"):
         validate_gpu(
             PlainKernels(b"x = 1\n", "empty.py", "empty.py"),
             [Portable.STAGE1],
@@ -91,6 +91,6 @@ def test_what_a_subject_does_not_understand_is_not_run(subjects: ModuleType) -> 
 
 
 def test_python_named_is_the_python_used(subjects: ModuleType) -> None:
-    with Contained(OwnKernel(subjects.kernel_file()), "cpu", python=sys.executable) as child:
+    with Contained(OwnFunction(subjects.kernel_file()), "cpu", python=sys.executable) as child:
         ready = child.ready()
     assert ready.path == str(subjects.kernel_file()) and ready.hardware.kind == "cpu"

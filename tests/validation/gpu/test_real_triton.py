@@ -9,20 +9,19 @@ from typing import Any
 import pytest
 
 from aiterfix.errors import NotUnderstoodError
-from aiterfix.fixes import load_fixes
-from aiterfix.gfx950.signature import KernelConfig
-from aiterfix.source.rewrite import rewrite
-from aiterfix.validation.gpu.plain import PlainKernels, find_portable
-from aiterfix.validation.gpu.run import validate_gpu
-from aiterfix.validation.gpu.subjects import OwnKernel
-from aiterfix.validation.portable import Portable
+from aiterfix.family.portable import Portable, find_portable
+from aiterfix.family.signature import KernelConfig
+from aiterfix.validation.gpu.plain import PlainKernels
+from aiterfix.validation.gpu.subjects import OwnFunction
 from aiterfix.validation.report import Report
+from tests.kernels import SHIPPED, bound
+from tests.validation.gpu.running import validate_gpu
 
 pytest.importorskip("torch")
 pytest.importorskip("triton")
 
 SAMPLE = (Path(__file__).parents[2] / "data" / "sample_plain.py").read_bytes()
-PATCHED = rewrite(SAMPLE, [fix for fix in load_fixes() if fix.path == "stage1"], filename="sample_plain.py").new
+PATCHED = bound(SAMPLE, SHIPPED.judged).new
 
 
 def plain(text: bytes) -> PlainKernels:
@@ -53,7 +52,7 @@ def test_our_own_kernel_is_right(
     subjects: ModuleType, monkeypatch: pytest.MonkeyPatch, kernel: Portable, size: int
 ) -> None:
     config = KernelConfig(kv_block_size=size, aligned_cache=size > 1)
-    subject = subjects.Interpreted(OwnKernel(subjects.kernel_file()))
+    subject = subjects.Interpreted(OwnFunction(subjects.kernel_file()))
     report = interpreted(subject, kernel, "*/n2-len[35]*auto", monkeypatch, configs=[config])
     assert report.passed and len(report.scenarios) == 2
     assert not any(s.findings for s in report.scenarios), "columns that a row may not see are -inf"
@@ -75,7 +74,7 @@ def test_an_unknown_parameter_is_not_guessed(subjects: ModuleType, monkeypatch: 
 def test_on_a_gpu(has_cuda: bool, subjects: ModuleType) -> None:
     if not has_cuda:
         pytest.skip("torch sees no GPU here")
-    own = validate_gpu(OwnKernel(subjects.kernel_file()), [Portable.OWN, Portable.OWN_PRESHUFFLE])
+    own = validate_gpu(OwnFunction(subjects.kernel_file()), [Portable.OWN, Portable.OWN_PRESHUFFLE])
     assert own.passed
     faulty, sound = (
         validate_gpu(plain(text), [Portable.STAGE1], configs=[KernelConfig()]) for text in (SAMPLE, PATCHED)

@@ -3,11 +3,12 @@ from __future__ import annotations
 import pytest
 
 from aiterfix.errors import UsageError
-from aiterfix.gfx950.signature import Kernel, KernelConfig
-from aiterfix.validation.gpu.run import choose
+from aiterfix.family.portable import Portable, check_portable
+from aiterfix.family.signature import Kernel, KernelConfig
 from aiterfix.validation.gpu.suite import gpu_scenarios
-from aiterfix.validation.portable import Portable, check_portable
-from aiterfix.validation.scenarios import problem_of
+from aiterfix.validation.scenarios import inputs_of, scenarios
+from aiterfix.validation.selection import Selection, choose_scenarios
+from tests.validation.gpu.running import choose
 
 
 @pytest.mark.parametrize("kernel", [*Portable, *Kernel])
@@ -57,5 +58,13 @@ def test_a_pattern_picks_from_either_suite() -> None:
 
 def test_a_scenario_gives_the_same_inputs_each_time() -> None:
     (scenario,) = choose((Portable.OWN,), None, "quick", "own/h64-b64/empty/n2-*")
-    one, two = problem_of(scenario), problem_of(scenario)
+    one, two = inputs_of(scenario), inputs_of(scenario)
     assert (one.q == two.q).all() and (one.block_table == two.block_table).all()
+
+
+def test_outputs_past_2_gib_are_left_to_the_emulator() -> None:
+    assert any(s.sparse for s in scenarios("quick", [Kernel.BASE]))
+    assert not any(s.sparse for s in gpu_scenarios("full", list(Kernel)))
+    with pytest.raises(UsageError, match="no scenario that runs here shows row-offset-32") as caught:
+        choose_scenarios((Kernel.BASE,), None, Selection(fault="row-offset-32"), gpu_scenarios)
+    assert "emulator" in caught.value.remedy

@@ -30,6 +30,33 @@ def _aiterfix() -> None:
     start("run")
 
 
+def _instead(reason: str) -> None:
+    """Say that there is no hook; unless `auto` is content with that, stop the first import of a kernel module. Not by
+    an `ImportError`, which engines take for "aiter is not there"."""
+    content = ("", "auto", "off")
+
+    class StoppedImportError(Exception):
+        pass
+
+    class Stop:
+        @staticmethod
+        def find_spec(name, path=None, target=None):  # type: ignore[no-untyped-def]
+            if name.startswith("aiter.") and name.endswith(".pa_mqa_logits") and _mode() not in content:
+                raise StoppedImportError("aiterfix: %s is not imported: there is no import hook: %s" % (name, reason))  # noqa: UP031
+
+    if _mode() not in content:
+        sys.meta_path.insert(0, Stop)
+    try:
+        if _mode() != "off" and sys.stderr is not None:
+            sys.stderr.write("aiterfix: the import hook is not in place: %s\n" % reason)  # noqa: UP031
+    except (OSError, ValueError):
+        return  # full or closed; the import is stopped all the same
+
+
+def _mode() -> str:
+    return os.environ.get("AITERFIX", "").strip().lower()
+
+
 def _hidden() -> None:
     """Run the sitecustomize further down the path, under its own name."""
     here = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120
@@ -50,7 +77,5 @@ try:
         raise RuntimeError("%s is older than Python 3.10" % sys.executable)  # noqa: UP031
     _aiterfix()
 except Exception as error:  # noqa: BLE001 - the host process must start all the same
-    sys.stderr.write("aiterfix: the import hook is not in place: %s: %s\n" % (type(error).__name__, error))  # noqa: UP031
-    if os.environ.get("AITERFIX", "").strip().lower() == "require":
-        os._exit(4)
+    _instead(" ".join(("%s: %s" % (type(error).__name__, error)).split()))  # noqa: UP031
 _hidden()

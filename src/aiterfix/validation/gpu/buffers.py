@@ -1,4 +1,4 @@
-"""Tensors between redzones, and a problem as the tensors that ``aiter``'s wrapper takes.
+"""Tensors between redzones, and a launch's inputs as the tensors that ``aiter``'s wrapper takes.
 
 Redzones around the output hold the sentinel; those around inputs are NaN as fp8 and as float32, and -1 as an index,
 so that a value read there spoils what is computed from it. After a launch every redzone and every input must be as
@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aiterfix.validation.execute import cache_row_bytes
-from aiterfix.validation.judge import OUTPUT, SENTINEL
-from aiterfix.validation.problem import Problem, pack_cache
+from aiterfix.family.inputs import LaunchInputs, pack_cache
+from aiterfix.family.signature import OUTPUT
+from aiterfix.validation.comparison import SENTINEL
+from aiterfix.validation.execution import cache_row_bytes
 from aiterfix.validation.report import AccessOutside
 from aiterfix.validation.scenarios import Scenario
 
@@ -122,13 +123,13 @@ class Buffers:
 
 
 def make_buffers(
-    scenario: Scenario, problem: Problem, torch: Any, device: str, *, by_head: bool, fnuz: bool
+    scenario: Scenario, inputs: LaunchInputs, torch: Any, device: str, *, by_head: bool, fnuz: bool
 ) -> Buffers:
-    """A problem on the device.
+    """The inputs on the device.
 
     Args:
         scenario: the launch.
-        problem: its inputs.
+        inputs: its inputs.
         torch: the module.
         device: where.
         by_head: whether the kernel writes one output a head.
@@ -137,18 +138,18 @@ def make_buffers(
     """
     row_bytes = cache_row_bytes(scenario)
     size = scenario.config.kv_block_size
-    q, keys, scales = problem.q, problem.keys, problem.scales
+    q, keys, scales = inputs.q, inputs.keys, inputs.scales
     if fnuz:
         q, keys, scales = _as_fnuz(q), _as_fnuz(keys), scales * np.float32(4)
     packed = pack_cache(keys, scales, preshuffle=scenario.kernel.preshuffled, row_bytes=row_bytes)
     made = Buffers(scenario, torch, device, torch.float8_e4m3fnuz if fnuz else torch.float8_e4m3fn)
     made.q = made.add("Q_buffer", q).view(made.fp8)
     made.cache = made.add("KV_buffer", packed).view(len(packed), size, 1, row_bytes // size)
-    made.weights = made.add("weights", problem.weights)
-    made.lengths = made.add("context_len_ptr", problem.context_lengths)
-    made.table = made.add("kv_indices", problem.block_table)
+    made.weights = made.add("weights", inputs.weights)
+    made.lengths = made.add("context_len_ptr", inputs.context_lengths)
+    made.table = made.add("kv_indices", inputs.block_table)
     heads = (scenario.config.heads,) if by_head else ()
-    made.output = made.add_output((*heads, problem.rows, problem.row_stride))
+    made.output = made.add_output((*heads, inputs.rows, inputs.row_stride))
     return made
 
 

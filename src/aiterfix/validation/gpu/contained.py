@@ -15,8 +15,8 @@ from types import TracebackType
 from typing import BinaryIO
 
 from aiterfix.errors import EnvironmentProblem
-from aiterfix.validation.gpu.messages import Judged, Raised, Ready, Refused, Setup, receive, send
-from aiterfix.validation.gpu.subjects import Subject
+from aiterfix.validation.gpu.messages import Raised, Ready, Refused, Setup, receive, send
+from aiterfix.validation.gpu.subjects import GpuSubject
 from aiterfix.validation.report import ScenarioResult
 from aiterfix.validation.scenarios import Scenario
 
@@ -37,7 +37,7 @@ class Contained:
 
     def __init__(
         self,
-        subject: Subject | None,
+        subject: GpuSubject | None,
         device: str,
         *,
         python: str | None = None,
@@ -88,9 +88,7 @@ class Contained:
         started = time.perf_counter()
         reply = child.ask(scenario, self._limit)
         seconds = time.perf_counter() - started
-        if isinstance(reply, Judged):
-            return reply.result
-        if isinstance(reply, Refused):
+        if isinstance(reply, (ScenarioResult, Refused)):
             return reply
         if isinstance(reply, Raised):
             if not reply.usable:
@@ -179,26 +177,8 @@ class _Child:
 
 def faulted(scenario: Scenario, fault: str, seconds: float) -> ScenarioResult:
     """A scenario that left nothing to judge."""
-    return ScenarioResult(
-        name=scenario.name,
-        kernel=scenario.kernel.value,
-        config=scenario.config.name,
-        passed=False,
-        rows=scenario.rows,
-        visible_logits=0,
-        largest_error=0.0,
-        error_of_bound=0.0,
-        wrong_logits=0,
-        wrong_at=(),
-        overshoot_columns=0,
-        elements_in_gaps=0,
-        elements_past_last_row=0,
-        outside=(),
-        findings=(),
-        seconds=seconds,
-        wave_instructions=0,
-        fault=fault,
-    )
+    names = (scenario.name, scenario.kernel.value, scenario.config.name)
+    return ScenarioResult(*names, passed=False, rows=scenario.rows, seconds=seconds, fault=fault)
 
 
 def ask_hardware(python: str | None = None) -> Ready:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from aiterfix.errors import EnvironmentProblem
 from aiterfix.validation.report import Hardware
-
-Asked = Literal["auto", "gpu", "emulator"]
 
 GLUON_ARCHITECTURES = ("gfx942", "gfx950")
 """Where ``aiter`` takes its Gluon kernels."""

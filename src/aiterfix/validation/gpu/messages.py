@@ -1,4 +1,4 @@
-"""What parent and child say to one another: one pickled object after its length, on a pipe of their own."""
+"""What parent and child say to one another beside scenarios and results: pickled objects, each after its length."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from aiterfix.errors import AiterfixError, EnvironmentProblem, NotUnderstoodError
-from aiterfix.validation.gpu.subjects import Subject
-from aiterfix.validation.report import Hardware, ScenarioResult
+from aiterfix.validation.gpu.subjects import GpuSubject
+from aiterfix.validation.report import Hardware
 
 _LENGTH = struct.Struct("<Q")
 
@@ -18,7 +18,7 @@ _LENGTH = struct.Struct("<Q")
 class Setup:
     """To the child, first: what to load and where to run it; no subject only asks for the hardware."""
 
-    subject: Subject | None
+    subject: GpuSubject | None
     device: str
 
 
@@ -59,13 +59,6 @@ class Raised:
 
     what: str
     usable: bool
-
-
-@dataclass(frozen=True)
-class Judged:
-    """From the child: a scenario's result."""
-
-    result: ScenarioResult
 
 
 def send(stream: BinaryIO, message: object) -> None:

@@ -7,7 +7,6 @@ something else than production does.
 
 from __future__ import annotations
 
-import ast
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from aiterfix.errors import NotUnderstoodError
-from aiterfix.gfx950 import standins
+from aiterfix.family import standins
+from aiterfix.family.portable import Portable, find_portable
+from aiterfix.validation.execution import scalar_arguments
 from aiterfix.validation.gpu.buffers import Buffers
 from aiterfix.validation.gpu.subjects import Loaded, load_file, processors
-from aiterfix.validation.portable import Portable
 
 _RAGGED_SPLITS = 5
 """``SplitKV`` of the ragged wrappers, in every release."""
@@ -38,9 +38,18 @@ class PlainKernels:
     text: bytes
     filename: str
     shown: str
+    configs = None
+
+    @property
+    def kernels(self) -> tuple[Portable, ...]:
+        """See :class:`aiterfix.validation.interface.Subject`."""
+        found = find_portable(self.text, self.shown)
+        if not found:
+            raise NotUnderstoodError(f"{self.shown} defines no plain-Triton kernel that is known")
+        return found
 
     def load(self) -> Loaded:
-        """See :class:`aiterfix.validation.gpu.subjects.Subject`."""
+        """See :class:`aiterfix.validation.gpu.subjects.GpuSubject`."""
         standins.install()
         module = load_file(self.text, self.filename)
 
@@ -51,20 +60,6 @@ class PlainKernels:
             launch_plain(kernel, buffers)
 
         return Loaded(launch, "plain-Triton kernels of aiter", self.shown, hashlib.sha256(self.text).hexdigest())
-
-
-def find_portable(text: bytes, filename: str) -> tuple[Portable, ...]:
-    """The plain-Triton kernels that a file defines with a body of their own, in the order of :class:`Portable`.
-
-    Raises:
-        NotUnderstoodError: the file does not parse.
-    """
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError) as error:
-        raise NotUnderstoodError(f"{filename} does not parse", why=str(error)) from error
-    defined = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
-    return tuple(kernel for kernel in Portable if kernel.function and kernel.function in defined)
 
 
 def launch_plain(kernel: Any, buffers: Buffers) -> None:
@@ -97,39 +92,28 @@ def arguments(buffers: Buffers) -> tuple[dict[str, Any], int]:
     kernel = scenario.kernel
     if not isinstance(kernel, Portable):
         raise NotUnderstoodError(f"{kernel.value} is no plain-Triton kernel")
-    batch, heads, hidden = len(scenario.context_lengths), config.heads, config.hidden
+    heads, hidden, blocks, width = config.heads, config.hidden, len(buffers.cache), buffers.table.shape[1]
     chunk_q = {Portable.STAGE1: 64, Portable.STAGE1_RAGGED: 32}.get(kernel, heads)
     tiles = scenario.rows * (heads // chunk_q)
     splits = _RAGGED_SPLITS if kernel.ragged else _splits(buffers, tiles)
-    packed = buffers.cache.view(len(buffers.cache), -1)
+    packed = buffers.cache.view(blocks, -1)
     keys = packed[:, : config.kv_block_size * hidden].view(buffers.fp8)
     scales = packed[:, config.kv_block_size * hidden :].view(torch.float32)
-    values = {
-        "batch_size": batch,
-        "next_n": scenario.next_n,
-        "heads_num": heads,
+    values = scalar_arguments(scenario, blocks, width) | {
         "Q_buffer": buffers.q,
-        "stride_q_batch": buffers.q.stride(0),
-        "stride_q_next_n": buffers.q.stride(1),
-        "stride_q_heads": buffers.q.stride(2),
         "KV_buffer": keys,
-        "stride_k_seq": keys.stride(0),
         "stride_k_block": keys.stride(0),
         "stride_k_token": hidden,
         "scale_buffer": scales,
-        "stride_scale_seq": scales.stride(0),
         "stride_scale_block": scales.stride(0),
         "stride_scale_token": 1,
         "context_len_ptr": buffers.lengths,
         "kv_indices": buffers.table,
         "weights": buffers.weights,
-        "stride_w_batch": buffers.weights.stride(0),
         "Out_buffer": buffers.output,
         "OutLogits_buffer": buffers.output,
         "stride_out_heads": scenario.rows * scenario.row_stride,
-        "stride_out_batch": scenario.row_stride,
-        "max_model_len": scenario.max_model_len,
-        "max_blk_len": buffers.table.shape[1],
+        "max_blk_len": width,
         "ChunkQ": chunk_q,
         "ChunkK": config.chunk_k,
         "HiddenDim": hidden,

@@ -19,9 +19,11 @@ from types import ModuleType
 from typing import Any, Protocol
 
 from aiterfix.errors import EnvironmentProblem, NotUnderstoodError
-from aiterfix.gfx950.signature import Kernel
+from aiterfix.family.portable import Portable
+from aiterfix.family.signature import Kernel
 from aiterfix.validation.gpu.buffers import Buffers
-from aiterfix.validation.portable import Portable
+from aiterfix.validation.interface import Subject
+from aiterfix.validation.scenarios import AnyKernel
 
 Launch = Callable[[Buffers], None]
 
@@ -45,7 +47,7 @@ class Loaded:
     notes: tuple[str, ...] = ()
 
 
-class Subject(Protocol):
+class GpuSubject(Subject, Protocol):
     """Something to validate on a GPU."""
 
     def load(self) -> Loaded:
@@ -53,13 +55,15 @@ class Subject(Protocol):
 
 
 @dataclass(frozen=True)
-class OwnKernel:
+class OwnFunction:
     """This project's kernel, by its public function."""
 
     path: Path
+    kernels = (Portable.OWN, Portable.OWN_PRESHUFFLE)
+    configs = None
 
     def load(self) -> Loaded:
-        """See :class:`Subject`."""
+        """See :class:`GpuSubject`."""
         module = load_file(self.path.read_bytes(), self.path.name)
 
         def launch(buffers: Buffers) -> None:
@@ -87,13 +91,16 @@ class AiterFunction:
     Attributes:
         site: directory that holds the package, put first on the path; None for the interpreter's own.
         patched: whether the import hook patches the kernels as they are imported.
+        kernels: those that the function is to be led to; what it holds is not known before it is imported.
     """
 
     site: Path | None = None
     patched: bool = False
+    kernels: tuple[AnyKernel, ...] = (Portable.STAGE1,)
+    configs = None
 
     def load(self) -> Loaded:
-        """See :class:`Subject`.
+        """See :class:`GpuSubject`.
 
         Raises:
             EnvironmentProblem: ``aiter`` is not installed, or its import fails.

@@ -1,12 +1,15 @@
-"""The launches of a GPU run: those of the emulator, and those whose split is left to the wrapper, as in production."""
+"""The launches of a GPU run: those of the emulator, and those whose split is left to the wrapper, as in production.
+
+Without outputs past 2 GiB: those are the emulator's, whose memory holds what is touched of them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from aiterfix.gfx950.signature import Kernel, KernelConfig
-from aiterfix.validation.portable import Portable
+from aiterfix.family.portable import Portable
+from aiterfix.family.signature import Kernel, KernelConfig
 from aiterfix.validation.scenarios import GAP, AnyKernel, Scenario, Suite, default_configs, scenarios, suits
 
 
@@ -22,6 +25,8 @@ def gpu_scenarios(
             for scenario in (*scenarios(suite, (kernel,), (config,)), *_as_in_production(suite, kernel, config)):
                 # Prefix sums say nothing of rows per sequence; the ragged kernels' mask fits one row.
                 fitting = replace(scenario, next_n=1) if _one_row(kernel) else scenario
+                if fitting.sparse:
+                    continue
                 found.setdefault(fitting.name, fitting)
     return tuple(found.values())
 

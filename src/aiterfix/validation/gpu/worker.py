@@ -12,8 +12,9 @@ from typing import Any, BinaryIO
 
 from aiterfix.errors import AiterfixError, EnvironmentProblem
 from aiterfix.validation.gpu.devices import probe
-from aiterfix.validation.gpu.launch import LAUNCHES, Runner
-from aiterfix.validation.gpu.messages import Judged, Raised, Ready, Refused, Setup, receive, send
+from aiterfix.validation.gpu.messages import Raised, Ready, Refused, Setup, receive, send
+from aiterfix.validation.gpu.runner import LAUNCHES, Runner
+from aiterfix.validation.report import ScenarioResult
 
 
 def main(replies_to: int) -> None:
@@ -55,9 +56,9 @@ def _set_up(setup: Setup, replies: BinaryIO) -> Runner | None:
     return Runner(loaded.launch, hardware, setup.device, torch, launches)
 
 
-def _run(runner: Runner, scenario: Any) -> Judged | Refused | Raised:
+def _run(runner: Runner, scenario: Any) -> ScenarioResult | Refused | Raised:
     try:
-        return Judged(runner.run(scenario))
+        return runner.run(scenario)
     except AiterfixError as error:
         return Refused.of(error)
     except Exception as error:  # noqa: BLE001 - a launch may raise anything; the parent reports it as this scenario's

@@ -1,0 +1,1 @@
+"""The workaround for one fault: padding columns, and lengths that need none."""

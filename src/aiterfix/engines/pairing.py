@@ -1,0 +1,407 @@
+"""The verdict on a pair: an ``aiter`` installation, and the calls that a consumer makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+
+from aiterfix.advice.lengths import Lengths, safe_lengths
+from aiterfix.advice.padding import ALL, AUTO, GLUON, STAGE1, Advice
+from aiterfix.engines.model import Call, Consumer, Entry, Known, RunTime, Unknown, Width, WidthKind
+from aiterfix.engines.needs import Configuration, Needs, configuration_of
+from aiterfix.errors import ExitCode
+from aiterfix.faults.base import Presence, Reach
+from aiterfix.judge.judgement import COLUMN_BOUND, Judgement, LaunchFacts, Question
+
+BYTES = 4  # float32
+
+
+class PairVerdict(str, Enum):
+    """Judgement on an ``aiter`` and one call, or a whole consumer."""
+
+    NO_CALLS = "no-calls"
+    """The consumer does not call the kernels (or none that was asked about)."""
+    SAFE = "safe"
+    """No judged fault is met, whatever length the operator chooses (or for the one that was given)."""
+    DROP_PADDING = "padding-may-be-dropped"
+    """Safe, and with more padding than is needed."""
+    SAFE_LENGTHS = "safe-for-some-lengths"
+    """Safe only where the width is a multiple of the block size."""
+    DEPENDS = "depends"
+    """A fault is present, and facts that were not given decide whether the call meets it."""
+    UNSAFE = "unsafe-until-apply"
+    """Rows are overshot at the length given, or may be at any; or another fault is met."""
+    UNKNOWN = "unknown"
+    """Not understood. Never to be treated as safe."""
+
+
+_SEVERITY = tuple(PairVerdict)
+_RANK = {verdict: rank for rank, verdict in enumerate(_SEVERITY)}
+_EXIT = {
+    PairVerdict.NO_CALLS: ExitCode.OK,
+    PairVerdict.SAFE: ExitCode.OK,
+    PairVerdict.DROP_PADDING: ExitCode.OK,
+    PairVerdict.SAFE_LENGTHS: ExitCode.ACTION,
+    PairVerdict.DEPENDS: ExitCode.ACTION,
+    PairVerdict.UNSAFE: ExitCode.ACTION,
+    PairVerdict.UNKNOWN: ExitCode.NOT_UNDERSTOOD,
+}
+
+
+@dataclass(frozen=True)
+class Operator:
+    """What the operator says of their own deployment.
+
+    Attributes:
+        max_model_len: ``--max-model-len``, tokens.
+        block_size: KV block size, tokens.
+        max_num_seqs: sequences in a batch.
+        next_n: rows a sequence, 1 + speculative tokens.
+        compress_ratio: by which the model divides the context that its indexer scores, 1 for DeepSeek V3.2 and GLM-5;
+            None where it is not given, and then every one counts.
+        heads: index heads; 64 for DeepSeek V3.2.
+    """
+
+    max_model_len: int | None = None
+    block_size: int | None = None
+    max_num_seqs: int | None = None
+    next_n: int = 1
+    compress_ratio: int | None = None
+    heads: int = 64
+
+    @property
+    def rows(self) -> int:
+        """Rows of the logits tensor; 1 where the number of sequences is not given."""
+        return (self.max_num_seqs or 1) * self.next_n
+
+
+@dataclass(frozen=True)
+class CallVerdict:
+    """Judgement on one call.
+
+    Attributes:
+        call: the call.
+        verdict: the judgement.
+        reason: why, one sentence.
+        needed: padding columns needed at the length given, or at worst; None where not known.
+        evidence: for ``needed``: "guarded", "measured" or "bound" (see `Advice`); None where not known.
+        droppable: padding columns that may go.
+        bytes_back: memory that gives back for ``rows`` rows.
+        rows: see ``Operator.rows``.
+        block_size: that the judgement is for; None where it is not known.
+        lengths: ``--max-model-len`` values that are safe, where not all are.
+    """
+
+    call: Call
+    verdict: PairVerdict
+    reason: str
+    needed: int | None = None
+    droppable: int = 0
+    bytes_back: int = 0
+    rows: int = 1
+    block_size: int | None = None
+    lengths: Lengths | None = None
+    evidence: str | None = None
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Judgement on an installation and a consumer: every call of kernels that were asked about."""
+
+    judgement: Judgement
+    consumer: Consumer
+    calls: tuple[CallVerdict, ...]
+    verdict: PairVerdict
+
+    @property
+    def installation(self) -> Path:
+        """The package folder of ``aiter``."""
+        assert self.judgement.installation is not None
+        return self.judgement.installation.package
+
+
+def _rank(judged: CallVerdict) -> int:
+    return _RANK[judged.verdict]
+
+
+def exit_code(verdict: PairVerdict) -> ExitCode:
+    """The exit status that a verdict on a pair makes."""
+    return _EXIT[verdict]
+
+
+def worst(verdicts: Iterable[PairVerdict], *, empty: PairVerdict) -> PairVerdict:
+    """The verdict on a whole; every doubt outranks every answer."""
+    return max(verdicts, key=_SEVERITY.index, default=empty)
+
+
+def judge_pair(
+    judgement: Judgement,
+    consumer: Consumer,
+    operator: Operator,
+    needs: Needs,
+    kernel: str = AUTO,
+    caller: str | None = None,
+) -> Pair:
+    """Judge a consumer's calls against an installation.
+
+    Args:
+        judgement: of the installation.
+        consumer: as read from its source.
+        operator: what is known of the deployment.
+        needs: answers how many columns the installed kernels need.
+        kernel: which code path is asked about; "auto" takes the calls that gfx942 and gfx950 make: of the wrapper's
+            main function where the consumer calls it, else of stage1.
+        caller: what a file's path must contain, where the operator says that no other call is made; None for all.
+    """
+    calls = [c for c in consumer.calls if caller is None or caller in c.file]
+    main = any(c.entry is Entry.LOGITS for c in calls)
+    judged = []
+    for call in calls:
+        if call.entry is Entry.STAGE1:
+            if (kernel == AUTO and main) or kernel not in (AUTO, ALL, STAGE1):
+                continue
+            groups = frozenset({STAGE1})
+        elif call.entry is Entry.NOT_JUDGED and not _has_fp4(judgement, call.function):
+            continue
+        else:
+            groups = _launched(judgement, kernel if call.entry is Entry.LOGITS else ALL)
+        judged.append(_judge(call, judgement, groups, operator, needs))
+    verdicts = [c.verdict for c in judged]
+    if consumer.doubts:
+        verdicts.append(PairVerdict.UNKNOWN)
+    return Pair(judgement, consumer, tuple(judged), worst(verdicts, empty=PairVerdict.NO_CALLS))
+
+
+def _launched(judgement: Judgement, kernel: str) -> frozenset[str]:
+    """The code paths that the wrapper's main function launches: on gfx942 and gfx950 the Gluon kernels where the
+    release has them, else the plain-Triton ones."""
+    if kernel == ALL:
+        return frozenset({GLUON, STAGE1})
+    if kernel != AUTO:
+        return frozenset({kernel})
+    gluon = any(u.group == GLUON and (u.stores or not u.presence((COLUMN_BOUND,)).harmless) for _, u in judgement.units)
+    return frozenset({GLUON if gluon else STAGE1})
+
+
+def _has_fp4(judgement: Judgement, module: str) -> bool:
+    """Whether this aiter has the kernels of a kind that is not judged: where it has none, no call leads to them."""
+    package = judgement.installation.package if judgement.installation is not None else None
+    return package is None or any((package / "ops").rglob(f"*{module}*.py"))
+
+
+def _judge(call: Call, judgement: Judgement, groups: frozenset[str], operator: Operator, needs: Needs) -> CallVerdict:
+    """Judge one call: its columns first, then every other fault that is present in what it launches."""
+    if call.entry is Entry.NOT_JUDGED:
+        return CallVerdict(call, PairVerdict.UNKNOWN, call.widths[0].text)
+    bounds = judgement.asking(Question(frozenset({COLUMN_BOUND}), groups))
+    found = _judge_columns(call, bounds, operator, needs)
+    others = judgement.question.faults - {COLUMN_BOUND}
+    asked = judgement.asking(Question(others, groups), _facts(call, groups, operator))
+    return max([found, *_others(found, asked)], key=_rank)
+
+
+def _facts(call: Call, groups: frozenset[str], operator: Operator) -> LaunchFacts:
+    """What is known of the launch; the largest width is what faults of size depend on."""
+    columns = [_width_in_columns(w, operator) for w in call.widths]
+    known = [c for c in columns if c is not None]
+    width = max(known) if known and len(known) == len(columns) and not call.conditions else None
+    padding = call.padding.value if isinstance(call.padding, Known) else None
+    return LaunchFacts(
+        rows=operator.rows if operator.max_num_seqs is not None else None,
+        width=width,
+        row_stride=width + padding if width is not None and padding is not None else None,
+        kv_block_size=_block(call, operator),
+        chunk_k=call.chunk_k.value if isinstance(call.chunk_k, Known) else None,
+        next_n=operator.next_n,
+        heads=operator.heads,
+        preshuffle=int(bool(call.preshuffle.value)) if isinstance(call.preshuffle, Known) else None,
+        plain=int(groups == frozenset({STAGE1})),
+    )
+
+
+def _others(found: CallVerdict, judgement: Judgement) -> list[CallVerdict]:
+    """What the other faults make of a call; nothing where none of them is met."""
+    worse = []
+    for answer in judgement.answers():
+        if not answer.asked or answer.presence.harmless:
+            continue
+        bites = f"{answer.fault.id}: {answer.fault.goes_wrong}, where {answer.fault.trigger.sentence}"
+        if answer.presence is Presence.UNKNOWN:
+            worse.append(replace(found, verdict=PairVerdict.UNKNOWN, reason=f"{answer.fault.id} is not understood"))
+        elif answer.reach is Reach.REACHED:
+            worse.append(replace(found, verdict=PairVerdict.UNSAFE, reason=f"this launch meets {bites}"))
+        elif answer.reach is Reach.DEPENDS:
+            reason = f"{bites}; not known: {', '.join(answer.deciding_facts)}"
+            worse.append(replace(found, verdict=PairVerdict.DEPENDS, reason=reason))
+    return worse
+
+
+def _judge_columns(call: Call, judgement: Judgement, operator: Operator, needs: Needs) -> CallVerdict:
+    presence = Presence.UNKNOWN if judgement.prebuilt_in_use else judgement.presence((COLUMN_BOUND,))
+    if presence.harmless:
+        return _spare(call, operator, 0, "no store of the installed kernels can leave its row", "guarded")
+    block = _block(call, operator)
+    if presence is Presence.UNKNOWN:
+        reason = "aiter itself is not understood, so the padding that is there must stay"
+        return CallVerdict(call, PairVerdict.UNKNOWN, reason, block_size=block)
+    if isinstance(call.padding, Unknown):
+        reason = f"its row padding is not known: {call.padding.reason}"
+        return CallVerdict(call, PairVerdict.UNKNOWN, reason, block_size=block)
+    if not isinstance(call.chunk_k, Known) or call.chunk_k.value < 1:
+        return CallVerdict(call, PairVerdict.UNKNOWN, f"ChunkK is not known: {_why(call.chunk_k)}", block_size=block)
+    chunk = call.chunk_k.value
+    case = _Case(call, call.padding.value, block, configuration_of(call, chunk, block), operator, needs)
+    found = [_judge_width(case, w) for w in call.widths]
+    # A width that is known to overshoot does so whatever the others are.
+    return next((f for f in found if f.verdict is PairVerdict.UNSAFE), None) or max(found, key=_rank)
+
+
+@dataclass(frozen=True)
+class _Case:
+    call: Call
+    padding: int
+    block: int | None
+    passes: Configuration
+    operator: Operator
+    needs: Needs
+
+    def lengths(self, width: Width, wanted: int | None) -> Lengths | None:
+        """Values of ``--max-model-len`` at which the padding that is there is enough."""
+        scale = _scale(width, self.operator) or 1
+        return safe_lengths(
+            lambda columns: self.needs.at(columns, self.passes).columns,
+            wanted,
+            self.passes.period,
+            self.padding,
+            scale,
+        )
+
+    def spare(self, advice: Advice, reason: str) -> CallVerdict:
+        """The padding that is there is enough."""
+        return _spare(self.call, self.operator, advice.columns, reason, advice.evidence)
+
+    def doubt(self, verdict: PairVerdict, reason: str, advice: Advice, lengths: Lengths | None = None) -> CallVerdict:
+        """A judgement other than safe."""
+        return CallVerdict(
+            self.call,
+            verdict,
+            reason,
+            advice.columns,
+            rows=self.operator.rows,
+            block_size=self.block,
+            lengths=lengths,
+            evidence=advice.evidence,
+        )
+
+
+def _judge_width(case: _Case, width: Width) -> CallVerdict:
+    if width.block is not None:
+        case = replace(case, passes=replace(case.passes, block=width.block))
+    worst_of_all = case.needs.most(case.passes)
+    found = _judge_known_width(case, width, worst_of_all)
+    if not case.call.conditions or worst_of_all.columns <= case.padding or _rank(found) > _RANK[PairVerdict.DEPENDS]:
+        return found
+    more = f", and {len(case.call.conditions) - 3} more" if len(case.call.conditions) > 3 else ""
+    reason = f"{found.reason}; but {'; '.join(case.call.conditions[:3])}{more}"
+    return replace(found, verdict=PairVerdict.DEPENDS, reason=reason, droppable=0, bytes_back=0)
+
+
+def _judge_known_width(case: _Case, width: Width, worst_of_all: Advice) -> CallVerdict:
+    operator, padding = case.operator, case.padding
+    where = f"{width.text} ({width.file}:{width.line})"
+    if worst_of_all.presence is Presence.UNKNOWN:
+        # What answers for the columns saw something that the verdict by source did not.
+        return case.doubt(PairVerdict.UNKNOWN, worst_of_all.reason, worst_of_all)
+    if width.kind is WidthKind.MULTIPLE:
+        return _judge_multiple(case, width, where)
+    columns = _width_in_columns(width, operator)
+    if columns is None:
+        if worst_of_all.columns <= padding:
+            return case.spare(worst_of_all, f"at any width: {worst_of_all.reason}")
+        if width.kind is WidthKind.UNKNOWN:
+            lengths = case.lengths(width, None)
+            safe = f"; it is safe wherever that is a multiple of {lengths.step}" if lengths is not None else ""
+            reason = f"what width reaches it is not understood: {where}{safe}"
+            return case.doubt(PairVerdict.UNKNOWN, reason, worst_of_all)
+        lengths = case.lengths(width, None)
+        if lengths is not None and (width.kind is WidthKind.DERIVED or _scale(width, operator) is None):
+            what = "--compress-ratio" if width.kind is WidthKind.FRACTION else "--max-model-len"
+            reason = f"its width is {where}: safe wherever that is a multiple of {lengths.step}; give {what}"
+            return case.doubt(PairVerdict.DEPENDS, reason, worst_of_all)
+        if lengths is None:
+            reason = f"no width is safe: {worst_of_all.reason}"
+            return case.doubt(PairVerdict.UNSAFE, reason, worst_of_all)
+        hint = "" if case.block else f" at every block size; give --block-size ({_why(case.call.kv_block_size)})"
+        return case.doubt(
+            PairVerdict.SAFE_LENGTHS, f"{lengths.text}{hint}; its width is {where}", worst_of_all, lengths
+        )
+    advice = case.needs.at(columns, case.passes)
+    if advice.columns <= padding:
+        return case.spare(advice, f"at width {columns}: {advice.reason}")
+    hint = "" if case.block else f"; its block size is decided at run time ({_why(case.call.kv_block_size)})"
+    reason = f"at width {columns} a row has {padding} padding columns and needs {advice.columns}: {advice.reason}{hint}"
+    chosen = width.kind in (WidthKind.OPERATOR, WidthKind.FRACTION)
+    lengths = case.lengths(width, operator.max_model_len) if chosen else None
+    return case.doubt(PairVerdict.UNSAFE, reason, advice, lengths)
+
+
+def _judge_multiple(case: _Case, width: Width, where: str) -> CallVerdict:
+    """Of a multiple of the block size: whatever the length, for every block size that there may be."""
+    passes = case.passes
+    found = [(b, case.needs.most(replace(passes, block=b), width.value or b)) for b in passes.blocks]
+    block, advice = max(found, key=lambda pair: pair[1].columns)
+    if advice.columns <= case.padding:
+        return case.spare(advice, f"its width is always a multiple of the block size: {where}; {advice.reason}")
+    safe = [str(b) for b, a in found if a.columns <= case.padding]
+    hint = f"; it is safe at block sizes {', '.join(safe)} (--block-size)" if safe else ""
+    reason = f"at a block size of {block}, whether {case.padding} padding columns are enough is not established{hint}"
+    return case.doubt(PairVerdict.UNKNOWN, f"{reason}: {where}; {advice.reason}", advice)
+
+
+def _scale(width: Width, operator: Operator) -> int | None:
+    """By what the length is divided; None where nobody says."""
+    return (width.value or operator.compress_ratio) if width.kind is WidthKind.FRACTION else 1
+
+
+def _width_in_columns(width: Width, operator: Operator) -> int | None:
+    if width.kind is WidthKind.FIXED:
+        return width.value
+    scale, length = _scale(width, operator), operator.max_model_len
+    if length is None or scale is None:
+        return None
+    if width.formula is not None:
+        return width.formula.at(length, operator.compress_ratio)
+    return length // scale if width.kind in (WidthKind.OPERATOR, WidthKind.FRACTION) else None
+
+
+def _block(call: Call, operator: Operator) -> int | None:
+    if call.entry is Entry.LOGITS and isinstance(call.kv_block_size, Known):
+        return call.kv_block_size.value
+    # What is worked out from the cache's block size, or replaces it, is not what the operator said.
+    plain = isinstance(call.kv_block_size, RunTime) and call.kv_block_size.plain
+    return operator.block_size if plain else None
+
+
+def _spare(call: Call, operator: Operator, needed: int, reason: str, evidence: str) -> CallVerdict:
+    block = _block(call, operator)
+    if isinstance(call.padding, Known) and call.padding.value > needed:
+        spare = call.padding.value - needed
+        return CallVerdict(
+            call,
+            PairVerdict.DROP_PADDING,
+            reason,
+            needed,
+            spare,
+            operator.rows * spare * BYTES,
+            operator.rows,
+            block,
+            None,
+            evidence,
+        )
+    return CallVerdict(call, PairVerdict.SAFE, reason, needed, rows=operator.rows, block_size=block, evidence=evidence)
+
+
+def _why(setting: Known | RunTime | Unknown) -> str:
+    return setting.reason if isinstance(setting, Unknown) else str(getattr(setting, "text", ""))

@@ -1,0 +1,231 @@
+"""An engine's calls of aiter's wrapper: every way to reach it, and what each call passes."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from aiterfix.engines.model import Call, Entry, Known, RunTime, Setting, Unknown, Width, WidthKind
+from aiterfix.engines.package import Package, Source, TooCommonError, text_of
+from aiterfix.engines.trace import Frame, Tracer, Way
+from aiterfix.engines.uses import Site, Target, Uses
+from aiterfix.engines.values import LENGTH, Number, Tensor, Value, constant, is_ratio, made, plus
+from aiterfix.family.kernels import ENTRIES, GROUPS, NOT_JUDGED, WRAPPERS
+from aiterfix.installation import Skipped
+
+# Of the wrapper's functions, the same in every release from v0.1.7.post3 on.
+_FIRST = ("q", "kv_cache", "weights", "out", "context_lens", "kv_indices", "max_model_len")
+_PARAMETERS = {
+    Entry.LOGITS: (*_FIRST, "Preshuffle", "KVBlockSize", "ChunkK", "TotalCuCount", "WavePerEU", "VarCtxSchedule"),
+    Entry.STAGE1: (*_FIRST, "ChunkQ", "ChunkK", "TotalCuCount", "WavePerEU"),
+}
+_NAMES = {"out_logits": "out", "out_qk": "out"}
+_DEFAULTS = {"Preshuffle": 0, "KVBlockSize": 1, "ChunkK": 256, "WavePerEU": 2}
+_SAID = ("out", "max_model_len", *_DEFAULTS)
+_LEAST_BLOCK = 16  # multiples of less say nothing of whole blocks
+_BLOCK = re.compile(r"(?:\.shape\[-?\d\]|\.size\(-?\d\)|(?:block|page)_?size|block_kv)$")
+"""How sources name a block size as the engine was told it; anything else is not what the operator said."""
+_KERNELS = [k.name for group in GROUPS for k in group.kernels]
+_FP4 = re.compile(rb"\b\w*(pa_mqa_logits_(?:mx)?fp4)\w*\b")
+_MODULE = WRAPPERS[0].rpartition(".")[2]
+
+
+def read_calls(package: Path, image_root: Path | None = None) -> tuple[tuple[Call, ...], tuple[Skipped, ...]]:
+    """Every call in a package, and what could not be read."""
+    sources = Package(package, image_root)
+    tracer = Tracer(sources)
+    calls: dict[tuple[str, int, str], Call] = {}
+
+    def lost(source: Source, node: ast.AST, entry: Entry, reason: str) -> None:
+        where = source.function(node)
+        call = _lost(source.relative, getattr(node, "lineno", 1), where.name if where else "", entry, reason)
+        calls.setdefault((call.file, call.line, entry.value), call)
+
+    try:
+        for name in ENTRIES:
+            entry = Entry(name)
+            uses = Uses(sources, Target(name))
+            for call, sites in itertools.groupby(uses.sites, key=lambda s: s.call):
+                site = list(sites)[-1]
+                if entry not in _PARAMETERS:
+                    lost(site.source, call, entry, "a ragged form, whose launches are not read")
+                    continue
+                found = _call(tracer, site, entry)
+                known = calls.get((found.file, found.line, name))
+                calls[found.file, found.line, name] = _both(known, found) if known is not None else found
+            for escape in uses.escapes:
+                lost(escape.source, escape.node, entry, f"{name} {escape.reason}")
+        for name in _KERNELS:
+            for source, node in _plain_mentions(sources, name):
+                lost(source, node, Entry.KERNEL, f"{name}, a kernel itself, is used past its wrapper")
+        for source, node in _plain_mentions(sources, _MODULE):
+            reason = _unfollowed(source, node, bool(calls))
+            if reason:
+                lost(source, node, Entry.LOGITS, reason)
+    except (TooCommonError, RecursionError) as error:
+        sources.doubts[package] = Skipped(package, f"cannot be followed: {error}", True)
+    for path, data in sources.text.contents.items():
+        match = _FP4.search(data) if b"pa_mqa_logits_" in data else None
+        if match is not None:
+            reason = f"calls {match[0].decode()}: {NOT_JUDGED[0][1]}, or its like"
+            line = data.count(b"\n", 0, match.start()) + 1
+            call = _lost(sources.shown(path), line, match[1].decode(), Entry.NOT_JUDGED, reason)
+            calls[call.file, call.line, call.entry.value] = call
+    ordered = sorted(calls.values(), key=lambda c: (c.file, c.line, c.entry.value))
+    return tuple(ordered), tuple(sources.doubts.values())
+
+
+def _plain_mentions(sources: Package, name: str) -> Iterable[tuple[Source, ast.AST]]:
+    """Mentions by code; prose aside."""
+    for source in sources.sources(name):
+        for node in source.named.get(name, ()):
+            if not isinstance(node, ast.Constant) or (
+                not isinstance(source.up[node], ast.Expr) and " " not in str(node.value)
+            ):
+                yield source, node
+
+
+def _unfollowed(source: Source, node: ast.AST, any_call: bool) -> str:
+    """Why a mention of the wrapper's module may be a way to its functions that is not seen."""
+    for call in source.named.get("getattr", ()):
+        above = source.up[call]
+        if isinstance(above, ast.Call) and above.func is call and len(above.args) > 1:
+            name = above.args[1]
+            if isinstance(name, (ast.JoinedStr, ast.BinOp)) or (isinstance(name, ast.Call) and name.args):
+                return f"the wrapper's module is asked for a name worked out: {text_of(name)}"
+            if isinstance(name, ast.Name) and not any(e in source.named for e in ENTRIES):
+                return f"the wrapper's module is asked for {name.id}, which is not followed"
+    if not any_call and not any(e in source.named for e in (*ENTRIES, *_KERNELS)):
+        return "the wrapper's module is named, and what becomes of it is not followed"
+    return ""
+
+
+def _lost(file: str, line: int, function: str, entry: Entry, reason: str) -> Call:
+    unknown = Unknown(reason)
+    width = Width(WidthKind.UNKNOWN, reason, file, line)
+    return Call(file, line, function, entry, unknown, (width,), unknown, unknown, unknown, unknown)
+
+
+def _both(first: Call, second: Call) -> Call:
+    reason = "two calls stand on one line"
+    return first if first == second else _lost(first.file, first.line, first.function, first.entry, reason)
+
+
+def _call(tracer: Tracer, site: Site, entry: Entry) -> Call:
+    source, call = site.source, site.call
+    function = source.function(call)
+    frame = Frame(source, function)
+    tracer.conditions.clear()
+    given = {_NAMES.get(n, n): v for n, v in zip(_PARAMETERS[entry], (*site.before, *call.args), strict=False)}
+    given.update({_NAMES.get(k.arg, k.arg): k.value for k in (*site.keywords, *call.keywords) if k.arg is not None})
+    wild = any(isinstance(a, ast.Starred) for a in call.args) or any(k.arg is None for k in call.keywords)
+    choices: list[tuple[Value, ...]] = []
+    for name in _SAID:
+        if name in given and not (wild and name not in {k.arg for k in call.keywords}):
+            outer = given[name] not in (*call.args, *(k.value for k in call.keywords))
+            choices.append(tracer.values(given[name], Frame(source, source.function(given[name])) if outer else frame))
+        elif wild or name not in _DEFAULTS:
+            choices.append((tracer.other(call, frame, f"{name}, which is not stated plainly"),))
+        else:
+            choices.append((constant(_DEFAULTS[name]),))
+    combinations = list(itertools.islice(itertools.product(*choices), 65))
+    if len(combinations) > 64:
+        where = function.name if function else ""
+        return _lost(source.relative, call.lineno, where, entry, "too many paths lead to the call")
+    ways = [w for c in combinations for w in tracer.expand(c, source, call.lineno, done=lambda s: _settled(s, entry))]
+    paddings = {_padding(w.state[0], w.state[1], entry) for w in ways}
+    unknown = next((p for p in paddings if isinstance(p, Unknown)), None)
+    if unknown is None and len(paddings) > 1:
+        unknown = Unknown("it depends on the path taken")
+    blocks, chunks, layouts, waves = ([w.state[i] for w in ways] for i in (3, 4, 2, 5))
+    return Call(
+        source.relative,
+        call.lineno,
+        function.name if function else "",
+        entry,
+        unknown or paddings.pop(),
+        tuple(dict.fromkeys(_width(w, entry) for w in ways)),
+        _setting(blocks, block=True) if entry is Entry.LOGITS else RunTime("the cache's"),
+        _setting(chunks),
+        _setting(layouts),
+        _setting(waves),
+        all(isinstance(b, Number) and p == made("many", (b,)) for b, p in zip(blocks, layouts, strict=True)),
+        tuple(tracer.conditions),
+    )
+
+
+def _settled(state: tuple[Value, ...], entry: Entry) -> bool:
+    """Whether callers need not be asked."""
+    block = state[3]
+    if not isinstance(_padding(state[0], state[1], entry), Known) or not isinstance(state[1], Number):
+        return False
+    if not isinstance(block, Number) or isinstance(state[1].constant, int):
+        return not isinstance(block, Number)
+    open_block = any(a.kind == "parameter" for a in block.atoms) and entry is Entry.LOGITS
+    if block.constant is None and state[1].divisible_by(block):
+        return True
+    return not open_block and not any(a.kind == "parameter" for a in state[1].atoms)
+
+
+def _padding(out: Value, width: Value, entry: Entry) -> Known | Unknown:
+    if not isinstance(out, Tensor):
+        return Unknown(f"how the logits tensor is made is not understood: {_text(out)}")
+    if out.rank != (2 if entry is Entry.LOGITS else 3):
+        return Unknown(f"the logits tensor has {out.rank} dimensions")
+    gap = plus(out.stride, width, -1) if isinstance(width, Number) else None
+    if gap is None or gap.constant is None:
+        return Unknown(f"the row stride exceeds the width by {gap.text if gap else 'what is not known'}")
+    if gap.constant < 0:
+        return Unknown(f"rows lie {-gap.constant} columns closer together than they are wide")
+    return Known(gap.constant)
+
+
+def _width(way: Way, entry: Entry) -> Width:
+    width, block = way.state[1], way.state[3]
+    kind, value, formula = WidthKind.UNKNOWN, None, None
+    text = _text(width)
+    if isinstance(width, Number):
+        atom = width.atom
+        over = atom.parts[1] if atom is not None and atom.kind == "floor" and atom.parts[0] == LENGTH else None
+        fixed = block.constant if isinstance(block, Number) and entry is Entry.LOGITS else None
+        if width.constant is not None:
+            kind, value = WidthKind.FIXED, width.constant
+        elif width == LENGTH:
+            kind = WidthKind.OPERATOR
+        elif over is not None and ((over.constant or 0) > 0 or is_ratio(over)):
+            kind, value = WidthKind.FRACTION, over.constant
+        elif isinstance(block, Number) and fixed is None and entry is Entry.LOGITS and width.divisible_by(block):
+            kind = WidthKind.MULTIPLE
+        elif width.multiple >= _LEAST_BLOCK or fixed == 1:
+            kind, value = WidthKind.MULTIPLE, width.multiple
+        elif width.at(1 << 20, 1) is not None:
+            kind, formula = WidthKind.DERIVED, width
+    own = block.constant if isinstance(block, Number) and entry is Entry.LOGITS else None
+    return Width(kind, text, way.source.relative, way.line, value, own, formula)
+
+
+def _setting(values: Iterable[Value], *, block: bool = False) -> Setting:
+    settings: list[Setting] = []
+    for value in values:
+        if not isinstance(value, Number):
+            settings.append(Unknown(f"not a number: {_text(value)}"))
+        elif value.constant is not None:
+            settings.append(Known(value.constant))
+        else:
+            atom = value.atom
+            plain = atom is not None and atom.kind in ("other", "parameter") and _BLOCK.search(atom.text) is not None
+            settings.append(RunTime(value.text, plain or not block))
+    settings = list(dict.fromkeys(settings))
+    if len(settings) == 1:
+        return settings[0]
+    if any(isinstance(s, Unknown) for s in settings):
+        return Unknown("several values, not all of them understood")
+    texts = [s.text if isinstance(s, RunTime) else str(s.value) for s in settings if not isinstance(s, Unknown)]
+    return RunTime(" or ".join(sorted(texts)), all(isinstance(s, RunTime) and s.plain for s in settings))
+
+
+def _text(value: Value) -> str:
+    return value.text if isinstance(value, Number) else "a tensor" if isinstance(value, Tensor) else "no number"

@@ -1,0 +1,1 @@
+"""All that is true of the paged-MQA-logits kernels and of no others: names, parameters, problem, reference."""

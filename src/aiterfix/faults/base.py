@@ -1,0 +1,190 @@
+"""What a fault is, and what is said of one: the types that every fault module and every report share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from pathlib import Path
+
+from aiterfix.family.kernels import KernelGroup
+from aiterfix.faults.condition import Condition
+from aiterfix.storage.record import record
+
+
+class Presence(str, Enum):
+    """Whether a fault is in a unit, by its source."""
+
+    ABSENT = "absent"
+    REFUSED = "refused"
+    """Every public entry that can launch the unit raises first in the triggering case; counts as absent."""
+    PRESENT = "present"
+    UNKNOWN = "unknown"
+    """Not understood; the findings say why. Never to be taken for absent."""
+
+    @property
+    def harmless(self) -> bool:
+        """Whether no launch can meet the fault."""
+        return self in (Presence.ABSENT, Presence.REFUSED)
+
+
+_SEVERITY = tuple(Presence)
+
+
+def worst(parts: Iterable[Presence]) -> Presence:
+    """Presence in a whole whose parts have these: a doubt outranks every answer; absent where there are no parts."""
+    return max(parts, key=_SEVERITY.index, default=Presence.ABSENT)
+
+
+class Consequence(str, Enum):
+    """What a fault does to a launch that meets it."""
+
+    WRONG = "wrong"
+    """Logits are wrong or missing."""
+    FOREIGN_MEMORY = "foreign-memory"
+    """Memory that is not the launch's own is read or written; logits are wrong as well."""
+    NO_RUN = "no-run"
+    """It does not compile or launch."""
+    UNREAD = "unread"
+    """No known consumer reads what goes wrong."""
+
+    @property
+    def decides(self) -> bool:
+        """Whether the fault decides verdict, exit code and `require`. The others do where ``--fault`` names them."""
+        return self in (Consequence.WRONG, Consequence.FOREIGN_MEMORY)
+
+
+class Reach(str, Enum):
+    """Whether a launch meets a fault that is present."""
+
+    NOT_REACHED = "not-reached"
+    REACHED = "reached"
+    DEPENDS = "depends"
+    """On launch facts that are not known."""
+
+
+@record(frozen=True)
+class Trigger:
+    """When a present fault bites.
+
+    Attributes:
+        sentence: for people.
+        condition: the same for programs, over the names of `LaunchFacts`.
+    """
+
+    sentence: str
+    condition: Condition
+
+    def reach(self, facts: Mapping[str, int]) -> tuple[Reach, tuple[str, ...]]:
+        """Whether a launch with these facts meets the fault, and the facts that would decide where that is open."""
+        met, missing = self.condition.evaluate(facts)
+        if met is None:
+            return Reach.DEPENDS, missing
+        return (Reach.REACHED if met else Reach.NOT_REACHED), ()
+
+
+@record(frozen=True)
+class PullRequest:
+    """A pull request that brought, or proposes, part of a fault's mend.
+
+    Attributes:
+        repository: owner and name.
+        number: of the pull request.
+        role: what it does, one phrase.
+        removes: for store bounds: guards that no store has once its change is in; by these, source tells whether a
+            tree has it. Empty where it does not change the kernels.
+    """
+
+    repository: str
+    number: int
+    role: str
+    removes: tuple[str, ...] = ()
+
+
+@record(frozen=True)
+class Fault:
+    """One way in which the kernels go wrong: what its file in ``patches/`` says.
+
+    Attributes:
+        id: stable name, also the file's.
+        title: one line for people.
+        verb: which detection and edit it takes, see `aiterfix.faults.verbs`.
+        goes_wrong: what a launch that meets it gets, one sentence.
+        consequence: the kind of that.
+        trigger: when it bites.
+        groups: the kernels that can have it, by code path.
+        upstream: pull requests that brought or propose a mend.
+        file: where this was read from.
+    """
+
+    id: str
+    title: str
+    verb: str
+    goes_wrong: str
+    consequence: Consequence
+    trigger: Trigger
+    groups: tuple[KernelGroup, ...]
+    upstream: tuple[PullRequest, ...]
+    file: Path
+
+
+@record(frozen=True)
+class NotJudged:
+    """A known fault that has no module yet, so that nothing is said of it.
+
+    Attributes:
+        id: its name.
+        title: one line for people.
+    """
+
+    id: str
+    title: str
+
+
+@record(frozen=True)
+class Finding:
+    """What was seen at one place of a unit, for one fault.
+
+    Attributes:
+        code: stable machine name.
+        message: one sentence for people.
+        line: 1-based.
+        end_line: 1-based.
+        presence: what this place alone makes of the fault.
+        obstacle: why the place cannot be edited; empty where it can, or need not be.
+        details: what a table shows beside it (a store's call, column, mask, bound, guard), in order.
+    """
+
+    code: str
+    message: str
+    line: int
+    end_line: int
+    presence: Presence
+    obstacle: str = ""
+    details: tuple[tuple[str, str], ...] = ()
+
+
+@record(frozen=True)
+class Diagnosis:
+    """One fault in one unit.
+
+    Attributes:
+        fault: the fault's id.
+        findings: in source order.
+        recorded: judgement on a released text that was not read again: then there are no findings.
+    """
+
+    fault: str
+    findings: tuple[Finding, ...]
+    recorded: Presence | None = None
+
+    @property
+    def presence(self) -> Presence:
+        """Judgement on the unit."""
+        if self.recorded is not None:
+            return self.recorded
+        return worst(f.presence for f in self.findings)
+
+    @property
+    def obstacle(self) -> str:
+        """Why no edit takes the fault out of this unit; empty where one does, or none is needed."""
+        return next((f.obstacle for f in self.findings if f.obstacle and not f.presence.harmless), "")

@@ -1,0 +1,54 @@
+"""The row's place in the output, computed in 32 bits: in a product of 32-bit numbers, or in a buffer's offsets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aiterfix.faults.base import Finding, Presence
+from aiterfix.source.address import obstacles, plan_row_edits, prove_rows
+from aiterfix.source.locate import Edit
+from aiterfix.source.rows import RowTerm
+from aiterfix.source.sites import KernelAnalysis, SourceAnalysis, StoreSite
+
+
+def findings(kernel: KernelAnalysis, text: bytes) -> tuple[Finding, ...]:
+    """One finding a store."""
+    left = {}
+    if not all(site.row.reaches_everywhere for site in kernel.sites):
+        left = {site.ordinal: reason for site, reason in obstacles(text, kernel)}
+    return tuple(_finding(site, left.get(site.ordinal, "")) for site in kernel.sites)
+
+
+def _finding(site: StoreSite, obstacle: str) -> Finding:
+    narrow = [t for t in site.row.terms if not _wide(t)]
+    unknown = [t for t in narrow if t.in_pointer and t.width is None]
+    if not narrow:
+        presence, message = Presence.ABSENT, f"row `{site.row.expression}` is in the pointer, in 64 bits"
+    elif len(unknown) == len(narrow):
+        presence, message = Presence.UNKNOWN, f"how wide the row `{unknown[0].expression}` is cannot be told"
+    else:
+        term = next(t for t in narrow if t not in unknown)
+        where = "in 32 bits" if term.in_pointer else "in the buffer's offsets, which have 32 bits"
+        presence, message = Presence.PRESENT, f"row `{term.expression}` is computed {where}"
+    code = {Presence.ABSENT: "wide-row", Presence.UNKNOWN: "row-width", Presence.PRESENT: "narrow-row"}[presence]
+    details = (("row", site.row.expression), ("strides", ", ".join(s for t in site.row.terms for s in t.strides)))
+    return Finding(code, message, site.line, site.end_line, presence, obstacle if narrow else "", details)
+
+
+def _wide(term: RowTerm) -> bool:
+    return term.in_pointer and term.width == 64
+
+
+def edits(text: bytes, analysis: SourceAnalysis, filename: str) -> tuple[list[Edit], list[StoreSite]]:
+    """The row added to the pointer, in 64 bits, wherever that can be done."""
+    plan = plan_row_edits(text, analysis)
+    return list(plan.edits), list(plan.edited)
+
+
+def prove(before: SourceAnalysis, after: SourceAnalysis, edited: Sequence[StoreSite], filename: str) -> None:
+    """Every edited row is reached, every address and mask is the number it was, and nothing else differs.
+
+    Raises:
+        ProofError: that is not so.
+    """
+    prove_rows(before, after, edited, filename)

@@ -1,0 +1,52 @@
+"""A line of a vector ALU semantics table, and the input modifiers that every encoding of it may carry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from aiterfix.gfx950.operands import Binder, Fetch, Kind
+
+
+@dataclass(frozen=True)
+class VectorOperation:
+    """One line of a semantics table.
+
+    Attributes:
+        compute: called with the sources and ``out=``. ``out`` may be the same array as a source, so only the last
+            array operation may write to it.
+        result: what ``out`` is.
+        sources: what each source is.
+        accumulates: the destination is read as one more source, the last.
+        keeps_high_half: a 16-bit result leaves the register's other half alone; else it becomes 0.
+    """
+
+    compute: Callable[..., Any]
+    result: Kind
+    sources: tuple[Kind, ...]
+    accumulates: bool = False
+    keeps_high_half: bool = False
+
+
+def operation(compute: Callable[..., Any], kinds: str, *, accumulates: bool = False) -> VectorOperation:
+    """A table line from a signature such as ``"U32 <- U32 U32"``."""
+    result, sources = kinds.split("<-")
+    return VectorOperation(
+        compute, Kind[result.strip()], tuple(Kind[name] for name in sources.split()), accumulates=accumulates
+    )
+
+
+def modified(binder: Binder, fetch: Fetch, kind: Kind, absolute: bool, negative: bool) -> Fetch:
+    """A source with the floating-point input modifiers."""
+    if not (absolute or negative):
+        return fetch
+    if not kind.is_float:
+        binder.refuse("abs or neg on an integer operand")
+    if absolute and negative:
+        return lambda g: np.negative(np.abs(fetch(g)))
+    if absolute:
+        return lambda g: np.abs(fetch(g))
+    return lambda g: np.negative(fetch(g))

@@ -1,0 +1,138 @@
+"""The loader of a wrapper, the choice between it and that of a kernel module, and what was imported before either."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
+from types import ModuleType
+from typing import Any
+
+from aiterfix.family.kernels import KernelGroup
+from aiterfix.importing import ledger, settings
+from aiterfix.importing.late import look_after, take_over
+from aiterfix.importing.loader import PatchingLoader, give_back
+from aiterfix.importing.targets import targets
+
+
+class WatchingLoader:
+    """Loads a wrapper as it is, then sees to it that the kernels it has taken are the patched ones.
+
+    Args:
+        inner: the loader that would have been used.
+        groups: the groups whose kernels the wrapper takes.
+    """
+
+    of_aiterfix = True
+
+    def __init__(self, inner: Any, groups: Sequence[KernelGroup]) -> None:
+        self.inner = inner
+        self.groups = tuple(groups)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.inner, name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Execute the wrapper, then look at its kernels.
+
+        Raises:
+            UnpatchedKernelError: it has an unpatched one, in `require` mode.
+        """
+        give_back(module, self.inner)
+        if settings.off():  # since; what has a spec of before still comes here
+            self.inner.exec_module(module)
+            return
+        own_kernel = ledger.own_kernel()
+        if own_kernel and module.__spec__ is not None:
+            # aiter's redirection of old names executes a wrapper a second time from its spec: that copy has a
+            # function of its own, and consumers may get either.
+            module.__spec__.loader = self  # type: ignore[assignment]
+        with ledger.postponing() if own_kernel else nullcontext(None) as postponed:
+            executed = False
+            try:
+                with ledger.importing_wrapper():
+                    self.inner.exec_module(module)
+                executed = True
+            finally:
+                try:
+                    self._look_after(module, executed, postponed)
+                except ledger.UnpatchedKernelError:
+                    raise
+                except Exception as error:
+                    if ledger.strict():
+                        raise ledger.failed(module.__name__, error) from error
+                    ledger.last_resort(module.__name__, error)
+
+    def _look_after(self, module: ModuleType, executed: bool, postponed: list[ledger.ModuleRecord] | None) -> None:
+        """See to the kernels that a wrapper has taken, and to the modules that wait for its function's fate."""
+        ledger.folders()
+        # Of another type it is one that is executed later (`importlib.util.LazyLoader`): looking would do that.
+        looked_at = type(module) is ModuleType
+        if looked_at:
+            look_after(module)
+        if postponed is not None:
+            from aiterfix.importing.substitute import settle, substitute
+
+            settle(postponed, executed and looked_at and substitute(module, self.groups))
+        ledger.announce()
+
+
+def make(name: str, inner: Any, origin: str, hook: ledger.Hook, *, kernels: bool) -> PatchingLoader | WatchingLoader:
+    """The loader that takes over when a module is executed.
+
+    Args:
+        name: the module's.
+        inner: the loader that would have been used.
+        origin: the file that it would have read; empty where there is none.
+        hook: the finder that asks.
+        kernels: whether it is a kernel module, not a wrapper.
+    """
+    ledger.attach(hook)
+    fault = None
+    groups: tuple[KernelGroup, ...] = ()
+    try:
+        ledger.complain()
+        known = targets()
+        groups = (known.modules if kernels else known.wrappers)[name]
+    except Exception as error:  # noqa: BLE001 - fault files that cannot be read are our fault, not the host's
+        fault = error
+    return PatchingLoader(name, inner, origin, groups, fault) if kernels else WatchingLoader(inner, groups)
+
+
+def catch_up() -> None:
+    """Look at every target module that is imported already.
+
+    Raises:
+        UnpatchedKernelError: one is unpatched for good, in `require` mode.
+    """
+    ledger.folders()
+    with ledger.postponing() if ledger.own_kernel() else nullcontext(None) as postponed:
+        known = targets()
+        for name, groups in known.modules.items():
+            module = sys.modules.get(name)
+            if module is not None and name not in ledger.records:
+                take_over(module, groups)
+        replaced = []
+        awaited = False
+        for name, groups in known.wrappers.items():
+            module = sys.modules.get(name)
+            if module is not None and type(module) is ModuleType:
+                look_after(module)
+                if _watched(module):
+                    awaited = True  # being imported at this moment, with the hook: whoever does that decides on it
+                elif postponed is not None:
+                    from aiterfix.importing.substitute import substitute
+
+                    replaced.append(substitute(module, groups))
+        if postponed is not None and not awaited:
+            from aiterfix.importing.substitute import settle
+
+            settle(postponed, bool(replaced) and all(replaced))
+    ledger.announce()
+
+
+def _watched(wrapper: ModuleType) -> bool:
+    spec = wrapper.__spec__
+    return isinstance(getattr(spec, "loader", None), WatchingLoader) and bool(getattr(spec, "_initializing", False))

@@ -1,0 +1,156 @@
+"""Judge what is installed: an `Installation` and the known faults in, a `Judgement` out. Nothing is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aiterfix.family.kernels import NOT_JUDGED, SIBLING_MARK
+from aiterfix.faults.diagnosis import TextDiagnosis, diagnose
+from aiterfix.faults.registry import Faults
+from aiterfix.history.known import diagnosis_of, resolves
+from aiterfix.installation import Installation, PrebuiltCodeObjects, find_prebuilt
+from aiterfix.installation.kernelfiles import PackageText
+from aiterfix.judge.judgement import Doubt, JudgedText, Judgement, Question, everything
+from aiterfix.source.search import may_define, needles
+from aiterfix.storage.digest import sha256_hex
+
+if TYPE_CHECKING:
+    from aiterfix.judge.package import UnresolvedName
+    from aiterfix.judge.resolution import Resolution
+    from aiterfix.source.bindings import ModuleBindings
+
+
+def judge_installation(
+    installation: Installation,
+    known: Faults,
+    question: Question | None = None,
+    diagnosed: Mapping[str, TextDiagnosis] | None = None,
+    *,
+    in_full: bool = True,
+) -> Judgement:
+    """Read and judge every kernel file of an installation.
+
+    Args:
+        installation: as found by `aiterfix.installation`.
+        known: every known fault.
+        question: what decides; every deciding fault in every kernel by default.
+        diagnosed: diagnoses of texts for these same faults, by digest: a file that holds one is not analysed again.
+        in_full: whether findings are wanted. Else a released text, or the mended text of one, is not analysed: it has
+            the diagnosis that is recorded.
+    """
+    contents = PackageText(installation.package, installation.image_root)
+    search = contents.naming(needles(known.kernels))
+    doubts = [Doubt(str(s.path), s.reason) for s in search.unreadable if s.doubt]
+    read: dict[Path, tuple[bytes, TextDiagnosis]] = {}
+    for path in search.files:
+        text = contents.contents[path]
+        digest = sha256_hex(text)
+        diagnosis = (diagnosed or {}).get(digest) or (None if in_full else diagnosis_of(digest, known))
+        if diagnosis is None and not may_define(text, known.kernels):
+            continue
+        read[path] = text, diagnosis or diagnose(text, known.judged)
+    texts = []
+    for path, (text, diagnosis) in _with_doubts(read, _name_doubts(installation.package, read, known)).items():
+        if diagnosis.units or diagnosis.problems:
+            relative = path.relative_to(installation.root).as_posix()
+            texts.append(JudgedText(str(path), relative, text, diagnosis, diagnosis.sha256, path))
+    return Judgement(
+        installation,
+        known,
+        question or everything(known),
+        tuple(texts),
+        tuple(doubts),
+        _prebuilt(installation, known),
+        siblings=_siblings(installation.root, contents.contents),
+    )
+
+
+def _name_doubts(
+    package: Path, read: Mapping[Path, tuple[bytes, TextDiagnosis]], known: Faults
+) -> tuple[UnresolvedName, ...]:
+    """Names that wrappers launch kernels by and that lead nowhere. A package that is the same as a recorded one, in
+    every file and folder that was looked at there, has none."""
+    sources = {path.relative_to(package).as_posix(): d.sha256 for path, (_, d) in read.items()}
+    if resolves(package, sources, known):
+        return ()
+    return resolution_of(package, read, known).doubts
+
+
+def resolution_of(package: Path, read: Mapping[Path, tuple[bytes, TextDiagnosis]], known: Faults) -> Resolution:
+    """Which functions the wrappers of a package run.
+
+    Args:
+        package: its folder.
+        read: the files that name a kernel, with their texts and diagnoses.
+        known: every known fault.
+    """
+    from aiterfix.judge.resolution import resolve
+
+    return resolve(
+        package,
+        {path: _bindings(text, diagnosis) for path, (text, diagnosis) in read.items()},
+        kernels=[k.name for k in known.kernels],
+        modules=dict.fromkeys(m for g in known.groups for m in g.modules),
+        wrappers=dict.fromkeys(w for g in known.groups for w in g.wrappers),
+    )
+
+
+def _bindings(text: bytes, diagnosis: TextDiagnosis) -> ModuleBindings | None:
+    """What a file's names are bound to; None where it does not parse."""
+    if diagnosis.analysis is not None:
+        return diagnosis.analysis.bindings
+    import ast
+
+    from aiterfix.source.bindings import ModuleBindings
+
+    try:
+        return ModuleBindings(ast.parse(text), text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def _with_doubts(
+    read: Mapping[Path, tuple[bytes, TextDiagnosis]], doubts: Iterable[UnresolvedName]
+) -> dict[Path, tuple[bytes, TextDiagnosis]]:
+    """Files and their diagnoses, in order of their paths, each doubt among the problems of the file it stands in."""
+    found = dict(read)
+    for d in doubts:
+        text, diagnosis = found.get(d.path) or _unread(d.path)
+        same = [p for p in diagnosis.problems if p.line == d.problem.line]
+        if not any(d.problem.kernel in ("", p.kernel) or p.code == d.problem.code for p in same):
+            found[d.path] = text, replace(diagnosis, problems=(*diagnosis.problems, d.problem))
+    return dict(sorted(found.items()))
+
+
+def _unread(path: Path) -> tuple[bytes, TextDiagnosis]:
+    """A file that names no kernel."""
+    try:
+        text = path.read_bytes() if path.suffix == ".py" else b""
+    except OSError:
+        text = b""
+    return text, TextDiagnosis(sha256_hex(text), (), ())
+
+
+def _prebuilt(installation: Installation, known: Faults) -> tuple[tuple[str, PrebuiltCodeObjects], ...]:
+    found = [
+        (group.name, find_prebuilt(installation.package, group.prebuilt.directory, group.prebuilt.enabled_by))
+        for group in known.groups
+        if group.prebuilt is not None
+    ]
+    return tuple((name, p) for name, p in found if p.present or p.enabled)
+
+
+def _siblings(root: Path, contents: Mapping[Path, bytes]) -> tuple[tuple[str, str], ...]:
+    """Kernels beside the family that are not judged, by the names that they are known by."""
+    found = []
+    for path, text in contents.items():
+        if SIBLING_MARK not in text:
+            continue
+        for mark, what in NOT_JUDGED:
+            if mark in text:
+                found.append((path.relative_to(root).as_posix(), what))
+                break
+    return tuple(sorted(found))

@@ -1,0 +1,231 @@
+"""The one judgement: commands, hook, advice and reports show this object, and none judges for itself."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import field, replace
+from pathlib import Path
+
+from aiterfix.faults.base import Fault, Presence, Reach, worst
+from aiterfix.faults.diagnosis import TextDiagnosis, Unit
+from aiterfix.faults.registry import Faults
+from aiterfix.installation import Installation, PrebuiltCodeObjects
+from aiterfix.judge.verdict import Verdict, of_presence
+from aiterfix.storage.record import record
+
+COLUMN_BOUND = "column-bound"
+_NO_FACTS: tuple[str, ...] = ()
+
+
+@record(frozen=True)
+class LaunchFacts:
+    """What a call passes, as far as it is known; the names that triggers go by.
+
+    Attributes:
+        rows: rows of the output.
+        width: columns of a row, ``max_model_len``.
+        row_stride: elements from one row to the next.
+        kv_blocks: blocks of the cache.
+        block_stride: bytes from one block to the next.
+        kv_block_size: tokens of a block.
+        chunk_k: ``ChunkK``, columns.
+        next_n: rows of a sequence.
+        heads: index heads.
+        preshuffle: 1 where ``Preshuffle`` is true, else 0.
+        plain: 1 for a plain-Triton kernel, 0 for a Gluon one.
+        output_rank: dimensions of the output.
+    """
+
+    rows: int | None = None
+    width: int | None = None
+    row_stride: int | None = None
+    kv_blocks: int | None = None
+    block_stride: int | None = None
+    kv_block_size: int | None = None
+    chunk_k: int | None = None
+    next_n: int | None = None
+    heads: int | None = None
+    preshuffle: int | None = None
+    plain: int | None = None
+    output_rank: int | None = None
+
+    def known(self) -> Mapping[str, int]:
+        """The facts that are known, by name."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
+@record(frozen=True)
+class Question:
+    """What is asked of an installation or process.
+
+    Attributes:
+        faults: ids of the faults that decide.
+        groups: code paths whose kernels decide; None for all.
+    """
+
+    faults: frozenset[str]
+    groups: frozenset[str] | None = None
+
+    def covers(self, unit: Unit) -> bool:
+        """Whether a unit decides."""
+        return self.groups is None or unit.group in self.groups
+
+
+@record(frozen=True)
+class JudgedText:
+    """One text of kernels: a file, or what a loaded kernel object was made from.
+
+    Attributes:
+        where: path or module name, for people.
+        relative: a file's path from the folder that holds the package, with forward slashes; empty for loaded kernels.
+        text: its bytes, as they were judged.
+        diagnosis: what is wrong in it.
+        sha256: digest of the whole file that it is or comes from; empty where that is not known.
+        path: the file; None for loaded kernels.
+    """
+
+    where: str
+    relative: str
+    text: bytes = field(repr=False)
+    diagnosis: TextDiagnosis
+    sha256: str
+    path: Path | None = None
+
+
+@record(frozen=True)
+class Doubt:
+    """Something that keeps an answer from being certain: what could not be read, or a name that leads nowhere.
+
+    Attributes:
+        where: path or module.
+        reason: one phrase.
+        line: 1-based; 0 where it is about no line.
+    """
+
+    where: str
+    reason: str
+    line: int = 0
+
+    def __str__(self) -> str:
+        place = f"{self.where}:{self.line}" if self.line else self.where
+        return f"{place}: {self.reason}" if place else self.reason
+
+
+@record(frozen=True)
+class FaultAnswer:
+    """One fault in a whole installation or process.
+
+    Attributes:
+        fault: the fault.
+        presence: in the units asked about.
+        reach: whether the launch that was asked about meets it.
+        deciding_facts: names of the launch facts that would decide, where ``reach`` is open.
+        obstacle: why no edit takes it out everywhere; empty where one does or none is needed.
+        asked: whether it decides the verdict.
+    """
+
+    fault: Fault
+    presence: Presence
+    reach: Reach
+    deciding_facts: tuple[str, ...]
+    obstacle: str
+    asked: bool
+
+
+@record(frozen=True)
+class Judgement:
+    """Everything that is known of what is installed, or of what a process has loaded.
+
+    Attributes:
+        installation: where and what it is; None for a process.
+        known: every known fault.
+        question: what was asked.
+        texts: kernels that are there, by path or module.
+        doubts: what keeps the answers from being certain.
+        prebuilt: code objects that stand in for the source of a code path, present or switched on, by its name.
+        replaced: whether the function that launches the Gluon kernels is this project's own.
+        siblings: kernel files beside the family that nobody judges: path and what they are.
+        launch: what the call passes that was asked about.
+    """
+
+    installation: Installation | None
+    known: Faults
+    question: Question
+    texts: tuple[JudgedText, ...]
+    doubts: tuple[Doubt, ...]
+    prebuilt: tuple[tuple[str, PrebuiltCodeObjects], ...] = ()
+    replaced: bool = False
+    siblings: tuple[tuple[str, str], ...] = ()
+    launch: LaunchFacts = LaunchFacts()
+
+    @property
+    def units(self) -> tuple[tuple[JudgedText, Unit], ...]:
+        """Every kernel asked about that something may launch, with the text it stands in."""
+        return tuple(
+            (t, u)
+            for t in self.texts
+            for u in t.diagnosis.units
+            if self.question.covers(u) and u.group not in self._bypassed
+        )
+
+    @property
+    def _bypassed(self) -> frozenset[str]:
+        """Code paths whose kernels nothing launches: the function that would is this project's own."""
+        return frozenset(g.name for g in self.known.groups if g.entry is not None) if self.replaced else frozenset()
+
+    @property
+    def prebuilt_in_use(self) -> tuple[PrebuiltCodeObjects, ...]:
+        """Prebuilt code objects that run instead of a source asked about."""
+        groups = self.question.groups
+        asked = ((g, p) for g, p in self.prebuilt if groups is None or g in groups)
+        return tuple(p for g, p in asked if p.enabled and g not in self._bypassed)
+
+    def presence(self, faults: Collection[str]) -> Presence:
+        """Judgement by source over some faults, in the kernels asked about."""
+        if self.doubts or any(t.diagnosis.problems and not self._launched_by_nothing(t) for t in self.texts):
+            return Presence.UNKNOWN
+        return worst(u.presence(faults) for _, u in self.units)
+
+    def _launched_by_nothing(self, text: JudgedText) -> bool:
+        units = text.diagnosis.units
+        return bool(units) and all(u.group in self._bypassed for u in units)
+
+    @property
+    def source_verdict(self) -> Verdict:
+        """Judgement by source alone, prebuilt code objects aside."""
+        return of_presence(self.presence(self.question.faults))
+
+    @property
+    def verdict(self) -> Verdict:
+        """The judgement: unknown where something runs that source says nothing about."""
+        return Verdict.UNKNOWN if self.prebuilt_in_use else self.source_verdict
+
+    def answers(self) -> tuple[FaultAnswer, ...]:
+        """Every judged fault, those asked about first."""
+        found = [self._answer(f) for f in self.known.judged]
+        return tuple(sorted(found, key=lambda a: not a.asked))
+
+    def _answer(self, fault: Fault) -> FaultAnswer:
+        presence = self.presence((fault.id,))
+        reach, facts = Reach.NOT_REACHED, _NO_FACTS
+        if not presence.harmless:
+            reach, facts = fault.trigger.reach(self.launch.known())
+        obstacles = (d.obstacle for _, u in self.units for d in u.diagnoses if d.fault == fault.id)
+        return FaultAnswer(
+            fault, presence, reach, facts, next((o for o in obstacles if o), ""), fault.id in self.question.faults
+        )
+
+    def asking(self, question: Question, launch: LaunchFacts | None = None) -> Judgement:
+        """The same evidence under another question."""
+        return replace(self, question=question, launch=self.launch if launch is None else launch)
+
+
+def everything(known: Faults) -> Question:
+    """The question that is asked where nobody asks for less: every fault that decides, in every kernel."""
+    return Question(known.deciding)
+
+
+def bounds_only(known: Faults, groups: Iterable[str] | None = None) -> Question:
+    """What version 0.1 asked by ``--kernel``, and what padding depends on: store bounds alone."""
+    faults = frozenset(f.id for f in known.judged if f.verb == "bound-column")
+    return Question(faults, None if groups is None else frozenset(groups))

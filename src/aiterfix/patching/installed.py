@@ -1,0 +1,31 @@
+"""From an installation that was found to the package tree that the disk transaction works on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiterfix.patching.traces import any_trace
+
+if TYPE_CHECKING:
+    from aiterfix.installation import Installation
+    from aiterfix.patching import PackageTree, PatchStatus
+
+
+def package_tree(installation: Installation) -> PackageTree:
+    """Where an installation's files, RECORD and our state are."""
+    from aiterfix.patching.tree import PackageTree
+
+    return PackageTree(installation.root, installation.package, installation.dist_info, installation.version)
+
+
+def patch_status(installation: Installation) -> PatchStatus | None:
+    """What aiterfix has done to an installation; None where there is no trace of it.
+
+    Raises:
+        OSError: our state is there and cannot be read.
+    """
+    if not any_trace(installation.root, installation.package.name, installation.dist_info):
+        return None
+    from aiterfix.patching.status import read_status
+
+    return read_status(package_tree(installation))

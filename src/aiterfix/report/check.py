@@ -1,0 +1,158 @@
+"""What `aiterfix check` shows, as the types that its JSON is made of. Text and SARIF show the same objects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from aiterfix.faults.base import Finding, Presence
+from aiterfix.faults.diagnosis import Unit
+from aiterfix.installation import Skipped
+from aiterfix.judge.judgement import FaultAnswer, JudgedText, Judgement
+from aiterfix.judge.whole import Whole
+from aiterfix.patching.installed import patch_status
+from aiterfix.patching.status import PatchState
+from aiterfix.report.provenance import Provenance, provenance
+from aiterfix.report.types import check as types
+from aiterfix.report.types.common import located
+from aiterfix.validation.evidence import evidence_of
+
+if TYPE_CHECKING:
+    from aiterfix.engines import Found
+
+
+def check_report(whole: Whole, engines: Sequence[Found], remedy: str) -> types.CheckReport:
+    """The body of ``aiterfix check --json``, but for verdicts on pairs.
+
+    Args:
+        whole: the judgement.
+        engines: those installed beside.
+        remedy: the command that mends what can be mended, as text.
+    """
+    live = [j for j in whole.on_disk if j.installation is not None and not j.installation.shadowed]
+    known = next(iter(whole.on_disk), None)
+    return types.CheckReport(
+        verdict=whole.verdict,
+        asked=tuple(sorted(known.question.faults)) if known is not None else (),
+        faults=tuple(_fault(a, whole, remedy) for a in whole.answers()),
+        not_judged=tuple(types.KnownFault(f.id, f.title) for f in known.known.not_judged) if known is not None else (),
+        not_judged_kernels=tuple(
+            types.OtherKernel(_absolute(j, path), what) for j in live for path, what in j.siblings
+        ),
+        installations=tuple(
+            _installation(disk, running, by_hook=whole.hook.active)
+            for disk, running in zip(whole.on_disk, whole.running, strict=True)
+        ),
+        hook=types.HookState(whole.hook.active, whole.running != whole.on_disk, whole.hook.way, whole.hook.detail),
+        engines=tuple(types.EngineReport(e.name, e.version, e.package) for e in engines),
+        searched=tuple(whole.discovery.searched),
+        skipped=tuple(whole.discovery.skipped),
+    )
+
+
+def _absolute(judgement: Judgement, relative: str) -> Path:
+    assert judgement.installation is not None
+    return judgement.installation.root / relative
+
+
+def _fault(answer: FaultAnswer, whole: Whole, remedy: str) -> types.FaultReport:
+    fault = answer.fault
+    return types.FaultReport(
+        fault.id,
+        fault.title,
+        fault.consequence,
+        answer.asked,
+        answer.presence,
+        fault.trigger.sentence,
+        answer.reach,
+        answer.deciding_facts,
+        _mend(answer, whole, remedy),
+    )
+
+
+def _mend(answer: FaultAnswer, whole: Whole, remedy: str) -> types.MendReport:
+    if answer.presence.harmless:
+        return types.MendReport("edit", available=False, shown=_shown(answer.fault.id, whole), remedy="")
+    if answer.presence is Presence.UNKNOWN:
+        return types.MendReport("none", available=False, shown="not shown", remedy="the source is not understood")
+    if answer.obstacle:
+        return types.MendReport("none", available=False, shown="not shown", remedy=answer.obstacle)
+    return types.MendReport("edit", available=True, shown="not shown", remedy=remedy)
+
+
+def _shown(fault: str, whole: Whole) -> Literal["shown", "not shown", "failed"]:
+    """Whether recorded runs of the texts that are there have shown a mend that is in them."""
+    runs = [e for j in whole.live for t in j.texts for e in evidence_of(t.sha256) if fault in e.mends]
+    if any(e.failed for e in runs):
+        return "failed"
+    return "shown" if runs else "not shown"
+
+
+def _installation(disk: Judgement, running: Judgement, *, by_hook: bool) -> types.InstallationReport:
+    assert disk.installation is not None
+    origins = provenance(disk)
+    return types.InstallationReport(
+        **located(disk.installation),
+        verdict=running.verdict,
+        runs=types.RunsReport(disk.verdict, running.verdict, "hook" if by_hook and running is not disk else "disk"),
+        patch=_patch(disk),
+        prebuilt=tuple(
+            types.PrebuiltReport(
+                tuple(f.id for f in disk.known.judged if any(g.name == group for g in f.groups)),
+                p.directory,
+                p.code_objects,
+                p.variable,
+                p.value,
+                p.enabled,
+            )
+            for group, p in disk.prebuilt
+        ),
+        unreadable=tuple(Skipped(Path(d.where), str(d), True) for d in disk.doubts),
+        faults=tuple(types.FaultPresence(a.fault.id, a.presence) for a in disk.answers()),
+        files=tuple(_file(t, origins) for t in disk.texts),
+    )
+
+
+def _patch(judgement: Judgement) -> types.PatchReport:
+    patch = patch_status(judgement.installation) if judgement.installation is not None else None
+    if patch is None:
+        return types.PatchReport(PatchState.NONE, "", None, ())
+    files = tuple(types.PatchedFileReport(f.path, f.content) for f in patch.files)
+    return types.PatchReport(patch.kind, patch.detail, patch.version, files)
+
+
+def _file(text: JudgedText, origins: dict[Path, Provenance]) -> types.FileReport:
+    assert text.path is not None
+    origin = origins.get(text.path)
+    return types.FileReport(
+        text.path,
+        text.sha256,
+        origin.releases if origin is not None else None,
+        origin.note if origin is not None else "",
+        tuple(types.ProblemReport(p.code, p.message, p.line, p.kernel) for p in text.diagnosis.problems),
+        tuple(
+            types.EvidenceReport(e.mends, e.triton, e.device, e.suite, e.scenarios, e.failed, e.outcome, e.date)
+            for e in evidence_of(text.sha256)
+        ),
+        tuple(_unit(u) for u in text.diagnosis.units),
+    )
+
+
+def _unit(unit: Unit) -> types.UnitReport:
+    return types.UnitReport(
+        unit.name,
+        unit.line,
+        "kernel",
+        unit.group,
+        tuple(types.FaultPresence(d.fault, d.presence) for d in unit.diagnoses),
+        tuple(
+            types.FindingReport(d.fault, f.line, f.end_line, f.presence, f.code, _message(f), dict(f.details))
+            for d in unit.diagnoses
+            for f in d.findings
+        ),
+    )
+
+
+def _message(finding: Finding) -> str:
+    return f"{finding.message}; it cannot be edited: {finding.obstacle}" if finding.obstacle else finding.message

@@ -1,0 +1,69 @@
+"""One interface for every form in which a command shows its result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Generic, Protocol, TypeVar
+
+from aiterfix.errors import UsageError
+from aiterfix.report.document import Body, dump
+from aiterfix.storage.record import record
+
+T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
+
+
+class Format(Protocol[T_contra]):
+    """A form of a result."""
+
+    def render(self, result: T_contra, /) -> str:
+        """What is printed on stdout, the last line end included."""
+
+
+@record(frozen=True)
+class Text(Generic[T]):
+    """A form that is written as it stands: for people, Markdown, a SARIF log.
+
+    Attributes:
+        write: makes the text.
+    """
+
+    write: Callable[[T], str]
+
+    def render(self, result: T, /) -> str:
+        """See `Format`."""
+        return self.write(result)
+
+
+@record(frozen=True)
+class Json(Generic[T]):
+    """The command's one JSON object.
+
+    Attributes:
+        body: makes the body that the command's types describe.
+    """
+
+    body: Callable[[T], Body]
+
+    def render(self, result: T, /) -> str:
+        """See `Format`."""
+        return dump(self.body(result))
+
+
+TEXT = "text"
+
+
+def choose(formats: Mapping[str, Format[T]], asked: Mapping[str, object]) -> Format[T]:
+    """The form that was asked for; text where none was.
+
+    Args:
+        formats: by the name of the option that asks for it, and ``text``.
+        asked: the command line's options by name.
+
+    Raises:
+        UsageError: two were asked for, and stdout holds one.
+    """
+    names = [name for name in formats if asked.get(name)]
+    if len(names) > 1:
+        raise UsageError(f"--{names[0]} and --{names[1]} cannot both be printed", remedy="Give one of them.")
+    return formats[names[0] if names else TEXT]

@@ -1,0 +1,44 @@
+"""Which releases an installed kernel file belongs to: the version that metadata states is cross-checked by digest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aiterfix.judge.judgement import Judgement
+from aiterfix.patching.installed import patch_status
+from aiterfix.storage.record import record
+
+
+@record(frozen=True)
+class Provenance:
+    """Where a kernel file's text comes from.
+
+    Attributes:
+        releases: tags whose package holds this very file, oldest first.
+        note: a sentence where the digest does not fit the version, or is known to no release; else empty.
+    """
+
+    releases: tuple[str, ...]
+    note: str
+
+
+def provenance(judgement: Judgement) -> dict[Path, Provenance]:
+    """Look every kernel file up in the shipped facts; those that aiterfix patched itself have no entry."""
+    from aiterfix.history.digests import releases_of
+
+    if judgement.installation is None:
+        return {}
+    patch = patch_status(judgement.installation)
+    ours = {f.path for f in patch.files if f.content.value == "patched"} if patch is not None else set()
+    files = {t.path: t.sha256 for t in judgement.texts if t.path is not None and t.path not in ours}
+    releases = releases_of(frozenset(files.values()))
+    version = judgement.installation.version
+    fits = {d for d, refs in releases.items() if version is None or f"v{version.partition('+')[0]}" in refs}
+    doubtful = [digest for digest in files.values() if digest not in fits]
+    notes: dict[str, str] = {}
+    if doubtful:
+        # The whole history, with every spelling of a version, is only loaded where the plain look-up leaves a question.
+        from aiterfix.history.crosscheck import cross_check
+
+        notes = {n.sha256: n.message for n in cross_check(version, doubtful)}
+    return {path: Provenance(releases.get(d, ()), notes.get(d, "")) for path, d in files.items()}

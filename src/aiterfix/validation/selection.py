@@ -1,0 +1,94 @@
+"""Which scenarios are run: a suite's, those of a name or pattern, or those that show a fault."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from aiterfix.errors import UsageError
+from aiterfix.family.signature import Kernel, KernelConfig, check_config
+from aiterfix.validation.scenarios import FAR_ROWS, AnyKernel, Scenario, Suite, select, suits
+
+SHOWN_BY = MappingProxyType(
+    {
+        "column-bound": ("edges", "full", "splits", "empty"),
+        "row-offset-32": (FAR_ROWS,),
+    }
+)
+"""Fault to the titles of the scenarios that fail where a kernel has it and the launch reaches it. A fault that a passed
+scenario says nothing about is not here."""
+
+Offered = Callable[[Suite, tuple[AnyKernel, ...], "tuple[KernelConfig, ...] | None"], tuple[Scenario, ...]]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which scenarios, of which kernels.
+
+    Attributes:
+        kernels: which; None for all that the subject holds.
+        configs: configurations instead of the suite's.
+        suite: ``quick`` or ``full``.
+        pattern: name or shell pattern of scenarios to run alone, from either suite.
+        fault: only the scenarios that show this fault, from the quick suite unless ``suite`` is ``full``.
+    """
+
+    kernels: tuple[AnyKernel, ...] | None = None
+    configs: tuple[KernelConfig, ...] | None = None
+    suite: Suite = "quick"
+    pattern: str | None = None
+    fault: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What a report calls it."""
+        return self.suite if self.pattern is None and self.fault is None else "scenario"
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is a whole suite of all kernels: what is recorded as evidence."""
+        return self.name == self.suite and self.kernels is None and self.configs is None
+
+
+def choose_scenarios(
+    kernels: tuple[AnyKernel, ...],
+    configs: tuple[KernelConfig, ...] | None,
+    selection: Selection,
+    offered: Offered,
+) -> tuple[Scenario, ...]:
+    """The scenarios of a selection among those that an executor offers.
+
+    Raises:
+        UsageError: no scenario has this name, no scenario shows this fault, or a configuration suits no kernel.
+    """
+    if configs is not None:
+        check_configs(kernels, configs)
+    if selection.fault is not None and selection.fault not in SHOWN_BY:
+        raise UsageError(f"no scenario shows {selection.fault!r}", remedy="one of " + ", ".join(SHOWN_BY))
+    if selection.pattern is not None:
+        everything = (*offered("full", kernels, configs), *offered("quick", kernels, configs))
+        return select(selection.pattern, dict.fromkeys(everything))
+    found = offered(selection.suite, kernels, configs)
+    if selection.fault is None:
+        return found
+    chosen = tuple(scenario for scenario in found if scenario.title in SHOWN_BY[selection.fault])
+    if not chosen:
+        raise UsageError(f"no scenario that runs here shows {selection.fault}", remedy="run it with --device emulator")
+    return chosen
+
+
+def check_configs(kernels: Iterable[AnyKernel], configs: Iterable[KernelConfig]) -> None:
+    """Refuse a configuration that none of the kernels takes.
+
+    Raises:
+        UsageError: naming it.
+    """
+    kernels = tuple(kernels)
+    for config in configs:
+        fitting = [kernel for kernel in kernels if suits(kernel, config)]
+        if not fitting:
+            raise UsageError(f"configuration {config.name} suits none of the kernels")
+        for kernel in fitting:
+            if isinstance(kernel, Kernel):
+                check_config(kernel, config)

@@ -1,0 +1,64 @@
+"""The command line as a process, shared with its own tests, and as a function, for one folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from aiterfix.cli.main import main
+from aiterfix.history import digests
+from tests.cli.conftest import SCHEMAS, run, sample
+
+__all__ = ["run", "sample"]
+NAMES = ("_gluon_deepgemm_fp8_paged_mqa_logits_preshuffle_varctx",)
+
+
+class Judge:
+    """Asks about one folder, in this process."""
+
+    def __init__(self, site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.site = site
+        self._capsys = capsys
+
+    def run(self, *words: object) -> tuple[int, str]:
+        """Exit status and standard output."""
+        self._capsys.readouterr()
+        status = main([str(word) for word in words])
+        return status, self._capsys.readouterr().out
+
+    def __call__(self, engine: str, *words: object, status: int) -> Any:
+        """The JSON of `check --for`, whose exit status must be as said, with and without ``--json``."""
+        arguments = ["check", "--path", self.site, "--for", engine, *words]
+        plain, text = self.run(*arguments)
+        assert plain == status, text
+        same, out = self.run(*arguments, "--json")
+        assert same == status
+        data = json.loads(out)
+        jsonschema.validate(data, json.loads((SCHEMAS / "check.json").read_text()))
+        assert f"verdict on the pair: {data['pair_verdict']}" in text
+        assert text.count("\nnext: ") == 1, "one piece of advice"
+        return data
+
+    def apply(self) -> None:
+        assert self.run("apply", "--path", self.site, "--require")[0] == 0
+
+
+@pytest.fixture
+def judge(sample: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Judge:
+    """The sample taken for a release, as only of releases is it known how they round, with its columns alone unmended."""
+    assert main(["apply", "--path", str(sample), "--fault", "row-offset-32"]) in (0, 1)
+    texts = [path.read_bytes() for path in (sample / "aiter").rglob("pa_mqa_logits.py")]
+    released = {hashlib.sha256(text).hexdigest() for text in texts}
+    monkeypatch.setattr(digests, "kernels_of_release", lambda sha256: NAMES if sha256 in released else ())
+    return Judge(sample, capsys)
+
+
+def only_call(data: Any) -> Any:
+    (pair,) = data["pairs"]
+    (call,) = pair["calls"]
+    return call

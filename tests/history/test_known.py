@@ -1,0 +1,124 @@
+"""Released texts by digest: what is answered without reading them, and what is not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aiterfix.faults.base import Diagnosis, Presence
+from aiterfix.faults.diagnosis import diagnose
+from aiterfix.faults.registry import Faults, load_faults
+from aiterfix.history import known
+from aiterfix.history.digests import kernels_of_release
+from aiterfix.history.known import diagnosis_of
+from aiterfix.history.record import FileRecord, RefRecord
+from aiterfix.history.store import load_history, make_history, write_history
+from tests.upstream_tools.kernels import BOTH, FAULTS, FIXED, GLUON, HALF, LOWER, PLAIN, UNPATCHED, UPPER, gluon
+
+# Its second store has a column that cannot be written down twice: it is unbounded, and no edit helps.
+STUCK = gluon(UPPER, LOWER.replace("+ gl.arange", "+ surprise()"))
+MOVED = gluon(UPPER).replace(GLUON, "_another_kernel")
+TEXTS = {name: text.encode() for name, text in (
+    ("unpatched", UNPATCHED), ("half", HALF), ("fixed", FIXED), ("both", gluon(BOTH)), ("plain", PLAIN),
+    ("stuck", STUCK), ("moved", MOVED), ("broken", "def broken(:  # OutLogits_buffer\n"),
+)}  # fmt: skip
+
+
+def digest(name: str) -> str:
+    return sha256(TEXTS[name]).hexdigest()
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """As if these texts were what every release has; called with changes to what is in the file."""
+    files = tuple(
+        FileRecord.of(f"aiter/{n}.py", True, diagnose(t, FAULTS.judged), FAULTS.judged) for n, t in TEXTS.items()
+    )
+    write_history(make_history([RefRecord("v1", "2026-01-01", "c" * 40, files)], FAULTS), tmp_path)
+    text = (tmp_path / "texts.json").read_text()
+
+    def use(**changes: Any) -> None:
+        monkeypatch.setattr(known, "texts", lambda: {**json.loads(text), **changes})
+
+    use()
+    return use
+
+
+@pytest.mark.usefixtures("shipped")
+@pytest.mark.parametrize("name", ["unpatched", "half", "fixed", "both", "plain"])
+def test_a_released_text_is_not_read_again(name: str) -> None:
+    found, read = diagnosis_of(digest(name), FAULTS), diagnose(TEXTS[name], FAULTS.judged)
+    assert found is not None
+    assert (found.sha256, found.problems, found.analysis) == (read.sha256, (), None)
+    for unit, other in zip(found.units, read.units, strict=True):
+        assert [(d.fault, d.presence, d.obstacle) for d in unit.diagnoses] == [
+            (d.fault, d.presence, d.obstacle) for d in other.diagnoses
+        ]
+        assert replace(unit, diagnoses=()) == replace(other, diagnoses=())
+        assert [d.findings for d in unit.diagnoses] == [()]
+
+
+@pytest.mark.usefixtures("shipped")
+@pytest.mark.parametrize("name", ["stuck", "moved", "broken"])
+def test_what_needs_reasons_and_lines_is_read(name: str) -> None:
+    assert diagnosis_of(digest(name), FAULTS) is None
+
+
+@pytest.mark.usefixtures("shipped")
+def test_other_texts_and_other_faults_are_read() -> None:
+    assert diagnosis_of("0" * 64, FAULTS) is None
+    assert diagnosis_of(digest("half"), Faults(())) is None
+    (fault,) = FAULTS.judged
+    assert diagnosis_of(digest("half"), Faults((fault, replace(fault, id="another")))) is None
+    assert diagnosis_of(digest("half"), Faults((replace(fault, groups=fault.groups[:1]),))) is None
+
+
+def test_a_fault_that_is_not_understood_is_read(shipped: Callable[..., None]) -> None:
+    unit = ["k", "gluon", 1, [1, 0, 0, 0], ["unknown"]]
+    shipped(texts={digest("half"): {"units": [unit]}})
+    assert diagnosis_of(digest("half"), FAULTS) is None
+
+
+@pytest.mark.parametrize(
+    "unit", [[], ["k"], 5, ["k", "gluon", 1, [1, 0, 0, 0], ["fine"]], ["k", "gluon", 1, [1, 0, 0, 0], []], ["k", "gluon", 1, 0, ["absent"]]]
+)  # fmt: skip
+def test_damaged_facts_are_no_answer(shipped: Callable[..., None], unit: Any) -> None:
+    shipped(texts={digest("fixed"): {"units": [unit]}})
+    assert diagnosis_of(digest("fixed"), FAULTS) is None
+
+
+def test_a_missing_file_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> Any:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(known, "texts", missing)
+    assert diagnosis_of("0" * 64, FAULTS) is None
+    monkeypatch.setattr("aiterfix.history.digests.texts", missing)
+    assert kernels_of_release("0" * 64) == ()
+
+
+def test_what_shipped_says_the_same_as_the_history() -> None:
+    """Every released text: answered as recorded, or not at all."""
+    faults = load_faults()
+    files = {f.sha256: f for r in load_history().refs for f in r.files}
+    for sha, file in files.items():
+        found = diagnosis_of(sha, faults)
+        understood = file.presence([f.id for f in faults.judged]) is not Presence.UNKNOWN
+        assert (found is not None) is (understood and not any(k.obstacle for k in file.kernels))
+        if found is not None:
+            for unit, kernel in zip(found.units, file.kernels, strict=True):
+                assert {d.fault: d.presence for d in unit.diagnoses} == kernel.presence
+                assert (unit.name, unit.group, unit.line, unit.stores) == (
+                    kernel.kernel, kernel.group, kernel.line, kernel.counts.total,
+                )  # fmt: skip
+
+
+def test_a_recorded_presence_needs_no_findings() -> None:
+    assert [Diagnosis("f", (), p).presence for p in Presence] == list(Presence)
+    assert Diagnosis("f", ()).presence is Presence.ABSENT

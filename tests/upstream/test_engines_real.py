@@ -1,0 +1,76 @@
+"""`check --for` over real wheels of vLLM and SGLang beside the newest real aiter, as released and patched."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aiterfix.cli.main import main
+from tests.upstream.conftest import Clone
+
+RELEASE = "v0.1.20.post1"
+ENGINES = {
+    "vllm-0.33.0": "unknown",
+    "vllm-0.26.0": "depends",
+    "sglang-0.5.23": "unknown",
+    "sglang-0.5.16": "unknown",
+    "sglang-0.5.11": "safe",
+}
+
+
+@pytest.fixture(params=ENGINES)
+def site(request: pytest.FixtureRequest, clone: Clone, tmp_path: Path) -> Path:
+    """A site-packages with one engine's Python files and the real kernels; named as the engine is."""
+    folder = os.environ.get("AITERFIX_WHEELS")
+    if not folder:
+        pytest.skip("AITERFIX_WHEELS is unset: it names a folder of wheels of vLLM and SGLang (pip download --no-deps)")
+    wheels = sorted(Path(folder).glob(f"{request.param}-*.whl"))
+    if not wheels:
+        pytest.skip(f"AITERFIX_WHEELS has no wheel of {request.param}")
+    place = tmp_path / str(request.param)
+    place.mkdir()
+    with zipfile.ZipFile(wheels[0]) as wheel:
+        wheel.extractall(place, [n for n in wheel.namelist() if n.endswith((".py", ".dist-info/METADATA"))])
+    archive = clone.git("archive", RELEASE, "aiter/__init__.py", "aiter/ops")
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tree:
+        tree.extractall(place, [m for m in tree.getmembers() if m.name.endswith(".py")], filter="data")
+    return place
+
+
+def test_pair(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    engine = site.name.partition("-")[0]
+
+    def check(*words: object) -> tuple[str, list[Any]]:
+        capsys.readouterr()
+        status = main(["check", "--path", str(site), "--for", engine, "--json", *map(str, words)])
+        data = json.loads(capsys.readouterr().out)
+        verdict = data["pair_verdict"]
+        expected = {"safe": 0, "depends": 1, "unsafe-until-apply": 1, "unknown": 3}
+        assert status == expected[verdict]
+        return verdict, [c for p in data["pairs"] for c in p["calls"]]
+
+    verdict, calls = check()
+    assert verdict == ENGINES[site.name]
+    judged = [c for c in calls if c["entry"].startswith("deepgemm")]
+    assert judged
+    assert all(c["padding"] == {"known": True, "value": 0, "text": None} for c in judged), "no padding anywhere"
+    if engine == "vllm":
+        assert {"operator", "fraction"} <= {w["kind"] for c in judged for w in c["widths"]}
+        assert all(c["conditions"] for c in judged), "drafts, and writers of max_model_len"
+        assert check("--max-model-len", 10000, "--block-size", 64)[0] == "unsafe-until-apply"
+        for words in ((10048,), (10240,), (10240, "--compress-ratio", 1)):
+            assert check("--max-model-len", *words, "--block-size", 64)[0] in ("depends", "unknown")
+    else:
+        sparse = [c for c in judged if "/dsv4/" not in c["file"]]
+        assert check("--caller", sparse[0]["file"])[0] == "safe"
+    assert main(["apply", "--path", str(site), "--require"]) in (0, 1)
+    verdict, calls = check()
+    judged = [c for c in calls if c["entry"].startswith("deepgemm")]
+    assert {c["evidence"] for c in judged} == {"guarded"}

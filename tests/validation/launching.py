@@ -1,0 +1,15 @@
+"""One scenario of one code object, for tests that are about the launch and the comparison alone."""
+
+from __future__ import annotations
+
+from aiterfix.family.reference import reference
+from aiterfix.gfx950.cache import CompiledKernel
+from aiterfix.validation.comparison import compare
+from aiterfix.validation.execution import Launcher
+from aiterfix.validation.report import ScenarioResult
+from aiterfix.validation.scenarios import Scenario, inputs_of
+
+
+def run_scenario(scenario: Scenario, kernel: CompiledKernel, launcher: Launcher) -> ScenarioResult:
+    inputs = inputs_of(scenario)
+    return compare(scenario, reference(inputs), launcher.launch(kernel, scenario, inputs))

@@ -63,12 +63,9 @@ class Launches:
         if path in self.files:
             return
         self.files.add(path)
-        bindings = self.package.bindings(path)
+        bindings = self._bindings(path, "the wrapper")
         if bindings is None:
-            self.package.doubt(path, 1, "", "unreadable", "the wrapper cannot be read or does not parse")
             return
-        for u in bindings.unclear:
-            self.package.doubt(path, u.line, "", "executed", f"{u.what}, so any name may be bound anew")
         for name in ENTRIES:
             if bindings.of(name):
                 for d in self.package.name(path, name, 1):
@@ -88,12 +85,9 @@ class Launches:
         if path in self._kernel_files:
             return
         self._kernel_files.add(path)
-        bindings = self.package.bindings(path)
+        bindings = self._bindings(path, "the kernels' file")
         if bindings is None:
-            self.package.doubt(path, 1, "", "unreadable", "the kernels' file cannot be read or does not parse")
             return
-        for u in bindings.unclear:
-            self.package.doubt(path, u.line, "", "executed", f"{u.what}, so any name may be bound anew")
         for b in bindings.of("__getattr__"):
             self.package.doubt(path, b.line, "", "unresolved", "its kernels may be made by the module's `__getattr__`")
         self._stars(path, bindings, self.kernel_file)
@@ -111,6 +105,16 @@ class Launches:
                 if f.name not in called:
                     message = "a kernel that stores, in a module of the family, and none that is known"
                     self.package.doubt(path, f.lineno, f.name, "undeclared-kernel", message)
+
+    def _bindings(self, path: Path, what: str) -> ModuleBindings | None:
+        """What the names of a file are bound to, with a doubt where that may be anything."""
+        bindings = self.package.bindings(path)
+        if bindings is None:
+            self.package.doubt(path, 1, "", "unreadable", f"{what} cannot be read or does not parse")
+            return None
+        for u in bindings.unclear:
+            self.package.doubt(path, u.line, "", "executed", f"{u.what}, so any name may be bound anew")
+        return bindings
 
     def accept(self, found: Iterable[Definition], path: Path, line: int, *, handed: bool) -> None:
         """Take what a launch leads to.

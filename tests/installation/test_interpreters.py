@@ -213,9 +213,9 @@ def test_search_of_the_running_interpreter_stays_light(tmp_path: Path) -> None:
     heavy = ("torch", "triton", "numpy", "aiter", "json", "email", "csv", "zipfile", "subprocess", "importlib.metadata")
     code = (
         "import sys; before = set(sys.modules)\n"
-        "from aiterfix.installation import find_kernel_files, find_running\n"
+        "from aiterfix.installation import PackageText, find_running\n"
         "first = find_running().installations[0]\n"
-        f"assert find_kernel_files(first.package, [{GLUON_KERNEL!r}]).files\n"
+        f"assert PackageText(first.package).naming([{GLUON_KERNEL!r}]).files\n"
         f"print(first.package, sorted((set(sys.modules) - before) & set({heavy!r})))\n"
     )
     source = Path(find_running.__code__.co_filename).parents[2]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aiterfix.installation import KernelSearch, find_kernel_files
+from aiterfix.installation import KernelSearch, PackageText
 from tests.trees import GLUON_KERNEL, GLUON_MODULE, KERNEL_SOURCE, amd_package, write
 
 NEEDLES = ("_deepgemm_fp8_paged_mqa_logits", GLUON_KERNEL, "_another_kernel")
@@ -22,32 +22,32 @@ def test_found_wherever_they_stand(tmp_path: Path) -> None:
     write(package / "ops/other.py", "def _another_kernel_of_a_kind(): ...\n")
     write(package / "ops/__pycache__/mqa.py", KERNEL_SOURCE)
     write(package / "ops/mqa.txt", KERNEL_SOURCE)
-    found = find_kernel_files(package, NEEDLES)
+    found = PackageText(package).naming(NEEDLES)
     assert [path.relative_to(package).as_posix() for path in found.files] == sorted([*places, "ops/other.py"])
     assert found.unreadable == ()
 
 
 def test_none(tmp_path: Path) -> None:
-    assert find_kernel_files(amd_package(tmp_path), ["_no_such_kernel"]) == KernelSearch((), ())
+    assert PackageText(amd_package(tmp_path)).naming(["_no_such_kernel"]) == KernelSearch((), ())
 
 
 @pytest.mark.parametrize("needles", [[], [""], ["a", ""]])
 def test_needles_must_mean_something(tmp_path: Path, needles: list[str]) -> None:
     with pytest.raises(ValueError, match="kernel names"):
-        find_kernel_files(tmp_path, needles)
+        PackageText(tmp_path).naming(needles)
 
 
 def test_source_is_bytes(tmp_path: Path) -> None:
     package = amd_package(tmp_path, kernels={})
     write(package / "latin.py", b"# \xe9\xff\r\n" + KERNEL_SOURCE.encode())
-    assert [path.name for path in find_kernel_files(package, NEEDLES).files] == ["latin.py"]
+    assert [path.name for path in PackageText(package).naming(NEEDLES).files] == ["latin.py"]
 
 
 def test_link_to_a_file_outside_is_read_where_it_stands(tmp_path: Path) -> None:
     package = amd_package(tmp_path / "site", kernels={})
     cached = write(tmp_path / "cache/1234", KERNEL_SOURCE)
     (package / GLUON_MODULE).symlink_to(cached)
-    found = find_kernel_files(package, NEEDLES)
+    found = PackageText(package).naming(NEEDLES)
     assert found.files == (package / GLUON_MODULE,)
     assert found.unreadable == ()
 
@@ -58,7 +58,7 @@ def test_links_inside_the_package_are_not_counted_twice(tmp_path: Path) -> None:
     (package / "again").symlink_to("ops")
     (package / "ops/up").symlink_to("..")
     (package / "ops/out").symlink_to(tmp_path)
-    found = find_kernel_files(package, NEEDLES)
+    found = PackageText(package).naming(NEEDLES)
     assert found.files == (package / GLUON_MODULE,)
     assert found.unreadable == ()
 
@@ -66,14 +66,14 @@ def test_links_inside_the_package_are_not_counted_twice(tmp_path: Path) -> None:
 def test_link_inside_to_another_suffix_is_read(tmp_path: Path) -> None:
     package = amd_package(tmp_path, kernels={"ops/kernel.txt": KERNEL_SOURCE})
     (package / "ops/kernel.py").symlink_to("kernel.txt")
-    assert find_kernel_files(package, NEEDLES).files == (package / "ops/kernel.py",)
+    assert PackageText(package).naming(NEEDLES).files == (package / "ops/kernel.py",)
 
 
 def test_link_to_a_folder_outside_is_a_doubt(tmp_path: Path) -> None:
     package = amd_package(tmp_path / "site", kernels={})
     write(tmp_path / "elsewhere/pa_mqa_logits.py", KERNEL_SOURCE)
     (package / "ops/more").symlink_to(tmp_path / "elsewhere")
-    found = find_kernel_files(package, NEEDLES)
+    found = PackageText(package).naming(NEEDLES)
     assert found.files == ()
     assert [(item.path, item.doubt) for item in found.unreadable] == [(package / "ops/more", True)]
 
@@ -83,14 +83,14 @@ def test_dangling_link_is_a_doubt(tmp_path: Path, target: str) -> None:
     package = amd_package(tmp_path)
     (package / "loop.py").symlink_to(target)
     (package / "data.json").symlink_to("gone")
-    found = find_kernel_files(package, NEEDLES)
+    found = PackageText(package).naming(NEEDLES)
     assert [item.path.name for item in found.unreadable] == ["loop.py"]
 
 
 def test_linked_package_folder(tmp_path: Path) -> None:
     package = amd_package(tmp_path / "real")
     (tmp_path / "aiter").symlink_to(package)
-    assert find_kernel_files(tmp_path / "aiter", NEEDLES).files == (tmp_path / "aiter" / GLUON_MODULE,)
+    assert PackageText(tmp_path / "aiter").naming(NEEDLES).files == (tmp_path / "aiter" / GLUON_MODULE,)
 
 
 def test_absolute_links_of_an_image_stay_inside_it(tmp_path: Path) -> None:
@@ -98,8 +98,8 @@ def test_absolute_links_of_an_image_stay_inside_it(tmp_path: Path) -> None:
     package = amd_package(tmp_path / "image/site", kernels={})
     write(tmp_path / "image" / str(tmp_path / "cache/kernel").lstrip("/"), KERNEL_SOURCE)
     (package / GLUON_MODULE).symlink_to(tmp_path / "cache/kernel")
-    assert find_kernel_files(package, NEEDLES).files == ()
-    assert find_kernel_files(package, NEEDLES, image_root=tmp_path / "image").files == (package / GLUON_MODULE,)
+    assert PackageText(package).naming(NEEDLES).files == ()
+    assert PackageText(package, tmp_path / "image").naming(NEEDLES).files == (package / GLUON_MODULE,)
 
 
 def test_special_files_do_not_hold_it_up(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_special_files_do_not_hold_it_up(tmp_path: Path) -> None:
             server.bind("socket.py")
         finally:
             os.chdir(before)
-        found = find_kernel_files(package, NEEDLES)
+        found = PackageText(package).naming(NEEDLES)
     assert found.files == (package / GLUON_MODULE,)
     assert [item.path.name for item in found.unreadable] == ["fifo.py", "socket.py"]
 
@@ -130,7 +130,7 @@ def test_unreadable_folder_and_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             return _real(path, *arguments)
 
         monkeypatch.setattr(os, name, denied)
-    found = find_kernel_files(package, NEEDLES)
+    found = PackageText(package).naming(NEEDLES)
     assert found.files == ()
     assert {str(item.path) for item in found.unreadable} == closed
     assert all(item.doubt for item in found.unreadable)
@@ -145,4 +145,4 @@ def test_file_that_grows_while_it_is_read(tmp_path: Path, monkeypatch: pytest.Mo
             self.st_mode, self.st_size = status.st_mode, min(status.st_size, 100)
 
     monkeypatch.setattr(os, "fstat", lambda descriptor: Shorter(real(descriptor)))
-    assert find_kernel_files(package, NEEDLES).files == (package / "grown.py",)
+    assert PackageText(package).naming(NEEDLES).files == (package / "grown.py",)

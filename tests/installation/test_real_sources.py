@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from aiterfix.installation import Kind, find_kernel_files, find_path, find_prebuilt
+from aiterfix.installation import Kind, PackageText, find_path, find_prebuilt
 
 REPOSITORY = os.environ.get("AITERFIX_AITER_REPO")
 pytestmark = pytest.mark.skipif(not REPOSITORY, reason="AITERFIX_AITER_REPO names no clone of ROCm/aiter")
@@ -51,7 +51,7 @@ def test_checkout_of_a_release(tmp_path: Path, tag: str, wrapper: str, kernels: 
     (installation,) = found.installations
     assert (installation.package, installation.kind) == (clone / "aiter", Kind.CHECKOUT)
     assert found.doubts == ()
-    search = find_kernel_files(installation.package, NEEDLES)
+    search = PackageText(installation.package).naming(NEEDLES)
     assert [path.relative_to(clone / "aiter").as_posix() for path in search.files] == sorted([wrapper, *kernels])
     assert search.unreadable == ()
     aot = find_prebuilt(installation.package, "aiter/ops/triton/configs/paged_mqa_logits/aot", "X", {})

@@ -6,7 +6,7 @@ a ``.pth`` line or a ``_version.py``, or starts a process for the running interp
     find_running()     this interpreter, as it would import aiter or has
     find_python(exe)   another one, asked for its path
     find_path(folder)  an environment, a prefix, an image, a checkout, the package itself
-    find_kernel_files(package, names)          files that mention a kernel
+    PackageText(package).naming(names)         files that mention a kernel
     find_prebuilt(package, folder, variable)   prebuilt (AOT) code objects
 
 ``Discovery.doubts`` is what keeps a search from being complete: with doubts and no installation the answer is
@@ -21,7 +21,7 @@ make into import paths; ``view`` keeps an image's absolute paths inside the imag
 from aiterfix.installation.aot import PrebuiltCodeObjects, find_prebuilt
 from aiterfix.installation.given_path import find_path
 from aiterfix.installation.interpreters import find_python, find_running
-from aiterfix.installation.kernelfiles import KernelSearch, find_kernel_files
+from aiterfix.installation.kernelfiles import KernelSearch, PackageText
 from aiterfix.installation.target import Discovery, Installation, Kind, Skipped
 
 __all__ = [
@@ -29,9 +29,9 @@ __all__ = [
     "Installation",
     "KernelSearch",
     "Kind",
+    "PackageText",
     "PrebuiltCodeObjects",
     "Skipped",
-    "find_kernel_files",
     "find_path",
     "find_prebuilt",
     "find_python",

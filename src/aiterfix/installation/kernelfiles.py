@@ -30,27 +30,12 @@ class KernelSearch:
     """Each leaves a doubt, unless it says otherwise."""
 
 
-def find_kernel_files(package: Path, needles: Collection[str], *, image_root: Path | None = None) -> KernelSearch:
-    """Search the whole package for files whose bytes contain any of ``needles``.
+class PackageText:
+    """Every file of a package, read once and kept: for searches that follow from one another.
 
     Links to folders are not followed: inside the package they lead to what is searched anyway, and one that leaves it
     is reported. Links to files are read, also outside (installers that link from a cache make every file one): what
     import would run is what matters. Whether such a file may be edited is for the editing side to say.
-
-    Args:
-        package: the package folder.
-        needles: kernel names, each a Python identifier.
-        image_root: root of the image that the package lies in, for absolute links.
-    """
-    shortest = _shortest(needles)
-    unreadable: list[Skipped] = []
-    read = _contents(package, View(image_root), unreadable)
-    files = [Path(shown) for shown, data in read if _names(data, shortest)]
-    return KernelSearch(tuple(sorted(files)), tuple(sorted(unreadable, key=lambda item: item.path)))
-
-
-class PackageText:
-    """Every file of a package, read once and kept: for searches that follow from one another.
 
     Args:
         package: the package folder.
@@ -63,7 +48,7 @@ class PackageText:
         self._unreadable = tuple(sorted(unreadable, key=lambda item: item.path))
 
     def naming(self, needles: Collection[str]) -> KernelSearch:
-        """See :func:`find_kernel_files`."""
+        """The files whose bytes contain any of ``needles``: kernel names, each a Python identifier."""
         shortest = _shortest(needles)
         files = [path for path, data in self.contents.items() if _names(data, shortest)]
         return KernelSearch(tuple(sorted(files)), self._unreadable)

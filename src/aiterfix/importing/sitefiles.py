@@ -22,7 +22,8 @@ from aiterfix.patching import fsops
 from aiterfix.patching.failures import ChangedSinceError, from_os_error
 from aiterfix.patching.locking import locked
 from aiterfix.patching.record import Listed, RecordEdit, edit, undo
-from aiterfix.patching.tree import digest, require_owner, require_regular, require_writable, temporary
+from aiterfix.patching.tree import require_owner, require_regular, require_writable, temporary
+from aiterfix.storage.digest import sha256_hex
 
 # What a start-up file does when it is there and aiterfix is not, or not whole. Modes that can do without the hook are
 # silent where it is merely missing, as after half an uninstallation; any other stops the first import of a kernel
@@ -207,7 +208,7 @@ def enable(site: Site) -> tuple[Path, ...]:
     """
     with _transaction(site):
         written = []
-        rows = [Listed(n, digest(t), len(t)) for n, t in site.wanted]
+        rows = [Listed(n, sha256_hex(t), len(t)) for n, t in site.wanted]
         data = _without(site.record.read_bytes(), _FORMER)
         present = set(data.splitlines())
         added = [r for r, (n, t) in zip(rows, site.wanted, strict=True) if _row(n, t).strip() not in present]
@@ -280,7 +281,7 @@ def _without(record: bytes, files: Iterable[tuple[str, bytes]]) -> bytes:
 
 
 def _row(name: str, text: bytes) -> bytes:
-    return edit(b"", (), [Listed(name, digest(text), len(text))])[0]
+    return edit(b"", (), [Listed(name, sha256_hex(text), len(text))])[0]
 
 
 def _read(path: Path) -> bytes | None:

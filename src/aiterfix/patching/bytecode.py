@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated
 
-from aiterfix.patching.tree import PackageTree, digest, inside, require_regular
+from aiterfix.patching.tree import PackageTree, inside, require_regular
+from aiterfix.storage.digest import sha256_hex
 from aiterfix.storage.readers import Count, Sha256, within
 
 CACHE = "__pycache__"
@@ -99,7 +100,7 @@ def saved(tree: PackageTree, path: Path) -> tuple[Bytecode, bytes]:
     return (
         Bytecode(
             path=os.path.relpath(path, tree.real_package),
-            sha256=digest(data),
+            sha256=sha256_hex(data),
             size=len(data),
             mode=stat.S_IMODE(status.st_mode),
             uid=status.st_uid,

@@ -11,8 +11,9 @@ from typing import Annotated
 from aiterfix.patching.bytecode import Bytecode, RelativePath
 from aiterfix.patching.failures import BackupError, JournalError
 from aiterfix.patching.record import RecordEdit
-from aiterfix.patching.tree import PackageTree, digest
+from aiterfix.patching.tree import PackageTree
 from aiterfix.storage import codec
+from aiterfix.storage.digest import sha256_hex
 from aiterfix.storage.readers import Count, Sha256
 
 FORMAT = 1
@@ -190,8 +191,8 @@ def read_saved(tree: PackageTree, sha256: str) -> bytes:
         data = path.read_bytes()
     except FileNotFoundError as failure:
         raise _no_backup(path, "It is missing.") from failure
-    if digest(data) != sha256:
-        raise _no_backup(path, f"Its digest is {digest(data)}, not the one in its name.")
+    if sha256_hex(data) != sha256:
+        raise _no_backup(path, f"Its digest is {sha256_hex(data)}, not the one in its name.")
     return data
 
 
@@ -215,4 +216,4 @@ def _unreadable(path: Path, why: str) -> JournalError:
 def _seal(body: object) -> str:
     import json
 
-    return digest(json.dumps(body, sort_keys=True, separators=(",", ":")).encode())
+    return sha256_hex(json.dumps(body, sort_keys=True, separators=(",", ":")).encode())

@@ -16,7 +16,8 @@ from aiterfix.patching import fsops
 from aiterfix.patching.bytecode import Bytecode, saved
 from aiterfix.patching.failures import BackupError, ChangedMeanwhileError
 from aiterfix.patching.journal import Journal, read_saved
-from aiterfix.patching.tree import PackageTree, digest, temporary
+from aiterfix.patching.tree import PackageTree, temporary
+from aiterfix.storage.digest import sha256_hex
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def publish(move: Move) -> None:
     for path in move.removals:
         fsops.unlink_if_there(path)
     for write in move.writes:
-        if write.expected is not None and digest(write.target.read_bytes()) != write.expected:
+        if write.expected is not None and sha256_hex(write.target.read_bytes()) != write.expected:
             raise ChangedMeanwhileError(
                 f"{write.target} changed while it was being replaced",
                 why="Another program wrote to it within the last moments.",
@@ -143,8 +144,8 @@ def undo_published(move: Move, inverse: Move) -> None:
     Raises:
         OSError: a system call failed.
     """
-    published = {write.target: digest(write.data) for write in move.writes if write.bytecode is None}
-    replaced = [write for write in inverse.writes if digest(write.target.read_bytes()) == published[write.target]]
+    published = {write.target: sha256_hex(write.data) for write in move.writes if write.bytecode is None}
+    replaced = [write for write in inverse.writes if sha256_hex(write.target.read_bytes()) == published[write.target]]
     back = Move(tuple(replaced), tuple(path for path in inverse.removals if path.exists()))
     stage(back)
     publish(back)

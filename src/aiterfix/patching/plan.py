@@ -23,13 +23,13 @@ from aiterfix.patching.tree import (
     FileChange,
     PackageTree,
     TargetFile,
-    digest,
     look,
     require_distinct,
     require_owner,
     require_replaceable,
     require_writable,
 )
+from aiterfix.storage.digest import sha256_hex
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def plan_apply(
         removed += here
         copies[target.sha256] = target.data
         now = Version(target.sha256, len(target.data), target.status.st_mtime_ns)
-        new = Version(digest(change.new), len(change.new))
+        new = Version(sha256_hex(change.new), len(change.new))
         entry = kept.get(target.names[0])
         if entry is None:
             absent.update(_name(tree, path) for path in caches(tree, target.names) if not path.is_dir())
@@ -168,7 +168,7 @@ def _todo(
         if target.data != change.old:
             raise ChangedMeanwhileError(
                 f"{target.path} is not what was analysed. Nothing was changed.",
-                why=f"Its SHA-256 is {target.sha256}; the analysed text's was {digest(change.old)}.",
+                why=f"Its SHA-256 is {target.sha256}; the analysed text's was {sha256_hex(change.old)}.",
                 remedy="Run the command again; it reads the file afresh.",
             )
         if change.old != change.new:

@@ -11,7 +11,8 @@ from aiterfix.patching.failures import JournalError
 from aiterfix.patching.journal import NAME, SAVED_SUFFIX, Journal, Phase, RecordChange, Version
 from aiterfix.patching.moves import Write
 from aiterfix.patching.record import Listed, RecordEdit
-from aiterfix.patching.tree import PackageTree, digest, require_regular, require_replaceable
+from aiterfix.patching.tree import PackageTree, require_regular, require_replaceable
+from aiterfix.storage.digest import sha256_hex
 
 
 def with_record(tree: PackageTree, path: Path, journal: Journal) -> tuple[Journal, Write]:
@@ -23,13 +24,13 @@ def with_record(tree: PackageTree, path: Path, journal: Journal) -> tuple[Journa
     previous = journal.previous and journal.previous.record
     original = records.undo(data, previous.edit) if previous else data
     current, change = _edit_record(tree, journal, original)
-    now = Version(digest(data), len(data), status.st_mtime_ns)
-    if previous and digest(original) == previous.original.sha256:
+    now = Version(sha256_hex(data), len(data), status.st_mtime_ns)
+    if previous and sha256_hex(original) == previous.original.sha256:
         first = previous.original
     else:
         # A RECORD that others changed or replaced: what it holds without our rows counts as its original.
-        first = Version(digest(original), len(original), status.st_mtime_ns)
-    new = Version(digest(current), len(current))
+        first = Version(sha256_hex(original), len(original), status.st_mtime_ns)
+    new = Version(sha256_hex(current), len(current))
     record = RecordChange(first, now, new, change.replaced, change.appended)
     return replace(journal, record=record), Write(path, current, now.sha256)
 
@@ -56,13 +57,13 @@ def record_return(tree: PackageTree, journal: Journal) -> list[tuple[Write, Writ
     status = os.lstat(path)
     require_regular(path, status)
     data = path.read_bytes()
-    found = digest(data)
+    found = sha256_hex(data)
     if found == goal.sha256:
         return []
     result = records.undo(data, change.edit)
     if undoing and journal.previous is not None and journal.previous.record is not None:
         result, _ = _edit_record(tree, journal.previous, result)
-    exact = digest(result) == goal.sha256
+    exact = sha256_hex(result) == goal.sha256
     if found == change.current.sha256 and not exact:
         raise JournalError(
             f"The journal does not match {path}",
@@ -73,4 +74,4 @@ def record_return(tree: PackageTree, journal: Journal) -> list[tuple[Write, Writ
         return []
     # Rows that others changed since stay; the time of a RECORD that never was is now.
     write = Write(path, result, found, goal.mtime_ns if exact else None)
-    return [(write, Write(path, data, digest(result), status.st_mtime_ns))]
+    return [(write, Write(path, data, sha256_hex(result), status.st_mtime_ns))]

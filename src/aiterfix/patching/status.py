@@ -11,7 +11,8 @@ from aiterfix.patching import journal as journals
 from aiterfix.patching.failures import JournalError
 from aiterfix.patching.journal import Entry, Journal, Phase
 from aiterfix.patching.locking import is_locked
-from aiterfix.patching.tree import PackageTree, digest
+from aiterfix.patching.tree import PackageTree
+from aiterfix.storage.digest import sha256_hex
 
 
 class PatchState(str, Enum):
@@ -123,7 +124,7 @@ def _judge(tree: PackageTree, journal: Journal, files: tuple[FileStatus, ...], b
 def content(tree: PackageTree, entry: Entry) -> Content:
     """What a file of the journal holds now."""
     try:
-        found = digest(entry.path(tree).read_bytes())
+        found = sha256_hex(entry.path(tree).read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return Content.MISSING
     except IsADirectoryError:

@@ -118,12 +118,7 @@ class TargetFile:
     @cached_property
     def sha256(self) -> str:
         """Digest of the content, hexadecimal."""
-        return digest(self.data)
-
-
-def digest(data: bytes) -> str:
-    """SHA-256, hexadecimal."""
-    return sha256_hex(data)
+        return sha256_hex(self.data)
 
 
 def temporary(path: Path) -> Path:

@@ -6,7 +6,6 @@ differs between vendors.
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.util
 import inspect
@@ -21,6 +20,7 @@ from typing import Any, Protocol
 from aiterfix.errors import EnvironmentProblem, NotUnderstoodError
 from aiterfix.family.portable import Portable
 from aiterfix.family.signature import Kernel
+from aiterfix.storage.digest import sha256_hex
 from aiterfix.validation.gpu.buffers import Buffers
 from aiterfix.validation.interface import Subject
 from aiterfix.validation.scenarios import AnyKernel
@@ -81,7 +81,7 @@ class OwnFunction:
                 TotalCuCount=processors(buffers, None),
             )
 
-        return Loaded(launch, "this project's kernel", str(self.path), _digest(self.path.read_bytes()))
+        return Loaded(launch, "this project's kernel", str(self.path), sha256_hex(self.path.read_bytes()))
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class AiterFunction:
             launch_public(module, buffers)
 
         path = _kernel_file() or Path(str(module.__file__))
-        return Loaded(launch, f"aiter's own function, {module.__name__}", str(path), _digest(path.read_bytes()))
+        return Loaded(launch, f"aiter's own function, {module.__name__}", str(path), sha256_hex(path.read_bytes()))
 
     @staticmethod
     def _module() -> ModuleType:
@@ -198,7 +198,7 @@ def load_file(text: bytes, name: str) -> ModuleType:
     folder = Path(tempfile.mkdtemp(prefix="aiterfix-"))
     path = folder / name
     path.write_bytes(text)
-    spec = importlib.util.spec_from_file_location(f"_aiterfix_subject_{_digest(text)[:12]}", path)
+    spec = importlib.util.spec_from_file_location(f"_aiterfix_subject_{sha256_hex(text)[:12]}", path)
     if spec is None or spec.loader is None:
         raise NotUnderstoodError(f"{name} is no Python file")
     module = importlib.util.module_from_spec(spec)
@@ -213,7 +213,3 @@ def _kernel_file() -> Path | None:
         if name.startswith("aiter.") and hasattr(module, Kernel.PRESHUFFLE.function) and ".gluon." in name:
             return Path(str(module.__file__))
     return None
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

@@ -3,12 +3,13 @@
 Run: ``python -m benchmarks padding [ROUNDS [TREE]]``.
 
 TREE holds an ``aiter``; without one the sample package is asked about, whose kernels are of no release and have to be
-analysed.
+analysed. Then the same where there is no ``aiter`` at all.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import statistics
 import subprocess
 import sys
@@ -34,7 +35,8 @@ print(first * 1e3, (time.perf_counter() - t) / 2000 * 1e6)
 def _report(where: str, words: list[str], rounds: int) -> None:
     rows = []
     for _ in range(rounds + 1):
-        done = subprocess.run([sys.executable, "-c", _SCRIPT, *words], check=True, capture_output=True, text=True)
+        command = [sys.executable, "-c", _SCRIPT, *words]
+        done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=words[0])
         rows.append([float(word) for word in done.stdout.split()])
     first, later = ([row[i] for row in rows[1:]] for i in (0, 1))
     print(f"{where}:")
@@ -55,6 +57,9 @@ def main(arguments: list[str]) -> int:
         if importlib.util.find_spec("torch") is not None:
             # As in a server, which has torch and with it most of the standard library.
             _report("in a process that has torch", [str(tree), "torch"], max(3, rounds // 3))
+    with tempfile.TemporaryDirectory() as folder:
+        os.utime(folder, (0, 0))  # what was changed just now is not remembered
+        _report("where aiter is missing", [folder], rounds)
     return 0
 
 

@@ -199,8 +199,15 @@ def _fail(module: str, error: Exception) -> None:
     _say(f"the import hook failed for {module}, which may run unpatched: {said}")
 
 
-def _line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
+def _line(error: BaseException) -> str:
+    return one_line(f"{type(error).__name__}: {error}")
+
+
+def one_line(text: str) -> str:
+    """Text of any origin as one line that commands no terminal: what is not printable is escaped. Here, and not with
+    `aiterfix.storage.text.printable`, because it is wanted where the rest of this package is damaged."""
+    text = " ".join(text.split())
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def _say(text: str) -> None:
@@ -273,7 +280,7 @@ def _look(finder: Finder) -> None:
         try:
             from aiterfix.importing.intact import damage
 
-            finder.fault = damage()
+            finder.fault = one_line(damage())
         except Exception as error:  # noqa: BLE001 - what looks for damage is damaged
             finder.fault = f"aiterfix is damaged: {_line(error)}"
         reason = finder.fault

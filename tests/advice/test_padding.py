@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 import threading
+import time
 import types
 from dataclasses import replace
 from pathlib import Path
@@ -126,6 +129,96 @@ def test_stored_measurement_counts_for_its_own_question_only(tmp_path: Path, mon
     assert advise(asked, holding()).columns == 24
     path.write_text("{")
     assert advise(asked, holding()).columns == 24
+
+
+@pytest.mark.parametrize(
+    "content", [b"[" * 200_000, b'{"a":' * 100_000, b'{"columns": ' + b"9" * 5000 + b"}", b"\xff\0", b"", None]
+)
+def test_a_stored_file_that_cannot_be_read_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
+) -> None:
+    monkeypatch.setenv("AITERFIX_CACHE", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "triton", types.SimpleNamespace(__version__="9.9"))
+    asked = Question(1000, 256)
+    expected = advise(asked, holding())
+    assert expected.evidence == "bound"
+    for kernel in ("preshuffle", "preshuffle_varctx"):
+        path = stored.store(stored.Measured(RELEASED, kernel, 64, 256, 256, 1, 1000, "9.9", "c" * 64, 0, 1000, 5))
+        if content is not None:
+            path.write_bytes(content)
+        else:
+            path.unlink()
+            os.mkfifo(path)
+    assert advise(asked, holding()) == expected
+    path.unlink()
+    path.mkdir()
+    assert advise(asked, holding()) == expected
+    path.rmdir()
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+    assert advise(asked, holding()) == expected
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    assert advise(asked, holding()) == expected
+
+
+def test_numbers_of_any_length_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(padding, "_memory", None)
+    assert required_padding(10**5000, 64).columns == 255
+    assert required_padding(1000, 10**5000).columns == 10**5000 - 1
+
+
+def old(folder: Path) -> None:
+    """As if nothing had been changed there for an hour."""
+    os.utime(folder, (time.time() - 3600,) * 2)
+
+
+def test_where_there_is_no_aiter_that_is_remembered_until_there_is(
+    sample: Path,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    empty = tmp_path / "empty"
+    late = tmp_path / "late"
+    empty.mkdir()
+    old(empty)
+    monkeypatch.setattr(padding, "_memory", None)
+    monkeypatch.setattr(sys, "path", [str(empty), str(late)])
+    searches = []
+
+    def search() -> process.OnDisk:
+        searches.append(1)
+        return process.judge_importable()
+
+    monkeypatch.setattr(padding, "judge_importable", search)
+    assert required_padding(1000, 64).columns == required_padding(1024, 64).columns == 255
+    assert "not found" in required_padding(1000, 64).reason
+    assert len(searches) == 1
+    # Another path, and one whose folder comes to be, are looked at afresh.
+    sys.path.append(str(tmp_path / "third"))
+    required_padding(1000, 64)
+    assert len(searches) == 2
+    late.mkdir()
+    required_padding(1000, 64)
+    required_padding(1000, 64)
+    assert len(searches) == 4, "a folder that was changed just now may change again within the same tick of the clock"
+    old(late)
+    required_padding(1000, 64)
+    required_padding(1000, 64)
+    assert len(searches) == 5
+    # A namespace portion may be filled without a change to the folder that it is in.
+    (late / "aiter").mkdir()
+    old(late)
+    required_padding(1000, 64)
+    required_padding(1000, 64)
+    assert len(searches) == 7
+    (late / "aiter").rmdir()
+    old(late)
+    required_padding(1000, 64)
+    shutil.copytree(sample / "aiter", empty / "aiter")
+    installed = required_padding(1000, 64)
+    assert "not found" not in installed.reason
+    assert installed.presence is Presence.PRESENT
 
 
 @pytest.mark.parametrize(

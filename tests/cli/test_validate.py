@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -344,6 +345,20 @@ def test_a_kernel_file_goes_to_the_emulator_and_a_plain_one_to_a_gpu(
     assert validate("--device", "gpu", "--kernel", "own") == 0
     ((subject, kernels),) = ran
     assert kernels == ("own", "own_preshuffle") and subject.path.is_file()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_root_runs_no_other_users_file_on_a_gpu(
+    machine: Callable[[Hardware | None], list[Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The process on the GPU is believed as our own, so it does not run with other rights."""
+    file = tmp_path / "plain.py"
+    file.write_bytes(PLAIN_SAMPLE.read_bytes())
+    os.chown(file, 12345, 12345)
+    ran = machine(CUDA)
+    assert validate("--source", str(file), "--device", "gpu", "--kernel", "stage1") == 4
+    assert ran == []
+    assert "root does not run on a GPU what belongs to user 12345" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed")

@@ -327,7 +327,7 @@ def test_states_and_verdicts_of_records() -> None:
 
 
 def test_answers_need_no_extra() -> None:
-    """`check` and `compat` run where GitPython, requests and packaging are not installed."""
+    """`check` and `compat` run where requests and packaging are not installed."""
     code = """
 import sys
 for name in ("git", "requests", "packaging", "torch", "triton", "numpy", "aiter"):

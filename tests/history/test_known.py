@@ -44,7 +44,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., No
     text = (tmp_path / "texts.json").read_text()
 
     def use(**changes: Any) -> None:
-        monkeypatch.setattr(known, "texts", lambda: {**json.loads(text), **changes})
+        monkeypatch.setattr(known, "texts", lambda _digest: {**json.loads(text), **changes})
 
     use()
     return use
@@ -93,14 +93,45 @@ def test_damaged_facts_are_no_answer(shipped: Callable[..., None], unit: Any) ->
     assert diagnosis_of(digest("fixed"), FAULTS) is None
 
 
-def test_a_missing_file_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing() -> Any:
-        raise FileNotFoundError
-
-    monkeypatch.setattr(known, "texts", missing)
+def test_a_missing_file_is_no_answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(known, "FILE", tmp_path / "none.json")
     assert diagnosis_of("0" * 64, FAULTS) is None
-    monkeypatch.setattr("aiterfix.history.digests.texts", missing)
     assert kernels_of_release("0" * 64) == ()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\0" * 99, b"[]", b"{}", b"[" * 200000, b'{"faults": 1' + b"0" * 5000 + b"}"]
+)
+def test_a_damaged_file_is_no_answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "texts.json"
+    file.write_bytes(content)
+    monkeypatch.setattr(known, "FILE", file)
+    assert diagnosis_of("0" * 64, FAULTS) is None
+    assert kernels_of_release("0" * 64) == ()
+    shipped_file = Path(known.__file__).with_name("texts.json").read_bytes()
+    file.write_bytes(shipped_file[: len(shipped_file) // 2])
+    some = next(iter(json.loads(shipped_file)["texts"]))
+    assert diagnosis_of(some, load_faults()) is None, "half a file is not believed"
+
+
+def test_a_line_says_what_the_whole_file_says() -> None:
+    whole = json.loads(known.FILE.read_bytes())
+    digests = [*whole["texts"], *(entry["sha256"] for entry in whole["mends"].values())]
+    digests += [digest for sources, *_ in whole["wrappers"] for digest in sources.values()]
+    assert len(digests) > 60
+    for digest in dict.fromkeys(digests):
+        found = known.texts(digest)
+        assert {k: v for k, v in found.items() if not k.startswith(("texts", "mends", "wrappers"))} == {
+            k: v for k, v in whole.items() if not k.startswith(("texts", "mends", "wrappers"))
+        }
+        assert found["texts"].get(digest) == whole["texts"].get(digest)
+        assert found["mends"].get(digest) == whole["mends"].get(digest)
+        assert [m for m in found["mends"].values() if m["sha256"] == digest] == [
+            m for m in whole["mends"].values() if m["sha256"] == digest
+        ]
+        named = [w for w in whole["wrappers"] if digest in w[0].values()]
+        assert [w for w in found["wrappers"] if digest in w[0].values()] == named
+    assert known.texts("0" * 64)["texts"] == {}
 
 
 def test_what_shipped_says_the_same_as_the_history() -> None:

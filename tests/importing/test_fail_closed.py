@@ -17,6 +17,8 @@ from aiterfix import startup
 from aiterfix.importing import settings, sitefiles
 from aiterfix.importing.intact import damage
 from aiterfix.importing.settings import LOG_LEVELS, Mode
+from aiterfix.patching.record import Listed, edit
+from aiterfix.storage.digest import sha256_hex
 from tests.importing.world import GLUON, SOURCE, STAGE1, WRAPPER, build
 
 # As an engine does: what is an ImportError means to it that aiter is not there.
@@ -46,8 +48,11 @@ class Place:
         """Last line of stdout, lines of stderr, status."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "AITER", "VLLM", "SGLANG"))}
         by_path = {"PYTHONPATH": str(self.site)}
+        if way == "sitecustomize":  # as `run` has it in its children
+            by_path = {"PYTHONPATH": os.pathsep.join([f"{self.site}/aiterfix/importing/run_directory", str(self.site)])}
         command = {
             "pth": [str(self.python), "-c", script],
+            "sitecustomize": [sys.executable, "-c", script],
             "run": [sys.executable, "-m", "aiterfix", "run", "--", sys.executable, "-c", script],
         }.get(way, [sys.executable, "-c", PLUGIN.format(way) + script])
         done = subprocess.run(
@@ -71,6 +76,10 @@ class Place:
             aside.rename(path)
 
 
+def row(name: str, content: bytes) -> bytes:
+    return edit(b"", (), [Listed(name, sha256_hex(content), len(content))])[0]
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     environment = tmp_path_factory.mktemp("place") / "venv"
@@ -88,7 +97,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: aiterfix\nVersion: 0.1.0\n")
     files = [p for p in sorted((site / "aiterfix").rglob("*")) if p.is_file()]
-    rows = [f"{p.relative_to(site).as_posix()},sha256=abc,{p.stat().st_size}\n" for p in files]
+    rows = [row(p.relative_to(site).as_posix(), p.read_bytes()).decode() for p in files]
     (info / "RECORD").write_text("".join(rows) + "aiterfix-0.1.0.dist-info/RECORD,,\n")
     (site / sitefiles.PTH_NAME).write_bytes(sitefiles.PTH_TEXT)
     return Place(site, environment / "bin" / "python")
@@ -193,7 +202,7 @@ def test_a_start_that_is_damaged_itself(place: Place, way: str) -> None:
         assert place.start("pth", AITERFIX="off") == ("unpatched", [], 0)
 
 
-@pytest.mark.parametrize("name", ["importing/watching.py", "importing/late.py", "source/rewrite.py"])
+@pytest.mark.parametrize("name", ["importing/watching.py", "importing/kernels.py", "source/rewrite.py"])
 def test_damage_that_keeps_the_size_is_found_at_the_import(place: Place, name: str) -> None:
     size = (place.site / "aiterfix" / name).stat().st_size
     with place.without(name, b"import no_such_module_anywhere".ljust(size)):
@@ -202,6 +211,58 @@ def test_damage_that_keeps_the_size_is_found_at_the_import(place: Place, name: s
         last, lines, _ = place.start("pth")
         assert last == "unpatched"
         assert lines and all("aiterfix" in line for line in lines)
+
+
+FACTS = ("history/texts.json", "history/releases.json", "family/known_columns.txt", "_data/patches/column-bound.toml")
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+@pytest.mark.parametrize("name", FACTS)
+def test_damaged_facts_are_one_line_under_require_and_no_traceback_ever(
+    place: Place, name: str, recorded: bool
+) -> None:
+    size = (place.site / "aiterfix" / name).stat().st_size
+    record = place.site / "aiterfix-0.1.0.dist-info" / "RECORD"
+    text = record.read_text()
+    if not recorded:
+        record.write_text("aiterfix-0.1.0.dist-info/RECORD,,\n")
+    try:
+        for content in (None, b"", b"[" * 100_000, b"\xff" * size, b"1" * size):
+            with place.without(name, content):
+                last, lines, status = place.start("pth", AITERFIX="require")
+                if not recorded and name == "history/releases.json":
+                    assert last == "patched", "the hook has no use for that one"
+                else:
+                    assert last.startswith("StoppedImportError aiterfix: " + WRAPPER), (content and content[:9], last)
+                    (line,) = lines
+                    assert line.startswith("aiterfix: aiterfix is damaged: ")
+                assert status == 0
+                last, lines, status = place.start("pth")
+                assert last in ("patched", "unpatched") and status == 0
+                assert last == "patched" or lines, "what goes unpatched is said"
+                assert all(line.startswith(("aiterfix: ", f"{GLUON} runs", f"{STAGE1} runs")) for line in lines), lines
+                assert place.start("pth", AITERFIX="off") == ("unpatched", [], 0)
+    finally:
+        record.write_text(text)
+
+
+def test_a_record_that_is_no_file_is_not_waited_for(place: Place) -> None:
+    record = place.site / "aiterfix-0.1.0.dist-info" / "RECORD"
+    text = record.read_text()
+    record.unlink()
+    try:
+        os.mkfifo(record)
+        assert place.start("pth", AITERFIX="require") == ("patched", [], 0)
+        record.unlink()
+        record.symlink_to("/dev/zero")
+        assert place.start("pth", AITERFIX="require") == ("patched", [], 0)
+        record.unlink()
+        with record.open("wb") as file:
+            file.truncate(1 << 40)
+        assert place.start("pth", AITERFIX="require") == ("patched", [], 0)
+    finally:
+        record.unlink()
+        record.write_text(text)
 
 
 def test_without_a_record_the_package_is_imported_to_see(place: Place) -> None:
@@ -242,6 +303,74 @@ def test_the_start_up_file_stands_before_every_module_of_the_family() -> None:
     """It cannot ask which they are, where the package is gone."""
     assert startup.FAMILY
     assert all(name.startswith("aiter.") and name.endswith(".pa_mqa_logits") for name in startup.FAMILY)
+
+
+# what the hook says
+
+
+def forging(text: str) -> bytes:
+    """A module whose failure would write a line of its own choice, in red."""
+    return f"raise RuntimeError({text!r})".encode()
+
+
+FORGED = "no\n\x1b[31maiterfix: all is well\x1b[0m\u2028\u202e\x85end"
+
+
+@pytest.mark.parametrize("way", ["pth", "run", "vllm"])
+def test_no_line_at_start_can_be_forged(place: Place, way: str) -> None:
+    for name, mode in (("startup.py", "require"), ("startup.py", "auto"), ("importing/intact.py", "require")):
+        if way != "pth" and name == "startup.py":
+            continue  # nothing of ours begins without it, by these ways
+        with place.without(name, forging(FORGED)):
+            _, lines, _ = place.start(way, AITERFIX=mode)
+        (line,) = lines
+        assert "RuntimeError: no" in line and "end" in line
+        assert line.isprintable(), ascii(line)
+    with place.without("importing/watching.py", forging(FORGED)):
+        last, lines, _ = place.start(way)
+    assert last == "unpatched" and len(lines) >= 1
+    assert all(line.isprintable() and line.startswith("aiterfix: ") for line in lines), lines
+
+
+@pytest.mark.parametrize("mode", ["auto", "require"])
+def test_no_line_of_an_import_can_be_forged(place: Place, mode: str) -> None:
+    with place.without(
+        "importing/kernels.py", b"def kernels_in(*_):\n    " + forging(FORGED) + b"\ncomes_from = kernels_in\n"
+    ):
+        record = place.site / "aiterfix-0.1.0.dist-info" / "RECORD"
+        text = record.read_text()
+        record.write_text("aiterfix-0.1.0.dist-info/RECORD,,\n")
+        try:
+            last, lines, _ = place.start("pth", AITERFIX=mode, AITERFIX_LOG="warning")
+        finally:
+            record.write_text(text)
+    said = lines if mode == "auto" else [last]
+    assert said and all("RuntimeError: no" in line and line.isprintable() for line in said), said
+    assert all(line.startswith("aiterfix: ") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("", None),
+        ("__init__.py", None),
+        ("__init__.py", b"def broken(:\n"),
+        ("startup.py", None),
+        ("startup.py", b"def broken(:\n"),
+        ("startup.py", b"raise SystemError\n"),
+        ("importing/__init__.py", None),
+        ("importing/api.py", b"def broken(:\n"),
+        ("importing/intact.py", None),
+        ("storage", None),
+        ("history/texts.json", b"\0"),
+    ],
+)
+def test_off_is_silent_whatever_is_damaged(place: Place, name: str, content: bytes | None) -> None:
+    wrong = {"AITERFIX": "off", "AITERFIX_KERNEL": "yes", "AITERFIX_LOG": "loud"}
+    with place.without(name, content):
+        assert place.start("pth", **wrong) == ("unpatched", [], 0)
+        if name:
+            assert place.start("sitecustomize", **wrong) == ("unpatched", [], 0)
 
 
 # what the host's own failures leave

@@ -46,7 +46,7 @@ STEPS = [
     "aiterfix.faults.row_offset:prove",
     "aiterfix.importing.kernels:held_source",
     "aiterfix.importing.watching:catch_up",
-    "aiterfix.importing.late:look_after",
+    "aiterfix.importing.watching:look_after",
     "aiterfix.importing.late:take_over",
     "aiterfix.importing.ledger:mode",
     "aiterfix.importing.ledger:once",

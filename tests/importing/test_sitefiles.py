@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,56 @@ def test_the_files_of_0_1_0_are_replaced(site: Site) -> None:
         assert look(newer).recorded and rows not in site.record.read_bytes()
         disable(newer)
         assert site.record.read_bytes() == before
+
+
+def test_the_file_of_any_other_version_is_replaced(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """RECORD tells it from one that somebody changed."""
+    before = site.record.read_bytes()
+    text = b"import some_version_of; some_version_of.aiterfix()\n"
+    for act in (enable, disable):
+        (site.folder / PTH_NAME).write_bytes(text)
+        site.record.write_bytes(before + sitefiles._row(PTH_NAME, text))
+        state = look(site)
+        assert (state.enabled, state.foreign, state.outdated) == (False, (), (site.folder / PTH_NAME,))
+        assert main(["hook", "status", "--python", str(site.executable)]) == 1
+        assert f"written by another version: {site.folder / PTH_NAME}" in capsys.readouterr().out
+        act(site)
+        state = look(site)
+        assert (state.enabled, state.outdated, state.recorded) == (act is enable, (), True)
+        disable(site)
+        assert site.record.read_bytes() == before
+
+
+@pytest.mark.parametrize("kind", ["fifo", "device", "link", "dangling", "folder", "sparse"])
+@pytest.mark.parametrize("place", ["pth", "record"])
+def test_what_is_no_plain_file_is_refused_at_once(site: Site, tmp_path: Path, kind: str, place: str) -> None:
+    path = site.folder / PTH_NAME if place == "pth" else site.record
+    enable(site)
+    text = path.read_bytes()
+    path.unlink()
+    victim = tmp_path / "victim"
+    if kind != "dangling":
+        victim.write_bytes(text)
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "sparse":
+        with path.open("wb") as file:
+            file.truncate(1 << 42)
+    else:
+        path.symlink_to("/dev/zero" if kind == "device" else victim)
+    began = time.monotonic()
+    if place == "record":  # no Python starts beside a `.pth` that is one of these
+        assert find_site(site.executable) == site
+    # A link to a file of the wanted content is no such file either.
+    for act in (look, enable, disable):
+        with pytest.raises(AiterfixError) as refused:
+            act(site)
+        assert str(path) in str(refused.value)
+    assert time.monotonic() - began < 5
+    assert not victim.exists() if kind == "dangling" else victim.read_bytes() == text
+    assert os.path.lexists(path)
 
 
 def test_a_file_that_somebody_changed_is_not_touched(site: Site) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
 from aiterfix.installation import find_prebuilt
+from tests.closing import close
 from tests.trees import amd_package, write
 
 FOLDER = "aiter/ops/triton/configs/paged_mqa_logits/aot"
@@ -63,11 +63,7 @@ def test_linked_folder_counts_and_a_cycle_ends(tmp_path: Path) -> None:
 
 def test_what_cannot_be_listed_counts_as_present(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / FOLDER).mkdir(parents=True)
-
-    def denied(path: object) -> object:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(os, "scandir", denied)
+    close(monkeypatch, tmp_path / FOLDER)
     found = find_prebuilt(tmp_path / "aiter", FOLDER, VARIABLE, {})
     assert found.present
     assert found.unreadable[0].doubt

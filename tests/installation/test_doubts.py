@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from aiterfix.installation import find_path
+from tests.closing import close
 from tests.trees import (
     amd_package,
     checkout,
@@ -127,6 +128,19 @@ def _very_many_files(site: Path) -> None:
         write(site / f"aiter/m{number}.py")
 
 
+def _very_many_path_lines(site: Path) -> None:
+    write(site / "x.pth", "".join(f"/nowhere/{number}\n" for number in range(2000)))
+
+
+def _very_long_path_file(site: Path) -> None:
+    write(site / "x.pth", "#" * (2 << 20) + "\n/nowhere/aiter\n")
+
+
+def _dangling_finder_module(site: Path) -> None:
+    write(site / "x.pth", "import something; something.install()\n")
+    (site / "something.py").symlink_to("/gone/something.py")
+
+
 DOUBTFUL: list[Callable[[Path], None]] = [
     _dangling_path_line,
     _dangling_line_of_another_name,
@@ -150,6 +164,9 @@ DOUBTFUL: list[Callable[[Path], None]] = [
     _extension_module,
     _module_with_kernels,
     _very_many_files,
+    _very_many_path_lines,
+    _very_long_path_file,
+    _dangling_finder_module,
 ]
 
 
@@ -270,23 +287,10 @@ def test_what_cannot_be_read_is_a_doubt(
     amd_package(site)
     checkout(tmp_path / "clone")
     write(site / "x.pth", f"{tmp_path / 'clone'}\n")
-    closed = str(tmp_path / unreadable)
-    # Permission bits do not stop root, which tests in containers run as.
-    for name in ("listdir", "scandir", "open"):
-        _deny(monkeypatch, name, closed)
+    closed = tmp_path / unreadable
+    close(monkeypatch, closed)
     found = find_path(site)
-    assert [item.path for item in found.doubts] == [Path(closed)]
-
-
-def _deny(monkeypatch: pytest.MonkeyPatch, name: str, closed: str) -> None:
-    real = getattr(os, name)
-
-    def denied(path: object, *arguments: object) -> object:
-        if isinstance(path, (str, os.PathLike)) and os.fspath(path) == closed:
-            raise PermissionError(13, "Permission denied", closed)
-        return real(path, *arguments)
-
-    monkeypatch.setattr(os, name, denied)
+    assert [item.path for item in found.doubts] == [closed]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from aiterfix.errors import UsageError
-from aiterfix.installation import Kind, find_path, survey
+from aiterfix.installation import Kind, find_image, find_path, search, survey
 from aiterfix.installation.survey import survey as walk
 from aiterfix.installation.view import View
 from tests.trees import (
@@ -194,7 +195,7 @@ def image(tmp_path: Path) -> Path:
 )
 def test_image_places(image: Path, site: str) -> None:
     package = wheel_install(image / site)
-    (found,) = find_path(image).installations
+    (found,) = find_image(image).installations
     assert (found.package, found.kind, found.shadowed) == (package, Kind.WHEEL, False)
     assert found.image_root == image
 
@@ -203,13 +204,13 @@ def test_image_debian_order(image: Path) -> None:
     shared = wheel_install(image / "usr/lib/python3/dist-packages")
     (image / "usr/lib/python3.12").mkdir()
     local = wheel_install(image / "usr/local/lib/python3.12/dist-packages")
-    found = find_path(image)
+    found = find_image(image)
     assert [(item.package, item.shadowed) for item in found.installations] == [(local, False), (shared, True)]
 
 
 def test_image_source_tree(image: Path) -> None:
     package = checkout(image / "sgl-workspace/aiter", git="branch")
-    (found,) = find_path(image).installations
+    (found,) = find_image(image).installations
     assert (found.package, found.kind, found.commit) == (package, Kind.CHECKOUT, COMMIT)
 
 
@@ -222,7 +223,7 @@ def test_absolute_paths_of_an_image_stay_inside_it(image: Path, tmp_path: Path, 
     site = image / "opt/venv/lib/python3.12/site-packages"
     site.mkdir(parents=True)
     editable_path_line(site, host)
-    (found,) = find_path(image / named).installations
+    (found,) = find_image(image, Path("/", named)).installations
     assert (found.package, found.kind, found.image_root) == (inside, Kind.EDITABLE, image)
 
 
@@ -235,12 +236,14 @@ def test_absolute_links_and_finders_of_an_image_stay_inside_it(image: Path, tmp_
     second = image / "opt/b/lib/python3.12/site-packages"
     editable_finder(second, host)
     for site in (first, second):
-        assert [item.package for item in find_path(site).installations] == [inside]
+        assert [item.package for item in find_image(image, Path("/", site.relative_to(image))).installations] == [
+            inside
+        ]
 
 
 def test_image_without_aiter_is_searched_and_empty(image: Path) -> None:
     unrelated_package(image / "opt/venv/lib/python3.12/site-packages")
-    found = find_path(image)
+    found = find_image(image)
     assert found.installations == ()
     assert found.doubts == ()
     assert image in found.searched
@@ -252,12 +255,12 @@ def test_image_link_cycles_end(image: Path) -> None:
     (image / "opt/loop").symlink_to("/opt/loop")
     (image / "usr/lib/python3.12").mkdir()
     (image / "usr/lib/python3.12/dist-packages").symlink_to("/usr/lib/python3.12/dist-packages")
-    assert find_path(image).installations == ()
+    assert find_image(image).installations == ()
 
 
 def test_kernel_file_systems_of_an_image_are_not_entered(image: Path) -> None:
     wheel_install(image / "proc/1/cwd/opt/lib/python3.12/site-packages")
-    assert find_path(image).installations == ()
+    assert find_image(image).installations == ()
 
 
 def test_folder_of_environments(tmp_path: Path) -> None:
@@ -310,7 +313,7 @@ def test_image_environment_knows_more_than_the_tree_alone(image: Path) -> None:
     wheel = wheel_install(site)
     clone = checkout(image / "app/aiter")
     write(site / "clone.pth", "/app/aiter\n")
-    found = find_path(image)
+    found = find_image(image)
     assert [(item.package, item.kind, item.shadowed) for item in found.installations] == [
         (wheel, Kind.WHEEL, False),
         (clone, Kind.EDITABLE, True),
@@ -326,24 +329,144 @@ def test_links_called_aiter_end(tmp_path: Path) -> None:
     assert [item.package for item in find_path(tmp_path).installations] == [package]
 
 
-def test_images_below_a_folder_keep_to_themselves(image: Path, tmp_path: Path) -> None:
+def test_an_image_below_a_folder_is_named_and_not_judged(image: Path, tmp_path: Path) -> None:
     host = checkout(tmp_path / "clones/one")
-    inside = checkout(image / str(host.parent).lstrip("/"))
-    site = image / "opt/venv/lib/python3.12/site-packages"
-    site.mkdir(parents=True)
-    editable_path_line(site, host.parent)
-    found = {item.package: (item.kind, item.image_root) for item in find_path(tmp_path).installations}
-    assert found == {host: (Kind.CHECKOUT, None), inside: (Kind.EDITABLE, image)}
+    checkout(image / str(host.parent).lstrip("/"))
+    editable_path_line(fake_venv(image / "opt/venv"), host.parent)
+    found = find_path(tmp_path)
+    assert [(item.package, item.kind, item.image_root) for item in found.installations] == [(host, Kind.CHECKOUT, None)]
+    assert [(item.path, f"--root {image}" in item.reason) for item in found.doubts] == [(image, True)]
+
+
+def test_a_folder_like_an_image_without_python_packages_leaves_no_doubt(image: Path, tmp_path: Path) -> None:
+    # A compiler's sysroot has the top level of a root file system.
+    package = wheel_install(tmp_path / "env/lib/python3.12/site-packages")
+    found = find_path(tmp_path)
+    assert ([item.package for item in found.installations], found.doubts) == ([package], ())
 
 
 def test_stores_of_installers_are_not_environments(image: Path) -> None:
     wheel_install(image / "root/.cache/uv/archive-v0/x")
     wheel_install(image / "opt/conda/pkgs/amd-aiter-0.1.20/lib/python3.12/site-packages")
     (image / "opt/conda/conda-meta").mkdir()
-    assert find_path(image).installations == ()
+    assert find_image(image).installations == ()
 
 
 def test_weights_are_no_path_files(tmp_path: Path) -> None:
     write(tmp_path / "model.pth", b"PK\x03\x04\0import x\n/\xff\n" * 99)
     package = wheel_install(fake_venv(tmp_path / "venv"))
     assert [item.package for item in find_path(tmp_path).installations] == [package]
+
+
+# --root
+
+
+@pytest.mark.parametrize("named", ["", "opt/venv", "opt/venv/lib/python3.12/site-packages"])
+def test_a_path_in_an_image_is_refused_with_the_words_to_use(image: Path, named: str) -> None:
+    wheel_install(image / "opt/venv/lib/python3.12/site-packages")
+    with pytest.raises(UsageError, match="root file system of an image") as caught:
+        find_path(image / named)
+    words = f"--root {image}" + (f" --path /{named}" if named else "")
+    assert words in caught.value.remedy
+    assert f"--root / --path {image / named}" in caught.value.remedy
+
+
+def test_a_link_into_an_image_is_refused_too(image: Path, tmp_path: Path) -> None:
+    wheel_install(image / "opt/venv/lib/python3.12/site-packages")
+    (tmp_path / "link").symlink_to(image / "opt/venv")
+    with pytest.raises(UsageError) as caught:
+        find_path(tmp_path / "link")
+    assert f"--root {image} --path /opt/venv" in caught.value.remedy
+
+
+def test_this_machine_can_be_named_as_one(image: Path) -> None:
+    package = wheel_install(image / "opt/venv/lib/python3.12/site-packages")
+    (found,) = find_image(Path("/"), image / "opt/venv").installations
+    assert (found.package, found.image_root) == (package, None)
+
+
+def test_a_path_is_as_the_image_sees_it_or_as_this_machine_does(image: Path, tmp_path: Path) -> None:
+    package = wheel_install(image / "opt/venv/lib/python3.12/site-packages")
+    for path in (Path("/opt/venv"), image / "opt/venv"):
+        assert [i.package for i in find_image(image, path).installations] == [package]
+    wheel_install(image / str(image / "opt/venv").lstrip("/"))
+    with pytest.raises(UsageError, match="is there for both"):
+        find_image(image, image / "opt/venv")
+    (tmp_path / "beside").mkdir()
+    for path in (Path("opt/venv"), Path("/nowhere"), tmp_path / "beside"):
+        with pytest.raises(UsageError):
+            find_image(image, path)
+
+
+def test_a_layer_is_an_image_that_lacks_most(tmp_path: Path) -> None:
+    # Only `app`; what its path file names stands on this machine, and in another layer.
+    host = tmp_path / "clones/one"
+    checkout(host)
+    site = tmp_path / "layer/app/venv/lib/python3.12/site-packages"
+    site.mkdir(parents=True)
+    editable_path_line(site, host)
+    found = find_image(tmp_path / "layer")
+    assert found.installations == ()
+    assert [item.path.name for item in found.doubts][:1] == ["__editable__.amd_aiter-0.1.20.pth"]
+    package = wheel_install(tmp_path / "layer/lib/python3.12/site-packages")
+    assert [i.package for i in find_image(tmp_path / "layer").installations] == [package]
+
+
+def test_linked_metadata_is_read_inside_the_image(image: Path, tmp_path: Path) -> None:
+    site = image / "opt/venv/lib/python3.12/site-packages"
+    package = wheel_install(site)
+    info = site / "amd_aiter-0.1.20.dist-info"
+    info.rename(image / "var/info")
+    write(tmp_path / "var/info/METADATA", "Name: amd-aiter\nVersion: 6.6.6\n")
+    info.symlink_to("/var/info")
+    (found,) = find_image(image).installations
+    assert (found.package, found.version, found.dist_info) == (package, "0.1.20", info)
+    info.unlink()
+    info.symlink_to("../" * 30 + str(tmp_path / "var/info").lstrip("/"))
+    found_too = find_image(image)
+    assert [(i.version, i.dist_info) for i in found_too.installations] == [("0.1.20", None)]
+    assert [(item.path, item.reason) for item in found_too.doubts] == [(info, f"a link leads out of {image}")]
+
+
+@pytest.mark.parametrize("named", ["/out", "/out/venv"])
+def test_a_path_that_leads_out_of_the_image_is_a_doubt(image: Path, tmp_path: Path, named: str) -> None:
+    wheel_install(fake_venv(tmp_path / "venv"))
+    (image / "out").symlink_to("../" * 30 + str(tmp_path).lstrip("/"))
+    found = find_image(image, Path(named))
+    assert found.installations == ()
+    assert [item.reason for item in found.doubts] == [f"a link leads out of {image}"]
+
+
+def test_a_link_to_the_root_of_the_image_is_all_of_it(image: Path) -> None:
+    package = wheel_install(image / "srv/venv/lib/python3.12/site-packages")
+    (image / "all").symlink_to("/")
+    assert [i.package for i in find_image(image, Path("/all")).installations] == [package]
+
+
+@pytest.mark.parametrize("home", ["/usr/bin", "/opt/gone/bin"])
+def test_the_base_of_an_environment_is_the_images(image: Path, home: str) -> None:
+    fake_venv(image / "opt/venv", python="3.12", home=Path(home))
+    package = wheel_install(image / "usr/lib/python3.12/site-packages")
+    found = find_image(image, Path("/opt/venv")).installations
+    assert [i.package for i in found] == ([package] if home == "/usr/bin" else [])
+
+
+@pytest.mark.parametrize("target", ["/gone", "../" * 30 + "tmp"])
+def test_a_linked_site_folder_that_leads_nowhere_is_a_doubt(image: Path, target: str) -> None:
+    site = image / "opt/venv/lib/python3.12/site-packages"
+    site.parent.mkdir(parents=True)
+    site.symlink_to(target)
+    for found in (find_image(image), find_image(image, Path("/opt/venv"))):
+        assert site in [item.path for item in found.doubts]
+
+
+def test_an_archive_with_a_long_table_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = fake_venv(tmp_path)
+    with zipfile.ZipFile(site / "all.zip", "w") as archive:
+        for number in range(200):
+            archive.writestr(f"aiter/ops/m{number}.py", "")
+    write(site / "x.pth", "all.zip\n")
+    monkeypatch.setattr(search, "_MOST_AT_ONCE", 100)
+    (doubt,) = find_path(tmp_path).doubts
+    assert doubt.path == site / "all.zip"
+    assert "asks for more than 100 bytes" in doubt.reason

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from aiterfix.installation import KernelSearch, PackageText
+from aiterfix.installation import KernelSearch, PackageText, kernelfiles
+from tests.closing import close
 from tests.trees import GLUON_KERNEL, GLUON_MODULE, KERNEL_SOURCE, amd_package, write
 
 NEEDLES = ("_deepgemm_fp8_paged_mqa_logits", GLUON_KERNEL, "_another_kernel")
@@ -16,7 +17,7 @@ NEEDLES = ("_deepgemm_fp8_paged_mqa_logits", GLUON_KERNEL, "_another_kernel")
 
 def test_found_wherever_they_stand(tmp_path: Path) -> None:
     package = amd_package(tmp_path, kernels={})
-    places = ["new_place.py", "ops/triton/_gluon_kernels/gfx950/attention/mqa.py", "ops/triton/odd.py/inside.py"]
+    places = ["new_place.py", "ops/triton/_gluon_kernels/gfx950/attention/mqa.py", "ops/triton/odd/inside.py"]
     for place in places:
         write(package / place, KERNEL_SOURCE)
     write(package / "ops/other.py", "def _another_kernel_of_a_kind(): ...\n")
@@ -25,6 +26,15 @@ def test_found_wherever_they_stand(tmp_path: Path) -> None:
     found = PackageText(package).naming(NEEDLES)
     assert [path.relative_to(package).as_posix() for path in found.files] == sorted([*places, "ops/other.py"])
     assert found.unreadable == ()
+
+
+def test_a_folder_called_like_a_source_is_searched_and_a_doubt(tmp_path: Path) -> None:
+    package = amd_package(tmp_path, kernels={"ops/triton/odd.py/inside.py": KERNEL_SOURCE})
+    found = PackageText(package).naming(NEEDLES)
+    assert found.files == (package / "ops/triton/odd.py/inside.py",)
+    assert [(i.path.name, i.reason, i.doubt) for i in found.unreadable] == [
+        ("odd.py", "is a folder, not a regular file", True)
+    ]
 
 
 def test_none(tmp_path: Path) -> None:
@@ -87,6 +97,41 @@ def test_dangling_link_is_a_doubt(tmp_path: Path, target: str) -> None:
     assert [item.path.name for item in found.unreadable] == ["loop.py"]
 
 
+@pytest.mark.parametrize("name", ["gluon", "kernels.py", "kernels.so", "kernels.pyc"])
+def test_dangling_link_to_what_import_could_take_is_a_doubt(tmp_path: Path, name: str) -> None:
+    package = amd_package(tmp_path)
+    (package / "ops" / name).symlink_to("/gone/away")
+    (item,) = PackageText(package).naming(NEEDLES).unreadable
+    assert item.path == package / "ops" / name
+    assert item.doubt
+    assert "leads nowhere" in item.reason
+
+
+@pytest.mark.parametrize(("name", "target"), [("kernel.py", "__pycache__/kernel.py"), ("more", "__pycache__")])
+def test_links_into_folders_that_are_not_searched(tmp_path: Path, name: str, target: str) -> None:
+    package = amd_package(tmp_path, kernels={"ops/__pycache__/kernel.py": KERNEL_SOURCE})
+    (package / "ops" / name).symlink_to(target)
+    found = PackageText(package).naming(NEEDLES)
+    if name == "more":
+        assert [item.path.name for item in found.unreadable] == ["more"]
+    else:
+        assert found.files == (package / "ops/kernel.py",)
+
+
+def test_a_tree_too_deep_or_too_long_is_a_doubt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = amd_package(tmp_path)
+    write(package.joinpath("ops", *["deep"] * 200, "x.py"))
+    with (package / "ops/long.py").open("wb") as file:
+        file.truncate(40 << 30)
+    found = PackageText(package).naming(NEEDLES)
+    assert sorted(item.reason for item in found.unreadable) == [
+        "has more than 4194304 bytes",
+        "more than 128 folders deep",
+    ]
+    monkeypatch.setattr(kernelfiles, "_MOST_IN_ALL", 100)
+    assert any("MiB of source" in item.reason for item in PackageText(package).naming(NEEDLES).unreadable)
+
+
 def test_linked_package_folder(tmp_path: Path) -> None:
     package = amd_package(tmp_path / "real")
     (tmp_path / "aiter").symlink_to(package)
@@ -119,20 +164,11 @@ def test_special_files_do_not_hold_it_up(tmp_path: Path) -> None:
 
 def test_unreadable_folder_and_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = amd_package(tmp_path)
-    closed = {str(package / "jit"), str(package / GLUON_MODULE)}
-    for name in ("scandir", "open"):
-        real = getattr(os, name)
-
-        def denied(path: object, *arguments: object, _real: object = real) -> object:
-            if path in closed:
-                raise PermissionError(13, "Permission denied")
-            assert callable(_real)
-            return _real(path, *arguments)
-
-        monkeypatch.setattr(os, name, denied)
+    closed = {package / "jit", package / GLUON_MODULE}
+    close(monkeypatch, *closed)
     found = PackageText(package).naming(NEEDLES)
     assert found.files == ()
-    assert {str(item.path) for item in found.unreadable} == closed
+    assert {item.path for item in found.unreadable} == closed
     assert all(item.doubt for item in found.unreadable)
 
 

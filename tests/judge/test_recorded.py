@@ -41,11 +41,6 @@ def world(tmp_path: Path) -> World:
     return build(site)
 
 
-def clear() -> None:
-    known._mended.cache_clear()
-    known._without_kernels.cache_clear()
-
-
 @pytest.fixture
 def facts(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """As if the sample were a release: what `upstream scan --write-history` would have recorded of it."""
@@ -68,10 +63,8 @@ def facts(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     # What is written is what is read back.
     assert dump_texts(load_history(folder)) == dump_texts(history)
     data = json.loads((folder / "texts.json").read_text())
-    monkeypatch.setattr(known, "texts", lambda: data)
-    clear()
-    yield data
-    clear()
+    monkeypatch.setattr(known, "texts", lambda _digest: data)
+    return data
 
 
 @pytest.fixture

@@ -43,6 +43,10 @@ class Tree:
         return PackageTree(self.root, self.root / "aiter", self.dist_info, "1.0")
 
     @property
+    def state_dir(self) -> Path:
+        return self.root / ".aiterfix-aiter" if self.dist_info is None else self.dist_info / "aiterfix"
+
+    @property
     def record(self) -> Path:
         assert self.dist_info is not None
         return self.dist_info / "RECORD"
@@ -80,7 +84,7 @@ class Tree:
             status = path.lstat()
             kind: tuple[object, ...] = (stat.filemode(status.st_mode), status.st_uid, status.st_gid)
             if path.is_file():
-                ours = path.is_relative_to(self.package_tree.state_dir)
+                ours = path.is_relative_to(self.state_dir)
                 kind += (path.read_bytes(), 0 if ours else status.st_mtime_ns)
             seen[str(path.relative_to(self.root))] = kind
         return seen

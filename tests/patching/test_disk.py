@@ -124,7 +124,7 @@ def test_record_lists_what_is_there(tree: Tree) -> None:
     apply(tree.package_tree, tree.first(), annotations=NOTES)
     text = tree.record.read_bytes().decode()
     listed = {line.split(",")[0] for line in text.split("\r\n")}
-    ours = {str(path.relative_to(tree.root)) for path in tree.package_tree.state_dir.iterdir()}
+    ours = {str(path.relative_to(tree.root)) for path in tree.state_dir.iterdir()}
     assert ours <= listed
     assert tree.row("aiter/ops/one.py") in text
 
@@ -254,7 +254,7 @@ def test_revert_refuses_where_a_file_is_missing(either: Tree) -> None:
 @pytest.mark.parametrize("kept", [0, 1, 100, 0.5, -1, -3])
 def test_a_truncated_journal(either: Tree, kept: float) -> None:
     apply(either.package_tree, either.first(), annotations={})
-    journal = either.package_tree.state_dir / NAME
+    journal = either.state_dir / NAME
     data = journal.read_bytes()
     journal.write_bytes(data[: int(len(data) * kept)] if isinstance(kept, float) else data[:kept])
     if kept == -1:
@@ -276,7 +276,7 @@ def test_a_truncated_journal(either: Tree, kept: float) -> None:
 )
 def test_an_altered_journal(either: Tree, old: bytes, new: bytes, match: str) -> None:
     apply(either.package_tree, either.first(), annotations={})
-    journal = either.package_tree.state_dir / NAME
+    journal = either.state_dir / NAME
     assert old in journal.read_bytes()
     journal.write_bytes(journal.read_bytes().replace(old, new))
     assert read_status(either.package_tree).kind is PatchState.UNREADABLE
@@ -285,7 +285,7 @@ def test_an_altered_journal(either: Tree, old: bytes, new: bytes, match: str) ->
 
 def test_a_lost_journal_is_not_taken_for_an_unpatched_tree(either: Tree) -> None:
     apply(either.package_tree, either.first(), annotations={})
-    (either.package_tree.state_dir / NAME).unlink()
+    (either.state_dir / NAME).unlink()
     assert read_status(either.package_tree).kind is PatchState.UNREADABLE
     not_reverted(either, JournalError, "missing")
 
@@ -293,7 +293,7 @@ def test_a_lost_journal_is_not_taken_for_an_unpatched_tree(either: Tree) -> None
 @pytest.mark.parametrize("damage", ["alter", "remove"])
 def test_a_damaged_backup(either: Tree, damage: str) -> None:
     apply(either.package_tree, either.first(), annotations={})
-    copy = sorted(either.package_tree.state_dir.glob("*.saved"))[0]
+    copy = sorted(either.state_dir.glob("*.saved"))[0]
     if damage == "alter":
         copy.write_bytes(b"something else")
     else:
@@ -303,7 +303,7 @@ def test_a_damaged_backup(either: Tree, damage: str) -> None:
 
 def test_a_strange_file_in_our_directory_is_not_deleted(either: Tree) -> None:
     apply(either.package_tree, either.first(), annotations={})
-    (either.package_tree.state_dir / "diary.txt").write_text("mine")
+    (either.state_dir / "diary.txt").write_text("mine")
     not_reverted(either, JournalError, "diary.txt")
 
 
@@ -361,7 +361,7 @@ def test_reverting_after_a_new_version_only_tidies_up(make: Callable[..., Tree])
     done = revert(PackageTree(tree.root, tree.root / "aiter", None, "2.0"))
     assert done.restored == ()
     assert len(done.skipped) == 2
-    assert not tree.package_tree.state_dir.exists()
+    assert not tree.state_dir.exists()
 
 
 def test_the_state_of_an_editable_install_goes_with_the_tree(tree: Tree, tmp_path: Path) -> None:
@@ -370,10 +370,10 @@ def test_the_state_of_an_editable_install_goes_with_the_tree(tree: Tree, tmp_pat
     (elsewhere / "RECORD").write_bytes(b"__editable__.pth,,\n")
     package = PackageTree(tree.root, tree.root / "aiter", elsewhere, "1.0")
     apply(package, tree.first(), annotations={})
-    assert package.state_dir == tree.root / ".aiterfix-aiter"
+    assert read_status(package).state_dir == tree.root / ".aiterfix-aiter"
     assert (elsewhere / "RECORD").read_bytes() == b"__editable__.pth,,\n"
     revert(package)
-    assert not package.state_dir.exists()
+    assert not (tree.root / ".aiterfix-aiter").exists()
 
 
 def test_a_distribution_without_record(tree: Tree) -> None:

@@ -74,7 +74,7 @@ def check_truth(tree: Tree, pristine: Picture) -> PatchState:
         assert tree.picture() == pristine
     if found.kind is PatchState.APPLIED:
         assert {file.content for file in found.files} == {Content.PATCHED}
-    listed = {str(file.path.relative_to(tree.package_tree.real_package)): file.content for file in found.files}
+    listed = {str(file.path.relative_to(tree.root / "aiter")): file.content for file in found.files}
     for name, texts in TEXTS.items():
         patched = tree.path(name).read_bytes() != texts[0]
         # A file that differs from its original is never passed over, and never called the original.

@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from aiterfix.patching import FileChange, PackageTree, PatchState, apply, read_status, recover, revert
-from aiterfix.patching.fsops import write_new
 
 
 def build_wheel(folder: Path, version: str, text: bytes) -> Path:
@@ -118,7 +117,7 @@ def test_upgrading_gives_an_unpatched_source(environment: Environment, wheel: Ca
     environment.pip("install", "--no-deps", str(wheel("1.0")))
     environment.patch("1.0")
     environment.pip("install", "--no-deps", str(wheel("2.0")))
-    assert not environment.package_tree("1.0").home.exists()
+    assert not list(environment.site.glob("amd_aiter-1.0*"))
     assert read_status(environment.package_tree("2.0")).kind is PatchState.NONE
     assert (environment.site / "aiter/ops/one.py").read_bytes() == b"version = '2.0'\n"
     environment.patch("2.0")
@@ -135,9 +134,9 @@ def test_reinstalling_the_same_version(environment: Environment, wheel: Callable
     environment.pip("install", "--no-deps", "--force-reinstall", str(wheel("1.0")))
     assert read_status(environment.package_tree("1.0")).kind is PatchState.NONE
     # What a killed run leaves is not in RECORD yet; a reinstallation must not be taken for patched.
-    staging = environment.package_tree("1.0").staging_dir
-    staging.mkdir()
-    write_new(staging / "journal.json", b"{", mode=0o644)
+    staging = next(environment.site.glob("amd_aiter-1.0.dist-info")) / "aiterfix.tmp"
+    staging.mkdir(mode=0o700)
+    (staging / "journal.json").write_bytes(b"{")
     assert read_status(environment.package_tree("1.0")).kind is PatchState.INTERRUPTED
     assert recover(environment.package_tree("1.0")) is not None
     environment.pip("uninstall", "-y", "amd-aiter")

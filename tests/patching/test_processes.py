@@ -19,6 +19,7 @@ import aiterfix
 from aiterfix.patching import PatchState, apply, read_status, recover, revert
 from aiterfix.patching.failures import BusyError
 from aiterfix.patching.locking import locked
+from aiterfix.storage.held import Folder
 
 if TYPE_CHECKING:
     from tests.patching.conftest import Tree
@@ -206,7 +207,8 @@ def test_two_at_once_wait_for_each_other(make: Make) -> None:
 def test_a_held_lock_is_a_clear_error_after_a_short_wait(make: Make) -> None:
     tree = make()
     before = tree.picture()
-    with locked(tree.package_tree.home, 1):
+    assert tree.dist_info is not None
+    with Folder.open(tree.dist_info) as home, locked(home, 1):
         start = time.monotonic()
         done = subprocess.run(
             command(tree, "apply", timeout=0.3), capture_output=True, text=True, env=environment(), check=False

@@ -8,6 +8,7 @@ import pytest
 from aiterfix.errors import UsageError
 from aiterfix.report.document import Body
 from aiterfix.report.formats import Format, Json, Text, choose
+from aiterfix.report.page import Page
 
 
 @dataclass(frozen=True)
@@ -19,8 +20,8 @@ class Number(Body):
 
 FORMATS: dict[str, Format[int]] = {
     "json": Json(Number),
-    "sarif": Text(lambda n: f"sarif {n}\n"),
-    "text": Text(lambda n: f"{n} for people\n"),
+    "markdown": Text(lambda n: Page([f"# {n}"])),
+    "text": Text(lambda n: Page([f"{n} for people"])),
 }
 
 
@@ -28,8 +29,8 @@ FORMATS: dict[str, Format[int]] = {
     ("asked", "shown"),
     [
         ({}, "3 for people\n"),
-        ({"json": False, "sarif": False, "other": True}, "3 for people\n"),
-        ({"sarif": True}, "sarif 3\n"),
+        ({"json": False, "markdown": False, "other": True}, "3 for people\n"),
+        ({"markdown": True}, "# 3\n"),
     ],
 )
 def test_the_form_asked_for(asked: dict[str, object], shown: str) -> None:
@@ -42,5 +43,5 @@ def test_json_is_the_commands_object() -> None:
 
 
 def test_two_forms_are_a_usage_error() -> None:
-    with pytest.raises(UsageError, match="--json and --sarif cannot both be printed"):
-        choose(FORMATS, {"json": True, "sarif": True})
+    with pytest.raises(UsageError, match="--json and --markdown cannot both be printed"):
+        choose(FORMATS, {"json": True, "markdown": True})

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from aiterfix.report import terminal
+from aiterfix.report.page import line
 from aiterfix.report.terminal import colour, table
 
 
@@ -75,11 +76,11 @@ def test_nothing_is_lost_where_it_cannot_fit() -> None:
 @pytest.mark.usefixtures("narrow")
 @pytest.mark.parametrize(("name", "value"), [("NO_COLOR", ""), ("TERM", "dumb")])
 def test_colour_is_for_terminals_that_want_it(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert colour("x", "31") == "\x1b[31mx\x1b[0m"
+    assert line((colour("x", "31"),)) == "\x1b[31mx\x1b[0m"
     monkeypatch.setenv(name, value)
-    assert colour("x", "31") == "x"
+    assert line((colour("x", "31"),)) == "x"
 
 
 def test_elsewhere_there_is_no_colour(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(terminal, "sys", SimpleNamespace(stdout=io.StringIO()))
-    assert colour("x", "31") == "x"
+    assert line((colour("x", "31"),)) == "x"

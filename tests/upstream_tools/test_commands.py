@@ -181,7 +181,7 @@ def test_the_history_is_written_and_answers(run: Run, releases: Repository, tmp_
         ("0.1.13rc2", 1, "0.1.13rc2, that is v0.1.13-rc2"),
         ("9.9", 3, "9.9: not known, run `aiterfix check`"),
         ("0.1.13+x", 3, "The release it is named after, v0.1.13, is affected."),
-        ("\x1b[2J", 3, "?[2J: not known"),
+        ("\x1b[2J", 3, "\\x1b[2J: not known"),
     ],
 )
 def test_compat(run: Run, monkeypatch: pytest.MonkeyPatch, version: str, status: int, words: str) -> None:
@@ -299,12 +299,9 @@ def test_export_of_what_is_fixed(run: Run, repository: Repository) -> None:
 @pytest.mark.parametrize(
     ("module", "words"),
     [
-        ("git", ("upstream", "scan")),
         ("packaging.version", ("upstream", "scan", "--repo", "{}")),
         ("packaging.version", ("upstream", "status", "--offline")),
         ("requests", ("upstream", "status")),
-        ("git", ("upstream", "status", "--offline", "--repo", "{}")),
-        ("git", ("upstream", "export")),
     ],
 )
 def test_a_missing_extra_says_how_to_get_it(
@@ -317,9 +314,6 @@ def test_a_missing_extra_says_how_to_get_it(
 
 
 def test_a_missing_git_is_named(run: Run, releases: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
-    import git
-
-    monkeypatch.setattr(git.Git, "GIT_PYTHON_GIT_EXECUTABLE", "/nowhere/git")
     monkeypatch.setenv("PATH", "/nowhere")
     error = run.error("upstream", "scan", "--repo", releases.path, status=4)
     assert "git" in error["what"]
@@ -328,7 +322,7 @@ def test_a_missing_git_is_named(run: Run, releases: Repository, monkeypatch: pyt
 def test_what_ships_with_the_package_is_told_without_git_and_requests(tmp_path: Path) -> None:
     code = """
 import sys
-for name in ("git", "requests"):
+for name in ("requests",):
     sys.modules[name] = None
 from aiterfix.cli import main
 from aiterfix.faults.base import NotJudged

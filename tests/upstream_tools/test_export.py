@@ -559,4 +559,4 @@ def test_names_in_evidence_cannot_break_the_table(repository: Repository, tmp_pa
     name = "a | b\n# heading \x1b[2J"
     files = write(tmp_path, report(old, (name, 1, 1, 1)), report(new, (name, 0, 0, 1)))
     body = make(repository, branch="fix", evidence=files).proposal.body
-    assert "| a \\| b?# heading ?[2J | 1 | 0 | 1 | 0 | 1 | 1 |" in body
+    assert "| a \\| b\\n# heading \\x1b[2J | 1 | 0 | 1 | 0 | 1 | 1 |" in body

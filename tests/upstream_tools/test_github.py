@@ -571,7 +571,7 @@ def test_the_cache_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: p
     cache = Cache(tmp_path)
     cache.put(CacheEntry("u", "", 1.0, {"a": 1}), authenticated=False)
 
-    def refuse(*arguments: object) -> None:
+    def refuse(*arguments: object, **keywords: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", refuse)

@@ -117,7 +117,7 @@ def test_damaged_and_hostile_files_are_not_believed(data: bytes, reason: str, tm
     assert evidence_of(TEXT, [tmp_path]) == ()
     path.unlink()
     path.mkdir()
-    assert "cannot be read" in read_evidence(TEXT, [tmp_path])[1][0].reason
+    assert "is a folder, not a regular file" in read_evidence(TEXT, [tmp_path])[1][0].reason
 
 
 def test_the_user_s_place_follows_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

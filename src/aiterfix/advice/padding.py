@@ -5,8 +5,10 @@ Light: never imports torch, triton, numpy or `aiter`, and never raises but for b
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,8 +18,9 @@ from aiterfix.family.own_kernel import in_force
 from aiterfix.faults.base import Presence, worst
 from aiterfix.faults.diagnosis import Unit
 from aiterfix.importing.holders import keeps
-from aiterfix.judge.judgement import COLUMN_BOUND, Judgement
+from aiterfix.judge.judgement import COLUMN_BOUND, Doubt, Judgement
 from aiterfix.judge.process import (
+    NOT_FOUND,
     Loaded,
     OnDisk,
     judge_importable,
@@ -25,6 +28,7 @@ from aiterfix.judge.process import (
     loaded_kernels,
     other_modules,
     prebuilt_variable,
+    stamp,
 )
 
 AUTO, GLUON, STAGE1, ALL = "auto", GLUON_GROUP.name, STAGE1_GROUP.name, "all"
@@ -102,6 +106,8 @@ class _Memory:
     prebuilt: str
     disk: OnDisk | None
     judgement: Judgement
+    without: tuple[object, ...] | None = None
+    """The import path on which there is no ``aiter``; None where there is one, or its folders cannot tell."""
     answers: dict[tuple[object, ...], Advice] = field(default_factory=dict)
 
 
@@ -181,9 +187,35 @@ def _recall() -> _Memory | None:
         memory.modules = len(sys.modules)
     if not loaded_kernels(memory.elsewhere).same(memory.loaded):
         return None
-    if memory.disk is not None and not memory.disk.current():
+    if memory.disk is not None and not memory.disk.current() and (not memory.without or memory.without != _path()):
         return None
     return memory
+
+
+_SETTLED_NS = 2_000_000_000
+"""What was changed less than that before it was looked at may be changed once more with the same time: clocks of file
+systems are coarse, up to two seconds."""
+
+
+def _path() -> tuple[object, ...]:
+    """The import path, and what changes when something is installed there: the state of its folders and archives."""
+    entries = [entry for entry in sys.path if isinstance(entry, str)]
+    return (id(sys.modules.get("aiter")), *((entry, stamp(entry or ".")) for entry in entries))
+
+
+def _path_without() -> tuple[object, ...] | None:
+    """The import path where no folder on it has anything that bears the name, and none was changed just now; else None.
+
+    Where there is an ``aiter`` of some kind, files may be put into it without that the folder it is in is changed.
+    """
+    path, now = _path(), time.time_ns()
+    for entry in sys.path:
+        if not isinstance(entry, str) or any(os.path.lexists(os.path.join(entry, n)) for n in ("aiter", "aiter.py")):  # noqa: PTH118
+            return None
+        state = stamp(entry or ".")
+        if state is not None and state[2] > now - _SETTLED_NS:
+            return None
+    return path
 
 
 def _find_out() -> _Memory:
@@ -195,13 +227,16 @@ def _find_out() -> _Memory:
         modules, prebuilt = len(sys.modules), prebuilt_variable()
         elsewhere = other_modules()
         loaded = loaded_kernels(elsewhere)
-        disk = None
+        disk = without = None
         if loaded.objects:
             judgement = judge_loaded(loaded)
         else:
+            before = _path_without()
             disk = judge_importable()
             judgement = disk.judgement
-        _memory = _Memory(loaded, modules, elsewhere, prebuilt, disk, judgement)
+            # A doubt may hang on files elsewhere, such as the target of an editable install.
+            without = before if not disk.files and judgement.doubts == (Doubt("", NOT_FOUND),) else None
+        _memory = _Memory(loaded, modules, elsewhere, prebuilt, disk, judgement, without)
         return _memory
 
 
@@ -349,6 +384,14 @@ def _doubtful(question: Question, why: str, names: str = "") -> Advice:
 
 
 def _measured(question: Question, held: HeldKernel) -> int | None:
+    """What was stored for this question; None where there is nothing that can be read and believed."""
+    try:
+        return _stored(question, held)
+    except Exception:  # noqa: BLE001 - what cannot be read is not there
+        return None
+
+
+def _stored(question: Question, held: HeldKernel) -> int | None:
     short = next((short for short, name in BY_NAME.items() if name == held.name), None)
     if short is None or not held.sha256:
         return None

@@ -18,12 +18,17 @@ from aiterfix.patching import Applied, FileChange
 from aiterfix.patching import apply as write_changes
 from aiterfix.patching import recover as recover_tree
 from aiterfix.patching.annotations import make_notes
+from aiterfix.patching.failures import ChangedMeanwhileError
 from aiterfix.patching.installed import package_tree
 from aiterfix.patching.mends import Change, mends
 from aiterfix.report.advice import meaning, not_judged
+from aiterfix.report.page import Page, Row
 from aiterfix.report.text import heading, shown
 from aiterfix.report.types.apply import AppliedReport, ApplyReport, EditedFile, EditedPlace, FaultEdits
 from aiterfix.report.types.common import located
+
+_ATTEMPTS = 5
+"""How often an installation is read again where another process changes it between reading and writing."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,9 +62,10 @@ def execute(options: argparse.Namespace) -> int:
     if options.json:
         output.write_report(ApplyReport(whole.verdict, options.dry_run, tuple(d.report() for d in done)))
     else:
-        output.write("".join(_text(d, repeat_target(options), whole) for d in done))
+        for one in done:
+            output.write(_text(one, repeat_target(options), whole))
         for installation in others:
-            output.write(f"{heading(installation)}\n  left alone\n")
+            output.write(Page([heading(installation), "  left alone"]))
         for doubt in discovery.doubts:
             output.note(f"could not be read: {doubt.path}: {doubt.reason}")
         if status is not ExitCode.OK and options.require:
@@ -112,9 +118,9 @@ def _edited(change: Change) -> EditedFile:
     )
 
 
-def _text(done: _Done, arguments: str, whole: Whole) -> str:
+def _text(done: _Done, arguments: str, whole: Whole) -> Page:
     """For people: what was changed, and how to see and undo it."""
-    lines = [heading(done.installation)]
+    lines: list[Row] = [heading(done.installation)]
     if done.applied.recovered is not None:
         lines.append(f"  an interrupted earlier run was {done.applied.recovered.kind.value} first")
     for change in done.changes:
@@ -130,7 +136,7 @@ def _text(done: _Done, arguments: str, whole: Whole) -> str:
     elif done.applied.dry_run:
         lines.append(f"  nothing was written; see the change with: aiterfix diff{arguments}")
     else:
-        lines.append(f"  verdict now: {shown(done.after.verdict)}: {meaning(one)}")
+        lines.append(("  verdict now: ", shown(done.after.verdict), f": {meaning(one)}"))
         lines.append(f"  originals:   {done.applied.state_dir}")
         lines.append(f"  see it with: aiterfix check{arguments}")
         lines.append(f"  undo it with: aiterfix revert{arguments}")
@@ -138,7 +144,7 @@ def _text(done: _Done, arguments: str, whole: Whole) -> str:
         lines += [f"  {a.fault.id} cannot be mended here: {a.obstacle}" for a in left_over if a.obstacle]
     if left := not_judged(one):
         lines.append(f"  {left}")
-    return "\n".join(lines) + "\n"
+    return Page(lines)
 
 
 def _count(places: int) -> str:
@@ -148,14 +154,26 @@ def _count(places: int) -> str:
 def _apply(installation: Installation, known: Faults, options: argparse.Namespace) -> _Done:
     tree = package_tree(installation)
     recovered = None if options.dry_run else recover_tree(tree)
-    before = judge(installation, known, options)
-    changes = mends(before)
-    applied = write_changes(
-        tree,
-        [FileChange(c.file.path, c.mended.old, c.mended.new) for c in changes if c.file.path is not None],
-        annotations=make_notes(__version__, before.question.faults),
-        dry_run=options.dry_run,
-    )
+    for left in reversed(range(_ATTEMPTS)):
+        before = judge(installation, known, options)
+        changes = mends(before)
+        # What was read and stays is part of the plan: another aiterfix may have given an original back meanwhile.
+        new = {c.file.path: c.mended.new for c in changes}
+        try:
+            applied = write_changes(
+                tree,
+                [
+                    FileChange(t.path, t.text, new.get(t.path, t.text))
+                    for t in before.texts
+                    if t.path is not None and (t.path in new or t.diagnosis.units)
+                ],
+                annotations=make_notes(__version__, before.question.faults),
+                dry_run=options.dry_run,
+            )
+            break
+        except ChangedMeanwhileError:
+            if not left:
+                raise
     if recovered is not None and applied.recovered is None:
         applied = replace(applied, recovered=recovered)
     # The verdict at the end is read from the disk, not concluded from what was meant to be written.

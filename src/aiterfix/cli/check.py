@@ -33,7 +33,7 @@ def execute(options: argparse.Namespace) -> int:
     if options.sarif:
         from aiterfix.report.sarif import sarif_log
 
-        output.write(sarif_log(whole))
+        output.write_json(sarif_log(whole))
     elif options.json:
         _write_json(whole, found, judged, repeat_target(options))
     else:
@@ -44,7 +44,7 @@ def execute(options: argparse.Namespace) -> int:
 def _with_hook(whole: Whole, options: argparse.Namespace) -> Whole:
     """What processes run, where that may be better than what is on disk: of an interpreter that was named, or is this
     one, the hook counts if it starts in each of its processes."""
-    if whole.verdict is not Verdict.AFFECTED or len(targets_of(options)) > 1 or options.path:
+    if whole.verdict is not Verdict.AFFECTED or len(targets_of(options)) > 1 or options.path or options.root:
         return whole
     from aiterfix.importing.foresight import as_processes_run
 
@@ -64,13 +64,15 @@ def _write_json(whole: Whole, found: tuple[Found, ...], judged: Judged, argument
 
 
 def _write_text(whole: Whole, found: tuple[Found, ...], judged: Judged, options: argparse.Namespace) -> None:
+    from aiterfix.report.page import Page
     from aiterfix.report.text import check_text
 
     named = found if judged.verdict is None else ()
     arguments = repeat_target(options)
     # Two pieces of advice that say different things are none. Without a pair there is the one on aiter alone.
-    output.write(check_text(whole, arguments, named, advise=not judged.pairs, verbose=options.verbose))
+    page = check_text(whole, arguments, named, advise=not judged.pairs, verbose=options.verbose)
     if judged.verdict is not None and judged.operator is not None:
         from aiterfix.report.engines import pair_text
 
-        output.write("\n" + pair_text(judged.pairs, judged.verdict, judged.operator, arguments))
+        page += Page([""]) + pair_text(judged.pairs, judged.verdict, judged.operator, arguments)
+    output.write(page)

@@ -12,6 +12,7 @@ from aiterfix.history.bounds import bounds_of
 from aiterfix.history.compat import Compat, compat
 from aiterfix.history.record import RefRecord
 from aiterfix.report.formats import Format, Json, Text
+from aiterfix.report.page import Page
 from aiterfix.report.types.compat import CompatReport
 
 
@@ -34,23 +35,22 @@ def execute(options: argparse.Namespace) -> int:
     return answer.verdict(faults.deciding).exit_code
 
 
-def compat_text(answer: Compat, faults: Faults) -> str:
+def compat_text(answer: Compat, faults: Faults) -> Page:
     """For people."""
-    shown = "".join(c if c.isprintable() else "?" for c in answer.asked)
     if answer.release is None:
-        lines = [f"{shown}: not known, run `aiterfix check`: {answer.reason}."]
+        lines = [f"{answer.asked}: not known, run `aiterfix check`: {answer.reason}."]
         if answer.closest is not None:
             verdict = answer.closest.verdict(faults.deciding).value
             lines.append(f"The release it is named after, {answer.closest.ref}, is {verdict}.")
     else:
-        lines = [_heading(shown, answer.release, faults), *_fault_lines(answer.release, faults)]
+        lines = [_heading(answer.asked, answer.release, faults), *_fault_lines(answer.release, faults)]
     if faults.not_judged:
         ids = ", ".join(f.id for f in faults.not_judged)
         lines.append(f"{len(faults.not_judged)} known faults are not judged yet: {ids}.")
     lines.append(
         f"Facts from the source of every tag up to {answer.newest[:10]}; `aiterfix check` reads what is there."
     )
-    return "\n".join(lines) + "\n"
+    return Page(lines)
 
 
 def _heading(asked: str, ref: RefRecord, faults: Faults) -> str:

@@ -14,10 +14,11 @@ from aiterfix.cli.validate import asked_by
 from aiterfix.errors import ExitCode, UsageError
 from aiterfix.faults.mend import mend
 from aiterfix.report.formats import Format, Json, Text
+from aiterfix.report.page import Page
 from aiterfix.report.terminal import table
 from aiterfix.report.types.cost import CostReport, KernelReport
 from aiterfix.validation.choice import gluon_file, read
-from aiterfix.validation.requirements import require_emulator
+from aiterfix.validation.requirements import require_emulator, run_as
 
 if TYPE_CHECKING:
     from aiterfix.family.signature import Kernel, KernelConfig
@@ -44,8 +45,8 @@ def execute(options: argparse.Namespace) -> int:
     from aiterfix.family.signature import find_kernels
     from aiterfix.validation.cost import measure
 
-    if options.source is not None and options.path is not None:
-        raise UsageError("--source names the file: it does not go with --path")
+    if options.source is not None and (options.path or options.root):
+        raise UsageError("--source names the file: it goes with neither --path nor --root")
     file = gluon_file(asked_by(options))
     before, name = file.text, file.filename if options.source is None else file.shown
     after = read(options.against) if options.against else mend(before, known_faults(options).judged, filename=name).new
@@ -58,6 +59,7 @@ def execute(options: argparse.Namespace) -> int:
         next_n=options.next_n,
         wrapper=file.wrapper,
         python=str(options.python) if options.python else None,
+        owner=run_as(output.note, file.place, options.against),
         progress=output.note if sys.stderr.isatty() else None,
     )
     dearer = any(r.dearer for r in results)
@@ -82,7 +84,7 @@ def _configs(options: argparse.Namespace, kernels: tuple[Kernel, ...]) -> list[t
     return configs
 
 
-def _text(results: tuple[KernelReport, ...], *, same: bool) -> str:
+def _text(results: tuple[KernelReport, ...], *, same: bool) -> Page:
     heads: tuple[str, ...] = (
         "kernel",
         "for",
@@ -121,4 +123,4 @@ def _text(results: tuple[KernelReport, ...], *, same: bool) -> str:
         lines += [f"{r.kernel.value} {r.configuration}: DEARER: {reason}" for reason in r.dearer]
     if same:
         lines.append("both texts are the same: every store is bounded already")
-    return "\n".join(lines) + "\n"
+    return Page(lines)

@@ -10,6 +10,7 @@ from aiterfix.cli import output
 from aiterfix.cli.arguments import add_json, named
 from aiterfix.demo import write_sample
 from aiterfix.errors import EnvironmentProblem, ExitCode, UsageError
+from aiterfix.report.page import Page
 from aiterfix.report.types.demo import DemoReport, StepReport
 
 
@@ -64,9 +65,9 @@ def _walk(folder: Path, as_json: bool) -> int:
             with contextlib.redirect_stdout(io.StringIO()):
                 status = main([*words, "--json"])
         else:
-            output.write(f"\n== {number}. {text}\n$ aiterfix {' '.join(words)}\n")
+            output.write(Page(["", f"== {number}. {text}", f"$ aiterfix {' '.join(words)}"]))
             status = main(words)
-            output.write(f"[exit status {status}]\n")
+            output.write(Page([f"[exit status {status}]"]))
         results.append(StepReport(tuple(words), status, int(expected)))
     same = _contents(folder) == original
     ok = same and all(r.exit_code == r.expected for r in results)
@@ -74,7 +75,7 @@ def _walk(folder: Path, as_json: bool) -> int:
         output.write_report(DemoReport(ok, same, tuple(results)))
     else:
         end = "Every file is again as it was, byte for byte." if same else "The files are NOT as they were."
-        output.write(f"\n{end}\n")
+        output.write(Page(["", end]))
     return ExitCode.OK if ok else ExitCode.ACTION
 
 

@@ -61,7 +61,7 @@ def add_consumer(parser: argparse.ArgumentParser) -> None:
 
 def found_consumers(options: argparse.Namespace, discoveries: Sequence[Discovery]) -> tuple[Found, ...]:
     """The engines installed where ``aiter`` was looked for, target by target."""
-    found = [f for one in discoveries for f in find_consumers(one, first_only=not options.path)]
+    found = [f for one in discoveries for f in find_consumers(one, first_only=not (options.path or options.root))]
     return tuple({f.package: f for f in found}.values())
 
 
@@ -129,7 +129,7 @@ def judge_pairs(options: argparse.Namespace, found: Sequence[Found], whole: Whol
             remedy="Give --caller a part of one of these, or leave it out.",
         )
     # What another interpreter compiles with is not known here.
-    measured = not options.path and not options.python
+    measured = not (options.path or options.python or options.root)
     kernel = options.kernel or "auto"
     pairs = tuple(
         judge_pair(j, c, operator, _needs(j, operator, kernel, measured), kernel, options.caller)

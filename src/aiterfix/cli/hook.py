@@ -13,6 +13,7 @@ from aiterfix.errors import AiterfixError, ExitCode, UsageError
 from aiterfix.importing import settings
 from aiterfix.importing.processes import CANNOT_BE_KNOWN, ProcessFacts, facts_of
 from aiterfix.importing.sitefiles import disable, enable, find_site, look
+from aiterfix.report.page import Page
 from aiterfix.report.types.hook import HookReport, ProcessReport
 
 ACTIONS = ("enable", "disable", "status")
@@ -74,6 +75,7 @@ def execute(options: argparse.Namespace) -> int:
         if options.action != "status" and not changed:
             lines.append("  nothing to do")
         lines += [f"  not as aiterfix wrote it: {p}" for p in state.foreign]
+        lines += [f"  written by another version: {p}" for p in state.outdated]
         if options.action == "status" and not state.enabled and not state.foreign:
             other = f" --python {shlex.quote(str(options.python))}" if options.python is not None else ""
             lines.append(f"  enable it with: aiterfix hook enable{other}")
@@ -84,7 +86,7 @@ def execute(options: argparse.Namespace) -> int:
         if said.mode is settings.Mode.OFF:
             lines.append("  AITERFIX=off is set here: processes that inherit it have no hook")
         lines += [f"  {c}" for c in said.complaints]
-        output.write("\n".join(lines) + "\n")
+        output.write(Page(lines))
     return ExitCode.OK if as_wanted else ExitCode.ACTION
 
 
@@ -114,7 +116,7 @@ def _process(options: argparse.Namespace) -> int:
         if facts.off:
             lines.append("  AITERFIX=off: it has no hook")
         lines.append(f"  cannot be known from outside: {CANNOT_BE_KNOWN}")
-        output.write("\n".join(lines) + "\n")
+        output.write(Page(lines))
     # Off is an answer; anything else leaves open what the process made of it.
     return ExitCode.ACTION if facts.off else ExitCode.NOT_UNDERSTOOD
 

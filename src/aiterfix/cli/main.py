@@ -15,7 +15,9 @@ from aiterfix._version import __version__
 from aiterfix.cli import output
 from aiterfix.cli.arguments import Once
 from aiterfix.errors import AiterfixError, EnvironmentProblem, ExitCode, NotUnderstoodError, UsageError
+from aiterfix.report.page import Page
 from aiterfix.source.gc_pause import no_collection
+from aiterfix.storage.believed import notices
 
 # name -> one-line help. A command's module is imported when it is used: `check` runs in container builds
 # and must not pay for what other commands need.
@@ -32,6 +34,17 @@ COMMANDS = {
     "run": "run a command with the import hook in every Python that it starts",
     "hook": "start the import hook with every process of a Python: enable, disable, status",
     "demo": "run the main job end to end on an embedded sample",
+}
+
+# Behind a command's own description, in its help.
+_RUNS = (
+    "It runs the top level of the kernel file in a process of its own, as importing it would: with your rights, or, as "
+    "root, with those of the user to whom the file belongs."
+)
+NOTES = {
+    "validate": _RUNS,
+    "cost": _RUNS,
+    "padding": f"With --measure: {_RUNS[0].lower()}{_RUNS[1:]} Without it nothing is run.",
 }
 
 # Parse and compare a few files, then end.
@@ -68,11 +81,11 @@ class _Parser(argparse.ArgumentParser):
         return super().format_help()
 
     def print_help(self, file: Any = None) -> None:
-        output.write(self.format_help())
+        output.write(Page.of_lines(self.format_help()))
 
     def _print_message(self, message: str, file: Any = None) -> None:
         # Of `--version`; argparse would let an unwritable stdout pass, or fall back on stderr.
-        output.write(message)
+        output.write(Page.of_lines(message))
 
 
 def build_parser(command: str, *, alone: bool = False) -> argparse.ArgumentParser:
@@ -94,12 +107,19 @@ def build_parser(command: str, *, alone: bool = False) -> argparse.ArgumentParse
         sub = commands.add_parser(
             name,
             help=text,
-            description=text[0].upper() + text[1:] + ("" if text.endswith("?") else "."),
+            description=_described(name, text),
             allow_abbrev=False,
         )
         if name == command:
             importlib.import_module(f"aiterfix.cli.{name}").add_arguments(sub)
     return parser
+
+
+def _described(name: str, text: str) -> str:
+    import textwrap
+
+    first = text[0].upper() + text[1:] + ("" if text.endswith("?") else ".")
+    return first if name not in NOTES else f"{first}\n\n{textwrap.fill(NOTES[name], 79)}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -111,7 +131,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status, see `ExitCode`.
     """
+    try:
+        return _main(arguments)
+    except KeyboardInterrupt:
+        output.note("aiterfix: interrupted")
+        return 130
+    except Exception as error:  # noqa: BLE001 - such as too little memory to say what went wrong
+        output.note(f"aiterfix: error: {type(error).__name__} while another error was reported")
+        return int(ExitCode.ENVIRONMENT)
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     output.prepare()
+    notices()  # of what this process did before
     words = list(sys.argv[1:] if arguments is None else arguments)
     command = next((w for w in words if not w.startswith("-")), "")
     as_json = "--json" in (words[: words.index("--")] if "--" in words else words)
@@ -130,9 +162,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except output.OutputError as error:  # the error itself could not be written
         output.write_error(command, error, as_json=False)
         return int(error.exit_code)
-    except KeyboardInterrupt:
-        output.note("aiterfix: interrupted")
-        return 130
+    finally:
+        for notice in notices():
+            output.note(f"aiterfix: {notice}")
 
 
 def _run(words: list[str], command: str) -> int:
@@ -155,7 +187,7 @@ def _unexpected(error: Exception) -> AiterfixError:
     if os.environ.get("AITERFIX_LOG", "").strip().lower() == "debug":
         import traceback
 
-        output.note("".join(traceback.format_exception(error)).rstrip())
+        output.note(*"".join(traceback.format_exception(error)).rstrip().split("\n"))
     kind = EnvironmentProblem if isinstance(error, (OSError, MemoryError)) else NotUnderstoodError
     said = " ".join(f"{type(error).__name__}: {error}".split())[:500]
     return kind(f"unexpected {said} (AITERFIX_LOG=debug shows where: please report it to the aiterfix project)")

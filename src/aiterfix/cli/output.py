@@ -1,7 +1,8 @@
 """Where commands write: one object on stdout under ``--json``, text for people otherwise.
 
-A report that cannot be written is never taken for one that was: whatever stdout does, the command ends with
-`OutputError`, which says what was done by then.
+Text for people goes out as a `Page`, whose rows cannot hold a line end or an escape; everything else is JSON, or a
+diff, which are safe by their own quoting. A report that cannot be written is never taken for one that was: whatever
+stdout does, the command ends with `OutputError`, which says what was done by then.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any, TextIO, TypeVar
 from aiterfix.errors import AiterfixError, EnvironmentProblem
 from aiterfix.report.document import Body, ErrorReport, dump, encode, envelope
 from aiterfix.report.formats import Format, choose
+from aiterfix.report.page import Page
 
 T = TypeVar("T")
 
@@ -82,12 +84,27 @@ def begin() -> None:
     _done.clear()
 
 
-def write(text: str) -> None:
-    """Text for people, or the one JSON object, on stdout.
+def write(page: Page) -> None:
+    """Text for people on stdout.
 
     Raises:
         OutputError: it cannot be written.
     """
+    if not isinstance(page, Page):
+        raise TypeError("only pages are written, whose rows are made printable")
+    _write(str(page))
+
+
+def write_json(text: str) -> None:
+    """JSON on stdout, which holds names as escapes.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    _write(text)
+
+
+def _write(text: str) -> None:
     if text:
         _attempt(lambda: sys.stdout.write(text))
 
@@ -143,10 +160,10 @@ def _discard(stream: TextIO) -> None:
         return  # no stream of the system's
 
 
-def note(text: str) -> None:
-    """A line for people on stderr. Where nobody can be told, the exit status speaks alone."""
+def note(*rows: str) -> None:
+    """Lines for people on stderr. Where nobody can be told, the exit status speaks alone."""
     try:
-        sys.stderr.write(text + "\n")
+        sys.stderr.write(str(Page(rows)))
         sys.stderr.flush()
     except (OSError, ValueError):
         _discard(sys.stderr)
@@ -154,24 +171,39 @@ def note(text: str) -> None:
 
 def write_report(body: Body) -> None:
     """The one object of a command."""
-    write(dump(body))
+    write_json(dump(body))
 
 
 def show(options: argparse.Namespace, formats: Mapping[str, Format[T]], result: T) -> None:
     """A result in the form that the command line asks for."""
-    write(choose(formats, vars(options)).render(result))
+    write_as(choose(formats, vars(options)), result)
+
+
+def write_as(form: Format[T], result: T) -> None:
+    """A result in one form."""
+    _write(form.render(result))
 
 
 def write_error(command: str, error: AiterfixError, *, as_json: bool) -> None:
     """An error: an object on stdout under ``--json``, else text on stderr."""
     if isinstance(error, OutputError):
         if not error.quiet:
-            note(f"aiterfix: error: {error}")
+            note(*_error_rows(error))
         return
     if _done:
         error.what = f"{error.what.rstrip('.')}. Done before that: {'; '.join(_done)}."
     if as_json:
-        write(envelope(command, {"error": encode(ErrorReport.of(error))}))
+        write_json(envelope(command, {"error": encode(ErrorReport.of(error))}))
         flush()
     else:
-        note(f"aiterfix: error: {error}")
+        note(*_error_rows(error))
+
+
+def _error_rows(error: AiterfixError) -> list[str]:
+    """What, why and what to do, a row each. A compiler's last words keep their lines, set in so that none of them can
+    be taken for one of ours."""
+    rows = [f"aiterfix: error: {error.what}"]
+    for name, text in (("Why", error.why), ("What to do", error.remedy)):
+        first, *more = text.split("\n")
+        rows += [f"{name}: {first}", *(f"  | {line}" for line in more)] if text else []
+    return rows

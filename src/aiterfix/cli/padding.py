@@ -5,22 +5,23 @@ from __future__ import annotations
 import argparse
 import math
 from dataclasses import replace
-from pathlib import Path
 
 from aiterfix.advice.lengths import Lengths, safe_lengths
 from aiterfix.advice.padding import KERNELS, Advice, Question, advise
 from aiterfix.cli import output
 from aiterfix.cli.arguments import positive
-from aiterfix.cli.target import add_installation, repeat_target, require_path
+from aiterfix.cli.target import Target, add_installation, repeat_target, targets_of
 from aiterfix.errors import EnvironmentProblem, ExitCode, UsageError
 from aiterfix.faults.base import Presence
+from aiterfix.installation.view import View
 from aiterfix.judge.judgement import Judgement
 from aiterfix.judge.process import OnDisk, judge_importable
 from aiterfix.overshoot.stored import Measured
+from aiterfix.report.page import Page
 from aiterfix.report.terminal import table
 from aiterfix.report.types.common import Lengths as SafeLengths
 from aiterfix.report.types.padding import PaddingReport, PaddingRow, PaddingTable
-from aiterfix.validation.requirements import require_emulator
+from aiterfix.validation.requirements import require_emulator, run_as
 
 _LENGTHS = (1000, 1024, 2000, 2048, 4000, 4096, 8000, 8192, 32000, 32768, 65536, 100000, 131072)
 _BLOCKS = (1, 16, 32, 64, 128, 256)
@@ -64,16 +65,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--require", action="store_true", help="exit with 1 where any padding is required")
     parser.add_argument("--table", action="store_true", help="a table of lengths and block sizes")
     parser.add_argument(
-        "--measure", action="store_true", help="establish it now: compile for gfx950 and run the integer part on a CPU"
+        "--measure",
+        action="store_true",
+        help="establish it now: compile for gfx950, which runs the kernel file's top level, and run the integer part "
+        "on a CPU",
     )
 
 
 def execute(options: argparse.Namespace) -> int:
     """Say how many padding columns rows need."""
-    if options.path is not None:
-        require_path(options.path)
+    (target,) = targets_of(options)
+    target.require()
     questions = _questions(options)
-    disk = judge_importable(options.path, options.python)
+    disk = judge_importable(target.path, target.python, target.root)
     if not disk.files:
         raise EnvironmentProblem(
             "no kernel of aiter was found",
@@ -82,7 +86,7 @@ def execute(options: argparse.Namespace) -> int:
         )
     measured = _measure(options, questions, disk) if options.measure else ()
     # What other interpreters compile with is not known here: only what this one measured counts for them.
-    own = options.measure or (options.path is None and options.python is None)
+    own = options.measure or target == Target()
     answers = [_answer(q, disk.judgement, measured=own) for q in questions]
     rows = tuple(_row(*answer) for answer in answers)
     if options.json:
@@ -126,9 +130,16 @@ def _measure(options: argparse.Namespace, questions: list[Question], disk: OnDis
     if options.python is not None:
         raise UsageError("--measure compiles with this interpreter's Triton: run it there instead of giving --python")
     require_emulator("padding --measure")
+    from aiterfix.family.signature import find_kernels
     from aiterfix.overshoot.certify import certify
 
-    return tuple(m for q in questions for m in certify([Path(name) for name, _ in disk.files], q))
+    # The plain-Triton files and the wrapper are there too, and are not run.
+    texts = disk.judgement.texts
+    files = {t.path: t.text for t in texts if t.path is not None and find_kernels(t.text, t.where)}
+    view = View(targets_of(options)[0].root)
+    refused = not files or options.kernel in ("stage1", "all")  # nothing is run then
+    owner = None if refused else run_as(output.note, *files)
+    return tuple(m for q in questions for m in certify(files, q, view, owner))
 
 
 def _row(q: Question, a: Advice, safe: Lengths | None) -> PaddingRow:
@@ -146,7 +157,7 @@ def _row(q: Question, a: Advice, safe: Lengths | None) -> PaddingRow:
     )
 
 
-def _text(answer: Answer, measured: tuple[Measured, ...], arguments: str) -> str:
+def _text(answer: Answer, measured: tuple[Measured, ...], arguments: str) -> Page:
     _, advice, lengths = answer
     how = "exact" if advice.exact or not advice.columns else "at most"
     lines = [
@@ -164,7 +175,7 @@ def _text(answer: Answer, measured: tuple[Measured, ...], arguments: str) -> str
         for m in measured
     ]
     lines.append(f"next:     {_next(answer, arguments)}")
-    return "\n".join(lines) + "\n"
+    return Page(lines)
 
 
 def _next(answer: Answer, arguments: str) -> str:
@@ -185,9 +196,9 @@ def _next(answer: Answer, arguments: str) -> str:
     return ", or ".join(ways)
 
 
-def _table(rows: tuple[PaddingRow, ...]) -> str:
+def _table(rows: tuple[PaddingRow, ...]) -> Page:
     cells: list[tuple[str, ...]] = [("max-model-len", "block", "columns", "evidence", "presence")]
     for r in rows:
         shown = str(r.columns) if r.exact or not r.columns else f"<= {r.columns}"
         cells.append((str(r.max_model_len), str(r.block_size), shown, r.evidence, r.presence.value))
-    return "\n".join(table(cells)) + "\n"
+    return Page(table(cells))

@@ -10,6 +10,7 @@ from aiterfix.errors import ExitCode
 from aiterfix.patching import revert as give_back
 from aiterfix.patching.installed import package_tree
 from aiterfix.report.formats import Format, Json, Text
+from aiterfix.report.page import Page
 from aiterfix.report.text import heading
 from aiterfix.report.types.revert import RevertedReport, RevertReport
 
@@ -33,7 +34,7 @@ def execute(options: argparse.Namespace) -> int:
     return ExitCode.OK
 
 
-def _text(report: RevertReport) -> str:
+def _text(report: RevertReport) -> Page:
     """For people."""
     lines = []
     for one in report.installations:
@@ -44,7 +45,7 @@ def _text(report: RevertReport) -> str:
         lines += [f"  left alone, it belongs to another version now: {p}" for p in one.left_alone]
         if not (one.restored or one.left_alone or one.recovered):
             lines.append("  nothing to do: aiterfix has changed nothing here")
-    return "\n".join(lines) + "\n"
+    return Page(lines)
 
 
 _FORMATS: dict[str, Format[RevertReport]] = {"text": Text(_text), "json": Json(lambda report: report)}

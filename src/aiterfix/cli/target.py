@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import replace
@@ -14,8 +13,9 @@ from aiterfix.errors import EnvironmentProblem, NotUnderstoodError, UsageError
 from aiterfix.family.kernels import GLUON, GROUPS, STAGE1
 from aiterfix.faults.diagnosis import TextDiagnosis
 from aiterfix.faults.registry import Faults, load_faults
-from aiterfix.installation import Discovery, Installation, Skipped, find_path, find_python, find_running
+from aiterfix.installation import Discovery, Installation, Skipped, find_image, find_path, find_python, find_running
 from aiterfix.installation.search import merge
+from aiterfix.installation.view import View
 from aiterfix.judge.disk import judge_installation
 from aiterfix.judge.judgement import Judgement, Question, bounds_only, everything
 from aiterfix.judge.whole import Whole
@@ -29,19 +29,32 @@ class Target:
     """Where one search for ``aiter`` begins; with neither, at what this Python would import.
 
     Attributes:
-        path: a folder.
+        path: a folder; with ``root`` one of the image, as the image sees it.
         python: another interpreter.
+        root: the root file system of an image; without ``path`` all of it is searched.
     """
 
     path: Path | None = None
     python: Path | None = None
+    root: Path | None = None
 
     @property
     def words(self) -> list[str]:
         """How the command line names it."""
-        if self.path is not None:
-            return ["--path", str(self.path)]
-        return ["--python", str(self.python)] if self.python is not None else []
+        named = {"--root": self.root, "--path": self.path, "--python": self.python}
+        return [word for option, value in named.items() if value is not None for word in (option, str(value))]
+
+    def require(self) -> None:
+        """Refuse a folder that leads nowhere.
+
+        Raises:
+            UsageError: it does not exist.
+            EnvironmentProblem: it cannot be looked at.
+        """
+        if self.root is not None:
+            require_path(self.root, "--root")
+        elif self.path is not None:
+            require_path(self.path)
 
     def discover(self) -> Discovery:
         """Search there.
@@ -50,20 +63,22 @@ class Target:
             UsageError: the path or interpreter named does not exist.
             EnvironmentProblem: the path cannot be looked at.
         """
+        self.require()
+        if self.root is not None:
+            return find_image(self.root, self.path)
         if self.path is not None:
-            require_path(self.path)
             return find_path(self.path)
         return find_python(self.python) if self.python is not None else find_running()
 
 
 def add_target(parser: argparse.ArgumentParser, *, several: bool = True) -> None:
-    """``--path``, ``--python``, ``--json``, ``--fixes``; see `add_installation`."""
+    """``--path``, ``--root``, ``--python``, ``--json``, ``--fixes``; see `add_installation`."""
     add_installation(parser, several=several)
     add_fixes(parser)
 
 
 def add_installation(parser: argparse.ArgumentParser, *, several: bool = True) -> None:
-    """``--path``, ``--python``, ``--json``.
+    """``--path``, ``--root``, ``--python``, ``--json``.
 
     Args:
         parser: the command's.
@@ -77,8 +92,8 @@ def add_installation(parser: argparse.ArgumentParser, *, several: bool = True) -
         type=named,
         action=action,
         metavar="DIR",
-        help="a site-packages, a prefix, the root file system of an image, a checkout, or the aiter folder itself "
-        f"(default: what this Python would import){more}",
+        help="a site-packages, a prefix, a checkout, or the aiter folder itself (default: what this Python would "
+        f"import); with --root, one of the image, as the image sees it{more}",
     )
     where.add_argument(
         "--python",
@@ -87,13 +102,39 @@ def add_installation(parser: argparse.ArgumentParser, *, several: bool = True) -
         metavar="EXE",
         help=f"another Python interpreter: what it would import{more}",
     )
+    parser.add_argument(
+        "--root",
+        type=named,
+        action=action,
+        metavar="DIR",
+        help="the root file system of an image, or one of its layers, unpacked or mounted: links and paths written in "
+        f"it mean places inside it; all of it is searched, or --path in it{more}",
+    )
     add_json(parser)
 
 
 def targets_of(options: argparse.Namespace) -> tuple[Target, ...]:
-    """What the command line names, each once and in its order; one without a name where it names nothing."""
-    named_ones = [Target(path=p) for p in _several(options.path)] + [Target(python=p) for p in _several(options.python)]
-    return tuple(dict.fromkeys(named_ones)) or (Target(),)
+    """What the command line names, each once and in its order; one without a name where it names nothing.
+
+    Raises:
+        UsageError: ``--root`` goes with something that has no part in an image, or leaves open which image is meant.
+    """
+    paths, pythons = _several(options.path), _several(options.python)
+    roots = tuple(dict.fromkeys(_several(options.root)))
+    if roots and pythons:
+        raise UsageError(
+            "--root goes with no --python: an interpreter of an image is not started",
+            remedy="Name the image's site-packages with --path, or leave it out and all of the image is searched.",
+        )
+    if len(roots) > 1 and paths:
+        raise UsageError(
+            "--path with more than one --root: which image is meant?", remedy="Give one --root, or leave out --path."
+        )
+    if paths:
+        found = [Target(path=p, root=roots[0] if roots else None) for p in paths]
+    else:
+        found = [Target(root=r) for r in roots] or [Target(python=p) for p in pythons]
+    return tuple(dict.fromkeys(found)) or (Target(),)
 
 
 def _several(value: Path | Sequence[Path] | None) -> Sequence[Path]:
@@ -102,7 +143,7 @@ def _several(value: Path | Sequence[Path] | None) -> Sequence[Path]:
     return (value,) if isinstance(value, Path) else value
 
 
-def require_path(path: Path) -> None:
+def require_path(path: Path, option: str = "--path") -> None:
     """Refuse a path that leads nowhere.
 
     Raises:
@@ -114,7 +155,7 @@ def require_path(path: Path) -> None:
     except (FileNotFoundError, NotADirectoryError) as error:
         if path.is_symlink():
             return  # the search says what is wrong with it
-        raise UsageError(f"{path} does not exist", remedy="Give --path a folder that exists.") from error
+        raise UsageError(f"{path} does not exist", remedy=f"Give {option} a folder that exists.") from error
     except (OSError, ValueError) as error:
         raise EnvironmentProblem(
             f"{str(path)[:200]} cannot be looked at", why=getattr(error, "strerror", None) or str(error)
@@ -201,11 +242,15 @@ def merged(options: argparse.Namespace, found: Sequence[Discovery]) -> Discovery
         return found[0]
     whole = merge(found)
     empty = [
-        Skipped(Path(target.words[-1]), "no aiter is installed there", False)
+        Skipped(target.root or Path(target.words[-1]), f"no aiter is installed there{_inside(target)}", False)
         for target, one in zip(targets_of(options), found, strict=True)
         if not one.installations and not one.doubts
     ]
     return replace(whole, skipped=(*whole.skipped, *empty))
+
+
+def _inside(target: Target) -> str:
+    return f", in {target.path}" if target.root is not None and target.path is not None else ""
 
 
 def discover(options: argparse.Namespace) -> Discovery:
@@ -246,15 +291,19 @@ def judge_all(options: argparse.Namespace, discoveries: Sequence[Discovery] | No
     """
     known = known_faults(options)
     found = discover(options) if discoveries is None else merged(options, discoveries)
-    judged = {os.path.realpath(i.package): judge(i, known, options) for i in found.installations}
+    judged = {_place(i): judge(i, known, options) for i in found.installations}
 
     def whole(discovery: Discovery) -> Whole:
         # An installation may be shadowed by another for one target and not for the next.
-        on_disk = tuple(replace(judged[os.path.realpath(i.package)], installation=i) for i in discovery.installations)
+        on_disk = tuple(replace(judged[_place(i)], installation=i) for i in discovery.installations)
         return Whole(discovery, on_disk, on_disk)
 
     answer = whole(found)
     return replace(answer, parts=tuple(map(whole, discoveries))) if discoveries and len(discoveries) > 1 else answer
+
+
+def _place(installation: Installation) -> str:
+    return View(installation.image_root).real(installation.package)
 
 
 def require_found(discovery: Discovery, found: Sized) -> None:
@@ -283,7 +332,11 @@ def require_found(discovery: Discovery, found: Sized) -> None:
 
 def target_words(options: argparse.Namespace) -> list[str]:
     """How the command line named the installation and fixes, for advice that repeats it."""
-    words = [word for target in targets_of(options) for word in target.words]
+    words: list[str] = []
+    for target in targets_of(options):
+        said = target.words
+        # One image is named once, whatever is asked about in it.
+        words += said[2:] if target.root is not None and target.path is not None and words else said
     for fixes in getattr(options, "fixes", ()):  # not every command takes them
         words += ["--fixes", str(fixes)]
     return words

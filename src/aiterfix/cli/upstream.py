@@ -105,7 +105,7 @@ def _scan(options: argparse.Namespace) -> int:
         except OSError as error:
             raise EnvironmentProblem(f"{options.write_history} cannot be written", why=str(error.strerror)) from error
         output.note(f"wrote {options.write_history}")
-    output.write(shown.render(result))
+    output.write_as(shown, result)
     verdict = worst((r.verdict(result.faults.deciding) for r in result.refs), empty=Verdict.CLEAN)
     return ExitCode.OK if verdict is Verdict.AFFECTED and not options.require_fixed else verdict.exit_code
 
@@ -119,6 +119,12 @@ def _status_arguments(parser: argparse.ArgumentParser) -> None:
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--path", type=named, metavar="DIR", help="an installation to judge")
     where.add_argument("--python", type=named, metavar="EXE", help="the installation of this interpreter")
+    parser.add_argument(
+        "--root",
+        type=named,
+        metavar="DIR",
+        help="the root file system of an image: what is installed in it, or in --path in it",
+    )
     parser.add_argument("--offline", action="store_true", help="ask nobody: the last known states, with their date")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="where answers are kept (default: the user's cache)")
     _common(parser)
@@ -145,7 +151,7 @@ def _status(options: argparse.Namespace) -> int:
     faults = _faults(options)
     clone = Clone(options.repo) if options.repo is not None else None
     installed: list[Subject] = []
-    if options.path or options.python:
+    if options.path or options.python or options.root:
         from aiterfix.cli.target import discover
 
         installed = subjects_of_installation(discover(options), faults)
@@ -189,6 +195,7 @@ def _export_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _export(options: argparse.Namespace) -> int:
+    from aiterfix.report.page import Page
     from aiterfix.report.types.upstream import ExportReport
     from aiterfix.upstream.export import export
     from aiterfix.upstream.gitrepo import Clone
@@ -222,7 +229,7 @@ def _export(options: argparse.Namespace) -> int:
     if options.json:
         output.write_report(ExportReport.of(made, options.format_patch))
     else:
-        output.write(made.proposal.body)
+        output.write(Page.of_lines(made.proposal.body))
         output.note(f"branch {made.branch}: commit {made.commit[:12]} on {made.base[:12]}")
         for f in made.files:
             output.note(f"  {f.path}: bounded {len(f.edited)} of {len(f.stores)} stores")

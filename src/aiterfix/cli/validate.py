@@ -12,6 +12,7 @@ from aiterfix.cli import output
 from aiterfix.cli.arguments import positive
 from aiterfix.cli.target import add_target, judge_all, known_faults, require_found, target_words
 from aiterfix.errors import ExitCode
+from aiterfix.storage.text import printable
 from aiterfix.validation.choice import GLUON, ON_A_GPU, Asked, choose
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def asked_by(options: argparse.Namespace) -> Asked:
         return whole.live
 
     given = {name: value for name, value in vars(options).items() if name in _SAME}
+    given["path"] = options.path or options.root
     return Asked(
         installed=installed,
         known=lambda: known_faults(argparse.Namespace(fixes=options.fixes)),
@@ -105,13 +107,14 @@ def asked_by(options: argparse.Namespace) -> Asked:
 
 
 def _finish(report: Report, options: argparse.Namespace) -> ExitCode:
+    from aiterfix.report.page import Page
     from aiterfix.report.types.validate import ValidateReport
     from aiterfix.validation.report import table
 
     if options.json:
         output.write_report(ValidateReport.of(report))
     else:
-        output.write("\n".join(table(report, _repeated(report, options))) + "\n")
+        output.write(Page(table(report, _repeated(report, options))))
     if report.failures:
         return ExitCode.ACTION
     if report.not_run:
@@ -140,7 +143,7 @@ def _progress() -> Callable[[Progress], None] | None:
 
     def show(progress: Progress) -> None:
         """One line, rewritten in place, and wiped at the end."""
-        line = f"[{progress.done}/{progress.total}] {progress.what}"[:110]
+        line = printable(f"[{progress.done}/{progress.total}] {progress.what}")[:110]
         finished = progress.last is not None and progress.done == progress.total
         sys.stderr.write("\r\x1b[K" + ("" if finished else line))
         sys.stderr.flush()

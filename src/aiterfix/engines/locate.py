@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from aiterfix.installation import Discovery
 from aiterfix.installation.editable import parse_finder
-from aiterfix.installation.metadata import parse_headers, parse_version_file, read_bytes
-from aiterfix.installation.view import View, image_root_above, is_file, is_folder
+from aiterfix.installation.metadata import parse_headers, parse_version_file
+from aiterfix.installation.view import View
 from aiterfix.storage.record import record
 
 CONSUMERS = ("vllm", "sglang", "atom")
@@ -43,55 +42,57 @@ def find_consumers(discovery: Discovery, *, first_only: bool) -> tuple[Found, ..
     """
     found: dict[str, Found] = {}
     names: set[str] = set()
+    view = View(discovery.image_root)
     for folder in discovery.searched:
-        image_root = image_root_above(folder)
-        view = View(image_root)
         try:
-            entries = sorted(os.listdir(folder))  # noqa: PTH208 - names only
+            entries = sorted(view.names(folder))
         except OSError:
             continue  # the search has said so
         for name, package in (*_here(folder, entries, view), *_redirected(folder, entries, view)):
             if first_only and name in names:
                 continue
             names.add(name)
-            version = _version(name, folder, entries, package)
-            found.setdefault(os.path.realpath(package), Found(name, version, package, image_root))
+            version = _version(name, folder, entries, package, view)
+            found.setdefault(view.real(package), Found(name, version, package, view.image_root))
     return tuple(found.values())
 
 
 def _here(folder: Path, entries: Iterable[str], view: View) -> Iterable[tuple[str, Path]]:
-    if folder.name in CONSUMERS and is_file(folder / "__init__.py"):
+    if folder.name in CONSUMERS and view.is_file(folder / "__init__.py"):
         yield folder.name, folder
     for name in CONSUMERS:
         if name in entries:
             place = view.settle(folder / name)
             # A checkout called `vllm` holds the package of that name; SGLang's has it below `python`.
             for package in (place, place / name, place / "python" / name):
-                if is_file(package / "__init__.py"):
+                if view.is_file(package / "__init__.py"):
                     yield name, package
                     break
+            else:
+                if any(refused.path.is_relative_to(place) for refused in view.refused):
+                    yield name, place  # reading it says why it cannot be read
 
 
 def _redirected(folder: Path, entries: Iterable[str], view: View) -> Iterable[tuple[str, Path]]:
     """Packages that an editable install's finder leads to (path lines have been followed by the search)."""
     for entry in entries:
         if entry.startswith("__editable__") and entry.endswith("_finder.py"):
-            redirections = parse_finder(read_bytes(folder / entry) or b"")
+            redirections = parse_finder(view.text(folder / entry) or b"")
             for name in CONSUMERS if redirections is not None else ():
                 target = redirections.packages.get(name) if redirections is not None else None
                 package = view.enter(target) if target is not None else None
-                if package is not None and is_folder(package):
+                if package is not None and view.is_folder(package):
                     yield name, package
 
 
-def _version(name: str, folder: Path, entries: Iterable[str], package: Path) -> str | None:
+def _version(name: str, folder: Path, entries: Iterable[str], package: Path, view: View) -> str | None:
     for entry in entries:
         match = _INFO.fullmatch(entry)
         if match is not None and match["name"].lower().replace("_", "-") == name:
             inner = "METADATA" if entry.endswith(".dist-info") else "PKG-INFO"
-            return parse_headers(read_bytes(folder / entry / inner) or b"")[1] or match["version"]
+            return parse_headers(view.text(folder / entry / inner) or b"")[1] or match["version"]
     for file in ("_version.py", "version.py"):
-        stated = parse_version_file(read_bytes(package / file) or b"").version
+        stated = parse_version_file(view.text(package / file) or b"").version
         if stated:
             return stated
     return None

@@ -13,6 +13,7 @@ from aiterfix.engines.model import Call, Consumer, Entry, Known, RunTime, Unknow
 from aiterfix.engines.needs import Configuration, Needs, configuration_of
 from aiterfix.errors import ExitCode
 from aiterfix.faults.base import Presence, Reach
+from aiterfix.installation.view import View
 from aiterfix.judge.judgement import COLUMN_BOUND, Judgement, LaunchFacts, Question
 
 BYTES = 4  # float32
@@ -187,8 +188,13 @@ def _launched(judgement: Judgement, kernel: str) -> frozenset[str]:
 
 def _has_fp4(judgement: Judgement, module: str) -> bool:
     """Whether this aiter has the kernels of a kind that is not judged: where it has none, no call leads to them."""
-    package = judgement.installation.package if judgement.installation is not None else None
-    return package is None or any((package / "ops").rglob(f"*{module}*.py"))
+    if judgement.installation is None:
+        return True
+    view = View(judgement.installation.image_root)
+    folders = view.walk(judgement.installation.package / "ops")
+    if not view.exists(judgement.installation.package / "ops"):
+        return bool(view.refused)
+    return any(v.error or any(module in e.name and e.name.endswith(".py") for e in v.entries) for v in folders)
 
 
 def _judge(call: Call, judgement: Judgement, groups: frozenset[str], operator: Operator, needs: Needs) -> CallVerdict:

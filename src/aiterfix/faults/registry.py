@@ -17,6 +17,7 @@ from aiterfix.family.kernels import GROUPS, KernelGroup, PrebuiltDirectory
 from aiterfix.faults.base import Consequence, Fault, NotJudged, PullRequest, Trigger
 from aiterfix.faults.condition import Condition, ConditionError
 from aiterfix.source.roles import KernelRoles
+from aiterfix.storage.held import read_file
 from aiterfix.storage.record import record
 
 if sys.version_info >= (3, 11):
@@ -25,8 +26,13 @@ else:
     import tomli as tomllib
 
 SCHEMA = 2
+_MOST_BYTES = 1 << 20  # of a fault file; the longest has some thousand
 VERBS = ("bound-column", "widen-row")
 """What can be detected and taken out, see `aiterfix.faults.verbs`."""
+
+_MOST_BYTES = 1 << 20
+_MOST_LEVELS = 12
+_MANY_PARTS = re.compile(rb"""(?:\.(?:"[^"\n]*"|'[^'\n]*'|[\w-]+)){40}""")
 
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\Z")
 _WORDS = "lower-case words joined by hyphens"
@@ -117,8 +123,8 @@ class _Table:
 
     def integer(self, key: str) -> int:
         value = self._get(key)
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise self.fail(key, "must be an integer")
+        if not isinstance(value, int) or isinstance(value, bool) or not -(2**31) <= value < 2**31:
+            raise self.fail(key, "must be an integer of at most 32 bits")
         return value
 
     def strings(self, key: str, pattern: re.Pattern[str], kind: str) -> tuple[str, ...]:
@@ -237,9 +243,13 @@ def parse_fault(text: bytes, file: Path) -> Fault | NotJudged:
         FaultFileError: naming file and key.
     """
     try:
+        if _MANY_PARTS.search(text.translate(None, b" \t")):
+            raise ValueError("a name has more than 40 parts")  # the parser's time is their number squared
         data = tomllib.loads(text.decode("utf-8"))
+        _require_shallow(data)
     except (ValueError, RecursionError) as error:
-        raise FaultFileError(file, "", f"not TOML: {error}") from error
+        said = " ".join(str(error).split())[:200]
+        raise FaultFileError(file, "", f"not TOML that can be a fault file: {said}") from error
     t = _Table(data, file)
     schema = t.integer("schema")
     if schema == 1:
@@ -262,6 +272,20 @@ def parse_fault(text: bytes, file: Path) -> Fault | NotJudged:
         raise t.fail("groups", "must name at least one group of kernels, or be left out")
     verb = _choice(t, "verb", VERBS)
     return Fault(name, title, verb, goes_wrong, consequence, bites, groups, upstream, file)
+
+
+def _require_shallow(value: object) -> None:
+    """Of tables within tables within lists there are a few levels; more would only serve to exhaust somebody."""
+    level = [value]
+    for _ in range(_MOST_LEVELS):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, (dict, list))
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    if level:
+        raise ValueError(f"nested deeper than {_MOST_LEVELS} levels")
 
 
 def default_directory() -> Path:
@@ -288,9 +312,9 @@ def load_faults(directory: Path | None = None, extra: Sequence[Path] = ()) -> Fa
             raise FaultFileError(folder, "", "no fault files (*.toml) here")
         for file in files:
             try:
-                text = file.read_bytes()
+                text = read_file(file, most=_MOST_BYTES)
             except OSError as error:
-                raise FaultFileError(file, "", f"cannot be read: {error.strerror}") from error
+                raise FaultFileError(file, "", f"cannot be read: {error.strerror or error}") from error
             fault = parse_fault(text, file)
             if fault.id in origin:
                 raise FaultFileError(file, "id", f"{fault.id!r} is already the id of {origin[fault.id]}")
@@ -298,6 +322,9 @@ def load_faults(directory: Path | None = None, extra: Sequence[Path] = ()) -> Fa
             faults.append(fault)
     judged = tuple(f for f in faults if isinstance(f, Fault))
     _cross_check(judged)
+    # A file that went missing takes its fault out of every judgement, and what is left may then look clean.
+    if directory is None and (missing := set(VERBS) - {f.verb for f in judged}):
+        raise FaultFileError(default_directory(), "", f"no file has the verb {min(missing)!r}: one is missing")
     return Faults(judged, tuple(f for f in faults if isinstance(f, NotJudged)))
 
 

@@ -1,8 +1,8 @@
 """Compiled kernels kept by content, so that a second run starts in no time.
 
 One file an entry, written beside its place and renamed over: a reader sees the old entry, the new one, or none. An
-entry that does not check out is as good as none. Nothing here is trusted further than its digest, and the digest only
-guards against torn or damaged files: the directory belongs to the user.
+entry that does not check out is as good as none. The digest only guards against torn or damaged files; against others
+guards that nobody else can write here (`aiterfix.storage.believed`).
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aiterfix.storage import codec
+from aiterfix.storage.believed import believed, keep
 from aiterfix.storage.codec import StoredError
-from aiterfix.storage.files import cache_directory, write_atomically
+from aiterfix.storage.files import cache_directory
 from aiterfix.storage.readers import Count
 
 _MAGIC = b"aiterfix-code-object 1\n"
@@ -77,16 +78,13 @@ class CodeObjectCache:
 
     def load(self, key: str) -> CompiledKernel | None:
         """The entry, or None where there is none that checks out."""
-        try:
-            data = self.path(key).read_bytes()
-        except OSError:
-            return None
-        return decode(data, self.path(key))
+        data = believed(self.path(key))
+        return None if data is None else decode(data, self.path(key))
 
     def store(self, key: str, kernel: CompiledKernel) -> bool:
         """Keep an entry. False where the directory cannot be written: the cache is a convenience."""
         try:
-            write_atomically(self.path(key), encode(kernel))
+            keep(self.path(key), encode(kernel))
         except OSError:
             return False
         return True

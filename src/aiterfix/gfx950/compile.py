@@ -7,6 +7,7 @@ are kept by content (``cache.py``). Prebuilt code objects are read by :func:`loa
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -23,10 +24,13 @@ from typing import Any
 from aiterfix.errors import EnvironmentProblem, NotUnderstoodError
 from aiterfix.gfx950.cache import CodeObjectCache, CompiledKernel
 from aiterfix.gfx950.request import CompileRequest
-from aiterfix.storage import codec
+from aiterfix.storage import children, codec
+from aiterfix.storage.children import Owner
 from aiterfix.storage.codec import StoredError
+from aiterfix.storage.held import Folder, read_file
 
 _CHILD = Path(__file__).with_name("_compile_child.py")
+_LONGEST_ANSWER = 1 << 20
 _KNOBS = ("TRITON_", "AMDGCN_", "LLVM_", "MLIR_")
 _NO_KNOBS = ("TRITON_CACHE_DIR", "TRITON_HOME", "TRITON_DUMP_DIR", "TRITON_OVERRIDE_DIR", "TRITON_PRINT_AUTOTUNING")
 INSTALL_TRITON = "pip install 'triton>=3.5' (3.5.1 to 3.9.0 are known to work; on ROCm images use the image's own)"
@@ -45,16 +49,30 @@ class Compiler:
         python: the interpreter whose Triton compiles; default this one.
         cache: where results are kept; None for the default place.
         timeout: seconds that one compilation may take.
+        owner: whose rights the child has, since it runs a kernel file's top level; None for this process's.
 
     Use as a context manager, or call :meth:`close`.
     """
 
-    def __init__(self, python: str | None = None, cache: CodeObjectCache | None = None, timeout: float = 300.0) -> None:
+    def __init__(
+        self,
+        python: str | None = None,
+        cache: CodeObjectCache | None = None,
+        timeout: float = 300.0,
+        owner: Owner | None = None,
+    ) -> None:
         self.python = python or sys.executable
         self.cache = cache if cache is not None else CodeObjectCache()
         self.timeout = timeout
+        self.owner = owner
         self._process: subprocess.Popen[str] | None = None
         self._work = tempfile.TemporaryDirectory(prefix="aiterfix-compile-")
+        self._written = Path(self._work.name, "written")
+        self._written.mkdir(mode=0o700)
+        if owner is not None:
+            # The child writes there and nowhere else of ours; what comes from there is read as a stranger's.
+            os.chown(self._written, owner.uid, owner.gid)
+            Path(self._work.name).chmod(0o711)
         self._environment: dict[str, Any] | None = None
         self._said_before = 0
 
@@ -97,15 +115,22 @@ class Compiler:
             return known
         self._require(request.language)
         answer = self._ask(request)
-        kernel = CompiledKernel(
-            code=self._output.read_bytes(),
-            ttgir=Path(f"{self._output}.ttgir").read_text(encoding="utf-8"),
-            function=str(answer["metadata"]["name"]),
-            shared_bytes=int(answer["metadata"]["shared"]),
-            threads=int(answer["metadata"]["num_warps"]) * int(answer["metadata"]["warp_size"]),
-            triton=self.triton,
-            arguments=request.arguments,
-        )
+        try:
+            code, ttgir = self._outputs()
+            kernel = CompiledKernel(
+                code=code,
+                ttgir=ttgir.decode("utf-8"),
+                function=str(answer["metadata"]["name"]),
+                shared_bytes=int(answer["metadata"]["shared"]),
+                threads=int(answer["metadata"]["num_warps"]) * int(answer["metadata"]["warp_size"]),
+                triton=self.triton,
+                arguments=request.arguments,
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CompileError(
+                f"what the compiler made of {request.filename}: {request.function} cannot be read",
+                why=f"{type(error).__name__}: {error}",
+            ) from error
         self.cache.store(key, kernel)
         return kernel
 
@@ -114,7 +139,7 @@ class Compiler:
         knobs = sorted(
             (name, value) for name, value in os.environ.items() if name.startswith(_KNOBS) and name not in _NO_KNOBS
         )
-        said = {
+        said: dict[str, Any] = {
             "triton": self.triton,
             "source": hashlib.sha256(request.source).hexdigest(),
             "filename": request.filename,
@@ -128,13 +153,20 @@ class Compiler:
             "arch": request.arch,
             "knobs": knobs,
         }
+        if self.owner is not None:  # what another user's process makes counts for that user's files alone
+            said["owner"] = self.owner.uid
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
     # -- the child -------------------------------------------------------------------------------------------------
 
     @property
     def _output(self) -> Path:
-        return Path(self._work.name) / "kernel.hsaco"
+        return self._written / "kernel.hsaco"
+
+    def _outputs(self) -> tuple[bytes, bytes]:
+        """Code object and TTGIR, as the child left them."""
+        with Folder.open(self._written) as folder:
+            return folder.at(self._output.name).read()[0], folder.at(f"{self._output.name}.ttgir").read()[0]
 
     @property
     def _errors(self) -> Path:
@@ -144,7 +176,9 @@ class Compiler:
         if self._process is not None and self._process.poll() is None:
             return self._process
         # A private Triton cache: the user's holds what production compiled, and this is not production.
-        environment = {**os.environ, "TRITON_CACHE_DIR": str(Path(self._work.name) / "triton")}
+        environment = children.environment({"TRITON_CACHE_DIR": str(self._written / "triton")}, self.owner)
+        if self.owner is not None:
+            environment["TMPDIR"] = str(self._written)
         try:
             with self._errors.open("wb") as errors:
                 process = subprocess.Popen(
@@ -155,16 +189,19 @@ class Compiler:
                     env=environment,
                     text=True,
                     encoding="utf-8",
+                    **children.rights(self.owner),
                 )
         except OSError as error:
             raise EnvironmentProblem(
-                f"cannot run {self.python} to compile kernels", why=str(error), remedy="pass an interpreter that runs"
+                f"cannot run {self.python} to compile kernels{self._whose}",
+                why=str(error),
+                remedy="pass an interpreter that runs",
             ) from error
         self._process, self._said_before = process, 0
         hello = self._read(process)
         if hello is None:
             raise EnvironmentProblem(
-                f"{self.python} ended ({_ending(process)}) before Triton was imported",
+                f"{self.python} ended ({_ending(process)}) before Triton was imported{self._whose}",
                 why=self._last_words(),
                 remedy=INSTALL_TRITON,
             )
@@ -178,10 +215,17 @@ class Compiler:
         self._environment = hello
         return process
 
+    @property
+    def _whose(self) -> str:
+        return f", with the rights of {self.owner.name}" if self.owner is not None else ""
+
     def close_child(self) -> None:
         """End the child; the next compilation starts another."""
         if self._process is not None:
             self._end(self._process)
+            if self.owner is not None:
+                with contextlib.suppress(OSError):  # what it started has nothing more to do
+                    os.killpg(self._process.pid, signal.SIGKILL)
             self._process = None
 
     @staticmethod
@@ -262,19 +306,25 @@ class Compiler:
         timer = threading.Timer(self.timeout, process.kill)
         timer.start()
         try:
-            line = process.stdout.readline()
+            line = process.stdout.readline(_LONGEST_ANSWER)
         finally:
             timer.cancel()
-        if line.endswith("\n"):
-            answer: dict[str, Any] = json.loads(line)
+        try:
+            answer = json.loads(line)
+        except (ValueError, RecursionError):
+            answer = None
+        if isinstance(answer, dict) and "ok" in answer:
             return answer
+        if line:
+            process.kill()  # not one of ours: a kernel file may print where answers go
         process.wait()
         return None
 
     def _last_words(self) -> str:
         with self._errors.open("rb") as file:
-            file.seek(self._said_before)
-            return last_words(file.read().decode("utf-8", errors="replace"))
+            size = self._errors.stat().st_size
+            file.seek(max(self._said_before, size - _LONGEST_ANSWER))
+            return last_words(file.read(_LONGEST_ANSWER).decode("utf-8", errors="replace"))
 
 
 def _digest(file: Path | None) -> str:
@@ -312,18 +362,18 @@ def load_prebuilt(path: Path) -> CompiledKernel:
         NotUnderstoodError: it is no ELF file, or nothing beside it says how to launch it.
     """
     try:
-        code = path.read_bytes()
+        code = read_file(path)
     except OSError as error:
         raise EnvironmentProblem(f"cannot read {path}", why=str(error)) from error
     if not code.startswith(b"\x7fELF"):
         raise NotUnderstoodError(f"{path} is not an ELF file", remedy="name a .hsaco file")
     beside = path.with_suffix(".json")
     try:
-        said = codec.parse(beside.read_bytes(), beside)
+        said = codec.parse(read_file(beside), beside)
         ttgir = path.with_suffix(".ttgir")
         return CompiledKernel(
             code=code,
-            ttgir=ttgir.read_text(encoding="utf-8") if ttgir.is_file() else "",
+            ttgir=read_file(ttgir).decode("utf-8") if ttgir.is_file() else "",
             function=str(said["name"]),
             shared_bytes=int(said["shared"]),
             threads=int(said["num_warps"]) * int(said.get("warp_size", 64)),

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Collection, Mapping
-from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiterfix.faults.base import Diagnosis, Presence
 from aiterfix.faults.diagnosis import TextDiagnosis, Unit
 from aiterfix.faults.mend import Mended, Step
 from aiterfix.faults.registry import Faults
 from aiterfix.storage.digest import sha256_hex
+from aiterfix.storage.held import MOST_BYTES, open_file, read_file
+
+DAMAGED = (OSError, ValueError, LookupError, TypeError, AttributeError)
+"""What looking into facts raises that are missing, or not what they should be."""
+
+FILE = Path(__file__).with_name("texts.json")
+_ROW = b" " * 4
+"""How the line of a row begins, see `aiterfix.history.store`."""
+
+if TYPE_CHECKING:
+    from aiterfix.installation.kernelfiles import PackageText
 
 
 def diagnosis_of(digest: str, known: Faults) -> TextDiagnosis | None:
@@ -26,16 +37,16 @@ def diagnosis_of(digest: str, known: Faults) -> TextDiagnosis | None:
         known: the faults asked about.
     """
     try:
-        facts = texts()
+        facts = texts(digest)
         if not _about(facts, known):
             return None
-        text = facts["texts"].get(digest) or _mended().get(digest)
-        if text is None and digest in _without_kernels():
+        text = facts["texts"].get(digest) or _mended(facts, digest)
+        if text is None and _is_wrapper(facts, digest):
             return TextDiagnosis(digest, (), ())
         if text is None or "problems" in text:
             return None
         units = [_unit(u, facts["faults"], known) for u in text["units"]]
-    except (OSError, ValueError, KeyError, TypeError):
+    except DAMAGED:
         return None  # damaged: what is installed can still be read
     if any(d.presence is Presence.UNKNOWN for u in units for d in u.diagnoses):
         return None
@@ -60,7 +71,7 @@ def mended(text: bytes, diagnosis: TextDiagnosis, known: Faults, wanted: Collect
         wanted: ids of the faults to take out.
     """
     try:
-        facts = texts()
+        facts = texts(diagnosis.sha256)
         entry = facts["mends"].get(diagnosis.sha256)
         if entry is None or not _about(facts, known) or set(wanted) != known.deciding:
             return None
@@ -70,48 +81,48 @@ def mended(text: bytes, diagnosis: TextDiagnosis, known: Faults, wanted: Collect
         after = diagnosis_of(entry["sha256"], known)
         if after is None or sha256_hex(new) != entry["sha256"]:
             return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except DAMAGED:
         return None
     return Mended(text, new, steps, diagnosis, after)
 
 
-def resolves(package: Path, sources: Mapping[str, str], known: Faults) -> bool:
+def resolves(package: Path, sources: Mapping[str, str], known: Faults, contents: PackageText) -> bool:
     """Whether a package is, in all that matters for it, one whose wrappers' names all lead to a definition.
 
     Args:
         package: its folder.
         sources: digests of the files that name a kernel, by path in it.
         known: the faults asked about.
+        contents: everything that was read of it.
     """
     try:
-        facts = texts()
-        if not sources or not _about(facts, known):
+        if not sources:
             return False
-        return any(entry[0] == sources and _same(package, *entry[1:]) for entry in facts["wrappers"])
-    except (OSError, ValueError, KeyError, TypeError):
+        facts = texts(min(sources.values()))
+        if not _about(facts, known):
+            return False
+        return any(entry[0] == sources and _same(package, contents, *entry[1:]) for entry in facts["wrappers"])
+    except DAMAGED:
         return False
 
 
-def _same(package: Path, others: Mapping[str, str], modules: Mapping[str, str]) -> bool:
+def _same(package: Path, contents: PackageText, others: Mapping[str, str], modules: Mapping[str, str]) -> bool:
     from aiterfix.judge.modules import Modules
 
-    if any(sha256_hex((package / path).read_bytes()) != digest for path, digest in others.items()):
+    if any(sha256_hex(contents.read(package / path)) != digest for path, digest in others.items()):
         return False
-    return Modules(package).answers(modules)
+    return Modules(package, contents.view).answers(modules)
 
 
-@cache
-def _mended() -> dict[str, Any]:
-    """What is in mended texts, by digest."""
-    return {entry["sha256"]: entry for entry in texts()["mends"].values()}
+def _mended(facts: Any, digest: str) -> Any:
+    """What is in a mended text; None where no mend makes that text."""
+    return next((entry for entry in facts["mends"].values() if entry["sha256"] == digest), None)
 
 
-@cache
-def _without_kernels() -> frozenset[str]:
-    """Digests of files of releases that name a kernel, define none and are understood: wrappers."""
-    facts = texts()
-    named = {digest for sources, *_ in facts["wrappers"] for digest in sources.values()}
-    return frozenset(named.difference(facts["texts"], _mended()))
+def _is_wrapper(facts: Any, digest: str) -> bool:
+    """Whether this is a file of a release that names a kernel, defines none and is understood. Asked of what is neither
+    a released text with kernels nor a mended one."""
+    return any(digest in sources.values() for sources, *_ in facts["wrappers"])
 
 
 def _unit(unit: list[Any], faults: list[str], known: Faults) -> Unit:
@@ -123,11 +134,43 @@ def _unit(unit: list[Any], faults: list[str], known: Faults) -> Unit:
     return Unit(name, group, line, tuple(diagnoses), sum(stores))
 
 
-@cache
-def texts() -> Any:
-    """The shipped facts as they stand in the file.
+def texts(digest: str) -> Any:
+    """What ``texts.json`` holds, of its tables only the rows that name a digest.
+
+    A row is a line, and lines are read one at a time: all rows together are a megabyte of objects, which every process
+    that imports a kernel would keep.
+
+    Args:
+        digest: sha256 of a text, hexadecimal.
 
     Raises:
-        OSError, ValueError: they are missing or damaged.
+        OSError, ValueError: the shipped facts are missing or damaged.
     """
-    return json.loads(Path(__file__).with_name("texts.json").read_bytes())
+    wanted = digest.encode()
+    kept: list[bytes] = []
+    with open(open_file(FILE), "rb") as file:  # noqa: PTH123 - a descriptor, not a path
+        if os.fstat(file.fileno()).st_size > MOST_BYTES:
+            raise ValueError(f"{FILE} is too long")
+        for line in file:
+            if not line.startswith(_ROW):
+                kept.append(line)
+            elif wanted in line:
+                if kept and kept[-1].startswith(_ROW):
+                    kept[-1] += b","
+                kept.append(line.rstrip().removesuffix(b","))
+    try:
+        return json.loads(b"".join(kept))
+    except RecursionError as error:
+        raise ValueError(f"{FILE} is nested too deeply") from error
+
+
+def facts_in(name: str) -> Any:
+    """A file of shipped facts, as parsed.
+
+    Raises:
+        OSError, ValueError: it is missing or damaged.
+    """
+    try:
+        return json.loads(read_file(Path(__file__).with_name(name)))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None

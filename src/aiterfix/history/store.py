@@ -16,6 +16,7 @@ from aiterfix.history.bounds import GuardCounts
 from aiterfix.history.record import FileRecord, History, KernelRecord, MendRecord, RefRecord, WrapperRecord
 from aiterfix.storage import codec
 from aiterfix.storage.codec import StoredError
+from aiterfix.storage.held import read_file
 
 SCHEMA_VERSION = 2
 REPOSITORY = "ROCm/aiter"
@@ -61,15 +62,15 @@ def load_history(folder: Path = SHIPPED) -> History:
         wrappers = tuple(WrapperRecord(*entry) for entry in texts["wrappers"])
         names = tuple(texts["kernels"])
         return History(releases["repository"], releases["newest"], faults, names, tuple(refs), mends, wrappers)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise HistoryFileError(path, f"is damaged: {type(error).__name__}: {error}") from error
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        data = codec.parse(path.read_bytes(), path)
+        data = codec.parse(read_file(path), path)
     except OSError as error:
-        raise HistoryFileError(path, f"cannot be read: {error}") from error
+        raise HistoryFileError(path, f"cannot be read: {error.strerror or error}") from error
     except StoredError as error:
         raise HistoryFileError(path, error.detail) from error
     if not isinstance(data, dict) or data.get("schema_version") != SCHEMA_VERSION:
@@ -148,7 +149,8 @@ def _unit(kernel: KernelRecord, faults: Sequence[str]) -> list[Any]:
 
 
 def _lay_out(head: dict[str, Any], tables: dict[str, Any]) -> str:
-    """One line an entry: a regenerated file then differs from the old one by the lines of what is new."""
+    """One line an entry: a regenerated file then differs from the old one by the lines of what is new, and
+    `aiterfix.history.known` reads the lines that it needs."""
     parts = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in head.items()]
     for key, table in tables.items():
         rows = (f"{json.dumps(k)}: {json.dumps(v)}" for k, v in table.items()) if isinstance(table, dict) else (

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
+from importlib.util import decode_source
 
 from aiterfix.errors import AiterfixError
 from aiterfix.faults.registry import Faults
 from aiterfix.judge.judgement import COLUMN_BOUND
 from aiterfix.judge.process import prebuilt_variable
 from aiterfix.storage.digest import sha256_hex
+from aiterfix.storage.record import record
 
 KEEP_PADDING = (
     "Keep padding columns behind every row (`aiterfix padding` says how many), or give vLLM a --max-model-len "
@@ -33,7 +35,7 @@ class Outcome(str, Enum):
     """What runs has a fault that is judged, or could not be understood."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Decision:
     """What to do with one module.
 
@@ -135,5 +137,12 @@ def unlike_linecache(text: bytes) -> bool:
 
     It breaks them with `str.splitlines`, which also breaks at ``\f``, ``\v``, U+0085, U+2028 and others.
     """
-    lines = text.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
-    return lines.splitlines() != (lines.removesuffix("\n").split("\n") if lines else [])
+    try:
+        shown = decode_source(text)
+    except (SyntaxError, UnicodeDecodeError):
+        shown = text.decode("utf-8", "replace")
+    return any(mark in shown for mark in _BREAKS)
+
+
+_BREAKS = "\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+"""Where `str.splitlines` breaks, beside the line ends that Python has."""

@@ -21,27 +21,8 @@ from aiterfix.importing.decision import Decision, Outcome
 from aiterfix.importing.holders import rebind, release
 from aiterfix.importing.kernels import kernels_in
 from aiterfix.importing.loader import PatchingLoader
-from aiterfix.importing.targets import targets
-from aiterfix.judge.kernel_objects import held_source, owner, presence
-
-
-def look_after(wrapper: ModuleType) -> None:
-    """See to it that the kernels a wrapper holds are patched, wherever they were defined.
-
-    Raises:
-        UnpatchedKernelError: one is unpatched for good, in `require` mode.
-    """
-    try:
-        names = targets().kernels
-        # No reference to a kernel may stay here: it would be found when it is asked who still holds an old one.
-        owners = sorted({o for k in kernels_in(wrapper.__dict__, names).values() if (o := owner(k)) is not None})
-        modules = [m for o in owners if o not in ledger.records and (m := sys.modules.get(o)) is not None]
-        everything = targets().known.groups
-    except Exception as error:  # noqa: BLE001 - the wrapper is imported and must stay so
-        ledger.record(wrapper.__name__, ledger.trouble(wrapper.__name__, "looking at its kernels", error), "")
-        return
-    for module in modules:
-        take_over(module, everything)
+from aiterfix.importing.memory import give_back_memory
+from aiterfix.judge.kernel_objects import held_source, presence
 
 
 def take_over(module: ModuleType, groups: Sequence[KernelGroup]) -> None:
@@ -110,6 +91,7 @@ def _replace(module: ModuleType, patcher: PatchingLoader, old: Mapping[str, Any]
     compiled = _clear_caches(holders)
     left = _still_held(old, new)
     note = f"patched after its import: {', '.join(sorted({h['__name__'] for h in holders})) or 'nobody'} had taken it"
+    give_back_memory()
     if compiled:
         note += f"; {compiled} compiled kernels dropped; graphs captured before keep theirs"
     if left:

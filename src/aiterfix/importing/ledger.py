@@ -7,21 +7,26 @@ import os
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from aiterfix.errors import AiterfixError, ExitCode
+from aiterfix.faults.registry import FaultFileError
 from aiterfix.importing import log, settings
 from aiterfix.importing.decision import KEEP_PADDING, Decision, Outcome
 from aiterfix.importing.settings import Mode
 from aiterfix.judge.judgement import Doubt
 from aiterfix.judge.process import also_ask
+from aiterfix.startup import one_line
+from aiterfix.storage.record import record as frozen_record
 
 RESTART = (
     "Have the hook stand before anything imports aiter: let vLLM or SGLang load the aiterfix plugin, use "
     "`aiterfix hook enable` or `aiterfix run -- COMMAND`, or patch the file with `aiterfix apply`, and start the "
     "process again"
 )
+
+
+_INSTALL = "Install aiterfix again"
 
 
 class UnpatchedKernelError(AiterfixError):
@@ -34,7 +39,7 @@ class UnpatchedKernelError(AiterfixError):
     code = "unpatched-kernel"
 
 
-@dataclass(frozen=True)
+@frozen_record(frozen=True)
 class ModuleRecord:
     """What became of one module in this process.
 
@@ -125,9 +130,10 @@ def strict() -> bool:
 def last_resort(module: str, error: BaseException) -> None:
     """Say on stderr that the hook itself failed, in a way that cannot fail in turn."""
     with contextlib.suppress(Exception):
-        sys.stderr.write(
-            f"aiterfix: the import hook failed for {module}, which may run unpatched: {type(error).__name__}: {error}\n"
+        said = one_line(
+            f"the import hook failed for {module}, which may run unpatched: {type(error).__name__}: {error}"
         )
+        sys.stderr.write(f"aiterfix: {said}\n")
 
 
 def ask_for(wanted: Mode) -> None:
@@ -268,7 +274,8 @@ def refuse(entry: ModuleRecord) -> None:
     """
     if strict():
         raise unpatched(entry)
-    if once(f"unpatched {entry.module} {entry.reason}"):
+    damaged = entry.remedy.startswith(_INSTALL)  # then no module is patched, and saying it of one is enough
+    if once(f"unpatched {'' if damaged else entry.module} {entry.reason}"):
         log.emit(
             log.WARNING,
             f"{entry.module} runs unpatched: {entry.reason}. Its logits may be "
@@ -280,7 +287,7 @@ def failed(module: str, error: BaseException) -> UnpatchedKernelError:
     """The error of `require` mode for a failure of the hook itself, which may be an `ImportError`."""
     return UnpatchedKernelError(
         f"{module} is not imported: the import hook failed, and AITERFIX=require forbids to go on without it",
-        why=f"{type(error).__name__}: {error}",
+        why=one_line(f"{type(error).__name__}: {error}"),
         remedy="Report this to the aiterfix project.",
     )
 
@@ -289,8 +296,8 @@ def unpatched(entry: ModuleRecord) -> UnpatchedKernelError:
     """The error of `require` mode."""
     return UnpatchedKernelError(
         f"{entry.module} would run unpatched, and AITERFIX=require forbids that",
-        why=entry.reason,
-        remedy=entry.remedy,
+        why=one_line(entry.reason),
+        remedy=one_line(entry.remedy),
     )
 
 
@@ -319,9 +326,11 @@ def _places(entry: ModuleRecord) -> str:
 
 def trouble(module: str, doing: str, error: BaseException) -> Decision:
     """A failure of the hook itself, as a decision to leave the module alone."""
-    what = error.what if isinstance(error, AiterfixError) else f"{type(error).__name__}: {error}"
+    what = one_line(error.what if isinstance(error, AiterfixError) else f"{type(error).__name__}: {error}")
     if once(f"trouble {module} {doing} {what}"):
         log.emit(log.DEBUG, f"{doing} failed for {module}", error=error)
+    if isinstance(error, FaultFileError):
+        return Decision(Outcome.UNPATCHED, reason=f"aiterfix is damaged: {what}", remedy=f"{_INSTALL}. {KEEP_PADDING}.")
     return Decision(
         Outcome.UNPATCHED,
         reason=f"{doing} failed: {what}",

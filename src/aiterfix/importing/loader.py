@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.util import decode_source
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -12,6 +14,7 @@ from aiterfix.family.kernels import KernelGroup
 from aiterfix.importing import ledger
 from aiterfix.importing.decision import KEEP_PADDING, Decision, Outcome, decide
 from aiterfix.importing.kernels import comes_from, kernels_in
+from aiterfix.importing.memory import give_back_memory
 from aiterfix.importing.targets import targets
 
 
@@ -46,6 +49,7 @@ class PatchingLoader:
         self._decision: Decision | None = None
         self.filename = ""
         self._text: str | None = None
+        self._packed = b""
         self._executed = False
         self._host_failure: BaseException | None = None
 
@@ -56,7 +60,7 @@ class PatchingLoader:
 
     def get_source(self, fullname: str | None = None) -> str | None:
         """The text that was, or would be, imported."""
-        if self._text is None and self.decision().text is None:
+        if self._text is None and not self._packed and self.decision().text is None:
             # `linecache` forgives a loader that answers None, not one that raises.
             get_source = getattr(self.inner, "get_source", None)
             source: str | None = get_source(self.name) if get_source is not None else None
@@ -66,7 +70,11 @@ class PatchingLoader:
     def get_code(self, fullname: str | None = None) -> CodeType | None:
         """The code that would be executed (`runpy` asks for it)."""
         decision = self.decision()
-        code: CodeType | None = self.inner.get_code(self.name) if decision.text is None else self._compile(decision)
+        if decision.text is not None:
+            return self._compile(decision)
+        if self._packed:
+            return self._to_code(self._patched_text())
+        code: CodeType | None = self.inner.get_code(self.name)
         return code
 
     def exec_module(self, module: ModuleType) -> None:
@@ -123,7 +131,17 @@ class PatchingLoader:
         ledger.record(self.name, decision, origin)
         if not self._executed:
             self._execute_plainly(module, before)
+        if self._text is not None:
+            del decision
+            self._pack()
+            give_back_memory()
         ledger.announce()
+
+    def _pack(self) -> None:
+        """Keep one copy of the text, a fifth of its size: it stays as long as the process, and is seldom asked for."""
+        self._packed = zlib.compress(self._patched_text().encode("utf-8", "surrogatepass"))
+        self._text = None
+        self._decision = replace(self.decision(), text=None)
 
     def _execute_plainly(self, module: ModuleType, before: Mapping[str, Any]) -> None:
         """As if we were not there."""
@@ -257,18 +275,23 @@ class PatchingLoader:
         assert decision.text is not None
         base, dot, extension = self.origin.rpartition(".")
         self.filename = f"{base}.aiterfix-{decision.after[:12]}{dot}{extension}"
-        self._text = None
+        self._text, self._packed = None, b""
         self._patched_text()
+        return self._to_code(decision.text)
+
+    def _to_code(self, text: bytes | str) -> CodeType:
         # The inner loader's, because that of typeguard and its like instruments the code.
         compile_ = getattr(self.inner, "source_to_code", None)
         code: CodeType = (
-            compile_(decision.text, self.filename)
+            compile_(text, self.filename)
             if compile_ is not None
-            else compile(decision.text, self.filename, "exec", dont_inherit=True)
+            else compile(text, self.filename, "exec", dont_inherit=True)
         )
         return code
 
     def _patched_text(self) -> str:
+        if self._packed:
+            return zlib.decompress(self._packed).decode("utf-8", "surrogatepass")
         if self._text is None:
             text = self.decision().text
             assert text is not None
@@ -283,7 +306,7 @@ class PatchingLoader:
 
     def _stand_aside(self, module: ModuleType) -> None:
         """Leave no trace on a module that is imported as it is."""
-        self._text = None
+        self._text, self._packed = None, b""
         give_back(module, self.inner)
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import sys
+from typing import TYPE_CHECKING
 
 from aiterfix.importing import settings
+from aiterfix.startup import one_line
 
-DEBUG, INFO, WARNING = logging.DEBUG, logging.INFO, logging.WARNING
+if TYPE_CHECKING:
+    import logging
+
+DEBUG, INFO, WARNING = 10, 20, 30
+"""The levels of `logging`, which is imported where something is to be shown."""
 
 _HOSTS = ("vllm", "sglang")
 """Loggers that hosts give handlers of their own, without configuring the root logger. vLLM does:
@@ -21,18 +26,23 @@ def emit(level: int, message: str, *, error: BaseException | None = None) -> Non
 
     Args:
         level: of `logging`.
-        message: complete, no placeholders.
+        message: complete, no placeholders. It is shown as one line, whatever is in it.
         error: its traceback is added.
     """
+    message = one_line(message)
     try:
         _emit(level, message, error)
     except Exception as failure:  # noqa: BLE001 - a handler of the host raised; the import must go on
-        sys.stderr.write(f"aiterfix: {message} (logging failed: {failure})\n")
+        sys.stderr.write(f"aiterfix: {message} (logging failed: {one_line(str(failure))})\n")
 
 
 def _emit(level: int, message: str, error: BaseException | None) -> None:
-    logger = logging.getLogger("aiterfix")
     said = settings.read()
+    if level < WARNING and not said.log and "logging" not in sys.modules:
+        return  # nobody has set anything up that would show it
+    import logging
+
+    logger = logging.getLogger("aiterfix")
     if said.log:
         _configure(logger, said.log)
     target = logger
@@ -48,6 +58,8 @@ def _emit(level: int, message: str, error: BaseException | None) -> None:
 
 def _host(name: str) -> logging.Logger | None:
     """The logger of that name, if the host has made it and given it handlers."""
+    import logging
+
     made = logging.root.manager.loggerDict.get(name)
     return made if isinstance(made, logging.Logger) and made.handlers else None
 
@@ -56,6 +68,8 @@ def _configure(logger: logging.Logger, level: str) -> None:
     """Carry out ``AITERFIX_LOG``: a handler on stderr at that level."""
     if _own_handler:
         return
+    import logging
+
     if level == "off":
         handler: logging.Handler = logging.NullHandler()
         logger.setLevel(logging.CRITICAL + 1)

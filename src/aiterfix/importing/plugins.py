@@ -49,7 +49,7 @@ def _end(error: Exception) -> NoReturn:
 
     status = int(getattr(error, "exit_code", 3))  # ExitCode.NOT_UNDERSTOOD, which a damaged package may not have
     if sys.stderr is not None:
-        sys.stderr.write(f"aiterfix: {error}\n")
+        sys.stderr.write(f"aiterfix: {startup.one_line(str(error))}\n")
         sys.stderr.flush()
     if threading.current_thread() is threading.main_thread():
         raise SystemExit(status)

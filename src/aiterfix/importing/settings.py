@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
+
+from aiterfix.storage.record import record
 
 MODE_VARIABLE = "AITERFIX"
 LOG_VARIABLE = "AITERFIX_LOG"
@@ -28,7 +29,7 @@ class Mode(str, Enum):
     """No hook at all, whoever asks for it."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Settings:
     """What the environment says.
 

@@ -11,6 +11,7 @@ import json
 import os
 import stat
 import subprocess
+import sys
 import textwrap
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -22,8 +23,11 @@ from aiterfix.patching import fsops
 from aiterfix.patching.failures import ChangedSinceError, from_os_error
 from aiterfix.patching.locking import locked
 from aiterfix.patching.record import Listed, RecordEdit, edit, undo
-from aiterfix.patching.tree import require_owner, require_regular, require_writable, temporary
+from aiterfix.patching.tree import require_owner, require_writable, temporary
+from aiterfix.storage import children
+from aiterfix.storage.children import NOT_FROM_HERE
 from aiterfix.storage.digest import sha256_hex
+from aiterfix.storage.held import Folder, Place, require_regular
 
 # What a start-up file does when it is there and aiterfix is not, or not whole. Modes that can do without the hook are
 # silent where it is merely missing, as after half an uninstallation; any other stops the first import of a kernel
@@ -31,6 +35,7 @@ from aiterfix.storage.digest import sha256_hex
 _INSTEAD = """\
 import os, sys
 reason = " ".join(("%s: %s" % (type(error).__name__, error)).split())
+reason = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in reason)
 missing = isinstance(error, ImportError) and str(error.name).partition(".")[0] == "aiterfix"
 def stops():
     return os.environ.get("AITERFIX", "").strip().lower() not in ("", "auto", "off")
@@ -82,21 +87,24 @@ _FORMER = (
 )
 """As 0.1.0 wrote them: ours to replace, and not enough."""
 
-_PROBE = """
+_PROBE = (
+    NOT_FROM_HERE
+    + """
 import json, os, site, sys
 from importlib import metadata
 facts = {"executable": sys.executable, "version": list(sys.version_info[:2]), "site": site.getsitepackages()}
 if site.ENABLE_USER_SITE:
     facts["site"].append(site.getusersitepackages())
 try:
-    found = metadata.distribution("aiterfix")
-    records = [f for f in found.files or () if f.name == "RECORD" and f.parent.suffix == ".dist-info"]
-    facts["distribution"] = [str(found.locate_file(f)) for f in records]
-    facts["named"] = found.version
+    # Its files are not read here: one of them may be a FIFO.
+    folder = str(metadata.distribution("aiterfix")._path)
+    record = os.path.join(folder, "RECORD")
+    facts["distribution"] = [record] if folder.endswith(".dist-info") and os.path.lexists(record) else []
 except metadata.PackageNotFoundError:
     facts["distribution"] = None
 print(json.dumps(facts))
 """
+)
 
 
 @dataclass(frozen=True)
@@ -129,6 +137,7 @@ class SiteState:
         enabled: whether the interpreter starts the hook.
         files: the start-up files of ours that are there.
         foreign: files of our names with other contents.
+        outdated: files of our names as another version of aiterfix wrote them: RECORD has their digests.
         recorded: whether RECORD lists every file that is there, so that uninstalling removes them.
     """
 
@@ -136,6 +145,7 @@ class SiteState:
     files: tuple[Path, ...]
     foreign: tuple[Path, ...]
     recorded: bool
+    outdated: tuple[Path, ...] = ()
 
 
 def find_site(executable: Path) -> Site:
@@ -147,10 +157,17 @@ def find_site(executable: Path) -> Site:
     Raises:
         EnvironmentProblem: it cannot be started, has no aiterfix, or has it where no start-up file is read.
     """
-    environment = {**os.environ, "AITERFIX": "off"}
     try:
+        # Another user's interpreter runs that user's code at start; this process's own has run it already.
+        owner = None if str(executable) == sys.executable else children.owner_of(executable)
         done = subprocess.run(
-            [str(executable), "-c", _PROBE], capture_output=True, text=True, env=environment, timeout=60, check=True
+            [str(executable), "-c", _PROBE],
+            capture_output=True,
+            text=True,
+            env=children.environment({"AITERFIX": "off"}, owner),
+            timeout=60,
+            check=True,
+            **children.rights(owner),
         )
         facts = json.loads(done.stdout.splitlines()[-1])
     except (OSError, subprocess.SubprocessError, ValueError, IndexError) as error:
@@ -183,17 +200,20 @@ def look(site: Site) -> SiteState:
     Raises:
         EnvironmentProblem: it cannot be read.
     """
-    with _reported("Nothing was changed."):
-        there = {name: _read(site.folder / name) for name, _ in _ALL}
-        listed = site.record.read_bytes()
+    with _reported("Nothing was changed."), _held(site) as (folder, record):
+        there = {name: _read(folder.at(name)) for name, _ in _ALL}
+        listed, _ = record.read()
     ours = tuple(n for n, text in _ALL if there[n] == text)
-    foreign = tuple(n for n, text in _ALL if there[n] not in (None, text) and (n, there[n]) not in _FORMER)
-    recorded = all(_row(n, t).strip() in listed.splitlines() for n, t in _ALL if n in ours)
+    rows = frozenset(listed.splitlines())
+    other = {n: found for n, text in _ALL if (found := there[n]) is not None and found != text}
+    outdated = {n for n, found in other.items() if (n, found) in _FORMER or _row(n, found).strip() in rows}
+    recorded = all(_row(n, t).strip() in rows for n, t in _ALL if n in ours)
     return SiteState(
         enabled=all(n in ours for n, _ in site.wanted),
         files=tuple(site.folder / n for n in ours),
-        foreign=tuple(site.folder / n for n in foreign),
+        foreign=tuple(site.folder / n for n in other if n not in outdated),
         recorded=recorded,
+        outdated=tuple(site.folder / n for n in other if n in outdated),
     )
 
 
@@ -206,18 +226,23 @@ def enable(site: Site) -> tuple[Path, ...]:
     Raises:
         AiterfixError: read-only, foreign owner, a file of that name that is not ours, another aiterfix at work.
     """
-    with _transaction(site):
+    with _transaction(site) as (folder, record):
         written = []
         rows = [Listed(n, sha256_hex(t), len(t)) for n, t in site.wanted]
-        data = _without(site.record.read_bytes(), _FORMER)
+        data, _ = record.read()
         present = set(data.splitlines())
         added = [r for r, (n, t) in zip(rows, site.wanted, strict=True) if _row(n, t).strip() not in present]
         if added:
-            _replace(site.record, edit(data, (), added)[0])
+            data = edit(data, (), added)[0]
+            _replace(record, data)
         for name, text in site.wanted:
-            if _read(site.folder / name) != text:
-                _replace(site.folder / name, text)
+            if _read(folder.at(name)) != text:
+                _replace(folder.at(name), text)
                 written.append(site.folder / name)
+        # Not before: by its row a file of another version is known for one.
+        kept = _without_former(data)
+        if kept != data:
+            _replace(record, kept)
         return tuple(written)
 
 
@@ -230,27 +255,35 @@ def disable(site: Site) -> tuple[Path, ...]:
     Raises:
         AiterfixError: see `enable`.
     """
-    with _transaction(site):
-        removed = [site.folder / n for n, _ in reversed(_ALL) if fsops.unlink_if_there(site.folder / n)]
-        fsops.sync_directory(site.folder)
-        data = site.record.read_bytes()
-        kept = _without(_without(data, _ALL), _FORMER)
+    with _transaction(site) as (folder, record):
+        removed = [site.folder / n for n, _ in reversed(_ALL) if fsops.unlink_if_there(folder.at(n))]
+        fsops.sync_directory(folder.at())
+        data, _ = record.read()
+        kept = _without(_without_former(data), _ALL)
         if kept != data:
-            _replace(site.record, kept)
+            _replace(record, kept)
         return tuple(removed)
 
 
 @contextmanager
-def _transaction(site: Site) -> Iterator[None]:
-    with _reported("What was done is whole; run the command again to finish."):
-        require_writable(site.folder)
-        require_writable(site.record.parent)
-        for path in (site.record, *(site.folder / n for n, _ in _ALL)):
-            if os.path.lexists(path):
-                status = os.lstat(path)
-                require_regular(path, status)
-                require_owner(path, status)
-        with locked(site.record.parent, _LOCK_SECONDS):
+def _held(site: Site) -> Iterator[tuple[Folder, Place]]:
+    """The site directory, and RECORD in the distribution's own."""
+    with Folder.open(site.folder) as folder, Folder.open(site.record.parent) as info:
+        yield folder, info.at(site.record.name)
+
+
+@contextmanager
+def _transaction(site: Site) -> Iterator[tuple[Folder, Place]]:
+    outcome = "What was done is whole; run the command again to finish."
+    with _reported(outcome), _held(site) as (folder, record):
+        require_writable(folder.at())
+        require_writable(record.base.at())
+        for place in (record, *(folder.at(n) for n, _ in _ALL)):
+            status = place.status_if_there()
+            if status is not None:
+                require_regular(status, place.path)
+                require_owner(place, status)
+        with locked(record.base, _LOCK_SECONDS):
             foreign = look(site).foreign
             if foreign:
                 raise ChangedSinceError(
@@ -258,7 +291,7 @@ def _transaction(site: Site) -> Iterator[None]:
                     why="Somebody else has changed it, or another version of aiterfix wrote it.",
                     remedy="Look at it, remove it by hand if nobody needs it, and run the command again.",
                 )
-            yield
+            yield folder, record
 
 
 @contextmanager
@@ -269,10 +302,10 @@ def _reported(outcome: str) -> Iterator[None]:
         raise from_os_error(failure, outcome) from failure
 
 
-def _replace(path: Path, data: bytes) -> None:
-    old = path.stat() if path.exists() else None
+def _replace(place: Place, data: bytes) -> None:
+    old = place.status_if_there()
     mode, owner = (0o644, None) if old is None else (stat.S_IMODE(old.st_mode), (old.st_uid, old.st_gid))
-    fsops.replace(path, temporary(path), data, mode=mode, owner=owner)
+    fsops.replace(place, temporary(place), data, mode=mode, owner=owner)
 
 
 def _without(record: bytes, files: Iterable[tuple[str, bytes]]) -> bytes:
@@ -280,12 +313,20 @@ def _without(record: bytes, files: Iterable[tuple[str, bytes]]) -> bytes:
     return undo(record, RecordEdit(appended=b"".join(_row(n, t) for n, t in files)))
 
 
+def _without_former(record: bytes) -> bytes:
+    """RECORD without the rows that other versions left for files of our names."""
+    now = {_row(n, t).strip() for n, t in _ALL}
+    names = tuple(f"{n},".encode() for n, _ in _ALL)
+    former = [r for r in record.splitlines(keepends=True) if r.startswith(names) and r.strip() not in now]
+    return undo(record, RecordEdit(appended=b"".join(former))) if former else record
+
+
 def _row(name: str, text: bytes) -> bytes:
     return edit(b"", (), [Listed(name, sha256_hex(text), len(text))])[0]
 
 
-def _read(path: Path) -> bytes | None:
+def _read(place: Place) -> bytes | None:
     try:
-        return path.read_bytes()
+        return place.read()[0]
     except FileNotFoundError:
         return None

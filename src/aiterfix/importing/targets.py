@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 
 from aiterfix.family.kernels import KernelGroup
 from aiterfix.faults.registry import Faults
 from aiterfix.judge.kernel_objects import known_faults
+from aiterfix.storage.record import record
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Targets:
     """The modules of all kernel groups.
 

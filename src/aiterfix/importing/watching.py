@@ -10,9 +10,10 @@ from typing import Any
 
 from aiterfix.family.kernels import KernelGroup
 from aiterfix.importing import ledger, settings
-from aiterfix.importing.late import look_after, take_over
+from aiterfix.importing.kernels import kernels_in
 from aiterfix.importing.loader import PatchingLoader, give_back
 from aiterfix.importing.targets import targets
+from aiterfix.judge.kernel_objects import owner
 
 
 class WatchingLoader:
@@ -79,6 +80,27 @@ class WatchingLoader:
         ledger.announce()
 
 
+def look_after(wrapper: ModuleType) -> None:
+    """See to it that the kernels a wrapper holds are patched, wherever they were defined.
+
+    Raises:
+        UnpatchedKernelError: one is unpatched for good, in `require` mode.
+    """
+    try:
+        names = targets().kernels
+        # No reference to a kernel may stay here: it would be found when it is asked who still holds an old one.
+        owners = sorted({o for k in kernels_in(wrapper.__dict__, names).values() if (o := owner(k)) is not None})
+        modules = [m for o in owners if o not in ledger.records and (m := sys.modules.get(o)) is not None]
+        everything = targets().known.groups
+    except Exception as error:  # noqa: BLE001 - the wrapper is imported and must stay so
+        ledger.record(wrapper.__name__, ledger.trouble(wrapper.__name__, "looking at its kernels", error), "")
+        return
+    for module in modules:
+        from aiterfix.importing.late import take_over  # in the common case there is none
+
+        take_over(module, everything)
+
+
 def make(name: str, inner: Any, origin: str, hook: ledger.Hook, *, kernels: bool) -> PatchingLoader | WatchingLoader:
     """The loader that takes over when a module is executed.
 
@@ -113,6 +135,8 @@ def catch_up() -> None:
         for name, groups in known.modules.items():
             module = sys.modules.get(name)
             if module is not None and name not in ledger.records:
+                from aiterfix.importing.late import take_over
+
                 take_over(module, groups)
         replaced = []
         awaited = False

@@ -5,7 +5,8 @@ a ``.pth`` line or a ``_version.py``, or starts a process for the running interp
 
     find_running()     this interpreter, as it would import aiter or has
     find_python(exe)   another one, asked for its path
-    find_path(folder)  an environment, a prefix, an image, a checkout, the package itself
+    find_path(folder)  an environment, a prefix, a checkout, the package itself
+    find_image(root)   the root file system of an image, or a folder in it
     PackageText(package).naming(names)         files that mention a kernel
     find_prebuilt(package, folder, variable)   prebuilt (AOT) code objects
 
@@ -15,11 +16,11 @@ a ``.pth`` line or a ``_version.py``, or starts a process for the running interp
 ``search`` walks an import path in import's order over ``listing`` (what one folder holds) and ``pointers`` (what in it
 leads elsewhere); ``editable``, ``metadata`` and ``gitcommit`` are parsers; ``recognise`` tells AMD's package from
 others by its contents and ``describe`` states the facts about it. ``given_path`` and ``survey`` turn a folder of any
-make into import paths; ``view`` keeps an image's absolute paths inside the image.
+make into import paths. Nothing but ``view`` opens, lists or looks at a file: with the eyes of the inspected system.
 """
 
 from aiterfix.installation.aot import PrebuiltCodeObjects, find_prebuilt
-from aiterfix.installation.given_path import find_path
+from aiterfix.installation.given_path import find_image, find_path
 from aiterfix.installation.interpreters import find_python, find_running
 from aiterfix.installation.kernelfiles import KernelSearch, PackageText
 from aiterfix.installation.target import Discovery, Installation, Kind, Skipped
@@ -32,6 +33,7 @@ __all__ = [
     "PackageText",
     "PrebuiltCodeObjects",
     "Skipped",
+    "find_image",
     "find_path",
     "find_prebuilt",
     "find_python",

@@ -12,9 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from aiterfix.installation.target import Skipped
+from aiterfix.installation.view import View, why
 from aiterfix.storage.record import record
 
 _CODE_OBJECTS = (".hsaco", ".co")
+_MOST_FILES = 100_000  # where a link leads to the root of a file system, they would never end
 
 
 @record(frozen=True)
@@ -45,7 +47,11 @@ class PrebuiltCodeObjects:
 
 
 def find_prebuilt(
-    package: Path, directory: str, variable: str, environment: Mapping[str, str] | None = None
+    package: Path,
+    directory: str,
+    variable: str,
+    environment: Mapping[str, str] | None = None,
+    view: View | None = None,
 ) -> PrebuiltCodeObjects:
     """Look for prebuilt code objects of a fix.
 
@@ -54,28 +60,31 @@ def find_prebuilt(
         directory: as the fix gives it, relative to the package's parent: ``aiter/ops/...``.
         variable: the environment variable that switches them on.
         environment: default: this process's.
+        view: how the package is read; by default as this machine's.
     """
+    view = view or View()
     relative = PurePosixPath(directory)
     # An editable finder may map `aiter` to a folder of another name.
-    place = package.joinpath(*relative.parts[1:]) if relative.parts[:1] == ("aiter",) else package.parent / relative
+    home = package.joinpath(*relative.parts[1:]) if relative.parts[:1] == ("aiter",) else package.parent / relative
     names: set[str] = set()
     unreadable: list[Skipped] = []
     files = code_objects = 0
     visited: set[tuple[int, int]] = set()
-    pending: list[tuple[Path, str]] = [(place, "")]
+    pending: list[tuple[Path, str]] = [(home, "")]
     while pending:
         folder, top = pending.pop()
         try:
-            status = folder.stat()
+            status = view.status(folder)
             # These are read by path: links count, wherever they lead, and a cycle must end.
             if (status.st_dev, status.st_ino) in visited:
                 continue
             visited.add((status.st_dev, status.st_ino))
-            with os.scandir(folder) as entries:
+            with view.scan(folder) as entries:
                 for entry in entries:
                     name = top or entry.name
-                    if entry.is_dir():
-                        pending.append((Path(entry.path), name))
+                    place = folder / entry.name
+                    if entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and view.is_folder(place)):
+                        pending.append((place, name))
                     else:
                         names.add(name)
                         files += 1
@@ -83,6 +92,9 @@ def find_prebuilt(
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
-            unreadable.append(Skipped(folder, f"cannot be listed: {error.strerror or error}", True))
+            unreadable.append(Skipped(folder, why(error, "cannot be listed"), True))
+        if files > _MOST_FILES:
+            unreadable.append(Skipped(home, f"more than {_MOST_FILES} files: not all were counted", True))
+            break
     value = (os.environ if environment is None else environment).get(variable)
-    return PrebuiltCodeObjects(place, tuple(sorted(names)), code_objects, files, variable, value, tuple(unreadable))
+    return PrebuiltCodeObjects(home, tuple(sorted(names)), code_objects, files, variable, value, tuple(unreadable))

@@ -12,18 +12,17 @@ from aiterfix.installation.metadata import (
     commit_of_version,
     owns_package,
     parse_version_file,
-    read_bytes,
     read_origin,
 )
 from aiterfix.installation.recognise import Nature, Recognised
 from aiterfix.installation.target import Installation, Kind, Skipped
-from aiterfix.installation.view import View, exists
+from aiterfix.installation.view import View
 
 
-def not_amd(package: Path, judged: Recognised, listing: Listing) -> Skipped:
+def not_amd(package: Path, judged: Recognised, listing: Listing, view: View) -> Skipped:
     """A folder whose contents are not AMD's; metadata of AMD's that owns it makes that a doubt."""
     claimed = judged.nature is not Nature.REMNANT and any(
-        metadata.amd and owns_package(metadata, package.name) for metadata in listing.metadata
+        metadata.amd and owns_package(metadata, view, package.name) for metadata in listing.metadata
     )
     reason = judged.reason + ("; the metadata beside it says amd-aiter" if claimed else "")
     return Skipped(package, reason, claimed or judged.nature is Nature.DOUBTFUL)
@@ -43,23 +42,24 @@ def describe(
         shadowed: see ``Installation``.
     """
     root = package.parent
-    stated = parse_version_file(read_bytes(view.settle(package / "_version.py")) or b"")
-    metadata = _best([item for item in listing.metadata if owns_package(item, package.name)], stated.version)
+    stated = parse_version_file(view.text(package / "_version.py") or b"")
+    owners = [item for item in listing.metadata if owns_package(item, view, package.name)]
+    metadata = _best(owners, stated.version, view)
     in_place = metadata is not None and (metadata.dist_info or not listing.source_tree)
     if not in_place and pointer is not None:
         # Without RECORD nothing says what the metadata owns; a site folder with no package of its own owns none.
-        theirs = [item for item in pointer.metadata if pointer.folder is None or not owns_package(item)]
-        metadata = _best(theirs, None) or metadata
+        theirs = [item for item in pointer.metadata if pointer.folder is None or not owns_package(item, view)]
+        metadata = _best(theirs, None, view) or metadata
         kind = Kind.EDITABLE
     elif in_place:
         kind = Kind.WHEEL
     else:
-        kind = Kind.CHECKOUT if listing.source_tree or _source_layout(root) else Kind.TREE
+        kind = Kind.CHECKOUT if listing.source_tree or _source_layout(root, view) else Kind.TREE
     version = metadata.version if metadata is not None and metadata.version else stated.version
-    commit = read_origin(metadata).commit if metadata is not None else None
+    commit = read_origin(metadata, view).commit if metadata is not None else None
     if kind in (Kind.EDITABLE, Kind.CHECKOUT):
         # The tree moves on after it was installed: what is checked out now comes before what was recorded then.
-        commit = head_commit(root) or (head_commit(root.parent) if root.name == "src" else None) or commit
+        commit = head_commit(root, view) or (head_commit(root.parent, view) if root.name == "src" else None) or commit
     commit = commit or stated.commit or (commit_of_version(version) if version else None)
     return Installation(
         package=package,
@@ -75,18 +75,16 @@ def describe(
     )
 
 
-def _source_layout(root: Path) -> bool:
-    return root.name == "src" and any(exists(root.parent / name) for name in ("pyproject.toml", "setup.py"))
+def _source_layout(root: Path, view: View) -> bool:
+    return root.name == "src" and any(view.exists(root.parent / name) for name in ("pyproject.toml", "setup.py"))
 
 
-def _best(candidates: Sequence[Metadata], version: str | None) -> Metadata | None:
+def _best(candidates: Sequence[Metadata], version: str | None, view: View) -> Metadata | None:
     """The metadata that most likely describes the package: AMD's name, the package's own version, the newest."""
 
     def rank(item: Metadata) -> tuple[bool, bool, bool, int]:
-        try:
-            changed = item.path.stat().st_mtime_ns
-        except OSError:
-            changed = 0
+        status = view.look(item.path) if len(candidates) > 1 else None
+        changed = 0 if status is None else status.st_mtime_ns
         return item.amd, version is not None and item.version == version, item.dist_info, changed
 
     return max(candidates, key=rank, default=None)

@@ -8,19 +8,19 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from aiterfix.installation.metadata import read_bytes
+from aiterfix.installation.view import View
 
 _OBJECT = re.compile(rb"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _MOST_SYMBOLIC = 5  # git's own limit on symbolic references
 
 
-def head_commit(checkout: Path) -> str | None:
+def head_commit(checkout: Path, view: View) -> str | None:
     """The commit that HEAD of ``checkout/.git`` names; None where there is none, or it is not stored in files."""
-    git = _git_folder(checkout / ".git")
+    git = _git_folder(checkout / ".git", view)
     if git is None:
         return None
-    shared = _common_folder(git)
-    content = read_bytes(git / "HEAD")
+    shared = _common_folder(git, view)
+    content = view.text(git / "HEAD")
     for _ in range(_MOST_SYMBOLIC):
         if content is None:
             return None
@@ -30,7 +30,7 @@ def head_commit(checkout: Path) -> str | None:
         name = reference_name(text)
         if name is None:
             return None
-        content = read_bytes(git / name) or read_bytes(shared / name) or _packed(shared, name)
+        content = view.text(git / name) or view.text(shared / name) or _packed(shared, name, view)
     return None
 
 
@@ -56,26 +56,27 @@ def packed_reference(data: bytes, name: str) -> bytes | None:
     return None
 
 
-def _packed(shared: Path, name: str) -> bytes | None:
-    data = read_bytes(shared / "packed-refs", most=64 << 20)
+def _packed(shared: Path, name: str, view: View) -> bytes | None:
+    data = view.text(shared / "packed-refs", 64 << 20)
     return None if data is None else packed_reference(data, name)
 
 
-def _git_folder(place: Path) -> Path | None:
+def _git_folder(place: Path, view: View) -> Path | None:
     """``.git`` itself, or the folder that a worktree's or submodule's ``.git`` file points to."""
-    try:
-        if place.is_dir():
-            return place
-    except OSError:
-        return None
-    data = read_bytes(place)
+    if view.is_folder(place):
+        return place
+    data = view.text(place)
     if data is None or not data.startswith(b"gitdir:"):
         return None
     target = data[len(b"gitdir:") :].strip().decode("utf-8", "surrogateescape")
-    return None if "\0" in target or not target else place.parent / target
+    return None if "\0" in target or not target else _place(place.parent, target, view)
 
 
-def _common_folder(git: Path) -> Path:
-    data = read_bytes(git / "commondir")
+def _common_folder(git: Path, view: View) -> Path:
+    data = view.text(git / "commondir")
     target = (data or b"").strip().decode("utf-8", "surrogateescape")
-    return git / target if target and "\0" not in target else git
+    return _place(git, target, view) if target and "\0" not in target else git
+
+
+def _place(folder: Path, target: str, view: View) -> Path:
+    return view.enter(target) if target.startswith("/") else folder / target

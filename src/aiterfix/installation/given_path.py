@@ -1,35 +1,36 @@
-"""``--path``: a folder that is an environment, an image, a checkout, or the package itself."""
+"""``--path`` and ``--root``: an environment, a checkout, the package itself, or the root file system of an image."""
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
+from dataclasses import replace
 from pathlib import Path
 
 from aiterfix.errors import UsageError
 from aiterfix.installation.describe import describe, not_amd
 from aiterfix.installation.listing import list_folder
-from aiterfix.installation.metadata import read_bytes
 from aiterfix.installation.pointers import PathEntry
 from aiterfix.installation.recognise import Nature, recognise
 from aiterfix.installation.search import Search, merge
 from aiterfix.installation.survey import survey
 from aiterfix.installation.target import Discovery, Skipped
-from aiterfix.installation.view import View, absolute, image_root_above, is_file, is_folder, looks_like_root
+from aiterfix.installation.view import View, absolute, image_root_above
 
 _SITE_NAMES = ("site-packages", "dist-packages")
 _LIBRARY = re.compile(r"(?:python|pypy)3(?:\.\d+t?)?")
 
 
 def find_path(path: Path) -> Discovery:
-    """Find ``aiter`` in a folder.
+    """Find ``aiter`` in a folder of this machine.
 
     Args:
-        path: a site-packages folder, a virtual environment or other prefix, the root file system of an image,
-            a checkout, the package folder itself, or any folder that holds some of these.
+        path: a site-packages folder, a virtual environment or other prefix, a checkout, the package folder itself, or
+            any folder that holds some of these.
 
     Raises:
-        UsageError: nothing is there.
+        UsageError: nothing is there, or it seems to lie in an image, whose links mean other places than here.
     """
     given = path
     path = absolute(given) or given
@@ -37,20 +38,91 @@ def find_path(path: Path) -> Discovery:
         raise UsageError(
             f"{given} does not exist", remedy="give a site-packages, a prefix, a checkout or the package folder"
         )
-    view = View(image_root_above(path))
-    if not is_folder(view.settle(path)):
-        return _not_a_folder(path)
+    image = image_root_above(path)
+    if image is not None:
+        raise UsageError(
+            f"{given} {'looks like' if image == path else 'seems to lie in'} the root file system of an image",
+            why="Absolute links in an image mean places inside it. Its root has to be said.",
+            remedy=f"Give {_in_image(path, image)} instead. If {image} is no image: "
+            f"--root / --path {shlex.quote(os.fspath(path))}",
+        )
+    return _find(path, View())
+
+
+def find_image(root: Path, path: Path | None = None) -> Discovery:
+    """Find ``aiter`` in the root file system of an image, or in one of its layers.
+
+    Args:
+        root: where it is unpacked or mounted; ``/`` for this machine.
+        path: a folder in it, absolute as the image sees it; one that begins with ``root`` is understood too, where the
+            image has nothing of that name. None for all of the image.
+
+    Raises:
+        UsageError: nothing is there.
+    """
+    top = absolute(root) or root
+    if not os.path.isdir(top):  # noqa: PTH112 - no exception for a name that is too long
+        raise UsageError(f"--root {root} is no folder", remedy="Give where the image is unpacked or mounted.")
+    image = None if top == Path(top.anchor) else top
+    view = View(image)
+    place = top if path is None else _place(path, top, view)
+    return replace(_find(place, view), image_root=image)
+
+
+def _place(path: Path, root: Path, view: View) -> Path:
+    """Where a folder of the image is on this machine."""
+    if not path.is_absolute():
+        raise UsageError(
+            f"--path {path} is relative", remedy="With --root, give --path as the image sees it: --path /opt/venv"
+        )
+    inside = root.joinpath(*path.parts[1:])
+    if view.exists(inside) or view.is_link(inside):
+        if path.is_relative_to(root) and view.image_root is not None and view.exists(path):
+            raise UsageError(
+                f"--path {path} may be meant as this machine sees it, or as {root} does, and is there for both",
+                remedy=f"Give it as the image sees it: --path {Path('/', *path.relative_to(root).parts)}",
+            )
+        return inside
+    if view.refused:
+        return inside  # the search says so
+    if path.is_relative_to(root) and (view.exists(path) or view.is_link(path)):
+        return path
+    raise UsageError(
+        f"{path} does not exist in {root}", remedy="With --root, give --path as the image sees it: --path /opt/venv"
+    )
+
+
+def _in_image(path: Path, root: Path) -> str:
+    """The arguments that name a folder of an image."""
+    words = ["--root", os.fspath(root)]
+    for start in (path, Path(os.path.realpath(path))):
+        if start.is_relative_to(root) and start != root:
+            words += ["--path", os.fspath(Path("/", *start.relative_to(root).parts))]
+            break
+    return shlex.join(words)
+
+
+def _find(path: Path, view: View) -> Discovery:
+    found = _looked_at(path, view)
+    return replace(found, skipped=tuple(dict.fromkeys((*found.skipped, *view.refused))))
+
+
+def _looked_at(path: Path, view: View) -> Discovery:
+    if not view.is_folder(path):
+        return _not_a_folder(path, view)
     path = view.settle(path)
+    if path in (view.image_root, Path(path.anchor)):
+        return _everywhere(path, view)
     if _is_package(path, view):
         return _package(path, view)
-    folders = [path] if _is_path_entry(path) else []
+    folders = [path] if _is_path_entry(path, view) else []
     source = path / "src"
-    if not folders and is_folder(source / "aiter"):
+    if not folders and view.is_folder(source / "aiter"):
         folders = [source]
     if folders:
         return _environment(folders, view, f"--path {path}")
     prefix = prefix_folders(path, view)
-    if prefix and not looks_like_root(path):
+    if prefix:
         return merge([_environment(group, view, f"prefix {path}") for group in prefix])
     return _everywhere(path, view)
 
@@ -63,11 +135,11 @@ def prefix_folders(prefix: Path, view: View) -> list[list[Path]]:
     groups: dict[str, list[Path]] = {}
     for library in ("lib", "lib64"):
         base = view.settle(prefix / library)
-        for name in _names(base):
+        for name in _names(base, view):
             if _LIBRARY.fullmatch(name):
                 for site in _SITE_NAMES:
                     folder = view.settle(base / name / site)
-                    if is_folder(folder):
+                    if view.is_folder(folder) or view.is_link(folder):
                         groups.setdefault(name, []).append(folder)
     home = _base_of_environment(prefix, view)
     if home is not None:
@@ -84,18 +156,18 @@ def prefix_folders_by_version(prefix: Path, view: View) -> dict[str, list[Path]]
     for base in (prefix / "local", prefix):
         for library in ("lib", "lib64"):
             place = view.settle(base / library)
-            for name in _names(place):
+            for name in _names(place, view):
                 if _LIBRARY.fullmatch(name) and name != "python3":
                     folders = [view.settle(place / name / site) for site in _SITE_NAMES]
-                    groups.setdefault(name, []).extend(folder for folder in folders if is_folder(folder))
+                    groups.setdefault(name, []).extend(folder for folder in folders if view.is_folder(folder))
     for folders in groups.values():
-        folders.extend(folder for folder in shared if is_folder(folder))
+        folders.extend(folder for folder in shared if view.is_folder(folder))
     return groups
 
 
 def _base_of_environment(prefix: Path, view: View) -> Path | None:
     settings: dict[str, str] = {}
-    for line in (read_bytes(prefix / "pyvenv.cfg") or b"").decode("utf-8", "surrogateescape").splitlines():
+    for line in (view.text(prefix / "pyvenv.cfg", doubt=True) or b"").decode("utf-8", "surrogateescape").splitlines():
         key, equals, value = line.partition("=")
         if equals and "\0" not in value:
             settings[key.strip().lower()] = value.strip()
@@ -104,15 +176,18 @@ def _base_of_environment(prefix: Path, view: View) -> Path | None:
     return view.enter(settings["home"]).parent
 
 
-def _names(folder: Path) -> list[str]:
+def _names(folder: Path, view: View) -> list[str]:
     try:
-        return sorted(os.listdir(folder))  # noqa: PTH208 - names only
-    except OSError:
+        return sorted(view.names(folder)) if view.is_folder(folder) else []
+    except OSError as error:
+        view.refuse(folder, error, doubt=True)
         return []
 
 
-def _not_a_folder(path: Path) -> Discovery:
-    if path.is_symlink() and not is_file(path):
+def _not_a_folder(path: Path, view: View) -> Discovery:
+    if view.refused:
+        return Discovery((), (), ())
+    if view.is_link(path) and not view.exists(path):
         reason = "a link that leads nowhere"
     else:
         reason = (
@@ -123,22 +198,23 @@ def _not_a_folder(path: Path) -> Discovery:
 
 def _is_package(path: Path, view: View) -> bool:
     """Whether the folder is the package itself, not a checkout that is called like it."""
-    if is_folder(path / "aiter"):
+    if view.is_folder(path / "aiter"):
         return False
-    if is_folder(view.settle(path / "ops" / "triton")):
+    if view.is_folder(path / "ops" / "triton"):
         return True
-    return path.name == "aiter" and is_file(path / "__init__.py")
+    return path.name == "aiter" and view.is_file(path / "__init__.py")
 
 
-def _is_path_entry(path: Path) -> bool:
+def _is_path_entry(path: Path, view: View) -> bool:
     if path.name in _SITE_NAMES:
         return True
-    listing = list_folder(path, View())
+    listing = list_folder(path, view)
     if listing.error is not None:
         return True  # the search says why it cannot be listed
     if listing.folder is not None:
         # A folder `aiter` that holds a checkout is not the package: what is below must be surveyed.
-        return listing.regular or is_folder(listing.folder / "ops") or not is_folder(listing.folder / "aiter")
+        folder = listing.folder
+        return listing.regular or view.is_folder(folder / "ops") or not view.is_folder(folder / "aiter")
     # .pth files alone say nothing: trained weights have the same suffix.
     return bool(listing.metadata or listing.egg_links or listing.broken_link)
 
@@ -147,7 +223,7 @@ def _package(path: Path, view: View) -> Discovery:
     judged = recognise(path, view)
     listing = list_folder(path.parent, view)
     if judged.nature is not Nature.AMD:
-        return Discovery((), (not_amd(path, judged, listing),), (path,))
+        return Discovery((), (not_amd(path, judged, listing, view),), (path,))
     found = describe(path, listing, None, view, found_by=f"--path {path}", shadowed=False)
     return Discovery((found,), (), (path.parent,))
 
@@ -161,7 +237,7 @@ def _everywhere(path: Path, view: View) -> Discovery:
     found = survey(path, view)
     groups: list[list[Path]] = []
     grouped: set[Path] = set()
-    if looks_like_root(path):
+    if path in (view.image_root, Path(path.anchor)):
         for _, folders in sorted(prefix_folders_by_version(path / "usr", view).items()):
             groups.append(folders)
             grouped.update(folders)
@@ -178,17 +254,18 @@ def _everywhere(path: Path, view: View) -> Discovery:
     if list_folder(path, view).path_files:
         discoveries.append(_environment([path], view, f"--path {path}"))
     # An environment that points to a tree says more about it than the tree alone does.
-    known = {os.path.realpath(item.package) for discovery in discoveries for item in discovery.installations}
+    known = {view.real(item.package) for discovery in discoveries for item in discovery.installations}
     for tree in found.source_trees:
-        if os.path.realpath(view.settle(tree / "aiter")) not in known:
+        if view.real(tree / "aiter") not in known:
             discoveries.append(_environment([tree], view, "a source tree that no site folder points to"))
-    discoveries += [_everywhere(image, View(image)) for image in found.images]
-    discoveries.append(Discovery((), (*found.skipped, *_inside_a_package(path)), (path,)))
+    discoveries.append(Discovery((), (*found.skipped, *_inside_a_package(path, view)), (path,), view.image_root))
     return merge(discoveries)
 
 
-def _inside_a_package(path: Path) -> tuple[Skipped, ...]:
+def _inside_a_package(path: Path, view: View) -> tuple[Skipped, ...]:
     for folder in path.parents:
-        if folder.name == "aiter" and is_folder(folder / "ops"):
+        if folder == view.image_root:
+            break
+        if folder.name == "aiter" and view.is_folder(folder / "ops"):
             return (Skipped(path, f"lies inside the package {folder}: name that instead", True),)
     return ()

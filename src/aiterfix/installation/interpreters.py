@@ -16,7 +16,9 @@ from aiterfix.installation.listing import list_folder
 from aiterfix.installation.pointers import PathEntry
 from aiterfix.installation.search import Search
 from aiterfix.installation.target import Discovery
-from aiterfix.installation.view import View, absolute, is_file, is_folder
+from aiterfix.installation.view import View, absolute
+from aiterfix.storage import children
+from aiterfix.storage.children import NOT_FROM_HERE
 
 _MARK = "aiterfix-answer:"
 _LONGEST_WHY = 300  # characters
@@ -26,10 +28,7 @@ _TIMEOUT = 60.0  # seconds; interpreters on network file systems take several
 # site-packages, which the interpreter's real processes do see. The entry that -c adds for the current folder goes
 # before anything is imported, so nothing lying about there can run. Only `sys` is used; `site` is looked up, not
 # imported.
-_QUESTION = f"""
-import sys
-if sys.path and sys.path[0] in ("", None) and not getattr(sys.flags, "safe_path", False):
-    del sys.path[0]
+_QUESTION = f"""{NOT_FROM_HERE}
 site = sys.modules.get("site")
 folders = []
 if site is not None:
@@ -107,7 +106,7 @@ def _loaded_package() -> Path | None:
     if paths is None:
         return None
     first = next(iter(paths), None)
-    return Path(first).absolute() if isinstance(first, str) and is_folder(Path(first)) else None
+    return Path(first).absolute() if isinstance(first, str) and View().is_folder(Path(first)) else None
 
 
 def _with_loaded(discovery: Discovery, loaded: Path) -> Discovery:
@@ -133,29 +132,33 @@ def _with_loaded(discovery: Discovery, loaded: Path) -> Discovery:
 
 
 def _ask(python: Path, timeout: float) -> _Answer:
-    if is_folder(python):
+    view = View()
+    if view.is_folder(python):
         raise UsageError(
             f"{python} is a folder, not an interpreter", remedy=f"give --path {python}, or the python inside it"
         )
     executable = absolute(python)
-    if executable is None or not is_file(python) or not os.access(python, os.X_OK):
+    if executable is None or not view.is_file(python) or not os.access(python, os.X_OK):
         raise UsageError(f"{python} is not an executable file", remedy="give the path of a Python interpreter")
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}  # asking must not write into the inspected tree
     import signal
     import subprocess  # 4 ms that the running interpreter's own search need not pay
 
     command = [os.fspath(executable), "-c", _QUESTION]
+    whose = ""
     try:
+        owner = children.owner_of(executable)  # what it runs at start, `.pth` files say, is that user's choice
+        whose = f" (with the rights of {owner.name})" if owner is not None else ""
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=environment,
-            start_new_session=True,  # so that helpers that it started can be ended with it
+            # Asking must not write into the inspected tree.
+            env=children.environment({"PYTHONDONTWRITEBYTECODE": "1"}, owner),
+            **{**children.rights(owner), "start_new_session": True},  # helpers that it started can be ended with it
         )
     except OSError as error:
-        raise EnvironmentProblem(f"{python} cannot be started", why=str(error)) from error
+        raise EnvironmentProblem(f"{python} cannot be started", why=f"{error}{whose}") from error
     with process:
         try:
             output, errors = process.communicate(timeout=timeout)

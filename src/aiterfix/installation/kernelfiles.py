@@ -6,18 +6,21 @@ package is read, some 11 MB in 610 files in v0.1.20; the bytes are compared, not
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from aiterfix.installation.target import Skipped
-from aiterfix.installation.view import View
+from aiterfix.installation.view import View, why
+from aiterfix.storage.held import LeavesRootError, RefusedFileError
 from aiterfix.storage.record import record
 from aiterfix.storage.text import as_parsed, opaque_encoding
 
-_MOST_BYTES = 64 << 20  # the longest real one has 0.4 MB
-_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC  # a FIFO called x.py must not hold us up
+_MOST_IN_ALL = 256 << 20  # bytes; the sources of a large engine have some 40 MB
+_IMPORTED = (".py", ".pyc", ".so", ".pyd")
+_CACHE = "__pycache__"
 
 
 @record(frozen=True)
@@ -43,9 +46,20 @@ class PackageText:
     """
 
     def __init__(self, package: Path, image_root: Path | None = None) -> None:
+        self.view = View(image_root)
         unreadable: list[Skipped] = []
-        self.contents = {Path(shown): data for shown, data in _contents(package, View(image_root), unreadable)}
+        self.contents = {Path(shown): data for shown, data in _contents(package, self.view, unreadable)}
         self._unreadable = tuple(sorted(unreadable, key=lambda item: item.path))
+
+    def read(self, path: Path) -> bytes:
+        """A file as it was read; one that was left out is read now.
+
+        Raises:
+            OSError: it is missing or can't be read.
+        """
+        if path not in self.contents:
+            self.contents[path] = self.view.read(path)
+        return self.contents[path]
 
     def naming(self, needles: Collection[str]) -> KernelSearch:
         """The files whose bytes contain any of ``needles``: kernel names, each a Python identifier."""
@@ -77,84 +91,67 @@ def _names(data: bytes, needles: Collection[bytes]) -> bool:
 
 def _contents(package: Path, view: View, unreadable: list[Skipped]) -> Iterator[tuple[str, bytes]]:
     """Path and bytes of every source file; what cannot be read is added to ``unreadable``."""
-    home = os.path.realpath(package)
-    for entry in _walk(package, home, view, unreadable):
-        if isinstance(entry, tuple):
-            shown, place = entry
-        else:
-            shown = place = entry
-        try:
-            data = _read(place)
-        except OSError as error:
-            unreadable.append(Skipped(Path(shown), f"cannot be read: {error.strerror or error}", True))
-            continue
-        if data is None:
-            reason = f"not a regular file of at most {_MOST_BYTES >> 20} MiB"
-            unreadable.append(Skipped(Path(shown), reason, True))
-        else:
-            yield shown, data
+    home = view.real(package)
+    total = 0
+    for visited in view.walk(package, skip=(_CACHE,)):
+        if visited.error is not None:
+            unreadable.append(Skipped(Path(visited.path), why(visited.error, "cannot be listed"), True))
+        for entry in visited.entries:
+            link = entry.is_symlink()
+            if not link and not entry.name.endswith(".py") and not _stands_in(entry):
+                continue
+            shown = f"{visited.path}/{entry.name}"
+            try:
+                data = _linked(Path(shown), home, view) if link else visited.read(entry)
+                total += len(data or b"")
+                if total > _MOST_IN_ALL:
+                    raise RefusedFileError(errno.EFBIG, f"the package has more than {_MOST_IN_ALL >> 20} MiB of source")
+            except OSError as error:
+                unreadable.append(Skipped(Path(shown), why(error), True))
+                continue
+            if data is not None:
+                yield shown, data
 
 
-def _walk(package: Path, home: str, view: View, unreadable: list[Skipped]) -> Iterator[str | tuple[str, str]]:
-    """Paths of the ``.py`` files to read; for a link, its path and the place to read from."""
-    pending = [os.fspath(package)]
-    while pending:
-        here = pending.pop()
-        try:
-            with os.scandir(here) as entries:
-                found = list(entries)
-        except OSError as error:
-            unreadable.append(Skipped(Path(here), f"cannot be listed: {error.strerror or error}", True))
-            continue
-        for entry in found:
-            name = entry.name
-            if entry.is_symlink():
-                place = _link(entry.path, home, view, unreadable)
-                if place is not None:
-                    yield entry.path, place
-            elif name.endswith(".py"):
-                if entry.is_dir(follow_symlinks=False):
-                    pending.append(entry.path)
-                else:
-                    yield entry.path
-            elif name != "__pycache__" and entry.is_dir(follow_symlinks=False):
-                pending.append(entry.path)
+def _importable(name: str) -> bool:
+    """Whether import could take a file or folder of this name."""
+    return name.isidentifier() or name.endswith(_IMPORTED)
 
 
-def _link(path: str, home: str, view: View, unreadable: list[Skipped]) -> str | None:
-    """Where to read a linked ``.py`` from; None where nothing needs to be read."""
-    place = os.path.realpath(view.settle(Path(path)))
-    inside = place.startswith(home + os.sep)
-    if os.path.isdir(place):  # noqa: PTH112
-        # A link to a parent is a cycle: Python would import the same files under ever longer names.
-        if not inside and not home.startswith(place.rstrip(os.sep) + os.sep) and place != home:
-            unreadable.append(
-                Skipped(Path(path), f"a link to a folder outside the package, {place}: not searched", True)
-            )
-        return None
-    if not path.endswith(".py"):
-        return None
-    if not os.path.exists(place):  # noqa: PTH110
-        reason = f"a link that leads nowhere, to {place} (a mount or cache that is missing?)"
-        unreadable.append(Skipped(Path(path), reason, True))
-        return None
-    return None if inside and place.endswith(".py") else place
+def _stands_in(entry: os.DirEntry[str]) -> bool:
+    """Whether a special file stands where a folder of kernels may have stood."""
+    return (
+        not entry.is_file(follow_symlinks=False) and not entry.is_dir(follow_symlinks=False) and _importable(entry.name)
+    )
 
 
-def _read(path: str) -> bytes | None:
-    """Contents of a regular file; None for another kind of file, or one too long to be a source."""
-    descriptor = os.open(path, _READ)
+def _linked(path: Path, home: str, view: View) -> bytes | None:
+    """Contents of a linked ``.py``; None where nothing needs to be read.
+
+    Raises:
+        OSError: what it leads to cannot be read or is not searched.
+    """
     try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_BYTES:
+        mode = view.status(path).st_mode
+    except LeavesRootError:
+        raise
+    except OSError as error:
+        # A kernel file or a folder of kernels may be missing; nothing of another name is ever imported.
+        if not _importable(path.name):
             return None
-        # One byte more than there is: an unchanged file then ends within one call.
-        data = os.read(descriptor, status.st_size + 1)
-        if len(data) == status.st_size:
-            return data
-        parts = [data]
-        while part := os.read(descriptor, 1 << 20):
-            parts.append(part)
-        return b"".join(parts)
-    finally:
-        os.close(descriptor)
+        reason = f"a link that leads nowhere (a mount or cache that is missing?): {error.strerror}"
+        raise RefusedFileError(error.errno, reason) from error
+    place = view.real(path)
+    below = place.removeprefix(home + "/") if place.startswith(home + "/") else None
+    if stat.S_ISDIR(mode):
+        # A link to a parent is a cycle: Python would import the same files under ever longer names.
+        if below is None and not home.startswith(place.rstrip("/") + "/") and place != home:
+            raise RefusedFileError(errno.EXDEV, f"a link to a folder outside the package, {place}: not searched")
+        if below is not None and _CACHE in below.split("/"):
+            raise RefusedFileError(errno.EXDEV, f"a link to {place}, among compiled modules: not searched")
+        return None
+    if not path.name.endswith(".py"):
+        return None
+    # A link to a source of the package: that file stands for both, if it was searched.
+    searched = below is not None and below.endswith(".py") and _CACHE not in below.split("/")
+    return None if searched and stat.S_ISREG(mode) else view.read(path)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import errno
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from aiterfix.installation.metadata import Metadata, is_metadata_name, read_metadata
-from aiterfix.installation.view import View, is_file
+from aiterfix.installation.view import View
+from aiterfix.storage.held import LeavesRootError, NotRegularError, kind
 
 _EXTENSIONS = (".so", ".pyd")
 
@@ -23,6 +24,7 @@ class Listing:
     regular: bool = False
     """Whether ``aiter/`` has an ``__init__``; without one it is a namespace portion."""
     broken_link: Path | None = None
+    """``aiter``, which leads nowhere."""
     modules: list[Path] = field(default_factory=list)
     """``aiter.py``, ``aiter.*.so``, ``aiter.pyc``."""
     metadata: list[Metadata] = field(default_factory=list)
@@ -43,7 +45,7 @@ def list_folder(path: Path, view: View) -> Listing:
     """List one folder of the import path."""
     listing = Listing(path)
     try:
-        names = os.listdir(path)  # noqa: PTH208 - names only, no stat
+        names = view.names(path)
     except OSError as error:
         listing.error = error.strerror or str(error)
         return listing
@@ -63,7 +65,8 @@ def list_folder(path: Path, view: View) -> Listing:
         elif name == "~iter" or name.startswith(("~md_aiter", "~md-aiter")):
             listing.interrupted.append(path / name)
         elif name == "EGG-INFO" or (name.endswith(("-info", "-INFO")) and is_metadata_name(name)):
-            metadata = read_metadata(path / name)
+            whole = not name.lower().endswith(".dist-info") or _is_folder(path / name, view)
+            metadata = read_metadata(path / name, view) if whole else None
             if metadata is not None:
                 listing.metadata.append(metadata)
     listing.path_files.sort()
@@ -71,28 +74,36 @@ def list_folder(path: Path, view: View) -> Listing:
     return listing
 
 
+def _is_folder(path: Path, view: View) -> bool:
+    """Whether metadata is the folder that it has to be; what else is there is named."""
+    status = view.look(path)
+    if status is not None and not stat.S_ISDIR(status.st_mode):
+        view.refuse(path, NotRegularError(errno.ENOTDIR, f"is {kind(status)}, not a folder"), doubt=False)
+    return status is not None and stat.S_ISDIR(status.st_mode)
+
+
 def _note_package(listing: Listing, view: View) -> None:
     written = listing.path / "aiter"
     place = view.settle(written)
     try:
-        mode = os.stat(place).st_mode  # noqa: PTH116
+        mode = view.status(written).st_mode
+    except LeavesRootError as error:
+        view.refuse(written, error, doubt=True)
+        return
     except OSError:
         listing.broken_link = written
         return
     if stat.S_ISDIR(mode):
         # The place that a link leads to is what has metadata, a repository and state of its own.
-        listing.folder = Path(os.path.realpath(place)) if os.path.islink(place) else place  # noqa: PTH114
+        listing.folder = Path(view.real(place)) if view.is_link(place) else place
         listing.regular = is_regular(place, view)
 
 
 def is_regular(package: Path, view: View) -> bool:
     """Whether a package folder has an ``__init__`` that Python would run."""
-    if is_file(view.settle(package / "__init__.py")) or is_file(package / "__init__.pyc"):
+    if view.is_file(package / "__init__.py") or view.is_file(package / "__init__.pyc"):
         return True
     try:
-        return any(
-            name.startswith("__init__.") and name.endswith(_EXTENSIONS)
-            for name in os.listdir(package)  # noqa: PTH208
-        )
+        return any(name.startswith("__init__.") and name.endswith(_EXTENSIONS) for name in view.names(package))
     except OSError:
         return True  # cannot be told; treating it as what import takes hides nothing

@@ -8,12 +8,14 @@ Every parser takes bytes and answers None where they mean nothing: a broken file
 from __future__ import annotations
 
 import ast
-import os
 import re
 from pathlib import Path
 from typing import NamedTuple
 
-_MOST_BYTES = 1 << 20  # for METADATA (long descriptions) and _version.py; the real ones are a few kilobytes
+from aiterfix.installation.view import View
+
+_MOST_BYTES = 8 << 20  # of METADATA, for long descriptions
+_MOST_BYTES_OF_RECORD = 64 << 20
 _INFO_NAME = re.compile(
     r"(?P<name>amd[-_.]+aiter|aiter)(?:-(?P<version>[^-]+)(?:-py.*)?)?\.(?P<form>dist|egg)-info",
     re.IGNORECASE,
@@ -62,11 +64,11 @@ def is_metadata_name(name: str) -> bool:
     return _INFO_NAME.fullmatch(name) is not None
 
 
-def read_metadata(path: Path) -> Metadata | None:
+def read_metadata(path: Path, view: View) -> Metadata | None:
     """Metadata at ``path``; name and version fall back to those in its file name. None: another distribution's."""
     match = _INFO_NAME.fullmatch(path.name)
     dist_info = path.name.lower().endswith(".dist-info")
-    name, version = parse_headers(_header_bytes(path, dist_info=dist_info))
+    name, version = parse_headers(_header_bytes(path, view, dist_info=dist_info))
     if match is not None:
         name = name or match["name"].replace("_", "-")
         version = version or match["version"]
@@ -75,22 +77,10 @@ def read_metadata(path: Path) -> Metadata | None:
     return Metadata(path, name, version, dist_info)
 
 
-def _header_bytes(path: Path, *, dist_info: bool) -> bytes:
-    inner = path / ("METADATA" if dist_info else "PKG-INFO")
-    return read_bytes(inner) or (b"" if dist_info else read_bytes(path) or b"")
-
-
-def read_bytes(path: Path, most: int = _MOST_BYTES) -> bytes | None:
-    """Contents of a regular file, None where there is none that can be read."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not hold us up
-    except (OSError, ValueError):
-        return None
-    try:
-        with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
-            return file.read(most)
-    except OSError:
-        return None
+def _header_bytes(path: Path, view: View, *, dist_info: bool) -> bytes:
+    if dist_info or view.is_folder(path):
+        path = path / ("METADATA" if dist_info else "PKG-INFO")
+    return view.text(path, _MOST_BYTES) or b""
 
 
 def parse_headers(data: bytes) -> tuple[str | None, str | None]:
@@ -107,7 +97,7 @@ def parse_headers(data: bytes) -> tuple[str | None, str | None]:
     return found.get(b"name"), found.get(b"version")
 
 
-def owns_package(metadata: Metadata, package: str = "aiter") -> bool:
+def owns_package(metadata: Metadata, view: View, package: str = "aiter") -> bool:
     """Whether the distribution installed the package folder beside its metadata.
 
     RECORD decides where there is one (an editable install records a ``.pth`` file, no package). Installers may
@@ -115,17 +105,17 @@ def owns_package(metadata: Metadata, package: str = "aiter") -> bool:
     """
     if not metadata.dist_info:
         return True
-    record = read_bytes(metadata.path / "RECORD", most=64 << 20)
+    record = view.text(metadata.path / "RECORD", _MOST_BYTES_OF_RECORD)
     if record:
         return re.search(rb'(?m)^"?(?:\./)?' + re.escape(package.encode()) + rb"/[^\r\n]", record) is not None
-    return not read_origin(metadata).editable
+    return not read_origin(metadata, view).editable
 
 
-def read_origin(metadata: Metadata) -> Origin:
+def read_origin(metadata: Metadata, view: View) -> Origin:
     """PEP 610 of a distribution."""
     if not metadata.dist_info:
         return Origin()
-    data = read_bytes(metadata.path / "direct_url.json")
+    data = view.text(metadata.path / "direct_url.json")
     return Origin() if data is None else parse_direct_url(data)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
@@ -17,10 +16,12 @@ from aiterfix.installation.editable import (
     parse_start,
 )
 from aiterfix.installation.listing import Listing
-from aiterfix.installation.metadata import read_bytes
 from aiterfix.installation.target import Skipped
-from aiterfix.installation.view import View, exists, is_folder
+from aiterfix.installation.view import View, why
+from aiterfix.storage.held import LeavesRootError
 
+_MOST_BYTES = 1 << 20  # of a path file or finder; the real ones have some hundred bytes
+_MOST_LINES = 1_000  # of a path file; each is looked for
 _OWN_MODULES = ("aiterfix",)  # our own start-up hook names aiter and redirects nothing
 
 
@@ -54,7 +55,7 @@ class Pointers:
         """Prepare; see ``Search``."""
         self._view = view
         self._active = active
-        self._site_folders = None if site_folders is None else {os.path.realpath(path) for path in site_folders}
+        self._site_folders = None if site_folders is None else {view.real(path) for path in site_folders}
         self.skipped: list[Skipped] = []
         self.targets: dict[str, Pointer] = {}
         """By real path of the folder that is pointed to."""
@@ -62,13 +63,13 @@ class Pointers:
 
     def leading_to(self, folder: Path) -> Pointer | None:
         """What leads to a folder, if anything does."""
-        return self.targets.get(os.path.realpath(folder))
+        return self.targets.get(self._view.real(folder))
 
     def _skip(self, path: Path, reason: str, *, doubt: bool) -> None:
         self.skipped.append(Skipped(path, reason, doubt))
 
     def _is_site(self, listing: Listing) -> bool:
-        return self._site_folders is None or os.path.realpath(listing.path) in self._site_folders
+        return self._site_folders is None or self._view.real(listing.path) in self._site_folders
 
     def read(self, site: Listing) -> list[PathEntry]:
         """Take in a folder's pointers; returns the folders that its path lines add to the path, in order."""
@@ -79,15 +80,22 @@ class Pointers:
             return []
         found: list[PathEntry] = []
         for file in site.path_files:
-            data = read_bytes(file)
-            if data is None:
-                self._skip(file, "cannot be read: it may lead to an editable install", doubt=True)
+            try:
+                data = self._view.read(file, _MOST_BYTES)
+            except OSError as error:
+                self._skip(file, f"{why(error)}; it may lead to an editable install", doubt=True)
                 continue
             parsed = parse_start(data) if file.name.endswith(".start") else parse_pth(data)
+            if len(parsed.paths) + len(parsed.modules) > _MOST_LINES:
+                self._skip(file, f"more than {_MOST_LINES} lines: they are not followed", doubt=True)
+                continue
             for number, line in enumerate(parsed.paths, 1):
                 target = self._target(site.path, line)
+                if self._leaves(target):
+                    self._skip(file, f"path line {number} leads out of {self._view.image_root}", doubt=True)
+                    continue
                 self._points(site, target, f"path line of {file.name}")
-                if exists(target):
+                if self._view.exists(target):
                     found.append(PathEntry(target, f"{file.name}, path line {number}"))
                 elif MENTIONS_AITER.search(line.encode("utf-8", "replace")) or named_aiter(file.name):
                     self._skip(file, f"leads to {target}, which is not there (a mount that is missing?)", doubt=True)
@@ -95,9 +103,10 @@ class Pointers:
         for file in site.egg_links:
             if file.name.lower().replace("_", "-") not in ("amd-aiter.egg-link", "aiter.egg-link"):
                 continue
-            lines = (read_bytes(file) or b"").decode("utf-8", "surrogateescape").splitlines()
+            data = self._view.text(file, _MOST_BYTES, doubt=True) or b""
+            lines = data.decode("utf-8", "surrogateescape").splitlines()
             target = self._target(site.path, lines[0].strip()) if lines and "\0" not in lines[0] else file / "nowhere"
-            if not exists(target):
+            if not self._view.exists(target):
                 self._skip(file, "an egg-link that leads nowhere (a mount that is missing?)", doubt=True)
             else:
                 # easy-install.pth is what puts the folder on the path; the link alone only names it.
@@ -107,15 +116,24 @@ class Pointers:
     def _loaded_finders(self, folder: Listing) -> None:
         """``site`` does not read the ``.pth`` files here, but something else has, if a finder is loaded."""
         for file in folder.path_files:
-            parsed = parse_pth(read_bytes(file) or b"")
+            parsed = parse_pth(self._view.text(file, _MOST_BYTES, doubt=True) or b"")
             loaded = tuple(module for module in parsed.modules if module in (self._active or ()))
             self._code_lines(folder, file, PathFile(modules=loaded))
 
     def _target(self, site: Path, line: str) -> Path:
         return self._view.enter(line) if line.startswith("/") else self._view.settle(site / line)
 
+    def _leaves(self, target: Path) -> bool:
+        try:
+            self._view.status(target)
+        except LeavesRootError:
+            return True
+        except OSError:
+            return False
+        return False
+
     def _points(self, site: Listing, target: Path, text: str) -> None:
-        self.targets.setdefault(os.path.realpath(target), Pointer(site, f"{text} in {site.path}"))
+        self.targets.setdefault(self._view.real(target), Pointer(site, f"{text} in {site.path}"))
 
     def _code_lines(self, site: Listing, file: Path, parsed: PathFile) -> None:
         understood = False
@@ -125,9 +143,9 @@ class Pointers:
                 understood = True
                 continue
             source = site.path / f"{top}.py"
-            data = read_bytes(source)
+            data = self._view.text(source, _MOST_BYTES, doubt=True)
             if data is None:
-                if named_aiter(top) and not is_folder(site.path / top):
+                if named_aiter(top) and not self._view.is_folder(site.path / top):
                     self._skip(file, f"starts {top}, which is not there", doubt=True)
                     understood = True
                 continue
@@ -158,9 +176,9 @@ class Pointers:
             target = self._target(site.path, text)
             if target.name == "__init__.py":
                 target = target.parent
-            if is_folder(target):
+            if self._view.is_folder(target):
                 self.redirected.append(Redirected(target, True, found_by, site))
-            elif exists(target) or exists(target.with_name(target.name + ".py")):
+            elif self._view.exists(target) or self._view.exists(target.with_name(target.name + ".py")):
                 self.redirected.append(Redirected(target, False, found_by, site))
                 self._skip(source, f"maps aiter to {target}, a module, not a package", doubt=True)
             else:

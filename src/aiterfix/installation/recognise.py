@@ -7,14 +7,12 @@ AMD's called themselves ``aiter`` too, so no name decides. Every tagged release 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
-from aiterfix.installation.metadata import read_bytes
-from aiterfix.installation.view import View, exists, is_folder
+from aiterfix.installation.view import View, why
 
 _MOST_SOURCES = 400  # the unrelated distribution has about 25
 _MOST_FILES = 50_000  # what the run-time compiler leaves in a removed package is some thousands
@@ -40,26 +38,26 @@ class Recognised(NamedTuple):
 def recognise(package: Path, view: View) -> Recognised:
     """Judge a folder called ``aiter`` by its contents."""
     try:
-        names = set(os.listdir(package))  # noqa: PTH208 - names only
+        names = set(view.names(package))
     except OSError as error:
-        return Recognised(Nature.DOUBTFUL, f"cannot be listed: {error.strerror or error}")
+        return Recognised(Nature.DOUBTFUL, why(error, "cannot be listed"))
     if "ops" in names:
-        ops = view.settle(package / "ops")
-        if is_folder(view.settle(ops / "triton")) or ("jit" in names and is_folder(ops)):
-            if "__init__.py" in names or _any_python(ops):
+        ops = package / "ops"
+        if view.is_folder(ops / "triton") or ("jit" in names and view.is_folder(ops)):
+            if "__init__.py" in names or _any_python(ops, view):
                 return Recognised(Nature.AMD, "has ops/triton, or ops and jit")
-        elif not exists(ops):
+        elif not view.exists(ops):
             return Recognised(Nature.DOUBTFUL, "its ops folder is a link that leads nowhere")
-    return _by_contents(package, any(name.startswith("__init__.") for name in names))
+    return _by_contents(package, view, any(name.startswith("__init__.") for name in names))
 
 
-def _any_python(folder: Path) -> bool:
-    return any(name.endswith(".py") for _, name in _files(folder))
+def _any_python(folder: Path, view: View) -> bool:
+    return any(name.endswith(".py") for _, name in _files(folder, view))
 
 
-def _by_contents(package: Path, importable: bool) -> Recognised:
+def _by_contents(package: Path, view: View, importable: bool) -> Recognised:
     sources = 0
-    for count, (folder, name) in enumerate(_files(package)):
+    for count, (folder, name) in enumerate(_files(package, view)):
         path = Path(folder, name)
         if sources > _MOST_SOURCES or count > _MOST_FILES:
             return Recognised(
@@ -67,9 +65,10 @@ def _by_contents(package: Path, importable: bool) -> Recognised:
             )
         if name.endswith(".py"):
             sources += 1
-            data = read_bytes(path)
-            if data is None:
-                return Recognised(Nature.DOUBTFUL, f"no ops/triton as AMD's aiter has, and {path} cannot be read")
+            try:
+                data = view.read(path)
+            except OSError as error:
+                return Recognised(Nature.DOUBTFUL, f"no ops/triton as AMD's aiter has, and {path} {why(error)}")
             word = next((word for word in _GPU_WORDS if word in data), None)
             if word is not None:
                 reason = f"no ops/triton as AMD's aiter has, but {path} mentions {word.decode()}"
@@ -83,17 +82,11 @@ def _by_contents(package: Path, importable: bool) -> Recognised:
     return Recognised(Nature.REMNANT, "a left-over folder without any Python source")
 
 
-def _files(folder: Path) -> Iterator[tuple[str, str]]:
+def _files(folder: Path, view: View) -> Iterator[tuple[str, str]]:
     """Folder and name of every file below, links to folders not followed; what cannot be listed counts as a file."""
-    pending = [os.fspath(folder)]
-    while pending:
-        here = pending.pop()
-        try:
-            with os.scandir(here) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        pending.append(entry.path)
-                    else:
-                        yield here, entry.name
-        except OSError:
-            yield here, "unreadable.py"
+    for visited in view.walk(folder):
+        if visited.error is not None:
+            yield visited.path, "unreadable.py"
+        for entry in visited.entries:
+            if not entry.is_dir(follow_symlinks=False):
+                yield visited.path, entry.name

@@ -7,7 +7,8 @@ to ``sys.meta_path``, so they are asked last, and even a left-over ``aiter/`` wi
 
 from __future__ import annotations
 
-import os
+import errno
+import stat
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from enum import Enum
@@ -16,11 +17,14 @@ from typing import NamedTuple
 
 from aiterfix.installation.describe import describe, not_amd
 from aiterfix.installation.listing import Listing, list_folder
-from aiterfix.installation.metadata import Metadata, read_bytes, read_origin
+from aiterfix.installation.metadata import Metadata, read_origin
 from aiterfix.installation.pointers import PathEntry, Pointers
 from aiterfix.installation.recognise import Nature, recognise
 from aiterfix.installation.target import Discovery, Installation, Skipped
-from aiterfix.installation.view import View, is_file
+from aiterfix.installation.view import View, why
+from aiterfix.storage.held import TooLongError
+
+_MOST_AT_ONCE = 8 << 20  # bytes of an archive's table of contents: some 80,000 files
 
 
 class _Form(Enum):
@@ -86,9 +90,8 @@ class Search:
             self._collect(entry, listing)
         installations = self._judge()
         self._report_loose_metadata(installations)
-        return Discovery(
-            installations, tuple(dict.fromkeys((*self._pointers.skipped, *self._skipped))), tuple(self._searched)
-        )
+        skipped = dict.fromkeys((*self._pointers.skipped, *self._skipped, *self._view.refused))
+        return Discovery(installations, tuple(skipped), tuple(self._searched), self._view.image_root)
 
     def _skip(self, path: Path, reason: str, *, doubt: bool) -> None:
         self._skipped.append(Skipped(path, reason, doubt))
@@ -96,17 +99,20 @@ class Search:
     def _list(self, entry: PathEntry) -> Listing | None:
         place = self._view.settle(entry.path)
         try:
-            status = place.stat()
-        except (FileNotFoundError, NotADirectoryError, ValueError):
-            return None
+            status = self._view.status(entry.path)
         except OSError as error:
-            self._skip(place, f"cannot be looked at ({entry.origin}): {error.strerror or error}", doubt=True)
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
+                self._skip(place, f"{why(error, 'cannot be looked at')} ({entry.origin})", doubt=True)
+            elif self._view.is_link(entry.path):
+                self._skip(
+                    entry.path, f"a link that leads nowhere (a mount that is missing?) ({entry.origin})", doubt=True
+                )
             return None
         identity = (status.st_dev, status.st_ino)
         if identity in self._seen:
             return None
         self._seen.add(identity)
-        if is_file(place):
+        if stat.S_ISREG(status.st_mode):
             self._archive(place, entry)
             return None
         self._searched.append(place)
@@ -120,9 +126,12 @@ class Search:
         from zipfile import BadZipFile, ZipFile  # archives on a path are rare
 
         try:
-            with ZipFile(place) as archive:
+            with self._view.open(place, _MOST_AT_ONCE) as file, ZipFile(file) as archive:
                 inside = [name for name in archive.namelist() if name.startswith("aiter/") or name == "aiter.py"]
-        except (BadZipFile, OSError, ValueError, NotImplementedError):
+        except TooLongError as error:
+            self._skip(place, f"an archive that {error.strerror} ({entry.origin})", doubt=True)
+            return
+        except (BadZipFile, OSError, ValueError, NotImplementedError, MemoryError):
             return  # Python cannot import from it either
         if not inside:
             return
@@ -157,7 +166,7 @@ class Search:
             self._candidates.append(_Candidate(listing.folder, _Form.NAMESPACE, found_by, listing, site))
 
     def _module(self, path: Path) -> None:
-        data = read_bytes(path)
+        data = self._view.text(path, doubt=True)
         doubt = data is None or path.suffix != ".py" or b"triton" in data
         self._skip(
             path,
@@ -185,7 +194,7 @@ class Search:
                 found.append(installation)
         unique: dict[str, Installation] = {}
         for installation in found:
-            unique.setdefault(os.path.realpath(installation.package), installation)
+            unique.setdefault(self._view.real(installation.package), installation)
         return tuple(sorted(unique.values(), key=lambda item: item.shadowed))
 
     def _installation(self, item: _Candidate, *, shadowed: bool) -> Installation | None:
@@ -197,26 +206,26 @@ class Search:
                 found_by += f", through the link {listing.path / 'aiter'}"
             listing = list_folder(item.path.parent, self._view)
         if judged.nature is not Nature.AMD:
-            self._skipped.append(not_amd(item.path, judged, listing))
+            self._skipped.append(not_amd(item.path, judged, listing, self._view))
             return None
         return describe(item.path, listing, pointer, self._view, found_by=found_by, shadowed=shadowed)
 
     def _report_loose_metadata(self, installations: Sequence[Installation]) -> None:
         """Metadata of amd-aiter with no package to it: something is laid out in a way not foreseen."""
-        explained = {os.path.realpath(item.root) for item in installations}
+        explained = {self._view.real(item.root) for item in installations}
         used = {item.dist_info for item in installations}
         for listing, metadata in self._loose_metadata:
             if metadata.path in used:
                 continue
-            folder = read_origin(metadata).folder
+            folder = read_origin(metadata, self._view).folder
             stated = f"; it was installed from {folder}" if folder is not None else ""
-            if metadata.amd and os.path.realpath(listing.path) not in explained:
+            if metadata.amd and self._view.real(listing.path) not in explained:
                 self._skip(
                     metadata.path,
                     "metadata of amd-aiter, but no package was found that belongs to it" + stated,
                     doubt=True,
                 )
-            elif metadata.dist_info and os.path.realpath(listing.path) in explained:
+            elif metadata.dist_info and self._view.real(listing.path) in explained:
                 self._skip(
                     metadata.path,
                     "further metadata beside the package: left over, or of the unrelated aiter",
@@ -228,14 +237,16 @@ def merge(discoveries: Sequence[Discovery]) -> Discovery:
     """Several environments as one answer; a package reached from several is live if it is in any of them."""
     found: dict[str, Installation] = {}
     for item in (installation for discovery in discoveries for installation in discovery.installations):
-        key = os.path.realpath(item.package)
+        key = View(item.image_root).real(item.package)
         known = found.get(key)
         if known is None:
             found[key] = item
         elif known.shadowed and not item.shadowed:
             found[key] = replace(item, shadowed=False)
+    roots = {discovery.image_root for discovery in discoveries}
     return Discovery(
         tuple(sorted(found.values(), key=lambda item: item.shadowed)),
         tuple(dict.fromkeys(item for discovery in discoveries for item in discovery.skipped)),
         tuple(dict.fromkeys(path for discovery in discoveries for path in discovery.searched)),
+        roots.pop() if len(roots) == 1 else None,
     )

@@ -7,18 +7,20 @@ it: lists of usual places age badly. What bounds the walk, and what could not be
 from __future__ import annotations
 
 import os
+import shlex
 from collections import deque
 from pathlib import Path
 from typing import NamedTuple
 
 from aiterfix.installation.target import Skipped
-from aiterfix.installation.view import View, is_file, is_folder, looks_like_root
+from aiterfix.installation.view import View, looks_like_root, why
 
 MOST_FOLDERS = 60_000
 """A ROCm image has some 40,000 folders outside its site folders; listing them takes about a second."""
 # Kernel file systems and other machines' files: /proc/*/root and /sys would lead the walk round in circles.
 _NOT_AT_TOP = frozenset({"proc", "sys", "dev", "run", "boot", "lost+found"})
 # Installers keep unpacked packages in ~/.cache; nothing imports them there.
+_SITES = ("site-packages", "dist-packages")
 _NEVER = frozenset({"__pycache__", ".git", "node_modules", ".hg", ".svn", ".cache"})
 
 
@@ -28,8 +30,6 @@ class Survey(NamedTuple):
     site_folders: tuple[Path, ...]
     source_trees: tuple[Path, ...]
     """Folders outside site folders that hold a package ``aiter``."""
-    images: tuple[Path, ...]
-    """Root file systems below the top, not entered."""
     skipped: tuple[Skipped, ...]
 
 
@@ -43,13 +43,13 @@ def survey(top: Path, view: View, *, most_folders: int = MOST_FOLDERS) -> Survey
     """
     sites: list[Path] = []
     trees: list[Path] = []
-    images: list[Path] = []
+    images: dict[str, None] = {}
     skipped: list[Skipped] = []
-    pending: deque[str] = deque([os.fspath(top)])
+    pending: deque[tuple[str, str]] = deque([(os.fspath(top), "")])
     at_root = view.image_root == top or top == Path(top.anchor)
     count = 0
     while pending:
-        folder = pending.popleft()
+        folder, image = pending.popleft()
         count += 1
         if count > most_folders:
             reason = (
@@ -57,39 +57,51 @@ def survey(top: Path, view: View, *, most_folders: int = MOST_FOLDERS) -> Survey
             )
             skipped.append(Skipped(top, reason, True))
             break
+        names: set[str] = set()
+        links: dict[str, bool] = {}
         try:
-            with os.scandir(folder) as entries:
-                links = {
-                    entry.name: entry.is_symlink() for entry in entries if entry.name not in _NEVER and _to_enter(entry)
-                }
+            with view.scan(folder) as entries:
+                for entry in entries:
+                    names.add(entry.name)
+                    if entry.name not in _NEVER and _to_enter(entry):
+                        links[entry.name] = entry.is_symlink()
         except OSError as error:
-            skipped.append(Skipped(Path(folder), f"cannot be listed: {error.strerror or error}", True))
+            skipped.append(Skipped(Path(folder), why(error, "cannot be listed"), True))
             continue
-        if "usr" in links and folder != os.fspath(top) and looks_like_root(Path(folder)):
-            images.append(Path(folder))
-            continue
-        if "conda-meta" in links:
+        if count > 1 and not image and looks_like_root(names):
+            image = folder
+        if "conda-meta" in names:
             links.pop("pkgs", None)  # conda's store of unpacked packages, hard-linked into its environments
         for name in sorted(links):
-            if count == 1 and at_root and name in _NOT_AT_TOP:
+            if ((count == 1 and at_root) or folder == image) and name in _NOT_AT_TOP:
                 continue
             place = os.path.join(folder, name)  # noqa: PTH118 - tens of thousands of them
-            if name in ("site-packages", "dist-packages"):
-                sites.append(Path(place))
-            elif name == "aiter" and _package_like(view.settle(Path(place))):
-                trees.append(Path(folder))
+            if name in _SITES:
+                if image:
+                    images[image] = None
+                else:
+                    sites.append(Path(place))
+            elif name == "aiter" and _package_like(Path(place), view):
+                if image:
+                    images[image] = None
+                else:
+                    trees.append(Path(folder))
             elif not links[name]:
-                pending.append(place)
-    return Survey(tuple(sites), tuple(trees), tuple(images), tuple(skipped))
+                pending.append((place, image))
+    for image in images:
+        words = f"--root {shlex.quote(image)}"
+        reason = f"looks like the root file system of an image of its own, with Python packages: judge it with {words}"
+        skipped.append(Skipped(Path(image), reason, True))
+    return Survey(tuple(sites), tuple(trees), tuple(skipped))
 
 
 def _to_enter(entry: os.DirEntry[str]) -> bool:
     if entry.is_dir(follow_symlinks=False):
         return True
-    # A link called aiter may be how a tree is made importable; other links are met at their own place.
-    return entry.name == "aiter" and entry.is_symlink()
+    # These may be how a tree is made importable; what other links lead to is met at its own place.
+    return entry.name in ("aiter", *_SITES) and entry.is_symlink()
 
 
-def _package_like(place: Path) -> bool:
+def _package_like(place: Path, view: View) -> bool:
     """The package itself, not a checkout or other folder that is called like it."""
-    return is_file(place / "__init__.py") or is_folder(place / "ops" / "triton")
+    return view.is_file(place / "__init__.py") or view.is_folder(place / "ops" / "triton")

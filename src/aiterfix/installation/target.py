@@ -64,6 +64,8 @@ class Discovery:
     skipped: tuple[Skipped, ...]
     searched: tuple[Path, ...]
     """Folders whose contents were listed, in search order."""
+    image_root: Path | None = None
+    """Root of the image that was searched; None for this machine, or for several systems."""
 
     @property
     def doubts(self) -> tuple[Skipped, ...]:

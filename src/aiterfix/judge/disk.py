@@ -13,6 +13,7 @@ from aiterfix.faults.registry import Faults
 from aiterfix.history.known import diagnosis_of, resolves
 from aiterfix.installation import Installation, PrebuiltCodeObjects, find_prebuilt
 from aiterfix.installation.kernelfiles import PackageText
+from aiterfix.installation.view import View
 from aiterfix.judge.judgement import Doubt, JudgedText, Judgement, Question, everything
 from aiterfix.source.search import may_define, needles
 from aiterfix.storage.digest import sha256_hex
@@ -53,39 +54,48 @@ def judge_installation(
             continue
         read[path] = text, diagnosis or diagnose(text, known.judged)
     texts = []
-    for path, (text, diagnosis) in _with_doubts(read, _name_doubts(installation.package, read, known)).items():
+    unresolved = _name_doubts(installation.package, read, known, contents)
+    for path, (text, diagnosis) in _with_doubts(read, unresolved, contents).items():
         if diagnosis.units or diagnosis.problems:
             relative = path.relative_to(installation.root).as_posix()
             texts.append(JudgedText(str(path), relative, text, diagnosis, diagnosis.sha256, path))
+    prebuilt = _prebuilt(installation, known, contents.view)
+    doubts += [Doubt(str(s.path), s.reason) for s in contents.view.refused if s.doubt]
     return Judgement(
         installation,
         known,
         question or everything(known),
         tuple(texts),
-        tuple(doubts),
-        _prebuilt(installation, known),
+        tuple(dict.fromkeys(doubts)),
+        prebuilt,
         siblings=_siblings(installation.root, contents.contents),
     )
 
 
 def _name_doubts(
-    package: Path, read: Mapping[Path, tuple[bytes, TextDiagnosis]], known: Faults
+    package: Path, read: Mapping[Path, tuple[bytes, TextDiagnosis]], known: Faults, contents: PackageText
 ) -> tuple[UnresolvedName, ...]:
     """Names that wrappers launch kernels by and that lead nowhere. A package that is the same as a recorded one, in
     every file and folder that was looked at there, has none."""
     sources = {path.relative_to(package).as_posix(): d.sha256 for path, (_, d) in read.items()}
-    if resolves(package, sources, known):
+    if resolves(package, sources, known, contents):
         return ()
-    return resolution_of(package, read, known).doubts
+    return resolution_of(package, read, known, contents).doubts
 
 
-def resolution_of(package: Path, read: Mapping[Path, tuple[bytes, TextDiagnosis]], known: Faults) -> Resolution:
+def resolution_of(
+    package: Path,
+    read: Mapping[Path, tuple[bytes, TextDiagnosis]],
+    known: Faults,
+    contents: PackageText | None = None,
+) -> Resolution:
     """Which functions the wrappers of a package run.
 
     Args:
         package: its folder.
         read: the files that name a kernel, with their texts and diagnoses.
         known: every known fault.
+        contents: everything that was read of it; by default it is read on the way.
     """
     from aiterfix.judge.resolution import resolve
 
@@ -95,6 +105,7 @@ def resolution_of(package: Path, read: Mapping[Path, tuple[bytes, TextDiagnosis]
         kernels=[k.name for k in known.kernels],
         modules=dict.fromkeys(m for g in known.groups for m in g.modules),
         wrappers=dict.fromkeys(w for g in known.groups for w in g.wrappers),
+        contents=contents,
     )
 
 
@@ -113,30 +124,31 @@ def _bindings(text: bytes, diagnosis: TextDiagnosis) -> ModuleBindings | None:
 
 
 def _with_doubts(
-    read: Mapping[Path, tuple[bytes, TextDiagnosis]], doubts: Iterable[UnresolvedName]
+    read: Mapping[Path, tuple[bytes, TextDiagnosis]], doubts: Iterable[UnresolvedName], contents: PackageText
 ) -> dict[Path, tuple[bytes, TextDiagnosis]]:
     """Files and their diagnoses, in order of their paths, each doubt among the problems of the file it stands in."""
     found = dict(read)
     for d in doubts:
-        text, diagnosis = found.get(d.path) or _unread(d.path)
+        text, diagnosis = found.get(d.path) or _unread(d.path, contents)
         same = [p for p in diagnosis.problems if p.line == d.problem.line]
         if not any(d.problem.kernel in ("", p.kernel) or p.code == d.problem.code for p in same):
             found[d.path] = text, replace(diagnosis, problems=(*diagnosis.problems, d.problem))
     return dict(sorted(found.items()))
 
 
-def _unread(path: Path) -> tuple[bytes, TextDiagnosis]:
+def _unread(path: Path, contents: PackageText) -> tuple[bytes, TextDiagnosis]:
     """A file that names no kernel."""
     try:
-        text = path.read_bytes() if path.suffix == ".py" else b""
+        text = contents.read(path) if path.suffix == ".py" else b""
     except OSError:
         text = b""
     return text, TextDiagnosis(sha256_hex(text), (), ())
 
 
-def _prebuilt(installation: Installation, known: Faults) -> tuple[tuple[str, PrebuiltCodeObjects], ...]:
+def _prebuilt(installation: Installation, known: Faults, view: View) -> tuple[tuple[str, PrebuiltCodeObjects], ...]:
+    package = installation.package
     found = [
-        (group.name, find_prebuilt(installation.package, group.prebuilt.directory, group.prebuilt.enabled_by))
+        (group.name, find_prebuilt(package, group.prebuilt.directory, group.prebuilt.enabled_by, view=view))
         for group in known.groups
         if group.prebuilt is not None
     ]

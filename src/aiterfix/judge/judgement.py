@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aiterfix.faults.base import Fault, Presence, Reach, worst
 from aiterfix.faults.diagnosis import TextDiagnosis, Unit
 from aiterfix.faults.registry import Faults
-from aiterfix.installation import Installation, PrebuiltCodeObjects
 from aiterfix.judge.verdict import Verdict, of_presence
 from aiterfix.storage.record import record
+
+if TYPE_CHECKING:
+    from aiterfix.installation import Installation, PrebuiltCodeObjects
 
 COLUMN_BOUND = "column-bound"
 _NO_FACTS: tuple[str, ...] = ()

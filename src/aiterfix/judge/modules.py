@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from pathlib import Path
 
+from aiterfix.installation.view import View
 from aiterfix.storage.record import record
 
 _ROOT = "aiter"
@@ -32,9 +34,10 @@ class Modules:
             as anybody looked.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, view: View | None = None) -> None:
         self.asked: dict[str, str] = {}
         self._folder = folder
+        self._view = view or View()
         self._listings: dict[Path, frozenset[str]] = {}
 
     def place(self, module: str) -> Path | NoSource | None:
@@ -93,7 +96,9 @@ class Modules:
     def _listing(self, folder: Path) -> frozenset[str]:
         if folder not in self._listings:
             try:
-                self._listings[folder] = frozenset(p.name for p in folder.iterdir())
-            except OSError:
+                self._listings[folder] = frozenset(self._view.names(folder))
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                    self._view.refuse(folder, error, doubt=True)
                 self._listings[folder] = frozenset()
         return self._listings[folder]

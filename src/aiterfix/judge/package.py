@@ -7,12 +7,13 @@ place: another distribution, compiled code, a definition inside a function, a re
 from __future__ import annotations
 
 import ast
-import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from aiterfix.installation.kernelfiles import PackageText
+from aiterfix.installation.view import View
 from aiterfix.judge.modules import Modules, NoSource
 from aiterfix.source.bindings import Binding, How, ModuleBindings, joined
 from aiterfix.source.decorators import is_jit, named_jit
@@ -59,13 +60,18 @@ class Package:
     Args:
         folder: the package folder.
         sources: what the names of files that were parsed before are bound to.
+        contents: everything that was read of it; by default files are read as they are asked for.
     """
 
-    def __init__(self, folder: Path, sources: Mapping[Path, ModuleBindings | None]) -> None:
+    def __init__(
+        self, folder: Path, sources: Mapping[Path, ModuleBindings | None], contents: PackageText | None = None
+    ) -> None:
         self.doubts: list[UnresolvedName] = []
         self._folder = folder
         self._bindings = dict(sources)
-        self.modules = Modules(folder)
+        self._view = contents.view if contents is not None else View()
+        self._read = contents.read if contents is not None else self._view.read
+        self.modules = Modules(folder, self._view)
         self.read: set[Path] = set()
 
     def doubt(self, path: Path, line: int, name: str, code: str, message: str) -> None:
@@ -85,15 +91,15 @@ class Package:
 
     def same_file(self, path: Path, others: Mapping[Path, object]) -> bool:
         """Whether a file is one of others under another name (a link)."""
-        real = os.path.realpath(path)
-        return any(os.path.realpath(o) == real for o in others)
+        real = self._view.real(path)
+        return any(self._view.real(o) == real for o in others)
 
     def bindings(self, path: Path) -> ModuleBindings | None:
         """What a file's names are bound to; None where it cannot be read or parsed."""
         self.read.add(path)
         if path not in self._bindings:
             try:
-                text = path.read_bytes()
+                text = self._read(path)
                 self._bindings[path] = ModuleBindings(ast.parse(text), text)
             except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
                 self._bindings[path] = None

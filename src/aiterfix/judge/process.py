@@ -14,11 +14,11 @@ from typing import Any
 
 from aiterfix.family.kernels import GROUPS
 from aiterfix.family.own_kernel import in_force
-from aiterfix.installation.aot import PrebuiltCodeObjects
 from aiterfix.judge.judgement import Doubt, JudgedText, Judgement, Question, bounds_only, everything
 from aiterfix.judge.kernel_objects import diagnosed, held_source, held_text, known_faults
 
 _TARGETS = tuple(dict.fromkeys(n for g in GROUPS for n in (*g.modules, *g.wrappers)))
+NOT_FOUND = "aiter was not found"
 _NAMES = tuple(sorted(k.name for g in GROUPS for k in g.kernels))
 
 
@@ -81,6 +81,8 @@ def judge_loaded(loaded: Loaded, question: Question | None = None) -> Judgement:
         loaded: the kernel objects.
         question: what decides; store bounds by default, which padding depends on.
     """
+    from aiterfix.installation.aot import PrebuiltCodeObjects  # no part of what every process with the hook keeps
+
     known = known_faults()
     texts = []
     for module, name, kernel in loaded.objects:
@@ -131,32 +133,47 @@ class OnDisk:
         return bool(self.files) and all(stamp(path) == state for path, state in self.files)
 
 
-def stamp(path: str) -> tuple[int, int, int] | None:
-    """What tells one state of a file from another; None where there is none."""
+def stamp(path: str, root: Path | None = None) -> tuple[int, int, int] | None:
+    """What tells one state of a file from another; None where there is none.
+
+    Args:
+        path: the file.
+        root: the root file system of the image that it lies in.
+    """
+    # The searching rooms are not loaded for a look at one file: advice asks at every call.
     try:
-        status = os.stat(path)  # noqa: PTH116 - a Path costs more than the call
+        if root is None:
+            status = os.stat(path)  # noqa: PTH116 - a Path costs more than the call
+        else:
+            from aiterfix.installation.view import View
+
+            status = View(root).status(path)
     except OSError:
         return None
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def judge_importable(path: Path | None = None, python: Path | None = None) -> OnDisk:
+def judge_importable(path: Path | None = None, python: Path | None = None, root: Path | None = None) -> OnDisk:
     """Judge the files that an import would take, for store bounds.
 
     Args:
         path: an installation of another place, instead of this interpreter's.
         python: another interpreter, instead of this one.
+        root: the root file system of an image; ``path`` is then one that the image has.
     """
-    from aiterfix.installation import find_path, find_python, find_running
+    from aiterfix.installation import find_image, find_path, find_python, find_running
     from aiterfix.judge.disk import judge_installation
 
     known = known_faults()
     question = bounds_only(known)
-    discovery = find_path(path) if path else find_python(python) if python else find_running()
+    if root is not None:
+        discovery = find_image(root, path)
+    else:
+        discovery = find_path(path) if path else find_python(python) if python else find_running()
     doubts = [Doubt(str(d.path), d.reason) for d in discovery.doubts]
     running = [i for i in discovery.installations if not i.shadowed]
     if not running:
-        found = "aiter was not found" if not discovery.installations else "import would take another aiter"
+        found = NOT_FOUND if not discovery.installations else "import would take another aiter"
         doubts.append(Doubt("", found))
     elif len(running) > 1:
         doubts.append(Doubt("", "more than one aiter was found"))
@@ -170,4 +187,4 @@ def judge_importable(path: Path | None = None, python: Path | None = None) -> On
         tuple(dict.fromkeys((*doubts, *(d for j in judged for d in j.doubts)))),
         tuple(p for j in judged for p in j.prebuilt),
     )
-    return OnDisk(whole, tuple((t.where, stamp(t.where)) for t in texts))
+    return OnDisk(whole, tuple((t.where, stamp(t.where, root)) for t in texts))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aiterfix.family.wrapper import ENTRIES
+from aiterfix.installation.kernelfiles import PackageText
 from aiterfix.judge.launches import Launches
 from aiterfix.judge.package import Definition, Package, UnresolvedName
 from aiterfix.source.bindings import How, ModuleBindings
@@ -43,6 +44,7 @@ def resolve(
     kernels: Collection[str],
     modules: Iterable[str],
     wrappers: Iterable[str],
+    contents: PackageText | None = None,
 ) -> Resolution:
     """Follow every kernel name of the wrappers, and every import of a declared kernel, to what it is bound to.
 
@@ -52,8 +54,9 @@ def resolve(
         kernels: names of the declared kernels.
         modules: dotted names of modules that hold kernels in some release.
         wrappers: dotted names of modules that launch them.
+        contents: everything that was read of the package; by default files are read as they are asked for.
     """
-    package = Package(folder, sources)
+    package = Package(folder, sources, contents)
     launches = Launches(package, frozenset(kernels))
     present = package.present(wrappers)
     for path in present:

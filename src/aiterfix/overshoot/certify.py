@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,13 +13,21 @@ from aiterfix.family.signature import KernelConfig, WrapperFacts, find_kernels, 
 from aiterfix.gfx950.compile import Compiler
 from aiterfix.overshoot.measure import IntegerPart
 from aiterfix.overshoot.stored import Measured, store
+from aiterfix.storage.children import Owner
 
 if TYPE_CHECKING:
     from aiterfix.advice.padding import Question
+    from aiterfix.installation.view import View
 
 
-def certify(files: Iterable[Path], question: Question) -> list[Measured]:
+def certify(files: Mapping[Path, bytes], question: Question, view: View, owner: Owner | None = None) -> list[Measured]:
     """Measure and keep every Gluon kernel that a question selects, in the files that are installed.
+
+    Args:
+        files: their texts.
+        question: which kernels, and what they are launched with.
+        view: how what stands beside them is read.
+        owner: whose rights the compiling process has, which runs the files' top level; None for this process's.
 
     Raises:
         EnvironmentProblem: no such kernel, no Triton, or the cache cannot be written.
@@ -32,15 +40,14 @@ def certify(files: Iterable[Path], question: Question) -> list[Measured]:
             remedy="leave --measure out (the bound is then the answer), or measure --kernel gluon",
         )
     results = []
-    with Compiler() as compiler:
-        for file in files:
-            text = file.read_bytes()
+    with Compiler(owner=owner) as compiler:
+        for file, text in files.items():
             for kernel in find_kernels(text, str(file)):
                 if kernel.function not in question.gluon_kernels:
                     continue
                 block = question.kv_block_size if kernel.preshuffled else 1
                 config = KernelConfig(question.heads, block, chunk_k=question.chunk_k)
-                compiled = compiler.compile(make_request(text, str(file), kernel, config, _wrapper(file)))
+                compiled = compiler.compile(make_request(text, str(file), kernel, config, _wrapper(file, view)))
                 found = IntegerPart(compiled, kernel, config).overshoot(question.max_model_len, question.next_n)
                 measured = Measured(
                     hashlib.sha256(text).hexdigest(),
@@ -66,7 +73,7 @@ def certify(files: Iterable[Path], question: Question) -> list[Measured]:
     return results
 
 
-def _wrapper(file: Path) -> WrapperFacts | None:
+def _wrapper(file: Path, view: View) -> WrapperFacts | None:
     """What the wrapper beside a kernel file says of argument types."""
     for group in GROUPS:
         for module in group.modules:
@@ -76,7 +83,8 @@ def _wrapper(file: Path) -> WrapperFacts | None:
             package = file.parents[len(parts) - 1]
             for name in group.wrappers:
                 path = package.joinpath(*name.split(".")[1:]).with_suffix(".py")
-                facts = read_wrapper(path.read_bytes(), str(path)) if path.is_file() else None
+                text = view.text(path)
+                facts = read_wrapper(text, str(path)) if text is not None else None
                 if facts is not None:
                     return facts
     return None

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiterfix.storage import codec
+from aiterfix.storage.believed import believed, keep
 from aiterfix.storage.codec import StoredError
-from aiterfix.storage.files import cache_directory, write_atomically
+from aiterfix.storage.files import cache_directory
 from aiterfix.storage.readers import Count
 
 FORMAT = 1
+_MOST_BYTES = 1 << 16  # a result has some 500
 
 
 @dataclass(frozen=True)
@@ -74,21 +76,24 @@ def store(measured: Measured) -> Path:
     Raises:
         OSError: the cache cannot be written.
     """
-    write_atomically(measured.path, codec.encode({"format": FORMAT, **codec.plain(measured)}))
+    keep(measured.path, codec.encode({"format": FORMAT, **codec.plain(measured)}))
     return measured.path
 
 
 def find(digest: str, kernel: str, numbers: tuple[int, int, int, int, int], triton: str) -> Measured | None:
     """The result for heads, block, chunk, ``next_n`` and width; None where there is none that can be believed."""
     path = _path(digest, kernel, numbers, triton)
+    data = believed(path)
+    if data is None:
+        return None
     try:
-        said = codec.parse(path.read_bytes(), path)
+        said = codec.parse(data, path)
         if not isinstance(said, dict) or said.pop("format", None) != FORMAT:
             return None
         measured = codec.build(said, Measured, path)
-    except (OSError, StoredError):
+    except StoredError:
         return None
     asked = (digest, kernel, triton)
     # Two releases may share a file name; they do not share results.
-    believed = measured.path == path and (measured.source_sha256, measured.kernel, measured.triton) == asked
-    return measured if believed else None
+    about_this = measured.path == path and (measured.source_sha256, measured.kernel, measured.triton) == asked
+    return measured if about_this else None

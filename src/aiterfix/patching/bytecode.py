@@ -12,11 +12,12 @@ import os
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Annotated
 
-from aiterfix.patching.tree import PackageTree, inside, require_regular
+from aiterfix.patching.tree import HeldTree, settled
 from aiterfix.storage.digest import sha256_hex
+from aiterfix.storage.held import Place
 from aiterfix.storage.readers import Count, Sha256, within
 
 CACHE = "__pycache__"
@@ -56,50 +57,51 @@ class Bytecode:
     mtime_ns: int
 
 
-def caches(tree: PackageTree, names: Iterable[str]) -> list[Path]:
-    """The cache directories of these source files, whether they exist or not."""
-    return sorted({(tree.real_package / name).parent / CACHE for name in names})
+def caches(tree: HeldTree, names: Iterable[str]) -> list[Place]:
+    """The cache directories of these source files, whether they exist or not.
+
+    Raises:
+        OutsideTreeError: a source file stands behind a link that leads out of the package.
+    """
+    return sorted({settled(tree, str(PurePosixPath(name).parent)) / CACHE for name in names})
 
 
-def compiled(tree: PackageTree, names: Iterable[str]) -> list[Path]:
+def compiled(tree: HeldTree, names: Iterable[str]) -> list[Place]:
     """Every compiled copy of these source files, in their cache directories and beside them.
 
     Raises:
         OutsideTreeError: a cache directory is a link that leads out of the package.
         OSError: a directory can't be read.
     """
-    found: set[Path] = set()
+    found: set[Place] = set()
     for name in names:
-        source = tree.real_package / name
-        beside = source.with_suffix(".pyc")
-        if os.path.lexists(beside):
-            found.add(inside(tree, beside.parent) / beside.name)
-        cache = source.parent / CACHE
-        if not cache.is_dir():
+        source = PurePosixPath(name)
+        folder = settled(tree, str(source.parent))
+        try:
+            beside = folder / f"{source.stem}.pyc"
+            if beside.exists():
+                found.add(beside)
+            cache = settled(tree, (folder / CACHE).relative)
+            if not cache.is_folder():
+                continue
+        except NotADirectoryError:
             continue
-        cache = inside(tree, cache)
         # A module's name holds no dot, so what follows the stem is a tag: cpython-311, cpython-311.opt-1.
         start = source.stem + "."
-        found.update(
-            Path(entry.path)
-            for entry in os.scandir(cache)
-            if entry.name.startswith(start) and entry.name.endswith(".pyc")
-        )
+        found.update(cache / entry for entry in cache.names() if entry.startswith(start) and entry.endswith(".pyc"))
     return sorted(found)
 
 
-def saved(tree: PackageTree, path: Path) -> tuple[Bytecode, bytes]:
+def saved(place: Place) -> tuple[Bytecode, bytes]:
     """What it takes to put a compiled file back, and its content.
 
     Raises:
-        NotARegularFileError: it is a link or worse.
+        NotRegularError: it is a link or worse.
     """
-    status = os.lstat(path)
-    require_regular(path, status)
-    data = path.read_bytes()
+    data, status = place.read()
     return (
         Bytecode(
-            path=os.path.relpath(path, tree.real_package),
+            path=place.relative,
             sha256=sha256_hex(data),
             size=len(data),
             mode=stat.S_IMODE(status.st_mode),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -9,13 +10,13 @@ from dataclasses import replace
 from aiterfix.errors import AiterfixError
 from aiterfix.patching import fsops, moves, state_dir
 from aiterfix.patching import journal as journals
-from aiterfix.patching.failures import from_os_error
+from aiterfix.patching.failures import ChangedMeanwhileError, from_os_error
 from aiterfix.patching.journal import Journal, Phase
 from aiterfix.patching.locking import locked
 from aiterfix.patching.outcome import Applied, Recovered, Recovery, Reverted
 from aiterfix.patching.plan import ApplyPlan, ReturnPlan, plan_apply, plan_revert, plan_undo
-from aiterfix.patching.status import PatchState, read_status
-from aiterfix.patching.tree import FileChange, PackageTree
+from aiterfix.patching.status import PatchState, read_status, status_of
+from aiterfix.patching.tree import FileChange, HeldTree, PackageTree, held, owners_rights
 
 LOCK_TIMEOUT_SECONDS = 10.0
 
@@ -35,7 +36,8 @@ def apply(
 
     Args:
         tree: the package.
-        changes: what to change; entries whose ``old`` equals ``new`` are ignored.
+        changes: what to change. Where ``old`` equals ``new`` the file stays, and must still be what it was: the other
+            changes rest on it.
         annotations: noted in the journal for `read_status` to give back; joined with those of earlier runs.
         dry_run: make every check, change nothing, not even to recover.
         lock_timeout: seconds to wait for another process.
@@ -46,15 +48,16 @@ def apply(
     """
     if dry_run:
         return _dry_run(tree, changes, annotations)
-    if not changes and read_status(tree).kind is PatchState.NONE:
-        return Applied()
-    with _reported(), locked(tree.home, lock_timeout):
-        recovered = _recover(tree)
-        plan = plan_apply(tree, changes, journals.load(tree), annotations)
+    with _reported():
+        if all(c.old == c.new for c in changes) and read_status(tree).kind is PatchState.NONE:
+            return Applied()
+    with _transaction(tree, lock_timeout) as at:
+        recovered = _recover(at)
+        plan = plan_apply(at, changes, journals.load(at), annotations)
         if plan is None:
             return Applied(recovered=recovered)
-        notes = _carry_out(tree, plan)
-        return _applied(tree, plan, recovered=recovered, notes=notes)
+        notes = _carry_out(at, plan)
+        return _applied(at, plan, recovered=recovered, notes=notes)
 
 
 def revert(tree: PackageTree, *, lock_timeout: float = LOCK_TIMEOUT_SECONDS) -> Reverted:
@@ -67,17 +70,18 @@ def revert(tree: PackageTree, *, lock_timeout: float = LOCK_TIMEOUT_SECONDS) -> 
     Raises:
         AiterfixError: a refusal or failure; its text says what state that leaves.
     """
-    if read_status(tree).kind is PatchState.NONE:
-        return Reverted()
-    with _reported(), locked(tree.home, lock_timeout):
-        recovered = _recover(tree)
-        journal = journals.load(tree)
+    with _reported():
+        if read_status(tree).kind is PatchState.NONE:
+            return Reverted()
+    with _transaction(tree, lock_timeout) as at:
+        recovered = _recover(at)
+        journal = journals.load(at)
         if journal is None:
             return Reverted(recovered=recovered)
-        state_dir.require_ours(tree)
-        plan = plan_revert(tree, journal)
-        _go_back(tree, journal, plan)
-        return Reverted(plan.inverse.files(tree), plan.skipped, recovered)
+        state_dir.require_ours(at.state)
+        plan = plan_revert(at, journal)
+        _go_back(at, journal, plan)
+        return Reverted(plan.inverse.files(at), plan.skipped, recovered)
 
 
 def recover(tree: PackageTree, *, lock_timeout: float = LOCK_TIMEOUT_SECONDS) -> Recovered | None:
@@ -89,10 +93,37 @@ def recover(tree: PackageTree, *, lock_timeout: float = LOCK_TIMEOUT_SECONDS) ->
     Raises:
         AiterfixError: it can't be done; its text says why.
     """
-    if read_status(tree).kind is PatchState.NONE:
-        return None
-    with _reported(), locked(tree.home, lock_timeout):
-        return _recover(tree)
+    with _reported():
+        if read_status(tree).kind is PatchState.NONE:
+            return None
+    with _transaction(tree, lock_timeout) as at:
+        return _recover(at)
+
+
+@contextmanager
+def _transaction(tree: PackageTree, timeout: float) -> Iterator[HeldTree]:
+    """Hold a package and its lock, with its owner's rights where root was called for another user's."""
+    deadline = time.monotonic() + timeout
+    with _reported():
+        while True:
+            with held(tree, writing=True) as at, locked(at.home, max(0.0, deadline - time.monotonic())):
+                if not at.still_there():
+                    if time.monotonic() < deadline:
+                        continue  # an installer put another in its place while we waited
+                    raise _exchanged(tree, "was exchanged, again and again, before it could be changed")
+                with owners_rights(at):
+                    yield at
+                if not at.still_there():
+                    raise _exchanged(tree, "was exchanged while it was being changed")
+                return
+
+
+def _exchanged(tree: PackageTree, what: str) -> ChangedMeanwhileError:
+    return ChangedMeanwhileError(
+        f"{tree.package} {what}",
+        why="An installer is at work at the same time. What is there now was not patched.",
+        remedy="Run the command again when it has ended.",
+    )
 
 
 @contextmanager
@@ -105,16 +136,16 @@ def _reported() -> Iterator[None]:
 
 
 def _dry_run(tree: PackageTree, changes: Sequence[FileChange], annotations: Mapping[str, str]) -> Applied:
-    with _reported():
-        now = read_status(tree)
+    with _reported(), held(tree, writing=True) as at, owners_rights(at):
+        now = status_of(at)
         if now.kind in (PatchState.INTERRUPTED, PatchState.BUSY):
             return Applied(dry_run=True, notes=(now.detail,))
-        plan = plan_apply(tree, changes, journals.load(tree), annotations)
-    return Applied(dry_run=True) if plan is None else _applied(tree, plan, dry_run=True)
+        plan = plan_apply(at, changes, journals.load(at), annotations)
+        return Applied(dry_run=True) if plan is None else _applied(at, plan, dry_run=True)
 
 
 def _applied(
-    tree: PackageTree,
+    tree: HeldTree,
     plan: ApplyPlan,
     *,
     recovered: Recovered | None = None,
@@ -123,23 +154,23 @@ def _applied(
 ) -> Applied:
     return Applied(
         changed=plan.move.files(tree),
-        bytecode_removed=plan.move.removals,
-        record=tree.record,
-        state_dir=tree.state_dir,
+        bytecode_removed=tuple(place.path for place in plan.move.removals),
+        record=None if tree.record is None else tree.record.path,
+        state_dir=tree.state.path,
         recovered=recovered,
         dry_run=dry_run,
         notes=notes,
     )
 
 
-def _carry_out(tree: PackageTree, plan: ApplyPlan) -> tuple[str, ...]:
+def _carry_out(tree: HeldTree, plan: ApplyPlan) -> tuple[str, ...]:
     """The steps of `apply`. Any failure before the last journal is in place takes everything back."""
     goal = plan.intent.settled()
     try:
         if plan.intent.previous is None:
             state_dir.create(tree, plan.intent, plan.copies)
         else:
-            state_dir.save(tree, tree.state_dir, plan.copies)
+            state_dir.save(tree, tree.state, plan.copies)
             state_dir.store(tree, plan.intent)
         moves.stage(plan.move)
         moves.publish(plan.move)
@@ -156,7 +187,7 @@ def _carry_out(tree: PackageTree, plan: ApplyPlan) -> tuple[str, ...]:
     return ()
 
 
-def _take_back(tree: PackageTree, goal: Journal) -> str | None:
+def _take_back(tree: HeldTree, goal: Journal) -> str | None:
     """After a failed `apply`: undo it by what is on the disk; None if it turns out to be complete."""
     try:
         _recover(tree)
@@ -176,7 +207,7 @@ def _with_outcome(failure: BaseException, outcome: str) -> BaseException:
     return failure
 
 
-def _go_back(tree: PackageTree, journal: Journal, plan: ReturnPlan) -> None:
+def _go_back(tree: HeldTree, journal: Journal, plan: ReturnPlan) -> None:
     """The steps of `revert`."""
     try:
         # Whatever needs room comes first, while the journal still says that the patch is applied.
@@ -194,7 +225,7 @@ def _go_back(tree: PackageTree, journal: Journal, plan: ReturnPlan) -> None:
         ) from failure
 
 
-def _reapply(tree: PackageTree, journal: Journal, plan: ReturnPlan) -> str:
+def _reapply(tree: HeldTree, journal: Journal, plan: ReturnPlan) -> str:
     """After a failed `revert`: put back what it had changed, so that the patch is applied as before."""
     try:
         moves.remove_temporaries(tree, journal)
@@ -206,14 +237,14 @@ def _reapply(tree: PackageTree, journal: Journal, plan: ReturnPlan) -> str:
     return "Nothing was changed: the patch is still applied."
 
 
-def _recover(tree: PackageTree) -> Recovered | None:
+def _recover(tree: HeldTree) -> Recovered | None:
     """`recover`, with the lock held. Goes by what is on the disk only, and may be cut short itself."""
     cleaned = state_dir.discard_staging(tree)
     journal = journals.load(tree)
     if journal is None:
-        if tree.state_dir.exists():
-            fsops.rmdir(tree.state_dir)
-            fsops.sync_directory(tree.home)
+        if tree.state.exists():
+            fsops.rmdir(tree.state)
+            fsops.sync_directory(tree.home.at())
             cleaned = True
         return Recovered(Recovery.CLEANED) if cleaned else None
     cleaned |= moves.remove_temporaries(tree, journal)
@@ -223,7 +254,7 @@ def _recover(tree: PackageTree) -> Recovered | None:
     if journal.phase is Phase.APPLYING:
         plan = plan_undo(tree, journal)
     else:
-        state_dir.require_ours(tree)
+        state_dir.require_ours(tree.state)
         plan = plan_revert(tree, journal)
     moves.stage(plan.move)
     moves.publish(plan.move)
@@ -236,11 +267,11 @@ def _recover(tree: PackageTree) -> Recovered | None:
     return Recovered(done, plan.inverse.files(tree))
 
 
-def _finish(tree: PackageTree, journal: Journal) -> None:
+def _finish(tree: HeldTree, journal: Journal) -> None:
     """Back at the originals: remove cache directories that were not there, then the state directory."""
     for name in journal.absent_caches:
-        cache = tree.real_package / name
-        if cache.is_dir() and not any(cache.iterdir()):
+        cache = tree.package.at(name)
+        if cache.is_folder() and not cache.names():
             fsops.rmdir(cache)
             fsops.sync_directory(cache.parent)
     state_dir.remove(tree)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 
-from aiterfix.errors import ActionNeededError, EnvironmentProblem, NotUnderstoodError, UsageError
+from aiterfix.errors import ActionNeededError, AiterfixError, EnvironmentProblem, NotUnderstoodError, UsageError
+from aiterfix.storage.held import LeavesRootError, RefusedFileError, UntrustedError
 
 
 class PathError(UsageError):
@@ -29,6 +30,18 @@ class ForeignOwnerError(EnvironmentProblem):
     """The file belongs to another user, so its owner could not be kept."""
 
     code = "foreign-owner"
+
+
+class TooLongNameError(EnvironmentProblem):
+    """A file's name leaves no room for the temporary name beside it."""
+
+    code = "name-too-long"
+
+
+class UntrustedTreeError(EnvironmentProblem):
+    """Another user could exchange what is to be read or written."""
+
+    code = "untrusted"
 
 
 class NotWritableError(EnvironmentProblem):
@@ -73,6 +86,12 @@ class JournalError(NotUnderstoodError):
     code = "journal"
 
 
+class UntrustedStateError(JournalError):
+    """Our state, or what stands under its name, could have been written by somebody who is not trusted."""
+
+    code = "untrusted-state"
+
+
 class BackupError(NotUnderstoodError):
     """A saved original is missing or not what the journal says."""
 
@@ -89,7 +108,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 _DENIED = {errno.EACCES, errno.EPERM}
 
 
-def from_os_error(failure: OSError, outcome: str) -> EnvironmentProblem:
+def from_os_error(failure: OSError, outcome: str) -> AiterfixError:
     """The error to show for a system call that failed.
 
     Args:
@@ -98,6 +117,8 @@ def from_os_error(failure: OSError, outcome: str) -> EnvironmentProblem:
     """
     name = failure.filename2 or failure.filename or "a file"
     where = name.decode(errors="replace") if isinstance(name, bytes) else str(name)
+    if isinstance(failure, RefusedFileError):
+        return _refused(failure, where, outcome)
     said = f"{failure.strerror or failure} ({errno.errorcode.get(failure.errno or 0, 'no error number')})"
     if failure.errno in _FULL:
         return DiskFullError(
@@ -121,4 +142,25 @@ def from_os_error(failure: OSError, outcome: str) -> EnvironmentProblem:
         f"A system call on {where} failed. {outcome}",
         why=said,
         remedy="Look after the file system (dmesg may say more), then run the command again.",
+    )
+
+
+def _refused(failure: RefusedFileError, where: str, outcome: str) -> EnvironmentProblem:
+    if isinstance(failure, UntrustedError):
+        return UntrustedTreeError(
+            f"{where} {failure.strerror}. {outcome}",
+            why="Whoever can write there could exchange what is read or replaced.",
+            remedy="Run the command as the user to whom the installation belongs, or mend owner and mode of what "
+            "is named.",
+        )
+    if isinstance(failure, LeavesRootError):
+        return OutsideTreeError(
+            f"{where}: {failure.strerror}. {outcome}",
+            why="Nothing outside of the image is read or written.",
+            remedy="Mend the link.",
+        )
+    return NotARegularFileError(
+        f"{where} {failure.strerror}. {outcome}",
+        why="Only plain files are read and replaced, and no link is followed below the package.",
+        remedy="Put a plain file there, or reinstall the package.",
     )

@@ -1,4 +1,4 @@
-"""Every call that changes the file system, one function each.
+"""Every call that changes the file system, one function each, below a held folder.
 
 All of this package's writing goes through here, so that a test can fail or kill any one call and show
 that the transaction survives it. Callers use the functions as attributes of the module; the composite
@@ -10,34 +10,40 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from pathlib import Path
+
+from aiterfix.storage.held import Place
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def mkdir(path: Path) -> None:
+def mkdir(place: Place, mode: int = 0o755) -> None:
     """Create one directory."""
-    path.mkdir()
+    with place.folder() as folder:
+        os.mkdir(place.name, mode, dir_fd=folder)
 
 
-def rmdir(path: Path) -> None:
+def rmdir(place: Place) -> None:
     """Remove one empty directory."""
-    path.rmdir()
+    with place.folder() as folder:
+        os.rmdir(place.name, dir_fd=folder)
 
 
-def unlink(path: Path) -> None:
+def unlink(place: Place) -> None:
     """Remove one name."""
-    path.unlink()
+    with place.folder() as folder:
+        os.unlink(place.name, dir_fd=folder)
 
 
-def rename(source: Path, target: Path) -> None:
-    """Move ``source`` over ``target``; both are on one file system."""
-    source.rename(target)
+def rename(source: Place, target: Place) -> None:
+    """Move ``source`` over ``target``, in the same directory."""
+    with target.folder() as folder:
+        os.rename(source.name, target.name, src_dir_fd=folder, dst_dir_fd=folder)
 
 
-def create(path: Path) -> int:
+def create(place: Place) -> int:
     """Create a file that must not exist, readable by nobody else yet; return its descriptor."""
-    return os.open(path, _CREATE, 0o600)
+    with place.folder() as folder:
+        return os.open(place.name, _CREATE, 0o600, dir_fd=folder)
 
 
 def write(descriptor: int, data: bytes | memoryview) -> int:
@@ -66,7 +72,7 @@ def fsync(descriptor: int) -> None:
 
 
 def write_new(
-    path: Path,
+    place: Place,
     data: bytes,
     *,
     mode: int,
@@ -74,24 +80,20 @@ def write_new(
     owner_may_differ: bool = False,
     mtime_ns: int | None = None,
 ) -> None:
-    """Create ``path`` with these bytes and bring it to the disk; nothing stays behind on failure.
+    """Create a file with these bytes and bring it to the disk; nothing stays behind on failure.
 
     Args:
-        path: must not exist.
+        place: nothing may stand there.
         data: the whole content.
-        mode: permission bits.
+        mode: permission bits; those that give a program other rights are left out.
         owner: user and group id, or None for the process's own.
         owner_may_differ: go on with the process's own ids where the system forbids giving the file away.
         mtime_ns: modification time, or None for now.
 
     Raises:
-        OSError: from the system call that failed; its ``filename`` is ``path``.
+        OSError: from the system call that failed; its ``filename`` is the place.
     """
-    try:
-        descriptor = create(path)
-    except OSError as failure:
-        failure.filename = os.fspath(path)
-        raise
+    descriptor = create(place)
     try:
         try:
             _fill(descriptor, data)
@@ -105,7 +107,7 @@ def write_new(
                         if not owner_may_differ or failure.errno not in (errno.EPERM, errno.EINVAL):
                             raise
             # After chown, which clears set-id bits; before utime, so that the time is the last word.
-            chmod(descriptor, mode)
+            chmod(descriptor, mode & 0o777)
             if mtime_ns is not None:
                 utime(descriptor, mtime_ns)
             fsync(descriptor)
@@ -113,23 +115,23 @@ def write_new(
             os.close(descriptor)
     except BaseException as failure:
         if isinstance(failure, OSError):
-            failure.filename = os.fspath(path)
+            failure.filename = str(place)
         # The failure that is under way says more than one met while tidying up.
         with contextlib.suppress(OSError):
-            unlink(path)
+            unlink(place)
         raise
 
 
 def replace(
-    path: Path,
-    beside: Path,
+    place: Place,
+    beside: Place,
     data: bytes,
     *,
     mode: int,
     owner: tuple[int, int] | None = None,
     owner_may_differ: bool = False,
 ) -> None:
-    """Write ``data`` as ``beside`` and rename that over ``path``, which is the old file or the new one, never a part.
+    """Write ``data`` as ``beside`` and rename that over ``place``: the old file or the new one, never a part.
 
     Unlike `aiterfix.storage.files.write_atomically` it sets mode and owner, uses a name that a later run can find, and
     brings the directory to the disk.
@@ -137,12 +139,12 @@ def replace(
     unlink_if_there(beside)
     write_new(beside, data, mode=mode, owner=owner, owner_may_differ=owner_may_differ)
     try:
-        rename(beside, path)
+        rename(beside, place)
     except BaseException:
         with contextlib.suppress(OSError):
             unlink(beside)
         raise
-    sync_directory(path.parent)
+    sync_directory(place.parent)
 
 
 def _fill(descriptor: int, data: bytes) -> None:
@@ -152,24 +154,26 @@ def _fill(descriptor: int, data: bytes) -> None:
         rest = rest[write(descriptor, rest) :]
 
 
-def sync_directory(path: Path) -> None:
+def sync_directory(place: Place) -> None:
     """Bring a directory's entries to the disk."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    descriptor = place.open_folder()
     try:
         fsync(descriptor)
     except OSError as failure:
         # Some network and FUSE file systems have no fsync for directories.
         if failure.errno not in (errno.EINVAL, errno.ENOTSUP):
-            failure.filename = os.fspath(path)
+            failure.filename = str(place)
             raise
     finally:
         os.close(descriptor)
 
 
-def unlink_if_there(path: Path) -> bool:
+def unlink_if_there(place: Place) -> bool:
     """Remove a name that may be gone already; return whether it was there."""
+    if not place.exists():
+        return False  # A read-only file system refuses before it looks.
     try:
-        unlink(path)
+        unlink(place)
     except FileNotFoundError:
         return False
     return True

@@ -15,7 +15,13 @@ def package_tree(installation: Installation) -> PackageTree:
     """Where an installation's files, RECORD and our state are."""
     from aiterfix.patching.tree import PackageTree
 
-    return PackageTree(installation.root, installation.package, installation.dist_info, installation.version)
+    return PackageTree(
+        installation.root,
+        installation.package,
+        installation.dist_info,
+        installation.version,
+        installation.image_root,
+    )
 
 
 def patch_status(installation: Installation) -> PatchStatus | None:
@@ -24,7 +30,10 @@ def patch_status(installation: Installation) -> PatchStatus | None:
     Raises:
         OSError: our state is there and cannot be read.
     """
-    if not any_trace(installation.root, installation.package.name, installation.dist_info):
+    # The quick look has the host's eyes.
+    if installation.image_root is None and not any_trace(
+        installation.root, installation.package.name, installation.dist_info
+    ):
         return None
     from aiterfix.patching.status import read_status
 

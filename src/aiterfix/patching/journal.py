@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated
 
-from aiterfix.patching.bytecode import Bytecode, RelativePath
-from aiterfix.patching.failures import BackupError, JournalError
+from aiterfix.patching.bytecode import CACHE, Bytecode, RelativePath
+from aiterfix.patching.failures import BackupError, JournalError, UntrustedStateError
 from aiterfix.patching.record import RecordEdit
-from aiterfix.patching.tree import PackageTree
+from aiterfix.patching.tree import HeldTree
 from aiterfix.storage import codec
 from aiterfix.storage.digest import sha256_hex
+from aiterfix.storage.held import Place, RefusedFileError, UntrustedError, kind, require_trusted
 from aiterfix.storage.readers import Count, Sha256
 
 FORMAT = 1
@@ -68,9 +71,9 @@ class Entry:
     current: Version
     bytecode: tuple[Bytecode, ...] = ()
 
-    def path(self, tree: PackageTree) -> Path:
+    def place(self, tree: HeldTree) -> Place:
         """Where the file is."""
-        return tree.real_package / self.names[0]
+        return tree.package.at(self.names[0])
 
 
 @dataclass(frozen=True)
@@ -155,44 +158,92 @@ def decode(data: bytes, path: Path) -> Journal:
         raise _unreadable(path, f"In the file, {failure.detail}.") from failure
 
 
-def load(tree: PackageTree) -> Journal | None:
+def load(tree: HeldTree) -> Journal | None:
     """The journal of a package; None where nothing is applied.
 
     Raises:
-        JournalError: see `decode`; or it is missing while saved originals are there.
+        UntrustedStateError: it, or the state directory, can be written by somebody who is not trusted.
+        JournalError: see `decode`; or it is missing while saved originals are there; or it speaks of files that
+            are none of the package's.
     """
-    path = tree.state_dir / NAME
+    if not believable(tree, tree.state):
+        return None
+    place = tree.state / NAME
     try:
-        return decode(path.read_bytes(), path)
-    except NotADirectoryError as failure:
-        raise _unreadable(path, f"{path.parent} is not a directory.") from failure
+        journal = decode(_read(tree, place), place.path)
     except FileNotFoundError as failure:
-        if not tree.state_dir.exists() or empty(tree):
+        if not tree.state.names():
             return None
-        raise _unreadable(path, "It is missing, while other files of a transaction are there.") from failure
+        raise _unreadable(place.path, "It is missing, while other files of a transaction are there.") from failure
+    _require_bounds(journal, place.path)
+    return journal
 
 
-def empty(tree: PackageTree) -> bool:
-    """Whether the state directory holds nothing (the last step of a clean-up is missing), or is gone."""
+def believable(tree: HeldTree, directory: Place) -> bool:
+    """Whether a directory of our state is there; a name of ours that anybody may have put there is refused.
+
+    Raises:
+        UntrustedStateError: it is a link or file, or can be written by somebody who is not trusted.
+    """
+    status = directory.status_if_there()
+    if status is None:
+        return False
+    if not stat.S_ISDIR(status.st_mode):
+        raise _not_believed(directory.path, f"is {kind(status)}, not a directory")
     try:
-        return not any(tree.state_dir.iterdir())
-    except FileNotFoundError:
-        return True
+        require_trusted(status, directory.path, tree.owners)
+    except UntrustedError as failure:
+        raise _not_believed(directory.path, str(failure.strerror)) from failure
+    return True
 
 
-def read_saved(tree: PackageTree, sha256: str) -> bytes:
+def _read(tree: HeldTree, place: Place) -> bytes:
+    try:
+        data, status = place.read()
+        require_trusted(status, place.path, tree.owners)
+    except RefusedFileError as failure:
+        raise _not_believed(place.path, str(failure.strerror)) from failure
+    return data
+
+
+def _not_believed(path: Path, reason: str) -> UntrustedStateError:
+    return UntrustedStateError(
+        f"{path} {reason}",
+        why="aiterfix keeps the way back to the originals there, and believes it only where nobody but root, you and "
+        "the owner of the package can write. It was not read.",
+        remedy=f"If it is not from aiterfix, remove it. If it is, take the right to write from all others "
+        f"(chmod -R go-w {shlex.quote(str(path))}) and see to whom it belongs, then run the command again.",
+    )
+
+
+def _require_bounds(journal: Journal, path: Path) -> None:
+    """A journal speaks of the package's files and of their bytecode only; nothing else is ever touched for it."""
+    stems = {PurePosixPath(name).stem + "." for entry in journal.files for name in entry.names}
+    for item in (*journal.removed, *(item for entry in journal.files for item in entry.bytecode)):
+        name = PurePosixPath(item.path).name
+        if not name.endswith(".pyc") or not any(name.startswith(stem) for stem in stems):
+            raise _unreadable(path, f"It calls {item.path!r} bytecode of a file that it names, which it is not.")
+    for name in journal.absent_caches:
+        if PurePosixPath(name).name != CACHE:
+            raise _unreadable(path, f"It calls {name!r} a cache directory, which it is not.")
+    if journal.previous is not None:
+        _require_bounds(journal.previous, path)
+
+
+def read_saved(tree: HeldTree, sha256: str) -> bytes:
     """A saved content.
 
     Raises:
+        UntrustedStateError: somebody who is not trusted can write to it.
         BackupError: it is missing or not what its name says.
     """
-    path = tree.state_dir / (sha256 + SAVED_SUFFIX)
+    place = tree.state / (sha256 + SAVED_SUFFIX)
     try:
-        data = path.read_bytes()
+        data = _read(tree, place)
     except FileNotFoundError as failure:
-        raise _no_backup(path, "It is missing.") from failure
+        raise _no_backup(place.path, "It is missing.") from failure
     if sha256_hex(data) != sha256:
-        raise _no_backup(path, f"Its digest is {sha256_hex(data)}, not the one in its name.")
+        raise _no_backup(place.path, f"Its digest is {sha256_hex(data)}, not the one in its name.")
     return data
 
 

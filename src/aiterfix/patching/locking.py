@@ -8,24 +8,26 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from aiterfix.patching.failures import BusyError, FileSystemError
+from aiterfix.storage.held import Folder
 
 _POLL_SECONDS = 0.05
 _UNSUPPORTED = {errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS}
 
 
-def _open(directory: Path) -> int:
-    return os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _open(directory: Folder) -> int:
+    # A lock belongs to an opening of the directory: one of its own, so that it is seen by others of this process too.
+    return os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory.descriptor)
 
 
 @contextmanager
-def locked(directory: Path, timeout: float) -> Iterator[None]:
+def locked(directory: Folder, timeout: float) -> Iterator[None]:
     """Hold the lock on ``directory``; the kernel lets go of it when the process dies.
 
     Args:
-        directory: an existing directory that outlives the transaction.
+        directory: outlives the transaction. An installer may have put another in its place while we waited; the
+            caller looks.
         timeout: seconds to wait for another holder.
 
     Raises:
@@ -37,13 +39,11 @@ def locked(directory: Path, timeout: float) -> Iterator[None]:
         descriptor = _open(directory)
         try:
             if _try_lock(descriptor, directory):
-                # An installer may have put a new directory in its place while we waited.
-                if os.path.samestat(os.fstat(descriptor), directory.stat()):
-                    yield
-                    return
-            elif time.monotonic() >= deadline:
+                yield
+                return
+            if time.monotonic() >= deadline:
                 raise BusyError(
-                    f"Another aiterfix is at work in {directory}",
+                    f"Another aiterfix is at work in {directory.path}",
                     why=f"Its lock was not released within {timeout:g} s.",
                     remedy="Wait for it to end, then run the command again.",
                 )
@@ -52,7 +52,7 @@ def locked(directory: Path, timeout: float) -> Iterator[None]:
         time.sleep(_POLL_SECONDS)
 
 
-def _try_lock(descriptor: int, directory: Path) -> bool:
+def _try_lock(descriptor: int, directory: Folder) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -61,14 +61,14 @@ def _try_lock(descriptor: int, directory: Path) -> bool:
         if failure.errno not in _UNSUPPORTED:
             raise
         raise FileSystemError(
-            f"{directory} can't be locked. Nothing was changed.",
+            f"{directory.path} can't be locked. Nothing was changed.",
             why=f"Its file system has no locks for directories: {failure.strerror}.",
             remedy="Patch a copy on a local file system, or use the import hook, which writes nothing.",
         ) from failure
     return True
 
 
-def is_locked(directory: Path) -> bool:
+def is_locked(directory: Folder) -> bool:
     """Whether another transaction is under way in ``directory`` right now."""
     descriptor = _open(directory)
     try:

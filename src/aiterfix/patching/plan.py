@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aiterfix.patching.bytecode import Bytecode, caches, compiled, saved
-from aiterfix.patching.failures import ChangedMeanwhileError, ChangedSinceError
+from aiterfix.patching.failures import ChangedMeanwhileError, ChangedSinceError, OutsideTreeError
 from aiterfix.patching.journal import (
     Entry,
     Journal,
@@ -18,18 +17,21 @@ from aiterfix.patching.journal import (
 )
 from aiterfix.patching.moves import Move, Write, bytecode_move
 from aiterfix.patching.record_plan import record_return, with_record
+from aiterfix.patching.state_dir import COPY_MODE
 from aiterfix.patching.status import Content, content
 from aiterfix.patching.tree import (
     FileChange,
-    PackageTree,
+    HeldTree,
     TargetFile,
     look,
     require_distinct,
+    require_nameable,
     require_owner,
     require_replaceable,
     require_writable,
 )
 from aiterfix.storage.digest import sha256_hex
+from aiterfix.storage.held import Place
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,12 @@ class ApplyPlan:
 
     Attributes:
         intent: the journal to write before anything is touched.
-        copies: contents to save, by digest.
+        copies: contents to save, by digest, each with the permission bits that it may have.
         move: the changes themselves.
     """
 
     intent: Journal
-    copies: Mapping[str, bytes]
+    copies: Mapping[str, tuple[bytes, int]]
     move: Move
 
 
@@ -63,7 +65,7 @@ class ReturnPlan:
 
 
 def plan_apply(
-    tree: PackageTree, changes: Sequence[FileChange], previous: Journal | None, annotations: Mapping[str, str]
+    tree: HeldTree, changes: Sequence[FileChange], previous: Journal | None, annotations: Mapping[str, str]
 ) -> ApplyPlan | None:
     """Work out an `apply`; None if there is nothing to do.
 
@@ -75,34 +77,35 @@ def plan_apply(
     todo = _todo(tree, changes, entries)
     if not todo:
         return None
-    require_writable(tree.home)
+    require_writable(tree.home.at())
     for _, target in todo:
-        require_replaceable(target.path, target.status)
+        require_replaceable(target.place, target.status)
     kept = _still_ours(tree, previous, {target.names[0] for _, target in todo}) if previous else {}
-    copies: dict[str, bytes] = {}
+    copies: dict[str, tuple[bytes, int]] = {}
     removed: list[Bytecode] = []
     absent = set(previous.absent_caches if previous else ()) & _relative_caches(tree, kept.values())
     writes = []
     for change, target in todo:
         here = []
         for path in compiled(tree, target.names):
+            require_nameable(path)
             require_writable(path.parent)
-            item, data = saved(tree, path)
+            item, data = saved(path)
             here.append(item)
-            copies[item.sha256] = data
+            _keep(copies, item.sha256, data, item.mode)
         removed += here
-        copies[target.sha256] = target.data
+        _keep(copies, target.sha256, target.data, target.status.st_mode)
         now = Version(target.sha256, len(target.data), target.status.st_mtime_ns)
         new = Version(sha256_hex(change.new), len(change.new))
         entry = kept.get(target.names[0])
         if entry is None:
-            absent.update(_name(tree, path) for path in caches(tree, target.names) if not path.is_dir())
+            absent.update(path.relative for path in caches(tree, target.names) if not path.is_folder())
             entry = Entry(target.names, original=now, before=now, current=new, bytecode=tuple(here))
         else:
             names = tuple(dict.fromkeys(entry.names + target.names))
             entry = replace(entry, names=names, before=now, current=new)
         kept[target.names[0]] = entry
-        writes.append(Write(target.path, change.new, target.sha256))
+        writes.append(Write(target.place, change.new, target.sha256))
     intent = Journal(
         phase=Phase.APPLYING,
         version=tree.version,
@@ -116,10 +119,15 @@ def plan_apply(
     if tree.record is not None:
         intent, write = with_record(tree, tree.record, intent)
         writes.append(write)
-    return ApplyPlan(intent, copies, Move(tuple(writes), tuple(tree.real_package / item.path for item in removed)))
+    return ApplyPlan(intent, copies, Move(tuple(writes), tuple(tree.package.at(item.path) for item in removed)))
 
 
-def plan_revert(tree: PackageTree, journal: Journal) -> ReturnPlan:
+def _keep(copies: dict[str, tuple[bytes, int]], sha256: str, data: bytes, mode: int) -> None:
+    """What few may read stays so: in a folder of others a compiled file may be a hard link to anything."""
+    copies[sha256] = (data, mode & copies.get(sha256, (b"", COPY_MODE))[1] | 0o600)
+
+
+def plan_revert(tree: HeldTree, journal: Journal) -> ReturnPlan:
     """Work out the way to the originals, from a complete `apply` or from within a `revert`.
 
     Raises:
@@ -141,10 +149,10 @@ def plan_revert(tree: PackageTree, journal: Journal) -> ReturnPlan:
             read_saved(tree, sha256)
     want = [item for entry in entries for item in entry.bytecode]
     plan = _plan_return(tree, journal, [(entry, entry.original) for entry in entries], want, strict=strict)
-    return replace(plan, skipped=tuple(entry.path(tree) for entry in skipped))
+    return replace(plan, skipped=tuple(entry.place(tree).path for entry in skipped))
 
 
-def plan_undo(tree: PackageTree, journal: Journal) -> ReturnPlan:
+def plan_undo(tree: HeldTree, journal: Journal) -> ReturnPlan:
     """Work out the way back from within an `apply` to what was there before it.
 
     Raises:
@@ -156,27 +164,38 @@ def plan_undo(tree: PackageTree, journal: Journal) -> ReturnPlan:
 
 
 def _todo(
-    tree: PackageTree, changes: Sequence[FileChange], entries: Mapping[str, Entry]
+    tree: HeldTree, changes: Sequence[FileChange], entries: Mapping[str, Entry]
 ) -> list[tuple[FileChange, TargetFile]]:
-    targets = [(change, look(tree, change.path)) for change in changes]
-    require_distinct(target for _, target in targets)
     todo = []
-    for change, target in targets:
+    for change in changes:
+        try:
+            target = look(tree, change.path)
+        except OutsideTreeError:
+            if change.old == change.new:
+                continue  # Not ours to change, for another aiterfix either.
+            raise
+        except (FileNotFoundError, NotADirectoryError) as failure:
+            raise ChangedMeanwhileError(
+                f"{change.path} is not there any more. Nothing was changed.",
+                why="It was removed after it had been analysed.",
+                remedy="Run the command again; it reads the installation afresh.",
+            ) from failure
         entry = entries.get(target.names[0])
         if target.data == change.new and entry is not None and entry.current.sha256 == target.sha256:
             continue  # Another run was faster, and made the same change.
         if target.data != change.old:
             raise ChangedMeanwhileError(
-                f"{target.path} is not what was analysed. Nothing was changed.",
+                f"{target.place} is not what was analysed. Nothing was changed.",
                 why=f"Its SHA-256 is {target.sha256}; the analysed text's was {sha256_hex(change.old)}.",
                 remedy="Run the command again; it reads the file afresh.",
             )
         if change.old != change.new:
             todo.append((change, target))
+    require_distinct(target for _, target in todo)
     return todo
 
 
-def _still_ours(tree: PackageTree, previous: Journal, todo: set[str]) -> dict[str, Entry]:
+def _still_ours(tree: HeldTree, previous: Journal, todo: set[str]) -> dict[str, Entry]:
     """Entries of the previous journal whose files are as it left them; the rest must be explainable.
 
     A file that holds its original again, or that was found to need its patch again, or that belongs to
@@ -189,12 +208,12 @@ def _still_ours(tree: PackageTree, previous: Journal, todo: set[str]) -> dict[st
         if now is Content.PATCHED:
             kept[entry.names[0]] = entry
         elif now is not Content.ORIGINAL and entry.names[0] not in todo and not _other_version(tree, previous):
-            raise _changed_since(tree, [(entry.path(tree), now is Content.MISSING)])
+            raise _changed_since(tree, [(entry.place(tree), now is Content.MISSING)])
     return kept
 
 
 def _plan_return(
-    tree: PackageTree,
+    tree: HeldTree,
     journal: Journal,
     goals: Sequence[tuple[Entry, Version]],
     want: Iterable[Bytecode],
@@ -203,23 +222,24 @@ def _plan_return(
 ) -> ReturnPlan:
     writes: list[Write] = []
     inverse: list[Write] = []
-    strangers: list[tuple[Path, bool]] = []
+    strangers: list[tuple[Place, bool]] = []
     for entry, goal in goals:
-        path = entry.path(tree)
+        path = entry.place(tree)
         try:
-            target = look(tree, path)
+            data, status = path.read()
         except (FileNotFoundError, NotADirectoryError):
             strangers.append((path, True))
             continue
-        if target.sha256 == goal.sha256:
+        found = sha256_hex(data)
+        if found == goal.sha256:
             continue
-        if target.sha256 != entry.current.sha256:
+        if found != entry.current.sha256:
             strangers.append((path, False))
             continue
-        require_owner(target.path, target.status)
-        require_writable(target.path.parent)
-        writes.append(Write(target.path, read_saved(tree, goal.sha256), target.sha256, goal.mtime_ns))
-        inverse.append(Write(target.path, target.data, goal.sha256, target.status.st_mtime_ns))
+        require_owner(path, status)
+        require_writable(path.parent)
+        writes.append(Write(path, read_saved(tree, goal.sha256), found, goal.mtime_ns))
+        inverse.append(Write(path, data, goal.sha256, status.st_mtime_ns))
     if strangers:
         raise _changed_since(tree, strangers)
     for write, back in record_return(tree, journal):
@@ -233,23 +253,19 @@ def _plan_return(
     )
 
 
-def _changed_since(tree: PackageTree, strangers: Sequence[tuple[Path, bool]]) -> ChangedSinceError:
+def _changed_since(tree: HeldTree, strangers: Sequence[tuple[Place, bool]]) -> ChangedSinceError:
     names = ", ".join(f"{path} ({'missing' if missing else 'other content'})" for path, missing in strangers)
     return ChangedSinceError(
         f"Changed since `apply`: {names}. Nothing was changed now.",
         why="It holds neither the patched nor the original text; writing over it would destroy somebody's work.",
         remedy="Put the patched or the original text back (the package's own copy will do) and run the command "
-        f"again. If the package was replaced as a whole, there is nothing to take back: remove {tree.state_dir}.",
+        f"again. If the package was replaced as a whole, there is nothing to take back: remove {tree.state}.",
     )
 
 
-def _other_version(tree: PackageTree, journal: Journal) -> bool:
+def _other_version(tree: HeldTree, journal: Journal) -> bool:
     return None not in (tree.version, journal.version) and tree.version != journal.version
 
 
-def _relative_caches(tree: PackageTree, entries: Iterable[Entry]) -> set[str]:
-    return {_name(tree, path) for entry in entries for path in caches(tree, entry.names)}
-
-
-def _name(tree: PackageTree, path: Path) -> str:
-    return os.path.relpath(path, tree.real_package)
+def _relative_caches(tree: HeldTree, entries: Iterable[Entry]) -> set[str]:
+    return {path.relative for entry in entries for path in caches(tree, entry.names)}

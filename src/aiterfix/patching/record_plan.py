@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
-from pathlib import Path
 
 from aiterfix.patching import record as records
 from aiterfix.patching.failures import JournalError
 from aiterfix.patching.journal import NAME, SAVED_SUFFIX, Journal, Phase, RecordChange, Version
 from aiterfix.patching.moves import Write
 from aiterfix.patching.record import Listed, RecordEdit
-from aiterfix.patching.tree import PackageTree, require_regular, require_replaceable
+from aiterfix.patching.tree import HeldTree, require_replaceable
 from aiterfix.storage.digest import sha256_hex
+from aiterfix.storage.held import Place
 
 
-def with_record(tree: PackageTree, path: Path, journal: Journal) -> tuple[Journal, Write]:
+def with_record(tree: HeldTree, path: Place, journal: Journal) -> tuple[Journal, Write]:
     """The journal of an `apply` with what it does to RECORD, which is at ``path``, and the new RECORD."""
-    status = os.lstat(path)
-    require_regular(path, status)
+    data, status = path.read()
     require_replaceable(path, status)
-    data = path.read_bytes()
     previous = journal.previous and journal.previous.record
     original = records.undo(data, previous.edit) if previous else data
     current, change = _edit_record(tree, journal, original)
@@ -35,28 +32,26 @@ def with_record(tree: PackageTree, path: Path, journal: Journal) -> tuple[Journa
     return replace(journal, record=record), Write(path, current, now.sha256)
 
 
-def _edit_record(tree: PackageTree, journal: Journal, original: bytes) -> tuple[bytes, RecordEdit]:
+def _edit_record(tree: HeldTree, journal: Journal, original: bytes) -> tuple[bytes, RecordEdit]:
     changed = [
-        Listed(os.path.relpath(tree.package / name, tree.root), entry.current.sha256, entry.current.size)
+        Listed(f"{tree.tree.package.name}/{name}", entry.current.sha256, entry.current.size)
         for entry in journal.files
         for name in entry.names
     ]
-    folder = tree.listed_name(tree.state_dir)
+    folder = tree.listed_name(tree.state)
     added = [Listed(f"{folder}/{NAME}")]
     added += [Listed(f"{folder}/{name}{SAVED_SUFFIX}", name, size) for name, size in sorted(journal.saved().items())]
     return records.edit(original, changed, added)
 
 
-def record_return(tree: PackageTree, journal: Journal) -> list[tuple[Write, Write]]:
+def record_return(tree: HeldTree, journal: Journal) -> list[tuple[Write, Write]]:
     """Take our rows out of RECORD; in an `apply` that is undone, put those of the one before back in."""
     path, change = tree.record, journal.record
     if path is None or change is None:
         return []
     undoing = journal.phase is Phase.APPLYING
     goal = change.before if undoing else change.original
-    status = os.lstat(path)
-    require_regular(path, status)
-    data = path.read_bytes()
+    data, status = path.read()
     found = sha256_hex(data)
     if found == goal.sha256:
         return []

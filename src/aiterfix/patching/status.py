@@ -11,8 +11,9 @@ from aiterfix.patching import journal as journals
 from aiterfix.patching.failures import JournalError
 from aiterfix.patching.journal import Entry, Journal, Phase
 from aiterfix.patching.locking import is_locked
-from aiterfix.patching.tree import PackageTree
+from aiterfix.patching.tree import HeldTree, PackageTree, held
 from aiterfix.storage.digest import sha256_hex
+from aiterfix.storage.held import RefusedFileError
 
 
 class PatchState(str, Enum):
@@ -78,28 +79,38 @@ def read_status(tree: PackageTree) -> PatchStatus:
     Raises:
         OSError: a directory or file can't be read.
     """
-    staging = tree.staging_dir.exists()
-    if not staging and not tree.state_dir.exists():
+    with held(tree, writing=False) as at:
+        return status_of(at)
+
+
+def status_of(tree: HeldTree) -> PatchStatus:
+    """The same of a package that is held.
+
+    Raises:
+        OSError: a directory or file can't be read.
+    """
+    if not tree.staging.exists() and not tree.state.exists():
         return PatchStatus(PatchState.NONE)
     busy = is_locked(tree.home)
     try:
+        staging = journals.believable(tree, tree.staging)
         journal = journals.load(tree)
     except JournalError as failure:
-        return PatchStatus(PatchState.UNREADABLE, str(failure), state_dir=tree.state_dir)
+        return PatchStatus(PatchState.UNREADABLE, str(failure), state_dir=tree.state.path)
     if journal is None:
-        left = tree.staging_dir if staging else tree.state_dir
+        left = (tree.staging if staging else tree.state).path
         if busy:
             return PatchStatus(
                 PatchState.BUSY, "Another aiterfix is at work; no file has been changed yet.", state_dir=left
             )
         detail = f"A run was killed while it prepared or tidied up; no file of the package is changed, {left} is left."
         return PatchStatus(PatchState.INTERRUPTED, detail, state_dir=left)
-    files = tuple(FileStatus(entry.path(tree), content(tree, entry)) for entry in journal.files)
+    files = tuple(FileStatus(entry.place(tree).path, content(tree, entry)) for entry in journal.files)
     kind, detail = _judge(tree, journal, files, busy)
-    return PatchStatus(kind, detail, files, journal.version, journal.annotations, tree.state_dir)
+    return PatchStatus(kind, detail, files, journal.version, journal.annotations, tree.state.path)
 
 
-def _judge(tree: PackageTree, journal: Journal, files: tuple[FileStatus, ...], busy: bool) -> tuple[PatchState, str]:
+def _judge(tree: HeldTree, journal: Journal, files: tuple[FileStatus, ...], busy: bool) -> tuple[PatchState, str]:
     strangers = [file for file in files if file.content in (Content.CHANGED, Content.MISSING)]
     if journal.phase is Phase.APPLIED:
         strangers += [file for file in files if file.content is Content.ORIGINAL]
@@ -121,13 +132,13 @@ def _judge(tree: PackageTree, journal: Journal, files: tuple[FileStatus, ...], b
     return PatchState.INTERRUPTED, f"A run of `{verb}` was killed: {_list(files)}; {next_step}."
 
 
-def content(tree: PackageTree, entry: Entry) -> Content:
+def content(tree: HeldTree, entry: Entry) -> Content:
     """What a file of the journal holds now."""
     try:
-        found = sha256_hex(entry.path(tree).read_bytes())
+        found = sha256_hex(entry.place(tree).read()[0])
     except (FileNotFoundError, NotADirectoryError):
         return Content.MISSING
-    except IsADirectoryError:
+    except RefusedFileError:
         return Content.CHANGED
     if found == entry.current.sha256:
         return Content.PATCHED
@@ -155,7 +166,7 @@ def _count(number: int) -> str:
     return "1 file was" if number == 1 else f"{number} files were"
 
 
-def _version_note(tree: PackageTree, journal: Journal) -> str:
+def _version_note(tree: HeldTree, journal: Journal) -> str:
     if journal.version == tree.version:
         return ""
     return f" It was patched as version {journal.version}; installed is {tree.version}."

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from aiterfix.engines.model import Known, RunTime, Setting, WidthKind
 from aiterfix.engines.pairing import CallVerdict, Operator, Pair, PairVerdict
+from aiterfix.report.page import Page, Row
 from aiterfix.report.terminal import colour
 
 _COLOURS = {
@@ -29,9 +30,9 @@ _KINDS = {
 }
 
 
-def pair_text(pairs: Sequence[Pair], verdict: PairVerdict, operator: Operator, arguments: str) -> str:
+def pair_text(pairs: Sequence[Pair], verdict: PairVerdict, operator: Operator, arguments: str) -> Page:
     """The report on pairs, below that on aiter."""
-    lines: list[str] = []
+    lines: list[Row] = []
     for pair in pairs:
         consumer = pair.consumer
         lines.append(f"{consumer.name} {consumer.version or '(version not known)'}: {consumer.path}")
@@ -45,10 +46,10 @@ def pair_text(pairs: Sequence[Pair], verdict: PairVerdict, operator: Operator, a
             more = "1 more call" if others == 1 else f"{others} more calls"
             lines.append(f"  not judged: {more} (other kernels: --kernel all; or not of --caller)")
         lines.append("")
-    lines.append(f"verdict on the pair: {colour(verdict.value, _COLOURS.get(verdict, '32'))}")
+    lines.append(("verdict on the pair: ", colour(verdict.value, _COLOURS.get(verdict, "32"))))
     if pairs:
         lines.append(f"next:    {_next(pairs, verdict, arguments)}")
-    return "\n".join(lines) + "\n"
+    return Page(lines)
 
 
 def _call(judged: CallVerdict, operator: Operator) -> list[str]:

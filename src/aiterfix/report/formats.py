@@ -7,6 +7,7 @@ from typing import Generic, Protocol, TypeVar
 
 from aiterfix.errors import UsageError
 from aiterfix.report.document import Body, dump
+from aiterfix.report.page import Page
 from aiterfix.storage.record import record
 
 T = TypeVar("T")
@@ -22,17 +23,17 @@ class Format(Protocol[T_contra]):
 
 @record(frozen=True)
 class Text(Generic[T]):
-    """A form that is written as it stands: for people, Markdown, a SARIF log.
+    """A form for people: plain text, or Markdown.
 
     Attributes:
-        write: makes the text.
+        page: makes its rows.
     """
 
-    write: Callable[[T], str]
+    page: Callable[[T], Page]
 
     def render(self, result: T, /) -> str:
         """See `Format`."""
-        return self.write(result)
+        return str(self.page(result))
 
 
 @record(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from aiterfix.errors import NotUnderstoodError
 from aiterfix.judge.judgement import Judgement
 from aiterfix.patching.installed import patch_status
 from aiterfix.storage.record import record
@@ -24,15 +25,23 @@ class Provenance:
 
 def provenance(judgement: Judgement) -> dict[Path, Provenance]:
     """Look every kernel file up in the shipped facts; those that aiterfix patched itself have no entry."""
-    from aiterfix.history.digests import releases_of
-
     if judgement.installation is None:
         return {}
     patch = patch_status(judgement.installation)
     ours = {f.path for f in patch.files if f.content.value == "patched"} if patch is not None else set()
     files = {t.path: t.sha256 for t in judgement.texts if t.path is not None and t.path not in ours}
+    try:
+        return _looked_up(judgement.installation.version, files)
+    except (OSError, ValueError, NotUnderstoodError) as error:
+        # What was read off the source stands without them.
+        note = f"which release it is of cannot be told, the facts shipped with aiterfix are damaged: {error}"
+        return {path: Provenance((), " ".join(note.split())) for path in files}
+
+
+def _looked_up(version: str | None, files: dict[Path, str]) -> dict[Path, Provenance]:
+    from aiterfix.history.digests import releases_of
+
     releases = releases_of(frozenset(files.values()))
-    version = judgement.installation.version
     fits = {d for d, refs in releases.items() if version is None or f"v{version.partition('+')[0]}" in refs}
     doubtful = [digest for digest in files.values() if digest not in fits]
     notes: dict[str, str] = {}

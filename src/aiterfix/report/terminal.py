@@ -6,14 +6,17 @@ import os
 import sys
 from collections.abc import Collection, Iterable, Sequence
 
+from aiterfix.report.page import Coloured
+from aiterfix.storage.text import printable
+
 _GAP = "  "
 _NARROWEST = 12
 
 
-def colour(text: str, code: str) -> str:
+def colour(text: str, code: str) -> Coloured:
     """Text in a terminal colour, where stdout is a terminal that wants colours."""
     wanted = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
-    return f"\x1b[{code}m{text}\x1b[0m" if wanted else text
+    return Coloured(text, code if wanted else "")
 
 
 def table(rows: Iterable[Sequence[str]], *, right: Collection[int] = (), width: int | None = None) -> list[str]:
@@ -25,7 +28,7 @@ def table(rows: Iterable[Sequence[str]], *, right: Collection[int] = (), width: 
         width: of a line, at most; by default that of the terminal, and none where stdout is no terminal. Cells of the
             widest columns are broken into several lines for it, as far as columns stay legible.
     """
-    cells = [list(r) for r in rows]
+    cells = [[printable(c) for c in r] for r in rows]  # before they are measured
     full = len(cells[0])
     # What decides the width of each column: not the cell that takes the rest of its line.
     sized = [r if len(r) == full else r[:-1] for r in cells]

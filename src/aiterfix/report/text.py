@@ -12,6 +12,7 @@ from aiterfix.judge.verdict import Verdict
 from aiterfix.judge.whole import Whole
 from aiterfix.patching.installed import patch_status
 from aiterfix.report.advice import fault_line, meaning, next_step, not_asked, not_judged, patch_line
+from aiterfix.report.page import Coloured, Page, Row
 from aiterfix.report.provenance import Provenance, provenance
 from aiterfix.report.terminal import colour, table
 from aiterfix.report.types.common import Located
@@ -25,7 +26,7 @@ _COLOURS = {
 _PRESENCES = {Presence.ABSENT: "32", Presence.REFUSED: "32", Presence.PRESENT: "31;1", Presence.UNKNOWN: "33;1"}
 
 
-def shown(verdict: Verdict) -> str:
+def shown(verdict: Verdict) -> Coloured:
     """A verdict, coloured on a terminal."""
     return colour(verdict.value, _COLOURS[verdict])
 
@@ -49,7 +50,7 @@ def check_text(
     *,
     advise: bool = True,
     verbose: bool = False,
-) -> str:
+) -> Page:
     """The report of `aiterfix check`.
 
     Args:
@@ -59,11 +60,13 @@ def check_text(
         advise: whether to end with what to do next; not where a verdict on a pair follows, which has its own.
         verbose: whether to show every kernel, and every finding in it.
     """
-    lines: list[str] = []
+    lines: list[Row] = []
     for disk, running in zip(whole.on_disk, whole.running, strict=True):
         lines += _installation(disk, arguments, verbose=verbose)
         if running is not disk:
-            lines.append(f"  on disk {shown(disk.verdict)}; the hook mends it in every process ({whole.hook.way})")
+            lines.append(
+                ("  on disk ", shown(disk.verdict), f"; the hook mends it in every process ({whole.hook.way})")
+            )
     if not whole.on_disk:
         lines.append("no aiter found" + ("" if not whole.discovery.doubts else ", but see below"))
         lines += [f"  searched {p}" for p in whole.discovery.searched]
@@ -75,15 +78,15 @@ def check_text(
     asked = [a for a in whole.answers() if a.asked]
     wide = max((len(a.fault.id) for a in asked), default=0)
     lines += [
-        f"  {a.fault.id:<{wide}}  {colour(f'{a.presence.value:<7}', _PRESENCES[a.presence])}  {fault_line(a)}"
+        (f"  {a.fault.id:<{wide}}  ", colour(f"{a.presence.value:<7}", _PRESENCES[a.presence]), f"  {fault_line(a)}")
         for a in asked
     ]
     said = meaning(whole)
-    lines.append(f"verdict: {shown(whole.verdict)}" + (f": {said}" if said else ""))
+    lines.append(("verdict: ", shown(whole.verdict), f": {said}" if said else ""))
     lines += [f"         {line}" for line in (not_asked(whole), not_judged(whole), _siblings(whole)) if line]
     if advise:
         lines.append(f"next:    {next_step(whole, arguments)}")
-    return "\n".join(lines) + "\n"
+    return Page(lines)
 
 
 def _siblings(whole: Whole) -> str:

@@ -7,18 +7,19 @@ from collections.abc import Iterable, Sequence
 
 from aiterfix.history.bounds import BoundState
 from aiterfix.history.record import RefRecord
+from aiterfix.report.page import Page
 from aiterfix.report.terminal import table
 from aiterfix.upstream.milestones import Goal, Milestone, OldKernels, goals, milestone, old_kernels
 from aiterfix.upstream.scan import ScanResult
 
 
-def scan_text(result: ScanResult) -> str:
+def scan_text(result: ScanResult) -> Page:
     """The table and what it means, for a terminal."""
     header, rows = _rows(result)
-    return "\n".join([*table([header, *rows]), "", *_summary(result)]) + "\n"
+    return Page([*table([header, *rows]), "", *_summary(result)])
 
 
-def scan_markdown(result: ScanResult) -> str:
+def scan_markdown(result: ScanResult) -> Page:
     """The same in Markdown."""
     header, rows = _rows(result)
 
@@ -26,8 +27,9 @@ def scan_markdown(result: ScanResult) -> str:
         return "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |"
 
     lines = [line(header), line("---" for _ in header), *(line(row) for row in rows)]
-    summary = [f"- {s.strip()}" if s.startswith("  ") else f"\n**{s}**\n" if s else "" for s in _summary(result)]
-    return "\n".join([*lines, *summary]) + "\n"
+    for s in _summary(result):
+        lines += [f"- {s.strip()}"] if s.startswith("  ") else ["", f"**{s}**", ""] if s else [""]
+    return Page(lines)
 
 
 def _rows(result: ScanResult) -> tuple[list[str], list[list[str]]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aiterfix.history.record import RefRecord
+from aiterfix.report.page import Page
 from aiterfix.upstream.explain import Explanation
 from aiterfix.upstream.status import Origin, StatusResult
 
@@ -16,8 +17,8 @@ _ORIGINS = {
 }
 
 
-def status_text(result: StatusResult, explanations: Sequence[Explanation], refs: Sequence[RefRecord]) -> str:
-    """For people. Everything from outside has been made printable before it gets here."""
+def status_text(result: StatusResult, explanations: Sequence[Explanation], refs: Sequence[RefRecord]) -> Page:
+    """For people."""
     lines = []
     for report in result.reports:
         pull = report.pull
@@ -44,4 +45,4 @@ def status_text(result: StatusResult, explanations: Sequence[Explanation], refs:
     newest = max(refs, key=lambda r: r.when, default=None)
     lines += ["", f"Releases by the source of every tag up to {newest.date[:10]}."] if newest is not None else []
     lines += result.notes
-    return "\n".join(lines) + "\n"
+    return Page(lines)

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from aiterfix.errors import NotUnderstoodError
+from aiterfix.storage.held import RefusedFileError, read_file
 from aiterfix.storage.readers import RefusedError, reader_of, shown
 
 MOST_BYTES = 64 << 20
@@ -63,8 +64,11 @@ def read(path: Path, kind: type[T], *, most_bytes: int = MOST_BYTES) -> T:
         OSError: it cannot be read.
         StoredError: it is not what it should be.
     """
-    with path.open("rb") as stream:
-        return decode(stream.read(most_bytes + 1), kind, path, most_bytes=most_bytes)
+    try:
+        data = read_file(path, most=most_bytes)
+    except RefusedFileError as refused:
+        raise StoredError(path, str(refused.strerror)) from refused
+    return decode(data, kind, path, most_bytes=most_bytes)
 
 
 def decode(data: bytes, kind: type[T], path: Path, *, most_bytes: int = MOST_BYTES) -> T:

@@ -7,8 +7,8 @@ hundred kilobytes need. It has another name in every Python, and none in some bu
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # not of `typing`, which a start under ``AITERFIX=require`` need not import
 if TYPE_CHECKING:
     from hashlib import sha256
 else:
@@ -19,6 +19,8 @@ else:
             from _sha256 import sha256
     except ImportError:
         from hashlib import sha256
+
+__all__ = ["sha256", "sha256_hex"]
 
 
 def sha256_hex(data: bytes) -> str:

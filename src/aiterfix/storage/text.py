@@ -1,4 +1,4 @@
-"""How Python reads the bytes of a source file, as far as a search for names must know."""
+"""Text from elsewhere: how it is shown, and how Python reads a source file as far as a search for names must know."""
 
 from __future__ import annotations
 
@@ -17,6 +17,14 @@ _COMPATIBLE = re.compile(
     "\u2071-\u209c\u2102-\u2188\u2c7c\u2c7d\ua7f2-\ua7f4\ufb00-\ufb06\ufe33\ufe34\ufe4d-\ufe4f\uff10-\uff19\uff21-\uff3a"
     "\uff3f\uff41-\uff5a\U000107a5\U0001d400-\U0001d7ff\U0001fbf0-\U0001fbf9]"
 )
+
+
+def printable(text: str) -> str:
+    """Text as one line that cannot command a terminal: control, format, separator and direction characters, and bytes
+    that are no UTF-8, become escapes. What is printable stays, so that doing it twice changes nothing."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def opaque_encoding(data: bytes) -> bool:

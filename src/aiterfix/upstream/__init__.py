@@ -5,6 +5,6 @@
     gitrepo ──► export (regression, proposal)         a branch with the semantic patch
 
 Judgement is always by source, never by ancestry, and never by what a pull request is called. ``gitrepo`` runs git's
-plumbing through GitPython and writes to nothing but the object database and one new branch; ``github`` speaks to one
+plumbing and writes to nothing but the object database and one new branch; ``github`` speaks to one
 host and trusts nothing that it answers.
 """

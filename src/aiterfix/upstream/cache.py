@@ -1,7 +1,7 @@
 """What GitHub answered last, on disk, for conditional requests and for days without network.
 
 Only the few facts that are used are kept, never a body and never anything about the token. What is read back is
-checked like an answer from the network: anybody who can write there could have written it.
+checked like an answer from the network, and believed only where nobody else can write.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiterfix.storage import codec
+from aiterfix.storage.believed import believed, keep
 from aiterfix.storage.codec import StoredError
-from aiterfix.storage.files import cache_directory, write_atomically
+from aiterfix.storage.files import cache_directory
 
 Fact = str | int | bool | None
 
@@ -51,9 +52,13 @@ class Cache:
 
     def get(self, url: str, *, authenticated: bool) -> CacheEntry | None:
         """The entry of an address. Answers with and without a token are kept apart: they may differ."""
+        file = self._file(url, authenticated)
         try:
-            entry = codec.read(self._file(url, authenticated), CacheEntry, most_bytes=_MOST_BYTES)
-        except (OSError, StoredError):
+            data = believed(file, _MOST_BYTES)
+            if data is None:
+                return None
+            entry = codec.decode(data, CacheEntry, file, most_bytes=_MOST_BYTES)
+        except StoredError:
             return None
         return entry if entry.url == url and 0 <= entry.checked_at < 1e11 else None
 
@@ -64,8 +69,7 @@ class Cache:
             self.problem = f"the answer for {entry.url} is too long to keep"
             return
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_atomically(self._file(entry.url, authenticated), data)
+            keep(self._file(entry.url, authenticated), data)
         except OSError as error:
             self.problem = f"{self.folder} cannot be written: {error.strerror or error}"
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from aiterfix.errors import EnvironmentProblem, NotUnderstoodError, UsageError
 from aiterfix.storage import codec
 from aiterfix.storage.codec import StoredError
+from aiterfix.storage.held import RefusedFileError, read_file
+from aiterfix.storage.text import printable
 
 _MOST_BYTES = 64 << 20
 
@@ -114,8 +116,9 @@ def read_evidence(paths: Sequence[Path], before: Sequence[str], after: Sequence[
 
 def _read(path: Path) -> RunReport:
     try:
-        with path.open("rb") as stream:
-            data = stream.read(_MOST_BYTES + 1)
+        data = read_file(path, most=_MOST_BYTES)
+    except RefusedFileError as error:
+        raise EvidenceError(path, f"it {error.strerror}") from error
     except OSError as error:
         raise EnvironmentProblem(f"{path} cannot be read: {error.strerror}") from error
     try:
@@ -147,7 +150,7 @@ def _read(path: Path) -> RunReport:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} is not text")
-    return "".join(c if c.isprintable() else "?" for c in value)
+    return printable(value)
 
 
 def _count(value: object) -> int:

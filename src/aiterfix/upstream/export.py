@@ -160,7 +160,7 @@ def _sign_off(clone: Clone) -> str:
     sign_off = ""
     for variable in ("GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT"):
         try:
-            ident = clone.text("-c", "user.useConfigOnly=true", "var", variable).strip()
+            ident = clone.text("-c", "user.useConfigOnly=true", "var", variable, environment=clone.identity()).strip()
         except EnvironmentProblem as error:
             raise EnvironmentProblem(
                 "git has no name and address to sign the commit off with", why=error.why, remedy=remedy
@@ -249,9 +249,9 @@ def _commit(clone: Clone, base: str, contents: dict[str, tuple[str, bytes]], mes
             lines.append(f"{mode} {oid}\t".encode() + os.fsencode(path))
         clone.feed(b"\0".join(lines) + b"\0", "update-index", "-z", "--index-info", environment=own)
         tree = clone.text("write-tree", environment=own).strip()
-    return clone.feed(
-        message.encode(), "-c", "user.useConfigOnly=true", "-c", "commit.gpgSign=false", "commit-tree", tree, "-p", base
-    ).strip()
+    options = ("-c", "user.useConfigOnly=true", "-c", "commit.gpgSign=false")
+    made = clone.feed(message.encode(), *options, "commit-tree", tree, "-p", base, environment=clone.identity())
+    return made.strip()
 
 
 def _mail(clone: Clone, commit: str) -> bytes:

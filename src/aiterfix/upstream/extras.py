@@ -29,17 +29,10 @@ def need(module: str) -> Any:
 
     Raises:
         ExtraMissingError: it is not installed.
-        EnvironmentProblem: GitPython finds no git.
     """
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise ExtraMissingError(_WHAT[module], f"no module named {error.name}") from error
     except ImportError as error:
-        # GitPython raises this where there is no git executable.
-        first = str(error).strip().splitlines()
-        raise EnvironmentProblem(
-            f"{_WHAT[module]} cannot be imported",
-            why=first[0] if first else "",
-            remedy="Install git, or put it on PATH.",
-        ) from error
+        raise ExtraMissingError(_WHAT[module], str(error)) from error

@@ -21,6 +21,7 @@ from urllib.parse import urljoin, urlsplit
 
 from aiterfix._version import __version__
 from aiterfix.errors import EnvironmentProblem, UsageError
+from aiterfix.storage.text import printable
 from aiterfix.upstream.cache import Cache, CacheEntry, Fact
 from aiterfix.upstream.extras import need
 
@@ -383,4 +384,4 @@ def _number(text: str | None) -> int | None:
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     text = lines[0] if lines else type(error).__name__
-    return "".join(c if c.isprintable() else "?" for c in text)[:300]
+    return printable(text)[:300]

@@ -1,12 +1,15 @@
-"""A clone, read through git's plumbing. Never fetches, never touches work tree, index or current branch.
+"""A clone, found by GitPython and read through git's plumbing. Never fetches; work tree, index and branch stay.
 
-GitPython finds the repository and runs git. Every command names the repository itself, so that a ``GIT_DIR`` left in
-the environment by a hook cannot redirect it, and runs with hooks, prompts and every network protocol switched off.
+Whoever made the clone may have written its configuration, and may mean harm. Every command names the repository
+itself; runs without the user's and the system's configuration and without any ``GIT_*`` of the environment; and has
+all that a repository's own configuration can make git start overridden: hooks, monitors, pagers, drivers, and every
+protocol, so that a promisor remote is never asked, in versions of git too that know no other way.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import threading
 from collections.abc import Iterable, Iterator
@@ -16,26 +19,47 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiterfix.errors import EnvironmentProblem, UsageError
+from aiterfix.storage.held import open_file
 from aiterfix.upstream.extras import need
 
 if TYPE_CHECKING:
     import git
 
 _WINDOW = 256  # requests under way: 256 lines of 41 bytes fit into a pipe, so neither side waits for the other
-_CONFIG = (
-    "-c",
+_SETTINGS = (
     "core.hooksPath=/dev/null",
-    "-c",
     "core.fsmonitor=false",
-    "-c",
+    "core.sshCommand=false",
+    "core.gitProxy=false",
+    "core.pager=cat",
+    "core.askPass=false",
+    "core.alternateRefsCommand=false",
+    "core.attributesFile=/dev/null",
+    "credential.helper=",
+    "diff.external=",
+    "log.showSignature=false",
+    "gpg.program=false",
     "protocol.allow=never",
-    "-c",
     "gc.auto=0",
-    "-c",
     "maintenance.auto=false",
-    "-c",
     "core.quotePath=true",
 )
+_ENVIRONMENT = {
+    "GIT_ALLOW_PROTOCOL": "none",  # outranks what a repository allows by protocol.<name>.allow
+    "GIT_NO_LAZY_FETCH": "1",  # from git 2.45 on
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": os.devnull,  # from git 2.32 on; for others there is no home
+    "HOME": os.devnull,
+    "XDG_CONFIG_HOME": os.devnull,
+    "GIT_ATTR_NOSYSTEM": "1",
+    "GIT_PAGER": "cat",
+    "LC_ALL": "C",
+}
+# Words about the user, which say nothing of what to run.
+_IDENTITY = tuple(f"GIT_{who}_{what}" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL", "DATE"))
 
 
 class CloneError(EnvironmentProblem):
@@ -82,23 +106,15 @@ class Clone:
     """
 
     def __init__(self, path: Path) -> None:
-        module = need("git")
         if not path.exists():
             raise UsageError(f"{path} does not exist", remedy="Give --repo the folder of a clone.")
-        try:
-            self._repo: git.Repo = module.Repo(path)
-        except (module.exc.InvalidGitRepositoryError, module.exc.NoSuchPathError) as error:
-            raise CloneError(
-                f"{path} is not a git repository",
-                remedy="Give --repo a clone, for example one made by `git clone --bare https://github.com/ROCm/aiter`.",
-            ) from error
-        self._errors = (module.exc.GitCommandError, module.exc.GitCommandNotFound)
         self.path = path
-        self.git_dir = Path(self._repo.git_dir)
-        self.common_dir = Path(self._repo.common_dir)
-        self.bare = bool(self._repo.bare)
-        self.work_tree = Path(self._repo.working_tree_dir) if self._repo.working_tree_dir else None
-        self._git = module.Git(str(self.git_dir))
+        self._program = _program()
+        repository = _find(path)
+        self.git_dir = Path(repository.git_dir)
+        self.common_dir = Path(repository.common_dir)
+        self.bare = bool(repository.bare)
+        self.work_tree = Path(repository.working_tree_dir) if repository.working_tree_dir else None
         self.shallow = self.text("rev-parse", "--is-shallow-repository").strip() == "true"
         self.partial = bool(
             self.text("config", "--get-regexp", r"^(remote\..*\.promisor|extensions\.partialclone)$", status=(0, 1))
@@ -106,28 +122,33 @@ class Clone:
 
     def _environment(self, extra: dict[str, str] | None = None) -> dict[str, str]:
         return {
-            "GIT_TERMINAL_PROMPT": "0",
-            "GIT_NO_LAZY_FETCH": "1",
-            "GIT_NO_REPLACE_OBJECTS": "1",
-            "GIT_OPTIONAL_LOCKS": "0",
-            "GIT_OBJECT_DIRECTORY": str(self.common_dir / "objects"),
-            "GIT_ALTERNATE_OBJECT_DIRECTORIES": "",
-            "GIT_NAMESPACE": "",
-            "GIT_EXTERNAL_DIFF": "",
+            **{n: v for n, v in os.environ.items() if not n.startswith("GIT_") or n in _IDENTITY},
+            **_ENVIRONMENT,
             **(extra or {}),
         }
 
-    def _execute(self, command: list[str], **options: Any) -> Any:
+    def _start(self, arguments: Iterable[str], environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+        settings = [word for setting in _SETTINGS for word in ("-c", setting)]
         try:
-            return self._git.execute(command, **options)
-        except self._errors as error:
-            raise CloneError(
-                "git cannot be run", why=_message(str(error)), remedy="Install git, or put it on PATH."
-            ) from error
+            return subprocess.Popen(
+                [self._program, f"--git-dir={self.git_dir}", "--no-pager", *settings, *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd=self.git_dir if self.git_dir.is_dir() else self.path,
+                env=self._environment(environment),
+            )
+        except OSError as error:
+            raise CloneError("git cannot be run", why=str(error), remedy="Install git, or put it on PATH.") from error
 
-    def _command(self, arguments: Iterable[str]) -> list[str]:
-        program = self._git.GIT_PYTHON_GIT_EXECUTABLE or "git"
-        return [program, f"--git-dir={self.git_dir}", "--no-pager", *_CONFIG, *arguments]
+    def _run(
+        self, arguments: tuple[str, ...], data: bytes, status: tuple[int, ...], environment: dict[str, str] | None
+    ) -> tuple[int, bytes]:
+        with self._start(arguments, environment) as process:
+            out, err = process.communicate(data)
+        if process.returncode not in status:
+            raise CloneError(f"{self.path}: git {arguments[0]} failed", why=_message(err))
+        return process.returncode, out
 
     def output(
         self,
@@ -145,18 +166,7 @@ class Clone:
         Raises:
             CloneError: another exit code.
         """
-        code, out, err = self._execute(
-            self._command(arguments),
-            with_extended_output=True,
-            with_exceptions=False,
-            stdout_as_string=False,
-            strip_newline_in_stdout=False,
-            env=self._environment(environment),
-        )
-        if code not in status:
-            raise CloneError(f"{self.path}: git {arguments[0]} failed", why=_message(err))
-        assert isinstance(out, bytes)
-        return out
+        return self._run(arguments, b"", status, environment)[1]
 
     def text(self, *arguments: str, status: tuple[int, ...] = (0,), environment: dict[str, str] | None = None) -> str:
         """`output`, decoded; what is not UTF-8 shows as an escape."""
@@ -168,16 +178,7 @@ class Clone:
         Raises:
             CloneError: it failed.
         """
-        process: Any = self._execute(
-            self._command(arguments),
-            istream=subprocess.PIPE,
-            as_process=True,
-            env=self._environment(environment),
-        )
-        out, err = process.proc.communicate(data)
-        if process.proc.returncode:
-            raise CloneError(f"{self.path}: git {arguments[0]} failed", why=_message(err))
-        return str(out.decode("utf-8", "backslashreplace"))
+        return self._run(arguments, data, (0,), environment)[1].decode("utf-8", "backslashreplace")
 
     def tags(self) -> tuple[Tag, ...]:
         """Every tag, annotated ones followed to their commit."""
@@ -213,15 +214,24 @@ class Clone:
         Raises:
             CloneError: one is not.
         """
-        found = self._execute(
-            self._command(["merge-base", "--is-ancestor", commit, of]),
-            with_extended_output=True,
-            with_exceptions=False,
-            env=self._environment(),
-        )
-        if found[0] not in (0, 1):
-            raise CloneError(f"{self.path}: git merge-base failed", why=_message(found[2]))
-        return bool(found[0] == 0)
+        return self._run(("merge-base", "--is-ancestor", commit, of), b"", (0, 1), None)[0] == 0
+
+    def identity(self) -> dict[str, str]:
+        """Variables that tell git who the user is, where neither the environment nor the clone says so: from the
+        user's own configuration, which is read for nothing else."""
+        found: dict[str, str] = {}
+        for key, what in (("user.name", "NAME"), ("user.email", "EMAIL")):
+            if not self.text("config", "--get", key, status=(0, 1)).strip() and (value := self._users_own(key)):
+                found |= {n: value for n in _IDENTITY if n.endswith(what) and n not in os.environ}
+        return found
+
+    def _users_own(self, key: str) -> str:
+        # At the root of the file system, where there is no clone's configuration.
+        asked = subprocess.run(
+            [self._program, "config", "--get", key],
+            cwd="/", capture_output=True, env={**os.environ, "GIT_DIR": os.devnull}, check=False,
+        )  # fmt: skip
+        return asked.stdout.decode("utf-8", "backslashreplace").strip() if asked.returncode == 0 else ""
 
     @contextmanager
     def objects(self) -> Iterator[Objects]:
@@ -231,24 +241,20 @@ class Clone:
             # Asking git for a missing object makes it fetch; older versions cannot be told not to.
             out = self.output("cat-file", "--batch-all-objects", "--batch-check=%(objectname)", "--unordered")
             local = frozenset(out.decode("ascii").split())
-        process: Any = self._execute(
-            self._command(["cat-file", "--batch"]),
-            istream=subprocess.PIPE,
-            as_process=True,
-            env=self._environment(),
-        )
+        process = self._start(["cat-file", "--batch"])
+        assert process.stdin is not None and process.stdout is not None and process.stderr is not None
         # Git complains on stderr about every damaged object; a full pipe would stop it, and us.
-        drain = threading.Thread(target=process.proc.stderr.read, daemon=True)
+        drain = threading.Thread(target=process.stderr.read, daemon=True)
         drain.start()
         try:
-            yield Objects(process.proc, local)
+            yield Objects(process, local)
         finally:
             with contextlib.suppress(BrokenPipeError):
-                process.proc.stdin.close()
-            process.proc.stdout.close()
-            process.proc.wait()
+                process.stdin.close()
+            process.stdout.close()
+            process.wait()
             drain.join()
-            process.proc.stderr.close()
+            process.stderr.close()
 
 
 class Objects:
@@ -317,6 +323,45 @@ def tree_of(commit: GitObject) -> str:
     return commit.data[5 : commit.data.index(b"\n")].decode("ascii")
 
 
-def _message(err: object) -> str:
-    text = err.decode("utf-8", "backslashreplace") if isinstance(err, bytes) else str(err)
-    return " ".join(text.split())[:600]
+def _message(err: bytes) -> str:
+    return " ".join(err.decode("utf-8", "backslashreplace").split())[:600]
+
+
+def _find(path: Path) -> git.Repo:
+    """What is at ``path``, found by GitPython, which reads files for that and runs nothing.
+
+    Raises:
+        CloneError: no git repository.
+    """
+    module = need("git")
+
+    class Found(module.Repo):  # type: ignore[misc, name-defined]
+        def config_reader(self, *_: object) -> Any:
+            # Files that a configuration includes may be anything, a FIFO too.
+            return module.GitConfigParser([str(Path(self.common_dir) / "config")], read_only=True, merge_includes=False)
+
+    try:
+        for config in (path / ".git" / "config", path / "config"):
+            if os.path.lexists(config):
+                os.close(open_file(config))
+        found: git.Repo = Found(path)
+        return found
+    except (module.exc.InvalidGitRepositoryError, module.exc.NoSuchPathError, OSError, ValueError) as error:
+        raise CloneError(
+            f"{path} is not a git repository",
+            why=" ".join(str(error).split()),
+            remedy="Give --repo a clone, for example one made by `git clone --bare https://github.com/ROCm/aiter`.",
+        ) from error
+
+
+def _program() -> str:
+    """Where git is; never in whatever folder is the current one.
+
+    Raises:
+        CloneError: nowhere.
+    """
+    for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
+        program = os.path.join(folder, "git")  # noqa: PTH118 - an empty entry is to stay one
+        if folder.startswith("/") and os.access(program, os.X_OK):
+            return program
+    raise CloneError("git cannot be run", why="It is in no folder of PATH.", remedy="Install git, or put it on PATH.")

@@ -10,6 +10,7 @@ from aiterfix.faults.mend import Mended
 from aiterfix.history.bounds import Bounds, GuardCounts
 from aiterfix.source.guards import Guard
 from aiterfix.source.sites import StoreSite
+from aiterfix.storage.text import printable
 from aiterfix.upstream.evidence import RunReports
 
 _MOST_ROWS = 40
@@ -79,7 +80,7 @@ def propose(
         measured: what validation found; may be empty, and the text then says that nothing was measured.
         test_path: where the regression test is added; None without one.
     """
-    stem = files[0].path.rsplit("/", 1)[-1].removesuffix(".py") if len(files) == 1 else "paged MQA logits"
+    stem = printable(files[0].path).rsplit("/", 1)[-1].removesuffix(".py") if len(files) == 1 else "paged MQA logits"
     names = sorted({s.bound for f in files for s in f.edited})
     bound = names[0] if len(names) == 1 else "the row's length"
     # No prefix in brackets: `git am` takes those off.
@@ -97,7 +98,8 @@ def propose(
     tested = f"{test_path} checks the structure of every output store, without a GPU." if test_path else ""
     message = "\n\n".join(_wrap(p) for p in (subject, what, done.replace("`", ""), tested) if p) + "\n"
     body = "\n".join(
-        [
+        printable(row)  # of a Markdown text too, no name may end a line
+        for row in [
             "## What",
             "",
             what,

@@ -11,6 +11,7 @@ from pathlib import Path
 from aiterfix.errors import NotUnderstoodError
 from aiterfix.storage import codec
 from aiterfix.storage.codec import StoredError
+from aiterfix.storage.text import printable
 from aiterfix.upstream.cache import Fact
 from aiterfix.upstream.github import BadAnswerError
 
@@ -168,11 +169,6 @@ def load_last_known(path: Path = LAST_KNOWN) -> LastKnown:
         raise NotUnderstoodError(f"{path} is damaged: {error}", remedy="Reinstall aiterfix.") from error
     contained = frozenset((part.repository, part.number, part.part_of) for part in said.contained)
     return LastKnown(said.as_of, said.source, pulls, contained)
-
-
-def printable(text: str) -> str:
-    """Text that cannot command a terminal: control, format and direction characters become escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _object(value: object, what: str) -> Mapping[str, object]:

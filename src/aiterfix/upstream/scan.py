@@ -12,6 +12,7 @@ from aiterfix.faults.registry import Faults
 from aiterfix.history.bounds import Bounds, bounds_of
 from aiterfix.history.record import FileRecord, RefRecord
 from aiterfix.source.search import needles
+from aiterfix.storage.text import printable
 from aiterfix.upstream.gitrepo import Clone, Objects, Tag
 from aiterfix.upstream.trees import Forest, in_package
 
@@ -140,4 +141,4 @@ def _record(tag: Tag, forest: Forest, judged: dict[str, FileRecord], missing: se
 def _shown(path: str) -> str:
     """A path as text: bytes that are not UTF-8, and control characters, as escapes."""
     text = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return printable(text)

@@ -13,7 +13,9 @@ from aiterfix.family.own_kernel import own_kernel_file
 from aiterfix.family.portable import Portable, find_portable
 from aiterfix.family.signature import Kernel, KernelConfig, find_kernels, read_wrapper
 from aiterfix.faults.mend import mend
-from aiterfix.validation.requirements import require_emulator, require_packages
+from aiterfix.installation.view import View
+from aiterfix.storage.held import read_file
+from aiterfix.validation.requirements import require_emulator, require_packages, run_as
 
 if TYPE_CHECKING:
     from aiterfix.family.signature import StrideType, WrapperFacts
@@ -75,7 +77,8 @@ class Chosen(NamedTuple):
 
 
 class KernelText(NamedTuple):
-    """A kernel file: its text, its name for reports and line tables, and what else is known of it."""
+    """A kernel file: its text, its name for reports and line tables, and what else is known of it; ``place`` is where
+    it stands, since whose file it is decides with whose rights it is run."""
 
     text: bytes
     filename: str
@@ -83,6 +86,7 @@ class KernelText(NamedTuple):
     wrapper: WrapperFacts | None
     mends: tuple[str, ...]
     prebuilt: str = ""
+    place: Path | None = None
 
 
 def choose(asked: Asked) -> Chosen:
@@ -94,7 +98,9 @@ def choose(asked: Asked) -> Chosen:
         NotUnderstoodError: no kernel that is known is where it was looked for.
     """
     if sum(named is not None for named in (asked.source, asked.hsaco, asked.path)) > 1:
-        raise UsageError("--source and --hsaco name the file to validate: neither goes with --path or one another")
+        raise UsageError(
+            "--source and --hsaco name the file to validate: neither goes with --path, --root or one another"
+        )
     hardware = _hardware(asked)
     if hardware is not None:
         return _on_gpu(asked, hardware)
@@ -115,6 +121,7 @@ def choose(asked: Asked) -> Chosen:
     from aiterfix.validation.source import GluonSource
 
     file = gluon_file(asked)
+    emulator.owner = run_as(asked.note, file.place)
     subject = GluonSource(file.text, file.filename, file.wrapper, file.shown, file.mends)
     kernels = None if not asked.kernels or set(asked.kernels) & set(GLUON) else _named(asked.kernels)
     return Chosen(subject, emulator, _selection(asked, subject, kernels), file.prebuilt)
@@ -198,7 +205,24 @@ def _on_gpu(asked: Asked, hardware: Hardware) -> Chosen:
         file = _from_installation(asked)
         kernels = find_kernels(file.text, file.shown) if kinds & set(GLUON) else _named(asked.kernels)
         subject = AiterFunction(site, asked.patched, kernels)
+    if kinds != {"own"}:
+        _require_own_rights(asked)
     return Chosen(subject, gpu, _selection(asked, subject))
+
+
+def _require_own_rights(asked: Asked) -> None:
+    """A GPU's process is run with this one's rights alone: its replies are believed as our own are.
+
+    Raises:
+        EnvironmentProblem: root would run another user's files.
+    """
+    files = [asked.source] if asked.source is not None else [t.path for j in asked.installed() for t in j.texts]
+    owner = run_as(asked.note, *files)
+    if owner is not None:
+        raise EnvironmentProblem(
+            f"root does not run on a GPU what belongs to {owner.name}",
+            remedy=f"Run this command as {owner.name}, or with --device emulator.",
+        )
 
 
 def _require_own_alone(asked: Asked) -> None:
@@ -206,7 +230,8 @@ def _require_own_alone(asked: Asked) -> None:
         raise UsageError("validate this project's kernel and aiter's one after another, not together")
     if asked.source is not None or asked.hsaco is not None or asked.path is not None or asked.patched:
         raise UsageError(
-            "--kernel own is this project's kernel: it goes with none of --source, --hsaco, --path and --patched"
+            "--kernel own is this project's kernel: it goes with none of --source, --hsaco, --path, --root and "
+            "--patched"
         )
 
 
@@ -232,7 +257,7 @@ def _from_file(asked: Asked, kind: str = "gluon") -> KernelText:
     mends: tuple[str, ...] = ()
     if asked.patched:
         text, mends = _patched(text, asked.known(), shown)
-    return KernelText(text, asked.source.name, shown, None, mends)
+    return KernelText(text, asked.source.name, shown, None, mends, place=asked.source)
 
 
 def _from_installation(asked: Asked, kind: str = "gluon") -> KernelText:
@@ -258,7 +283,7 @@ def _from_installation(asked: Asked, kind: str = "gluon") -> KernelText:
     if asked.patched:
         text, mends = _patched(text, asked.known(), file.relative)
     prebuilt = ", ".join(str(p.directory) for p in judgement.prebuilt_in_use)
-    return KernelText(text, file.relative, file.where, _wrapper(judgement), mends, prebuilt)
+    return KernelText(text, file.relative, file.where, _wrapper(judgement), mends, prebuilt, file.path)
 
 
 def _root(judgement: Judgement) -> Path:
@@ -274,10 +299,11 @@ def _patched(text: bytes, known: Faults, filename: str) -> tuple[bytes, tuple[st
 
 def _wrapper(judgement: Judgement) -> WrapperFacts | None:
     """What the module that compiles the kernels says, where the installation has one that is understood."""
-
+    view = View(judgement.installation.image_root if judgement.installation is not None else None)
     for module in GLUON_GROUP.wrappers:
         path = _root(judgement).joinpath(*module.split(".")).with_suffix(".py")
-        facts = read_wrapper(read(path), str(path)) if path.is_file() else None
+        text = view.text(path)
+        facts = read_wrapper(text, str(path)) if text is not None else None
         if facts is not None:
             return facts
     return None
@@ -290,9 +316,9 @@ def read(path: Path) -> bytes:
         EnvironmentProblem: it cannot be read.
     """
     try:
-        return path.read_bytes()
+        return read_file(path)
     except OSError as error:
-        raise EnvironmentProblem(f"cannot read {path}", why=str(error)) from error
+        raise EnvironmentProblem(f"cannot read {path}", why=error.strerror or str(error)) from error
 
 
 def _named(words: Sequence[str]) -> tuple[Kernel, ...]:

@@ -13,6 +13,7 @@ from aiterfix.family.signature import Kernel, KernelConfig, WrapperFacts, make_r
 from aiterfix.gfx950 import CodeObject
 from aiterfix.gfx950.cache import CompiledKernel
 from aiterfix.gfx950.compile import Compiler
+from aiterfix.storage.children import Owner
 from aiterfix.validation.emulator import EmulatorLauncher
 from aiterfix.validation.execution import Launcher
 from aiterfix.validation.scenarios import Scenario, inputs_of
@@ -145,6 +146,7 @@ def measure(
     next_n: int = 1,
     wrapper: WrapperFacts | None = None,
     python: str | None = None,
+    owner: Owner | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> tuple[KernelCost, ...]:
     """Compare two texts of a kernel file.
@@ -158,6 +160,7 @@ def measure(
         next_n: rows.
         wrapper: what the wrapper says of argument types.
         python: interpreter whose Triton compiles.
+        owner: whose rights it has; None for this process's.
         progress: called with what is about to be done.
 
     Raises:
@@ -166,7 +169,7 @@ def measure(
     """
     launcher = EmulatorLauncher()
     results = []
-    with Compiler(python) as compiler:
+    with Compiler(python, owner=owner) as compiler:
         for kernel, config in configs:
             if progress:
                 progress(f"{kernel.value} {config.name}")

@@ -18,6 +18,7 @@ from aiterfix.gfx950 import Allocation, CodeObject, DeviceMemory, Launch, RunRes
 from aiterfix.gfx950.blas import one_thread
 from aiterfix.gfx950.cache import CompiledKernel
 from aiterfix.gfx950.compile import Compiler
+from aiterfix.storage.children import Owner
 from aiterfix.validation.comparison import SENTINEL, compare
 from aiterfix.validation.execution import Execution, Launcher, cache_of, scalar_arguments
 from aiterfix.validation.interface import Subject
@@ -83,18 +84,20 @@ class Emulator:
         python: the interpreter whose Triton compiles; None for this one.
         compiler: instead of one made for each validation.
         launcher: instead of the emulator's.
+        owner: whose rights the compiling process has; None for this process's.
     """
 
     python: str | None = None
     compiler: Compiler | None = None
     launcher: Launcher | None = None
+    owner: Owner | None = None
     offered = staticmethod(scenarios)
 
     @contextmanager
     def prepare(self, subject: EmulatedSubject) -> Iterator[EmulatedRun]:
         """See :class:`aiterfix.validation.interface.Executor`."""
         with ExitStack() as stack:
-            compiler = self.compiler or stack.enter_context(Compiler(self.python))
+            compiler = self.compiler or stack.enter_context(Compiler(self.python, owner=self.owner))
             # BLAS's own threads would spin beside the emulator's, between the reference's products.
             stack.enter_context(one_thread())
             yield subject.emulated(compiler, self.launcher or EmulatorLauncher())

@@ -17,8 +17,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from aiterfix.storage import codec
+from aiterfix.storage.believed import keep as keep_file
+from aiterfix.storage.believed import read_believed, refuse
 from aiterfix.storage.codec import StoredError
-from aiterfix.storage.files import cache_directory, write_atomically
+from aiterfix.storage.files import cache_directory
+from aiterfix.storage.held import read_file
 from aiterfix.storage.readers import Count, Sha256, within
 
 FORMAT = 1
@@ -111,8 +114,12 @@ def evidence_folders(tree: Path | None = None) -> tuple[Path, ...]:
     Args:
         tree: the folder that a patched tree keeps its records in.
     """
-    shipped = Path(__file__).parents[1] / "_data" / "evidence"
-    return (shipped, *((tree,) if tree is not None else ()), user_folder())
+    return (shipped_folder(), *((tree,) if tree is not None else ()), user_folder())
+
+
+def shipped_folder() -> Path:
+    """Where the package's own records are."""
+    return Path(__file__).parents[1] / "_data" / "evidence"
 
 
 def user_folder() -> Path:
@@ -128,7 +135,7 @@ def keep(evidence: Evidence, folder: Path | None = None) -> Path:
     """
     path = (folder or user_folder()) / evidence.place
     said = {"format": FORMAT, **codec.plain(evidence), "outcome": evidence.outcome}
-    write_atomically(path, codec.encode(said))
+    keep_file(path, codec.encode(said))
     return path
 
 
@@ -165,14 +172,16 @@ class _Damaged(Exception):  # noqa: N818 - never leaves this module
 
 def _read(path: Path, text_sha256: str) -> Evidence:
     try:
-        with path.open("rb") as file:
-            said = codec.parse(file.read(_LARGEST + 1), path, most_bytes=_LARGEST)
+        # What came with the package is believed as its code is.
+        shipped = path.is_relative_to(shipped_folder())
+        data = read_file(path, most=_LARGEST) if shipped else read_believed(path, _LARGEST)
+        said = codec.parse(data, path, most_bytes=_LARGEST)
         if not isinstance(said, dict) or said.pop("format", None) != FORMAT:
             raise _Damaged(f"is not of format {FORMAT}")
         outcome = said.pop("outcome", None)
         evidence = codec.build(said, Evidence, path)
     except OSError as error:
-        raise _Damaged(f"cannot be read: {error.strerror}") from error
+        raise _Damaged(refuse(error)) from error
     except StoredError as error:
         raise _Damaged(error.detail) from error
     if evidence.failed > evidence.scenarios:

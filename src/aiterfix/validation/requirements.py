@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from aiterfix.errors import EnvironmentProblem
+from aiterfix.storage.children import Owner, owner_of
 
 
 def require_emulator(command: str) -> None:
@@ -43,3 +45,23 @@ def require_packages(command: str, names: Sequence[str]) -> None:
             f"{command} needs packages that are not installed: {', '.join(missing)}",
             remedy="pip install 'aiterfix[validate]'",
         )
+
+
+def run_as(note: Callable[[str], None], *files: Path | None) -> Owner | None:
+    """With whose rights the top level of kernel files is run: root takes those of the user to whom they belong.
+
+    Args:
+        note: told, before it happens, that it is about to.
+        files: where the kernel files stand.
+
+    Raises:
+        EnvironmentProblem: a file is gone.
+    """
+    named = [file for file in files if file is not None]
+    try:
+        owner = owner_of(*named)
+    except OSError as error:
+        raise EnvironmentProblem(f"{error.filename} cannot be looked at", why=error.strerror or str(error)) from error
+    rights = f"the rights of {owner.name}, to whom it belongs" if owner is not None else "your rights"
+    note(f"aiterfix: runs the top level of {', '.join(map(str, named))} in a process of its own, with {rights}")
+    return owner

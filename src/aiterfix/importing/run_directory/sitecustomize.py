@@ -53,6 +53,11 @@ def _instead(reason: str) -> None:
         return  # full or closed; the import is stopped all the same
 
 
+def _line(error: Exception) -> str:
+    line = " ".join(("%s: %s" % (type(error).__name__, error)).split())  # noqa: UP031
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+
+
 def _mode() -> str:
     return os.environ.get("AITERFIX", "").strip().lower()
 
@@ -77,5 +82,5 @@ try:
         raise RuntimeError("%s is older than Python 3.10" % sys.executable)  # noqa: UP031
     _aiterfix()
 except Exception as error:  # noqa: BLE001 - the host process must start all the same
-    _instead(" ".join(("%s: %s" % (type(error).__name__, error)).split()))  # noqa: UP031
+    _instead(_line(error))
 _hidden()

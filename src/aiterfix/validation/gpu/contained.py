@@ -15,12 +15,16 @@ from types import TracebackType
 from typing import BinaryIO
 
 from aiterfix.errors import EnvironmentProblem
+from aiterfix.storage import children
+from aiterfix.storage.children import NOT_FROM_HERE
 from aiterfix.validation.gpu.messages import Raised, Ready, Refused, Setup, receive, send
 from aiterfix.validation.gpu.subjects import GpuSubject
 from aiterfix.validation.report import ScenarioResult
 from aiterfix.validation.scenarios import Scenario
 
-_START = "import sys; sys.path.append({root!r}); from aiterfix.validation.gpu.worker import main; main({descriptor})"
+_START = (
+    NOT_FROM_HERE + "sys.path.append({root!r}); from aiterfix.validation.gpu.worker import main; main({descriptor})"
+)
 _LAST_WORDS = 2000
 
 
@@ -128,7 +132,7 @@ class _Child:
                     stderr=subprocess.STDOUT,
                     pass_fds=(writing,),
                     start_new_session=True,
-                    env={**os.environ, "TMPDIR": self._scratch.name},
+                    env=children.environment({"TMPDIR": self._scratch.name}),
                 )
         except OSError as error:
             os.close(reading)

@@ -112,9 +112,11 @@ class Deferred:
         inner: the loader that would have been used.
         origin: the file that it would have read; empty where there is none.
         finder: whose loader it is.
+        source: of a wrapper, whether this one stands around what reads its source; another stands around the whole.
     """
 
-    def __init__(self, name: str, inner: "Any", origin: str, finder: Finder) -> None:
+    def __init__(self, name: str, inner: "Any", origin: str, finder: Finder, source: bool = False) -> None:
+        self.source = source
         self.name = name
         self.inner = inner
         self.origin = origin
@@ -158,7 +160,10 @@ class Deferred:
         if self._real is None:
             from aiterfix.importing.watching import make
 
-            self._real = make(self.name, self.inner, self.origin, self.finder, kernels=self.name in MODULES)
+            kernels = self.name in MODULES
+            self._real = make(
+                self.name, self.inner, self.origin, self.finder, kernels=kernels, refuses=self.source and not kernels
+            )
         return self._real
 
 
@@ -166,25 +171,27 @@ def _enclose(spec: "ModuleSpec", finder: Finder) -> None:
     """Put our loader around the one that a spec has.
 
     Inside the loaders of other hooks where these show the loader they stand around (wrapt's, `LazyLoader`), so that
-    they keep doing what they do; around the whole otherwise.
+    they keep doing what they do; around the whole otherwise. Around a wrapper there are two: one hands on its text, the
+    other looks at what came of all.
     """
     origin = spec.origin if spec.has_location and spec.origin else ""
     holder: Any = spec
     attribute = "loader"
-    if spec.name in MODULES:
-        for _ in range(8):
-            loader = getattr(holder, attribute)
-            if type(loader) is Deferred:
+    for _ in range(8):
+        loader = getattr(holder, attribute)
+        if type(loader) is Deferred:
+            return
+        if issubclass(type(loader), SourceFileLoader):
+            setattr(holder, attribute, Deferred(spec.name, loader, origin, finder, source=True))
+            if spec.name in MODULES:
                 return
-            if issubclass(type(loader), SourceFileLoader):
-                setattr(holder, attribute, Deferred(spec.name, loader, origin, finder))
-                return
-            inner = [a for a in ("__wrapped__", "loader") if hasattr(getattr(loader, a, None), "exec_module")]
-            if not inner:
-                break
-            holder, attribute = loader, inner[0]
+            break
+        inner = [a for a in ("__wrapped__", "loader") if hasattr(getattr(loader, a, None), "exec_module")]
+        if not inner:
+            break
+        holder, attribute = loader, inner[0]
     outer: Any = spec.loader
-    if type(outer) is not Deferred:
+    if type(outer) is not Deferred or outer.source:
         spec.loader = Deferred(spec.name, outer, origin, finder)  # type: ignore[assignment]
 
 

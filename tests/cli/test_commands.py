@@ -16,7 +16,7 @@ import jsonschema
 import pytest
 
 from aiterfix.validation.evidence import Evidence, keep, names_digest
-from tests.cli.conftest import SCHEMAS, Runner, contents
+from tests.cli.conftest import SCHEMAS, Ran, Runner, contents
 from tests.trees import unrelated_package
 
 GLUON = "aiter/ops/triton/gluon/pa_mqa_logits.py"
@@ -84,13 +84,16 @@ def test_check_affected(run: Runner, sample: Path) -> None:
     ran = run("check", "--path", sample)
     assert ran.status == 1
     assert ran.err == ""
-    assert "verdict: affected: column-bound, row-offset-32 are present" in ran.text
+    data = run("check", "--path", sample, "--json").json("check")
+    present = [f["id"] for f in data["faults"] if f["presence"] == "present" and f["decides"]]
+    assert {"cache-offset-32", "column-bound", "row-offset-32"} <= {*present}
+    assert f"verdict: affected: {', '.join(present)} are present" in ran.text
     assert f"next:    aiterfix apply --path {sample}" in ran.text
     assert "start < max_model_len` bounds another expression" in run("check", "--path", sample, "-v").text
 
-    data = run("check", "--path", sample, "--json").json("check")
     assert data["verdict"] == "affected"
-    assert data["asked"] == ["column-bound", "row-offset-32"]
+    assert data["asked"] == [f["id"] for f in data["faults"] if f["decides"]]
+    assert "not asked about: triton-3-5-1 (depends on the Triton that compiles the kernels" in ran.text
     (installation,) = data["installations"]
     assert (installation["distribution"], installation["kind"]) == ("amd-aiter", "wheel")
     assert [Path(f["path"]).relative_to(sample).as_posix() for f in installation["files"]] == [STAGE1, GLUON]
@@ -101,13 +104,35 @@ def test_check_affected(run: Runner, sample: Path) -> None:
     assert "bounds another expression" in bounds[3]["details"]["note"]
     assert [f["presence"] for f in findings(data, GLUON, "row-offset-32")] == ["present", "absent", "absent", "present"]
     assert [f["presence"] for f in findings(data, STAGE1, "row-offset-32")] == ["present", "present"]
+    gathers = findings(data, GLUON, "cache-offset-32")
+    assert [f["presence"] for f in gathers] == ["present"] * 4
+    assert [f["details"]["block-sizes"] for f in gathers] == ["any"] * 4
+    assert [f["presence"] for f in findings(data, STAGE1, "cache-offset-32")] == ["present", "present"]
 
 
-def test_ten_known_faults_are_named_as_not_judged(run: Runner, sample: Path) -> None:
-    ids = [f["id"] for f in run("check", "--path", sample, "--json").json("check")["not_judged"]]
-    assert len(ids) == 10 and "cache-offset-32" in ids
+_NOT_JUDGED = """
+schema = 2
+id = "new-fault"
+title = "something that has no verb yet"
+goes_wrong = "logits are wrong"
+consequence = "wrong"
+
+[trigger]
+sentence = "always"
+"""
+
+
+def test_known_faults_are_named_where_they_are_not_judged(run: Runner, sample: Path, tmp_path: Path) -> None:
+    assert run("check", "--path", sample, "--json").json("check")["not_judged"] == []
+    assert "not judged yet" not in run("check", "--path", sample).text
+    (tmp_path / "fixes").mkdir()
+    (tmp_path / "fixes" / "new-fault.toml").write_text(_NOT_JUDGED)
     for words in (["check"], ["apply", "--dry-run"]):
-        assert f"10 known faults not judged yet: {', '.join(ids)}\n" in run(*words, "--path", sample).text
+        ran = run(*words, "--path", sample, "--fixes", tmp_path / "fixes")
+        assert "1 known fault not judged yet: new-fault\n" in ran.text
+    wrong = run("check", "--path", sample, "--fixes", tmp_path / "fixes", "--fault", "new-fault")
+    assert wrong.status == 2
+    assert "new-fault is a known fault that this version does not judge yet" in wrong.err
 
 
 def test_check_by_fault(run: Runner, sample: Path) -> None:
@@ -115,16 +140,60 @@ def test_check_by_fault(run: Runner, sample: Path) -> None:
         ran = run("check", "--path", sample, "--fault", fault)
         assert ran.status == 1
         assert f"verdict: affected: {fault} is present" in ran.text
-        assert f"not asked about: {other} (present)" in ran.text
+        (aside,) = (line for line in ran.text.splitlines() if "not asked about: " in line)
+        assert f"{other} (present)" in aside
     both = run("check", "--path", sample, "--fault", "column-bound", "--fault", "row-offset-32", "--json")
     assert both.json("check")["asked"] == ["column-bound", "row-offset-32"]
     for words, said in (
         (["--fault", "bogus"], "no fault is known by the name 'bogus'"),
-        (["--fault", "block-paging"], "block-paging is a known fault that this version does not judge yet"),
         (["--fault", "column-bound", "--kernel", "gluon"], "--fault does not go with --kernel"),
+        (["--no-fault", "bogus"], "no fault is known by the name 'bogus'"),
+        (["--no-fault", "column-bound", "--kernel", "gluon"], "--no-fault does not go with --kernel"),
+        (["--no-fault", "column-bound", "--fault", "row-offset-32"], "--fault does not go with --no-fault"),
+        ([w for fault in _deciding(both) for w in ("--no-fault", fault)], "--no-fault leaves nothing to ask about"),
     ):
         wrong = run("check", "--path", sample, *words)
         assert wrong.status == 2 and said in wrong.err
+
+
+def _deciding(ran: Ran) -> list[str]:
+    """Every fault that a report on a part of them lists, which holds all that decide."""
+    return [fault["id"] for fault in ran.json("check")["faults"]]
+
+
+def test_a_fault_is_left_in(run: Runner, sample: Path) -> None:
+    before = run("check", "--path", sample, "--json").json("check")["asked"]
+    left_in = ("block-paging", "triton-3-5-1")
+    words = [word for fault in left_in for word in ("--no-fault", fault)]
+    patch = run("diff", "--path", sample, *words).text
+    assert patch and patch != run("diff", "--path", sample).text
+    ran = run("apply", "--path", sample, "--require", *words)
+    assert ran.status == 0
+    assert "mended cache-offset-32" in ran.text and "mended block-paging" not in ran.text
+    assert ", block-paging in" not in ran.text
+    assert "verdict now: clean: " in ran.text and "  not asked about: block-paging (present)" in ran.text
+    asked = run("check", "--path", sample, "--json", *words).json("check")
+    assert asked["verdict"] == "clean"
+    assert asked["asked"] == [fault for fault in before if fault not in left_in]
+    aside = run("check", "--path", sample, *words).text
+    assert "not asked about: block-paging (present)" in aside
+    whole = run("check", "--path", sample, "--json").json("check")
+    assert whole["verdict"] == "affected"
+    assert [f["id"] for f in whole["faults"] if f["presence"] == "present" and f["id"] in whole["asked"]] == [
+        "block-paging"
+    ]
+
+
+def test_a_fault_of_the_compiler_is_left_out(run: Runner, sample: Path) -> None:
+    for folder, name, text in (
+        ("triton", "__init__.py", "__version__ = '3.5.1'\n"),
+        ("triton-3.5.1.dist-info", "METADATA", "Metadata-Version: 2.1\nName: triton\nVersion: 3.5.1\n"),
+    ):
+        (sample / folder).mkdir()
+        (sample / folder / name).write_text(text)
+    assert run("check", "--path", sample).text.count("  triton-3-5-1 ") == 1
+    left_out = run("check", "--path", sample, "--no-fault", "triton-3-5-1").text
+    assert "  triton-3-5-1 " not in left_out and "not asked about: triton-3-5-1 (present)" in left_out
 
 
 def test_a_fault_is_mended_alone(run: Runner, sample: Path) -> None:
@@ -133,7 +202,8 @@ def test_a_fault_is_mended_alone(run: Runner, sample: Path) -> None:
     assert "mended row-offset-32 in 2 places" in ran.text and "mended column-bound" not in ran.text
     data = run("check", "--path", sample, "--json").json("check")
     assert data["verdict"] == "affected"
-    assert {f["id"]: f["presence"] for f in data["faults"]} == {"column-bound": "present", "row-offset-32": "absent"}
+    presence = {f["id"]: f["presence"] for f in data["faults"]}
+    assert (presence["column-bound"], presence["row-offset-32"]) == ("present", "absent")
     assert run("apply", "--path", sample, "--require").status == 0
     assert run("check", "--path", sample).status == 0
 
@@ -233,7 +303,8 @@ def test_diff_apply_revert(run: Runner, sample: Path, tmp_path: Path) -> None:
 
     dry = run("apply", "--path", sample, "--dry-run")
     assert dry.status == 0
-    assert f"{GLUON}: would mend column-bound in 3 places, row-offset-32 in 2 places" in dry.text
+    (would,) = (line for line in dry.text.splitlines() if f"{GLUON}: would mend " in line)
+    assert "cache-offset-32 in 4 places, column-bound in 3 places" in would and "row-offset-32 in 2 places" in would
     assert contents(sample) == before
     assert run("apply", "--path", sample, "--dry-run", "--json").json("apply")["dry_run"] is True
 
@@ -241,9 +312,9 @@ def test_diff_apply_revert(run: Runner, sample: Path, tmp_path: Path) -> None:
     assert done.status == 0
     assert done.err == ""
     for promise in (
-        f"{GLUON}: mended column-bound in 3 places, row-offset-32 in 2 places",
-        f"{STAGE1}: mended column-bound in 1 place, row-offset-32 in 2 places",
-        "verdict now: clean: column-bound, row-offset-32: absent",
+        would.replace("would mend", "mended").strip(),
+        f"{STAGE1}: mended cache-offset-32 in 2 places, column-bound in 1 place, row-offset-32 in 2 places",
+        "verdict now: clean: ",
         "aiterfix check --path",
         "aiterfix revert --path",
     ):
@@ -252,7 +323,7 @@ def test_diff_apply_revert(run: Runner, sample: Path, tmp_path: Path) -> None:
     assert {n for n in before if before[n] != after[n]} == {GLUON, STAGE1, "amd_aiter-0.0.1+sample.dist-info/RECORD"}
     check = run("check", "--path", sample)
     assert check.status == 0
-    assert "verdict: clean: column-bound, row-offset-32: absent" in check.text
+    assert "verdict: clean: " in check.text
     assert "patched on disk by aiterfix" in check.text
     data = run("check", "--path", sample, "--json").json("check")
     assert data["installations"][0]["patch"]["state"] == "applied"
@@ -421,18 +492,20 @@ def test_sarif(run: Runner, sample: Path) -> None:
     log = json.loads(ran.out)
     results = log["runs"][0]["results"]
     bound, row = "column-bound", "row-offset-32"
-    assert [r["ruleId"] for r in results] == [bound, row, row, bound, row, bound, bound, row]
     rules = log["runs"][0]["tool"]["driver"]["rules"]
     assert [rules[r["ruleIndex"]]["id"] for r in results] == [r["ruleId"] for r in results]
-    assert {r["level"] for r in results} == {"error"}
-    assert ["bounds another expression" in r["message"]["text"] for r in results] == [False] * 6 + [True, False]
-    location = results[3]["locations"][0]["physicalLocation"]
+    assert {r["level"] for r in results if r["ruleId"] != "triton-3-5-1"} == {"error"}
+    assert {r["level"] for r in results if r["ruleId"] == "triton-3-5-1"} == {"note"}
+    bounds = [r for r in results if r["ruleId"] == bound]
+    assert ["bounds another expression" in r["message"]["text"] for r in bounds] == [False] * 3 + [True]
+    assert len([r for r in results if r["ruleId"] == row]) == 4
+    location = bounds[1]["locations"][0]["physicalLocation"]
     assert location["artifactLocation"]["uri"] == GLUON
     lines = (sample / GLUON).read_text().splitlines()
     assert "buffer_store" in lines[location["region"]["startLine"] - 1]
     assert run("check", "--path", sample, "--sarif", "--json").status == 2
     # Padding helps against stores past a row, and against nothing else.
-    assert ["padding" in r["help"]["text"] for r in rules] == [True, False, True]
+    assert [r["id"] for r in rules[:-1] if "padding" in r["help"]["text"]] == [bound]
     # What was not asked about is a note, as `check` says it beside the verdict.
     alone = json.loads(run("check", "--path", sample, "--sarif", "--kernel", "gluon").out)["runs"][0]["results"]
     assert {r["level"] for r in alone if r["ruleId"] == row} == {"note"}
@@ -551,18 +624,22 @@ def test_padding_offers_no_fixes_of_others(run: Runner, sample: Path) -> None:
 
 def test_recorded_runs_of_the_very_text_are_shown(run: Runner, sample: Path, tmp_path: Path) -> None:
     digest = hashlib.sha256((sample / GLUON).read_bytes()).hexdigest()
-    made = Evidence(digest, (), "3.6.0", "emulator", "quick", 37, names_digest(["a"]), 12, "0.2.0", "2026-08-22")
+    ran, by = ((digest, digest, (), "3.6.0", "emulator"), ("0.2.0", "2026-08-22"))
+    made = Evidence(*ran, "quick", 37, names_digest(["a"]), 12, (("column-bound", "failed"),), *by)
     for evidence in (made, replace(made, suite="full", scenarios=565, failed=0)):
         keep(evidence, tmp_path / "cache" / "evidence")
     text = run("check", "--path", sample, "-v").text
     assert "failed: 12 of 37 quick scenarios on emulator, Triton 3.6.0, 2026-08-22\n" in text
-    assert "passed: 565 of 565 full scenarios on emulator, Triton 3.6.0, 2026-08-22\n" in text
+    assert "passed: 565 full scenarios, but for those of column-bound, on emulator, Triton 3.6.0, 2026-08-22\n" in text
     (file,) = [
         f
         for f in run("check", "--path", sample, "--json").json("check")["installations"][0]["files"]
         if f["sha256"] == digest
     ]
-    assert sorted((e["outcome"], e["failed"]) for e in file["evidence"]) == [("failed", 12), ("passed", 0)]
+    assert sorted((e["outcome"], e["failed"]) for e in file["evidence"]) == [
+        ("failed", 0),
+        ("failed", 12),
+    ]  # by a known fault, too
 
 
 def test_diff_of_a_text_in_another_encoding(run: Runner, sample: Path) -> None:

@@ -71,6 +71,7 @@ def test_nor_does_any_of_them_after_a_patch(run: Runner, evil: Path) -> None:
         ["check", "--fixes", EVIL],
         ["check", f"--{EVIL}"],
         ["check", "--fault", EVIL],
+        ["check", "--no-fault", EVIL],
         [EVIL],
         ["compat", EVIL],
         ["hook", "status", "--python", EVIL],

@@ -11,6 +11,7 @@ import pytest
 from tests.cli.conftest import Runner
 
 GLUON = "aiter/ops/triton/gluon/pa_mqa_logits.py"
+PLAIN = "aiter/ops/triton/_triton_kernels/attention/pa_mqa_logits.py"
 COMMANDS = {
     "validate": ("validate", "--device", "emulator", "--scenario", "preshuffle/h64-b64/full/n2-len1000-*"),
     "cost": ("cost", "--heads", "64", "--kv-block-size", "64"),
@@ -32,7 +33,8 @@ def telling(sample: Path, tmp_path: Path) -> Path:
 def test_it_is_said_before(run: Runner, telling: Path, tmp_path: Path, command: str) -> None:
     ran = run(*COMMANDS[command], "--path", telling)
     first = ran.err.splitlines()[0]
-    assert first == f"aiterfix: runs the top level of {telling / GLUON} in a process of its own, with your rights"
+    files = str(telling / GLUON) if command != "validate" else f"{telling / PLAIN}, {telling / GLUON}"
+    assert first == f"aiterfix: runs the top level of {files} in a process of its own, with your rights"
     assert (tmp_path / "ran").exists()
     assert "runs the top level of the kernel file" in " ".join(run(command, "--help").text.split())
 

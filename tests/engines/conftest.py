@@ -11,6 +11,7 @@ import jsonschema
 import pytest
 
 from aiterfix.cli.main import main
+from aiterfix.faults.registry import load_faults
 from aiterfix.history import digests
 from tests.cli.conftest import SCHEMAS, run, sample
 
@@ -48,10 +49,16 @@ class Judge:
         assert self.run("apply", "--path", self.site, "--require")[0] == 0
 
 
+def leave_columns_alone(site: Path) -> None:
+    """Take every fault out that decides, but the one that depends on how wide rows are."""
+    others = sorted(load_faults().deciding - {"column-bound"})
+    assert main(["apply", "--path", str(site), *(word for fault in others for word in ("--fault", fault))]) in (0, 1)
+
+
 @pytest.fixture
 def judge(sample: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Judge:
     """The sample taken for a release, as only of releases is it known how they round, with its columns alone unmended."""
-    assert main(["apply", "--path", str(sample), "--fault", "row-offset-32"]) in (0, 1)
+    leave_columns_alone(sample)
     texts = [path.read_bytes() for path in (sample / "aiter").rglob("pa_mqa_logits.py")]
     released = {hashlib.sha256(text).hexdigest() for text in texts}
     monkeypatch.setattr(digests, "kernels_of_release", lambda sha256: NAMES if sha256 in released else ())

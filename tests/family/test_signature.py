@@ -135,7 +135,7 @@ def test_alignment_of_the_cache_is_an_attribute() -> None:
 @pytest.mark.parametrize(
     ("kernel", "config", "message"),
     [
-        (Kernel.BASE, KernelConfig(), "block size 1"),
+        (Kernel.BASE, KernelConfig(kv_block_size=96), "do not divide"),
         (Kernel.PRESHUFFLE, BASE, "multiple of 16"),
         (Kernel.PRESHUFFLE, KernelConfig(kv_block_size=96), "do not divide"),
         (Kernel.PRESHUFFLE, KernelConfig(heads=12), "12 heads"),

@@ -41,10 +41,15 @@ bound = "width"
 
 def test_shipped_faults_load_under_their_files_names() -> None:
     faults = load_faults()
-    assert [f.id for f in faults.judged] == [f.file.stem for f in faults.judged] == ["column-bound", "row-offset-32"]
+    assert [f.id for f in faults.judged] == [f.file.stem for f in faults.judged]
+    assert faults.deciding_by_compiler == {"triton-3-5-1"}
+    assert faults.deciding | faults.deciding_by_compiler == {f.id for f in faults.judged if f.consequence.decides}
+    known = {"block-paging", "cache-offset-32", "column-bound", "ragged-causal-bound", "row-offset-32"}
+    known |= {"empty-sequence-schedule", "output-rank"}
+    assert known <= faults.deciding
     assert all(f.groups == GROUPS for f in faults.judged)
-    assert faults.deciding == {"column-bound", "row-offset-32"}
-    assert {f.id for f in faults.not_judged} >= {"cache-offset-32", "block-paging", "hidden-columns"}
+    assert faults.not_judged == ()
+    assert {f.id for f in faults.judged} - {f.id for f in faults.in_kernels} == {"launch-arguments", "output-rank"}
     names = [k.name for k in faults.kernels]
     assert len(names) == len(set(names)) == 8
     stage1 = next(k for k in faults.kernels if k.name == "_deepgemm_fp8_paged_mqa_logits_stage1")
@@ -107,6 +112,14 @@ def test_a_fault_of_another_kernel_brings_its_group() -> None:
         (('bound = "width"', 'bound = "width"\n[[upstream]]\nrepository = "a/b"\nnumber = 1\nrole = "y"\nremoves = ["both"]'),
          "upstream[0].removes"),
         (("[[groups.kernels]]", "[groups.kernels]"), "groups[0].kernels"),
+        (('bound = "width"', 'bound = "width"\ncaches = ["Out"]'), "groups[0].kernels[0].output"),
+        (('bound = "width"', 'bound = "width"\ncaches = ["1x"]'), "groups[0].kernels[0].caches"),
+        (('"bound-column"', '"widen-gather"'), "groups[0].kernels[0].caches"),
+        (("[[groups]]", "[[trigger.told]]\ntext = 'x'\n[[groups]]"), "trigger.told[0].when"),
+        (("[[groups]]", "[[trigger.told]]\nwhen = 'a +'\ntext = 'x'\n[[groups]]"), "trigger.told[0].when"),
+        (("[[groups]]", "[[trigger.told]]\nwhen = 'a'\ntext = 'x {b'\n[[groups]]"), "trigger.told[0].text"),
+        (("[[groups]]", "[[trigger.told]]\nwhen = 'a'\ntext = 'x {b.c}'\n[[groups]]"), "trigger.told[0].text"),
+        (("[[groups]]", "[[trigger.told]]\nwhen = 'a'\ntext = 'x'\nelse = 'y'\n[[groups]]"), "trigger.told[0].else"),
     ],
 )  # fmt: skip
 def test_error_names_file_and_key(change: tuple[str, str], key: str) -> None:
@@ -117,6 +130,13 @@ def test_error_names_file_and_key(change: tuple[str, str], key: str) -> None:
     assert caught.value.key == key
     assert str(caught.value).startswith(f"some/fault.toml: {key}: ")
     assert caught.value.exit_code is ExitCode.NOT_UNDERSTOOD
+
+
+def test_caches_of_another_kernel() -> None:
+    text = GOOD.replace("bound-column", "widen-gather").replace('bound = "width"', 'bound = "width"\ncaches = ["Keys"]')
+    fault = parse_fault(text.encode(), Path("x.toml"))
+    assert isinstance(fault, Fault)
+    assert (fault.verb, fault.groups[0].kernels[0].caches) == ("widen-gather", ("Keys",))
 
 
 def test_not_toml() -> None:
@@ -162,3 +182,11 @@ def test_any_bytes_load_or_raise_the_one_error(data: bytes) -> None:
         parse_fault(data + b"\n" + GOOD.encode(), Path("x.toml"))
     except FaultFileError as error:
         assert error.path == Path("x.toml")
+
+
+@pytest.mark.parametrize("verb", ["bound-causal", "page-by-block"])
+def test_a_verb_that_knows_the_familys_parameters_takes_no_other_kernels(verb: str) -> None:
+    text = GOOD.replace('verb = "bound-column"', f'verb = "{verb}"')
+    with pytest.raises(FaultFileError, match=r"groups: .*left out"):
+        parse_fault(text.encode(), Path("x.toml"))
+    assert "[[groups]]" in text

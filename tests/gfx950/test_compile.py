@@ -11,7 +11,7 @@ import pytest
 from aiterfix.errors import EnvironmentProblem, NotUnderstoodError
 from aiterfix.family.signature import Kernel, KernelConfig, make_request
 from aiterfix.gfx950.cache import CodeObjectCache
-from aiterfix.gfx950.compile import CompileError, Compiler, last_words, load_prebuilt
+from aiterfix.gfx950.compile import CompileError, Compiler, CompilerDiedError, last_words, load_prebuilt
 from aiterfix.gfx950.request import CompileRequest
 
 SOURCE = (Path(__file__).parents[1] / "data" / "sample_kernels.py").read_bytes()
@@ -118,6 +118,21 @@ def test_an_interpreter_that_dies_at_once(tmp_path: Path) -> None:
     with compiler(tmp_path, python) as made, pytest.raises(EnvironmentProblem, match="SIGABRT") as caught:
         made.compile(request())
     assert "illegal instruction" in caught.value.why
+
+
+def test_a_division_by_zero_in_the_compiler_is_kept_and_not_tried_again(tmp_path: Path) -> None:
+    text = (
+        "import os, signal\n__version__ = '9.9'\n"
+        f"def compile(source, target, options):\n    open({str(tmp_path / 'tried')!r}, 'a').write('x')\n"
+        "    os.kill(os.getpid(), signal.SIGFPE)\n"
+    )
+    python = a_python_with(tmp_path, text, gluon=True)
+    for _ in range(2):
+        with compiler(tmp_path, python) as made:
+            with pytest.raises(CompilerDiedError, match="the compiler died on") as caught:
+                made.compile(STUB)
+            assert "signal 8, SIGFPE" in caught.value.why
+    assert (tmp_path / "tried").read_text() == "x"
 
 
 def test_a_compiler_that_aborts_becomes_an_error_and_the_next_request_is_served(

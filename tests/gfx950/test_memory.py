@@ -115,3 +115,25 @@ def resident() -> int:
     """Bytes of host memory that this process has."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize()
+
+
+def test_a_sparse_allocation_tells_which_of_its_pages_were_touched() -> None:
+    sparse = DeviceMemory().allocate_sparse("out", 3 << 30, element_size=4)
+    for at in (0, 5 << 20, (3 << 30) - 1):
+        sparse.data[at] = 1
+    parts = list(sparse.touched())
+    assert all(any(part.start <= at < part.stop for part in parts) for at in (0, 5 << 20, (3 << 30) - 1))
+    assert parts[-1].stop == sparse.size
+    if Path("/proc/self/pagemap").exists():
+        assert sum(part.stop - part.start for part in parts) < 1 << 20
+    dense = DeviceMemory().allocate("in", np.zeros(100, np.uint8))
+    assert list(dense.touched()) == [slice(0, 100)]
+
+
+def test_where_the_host_does_not_tell_the_whole_may_have_been_touched(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("no such file")
+
+    sparse = DeviceMemory().allocate_sparse("out", 1 << 20, element_size=4)
+    monkeypatch.setattr(Path, "open", refuse)
+    assert list(sparse.touched()) == [slice(0, 1 << 20)]

@@ -13,12 +13,15 @@ from aiterfix.faults.base import Presence
 from aiterfix.faults.diagnosis import diagnose
 from aiterfix.importing.decision import KEEP_PADDING, Decision, Outcome, decide, unlike_linecache
 from aiterfix.judge.kernel_objects import known_faults
+from aiterfix.validation.evidence import Evidence, keep, names_digest
+from aiterfix.validation.evidence import Outcome as Outcomes
 from tests.importing.world import BASE, GLUON, STAGE1, WRAPPER, World, mended
 
 BOUND = "(column < max_model_len)"
 KNOWN = known_faults()
 NARROW = "row * stride_out_batch + column"
-# Lanes have rows of their own, and the pointer is one for all: the row cannot be widened, the bound can be added.
+# Lanes have rows of their own, and the pointer is one for all: the row cannot be widened, the bound can be added. Nor is
+# a row's position in its sequence one number then.
 STUCK = "(row + gl.arange(0, ChunkK, layout=layout) // ChunkK) * stride_out_batch + column"
 
 
@@ -36,7 +39,7 @@ def stuck(text: bytes) -> bytes:
 def test_every_deciding_fault_is_taken_out(text: bytes) -> None:
     found = decide(text, KNOWN, "file")
     assert found.state is Outcome.PATCHED and found.text == mended(text)
-    assert dict(found.mended) == {"column-bound": 3, "row-offset-32": 2}
+    assert dict(found.mended) == {"block-paging": 2, "cache-offset-32": 4, "column-bound": 3, "row-offset-32": 2}
     assert (found.before, found.after) == tuple(hashlib.sha256(t).hexdigest() for t in (text, mended(text)))
     after = diagnose(found.text or b"", KNOWN.judged)
     assert not after.problems and {u.presence(KNOWN.deciding) for u in after.units} == {Presence.ABSENT}
@@ -46,15 +49,35 @@ def test_every_deciding_fault_is_taken_out(text: bytes) -> None:
 def test_what_can_be_taken_out_is_where_a_fault_is_left(text: bytes) -> None:
     found = decide(stuck(text), KNOWN, "file")
     assert found.state is Outcome.UNPATCHED and found.text is not None
-    assert dict(found.mended) == {"column-bound": 3, "row-offset-32": 1}
+    assert dict(found.mended) == {"block-paging": 2, "cache-offset-32": 4, "column-bound": 3, "row-offset-32": 1}
     assert found.after == hashlib.sha256(found.text).hexdigest() != found.before
-    assert found.reason.startswith("row-offset-32 cannot be taken out")
+    assert found.reason.startswith("ragged-causal-bound, row-offset-32 cannot be taken out")
     assert "row-offset-32 bites where" in found.remedy and KEEP_PADDING not in found.remedy
     left = {
-        u.name: {d.fault for d in u.diagnoses if not d.presence.harmless}
+        u.name: {d.fault for d in u.diagnoses if d.fault in KNOWN.deciding and not d.presence.harmless}
         for u in diagnose(found.text, KNOWN.judged).units
     }
-    assert left.pop(BASE) == {"row-offset-32"} and set(map(frozenset, left.values())) == {frozenset()}
+    assert left.pop(BASE) == {"ragged-causal-bound", "row-offset-32"} and set(map(frozenset, left.values())) == {
+        frozenset()
+    }
+
+
+def test_a_mend_that_failed_in_a_recorded_run_is_not_made(
+    text: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AITERFIX_CACHE", str(tmp_path / "cache"))
+    whole = decide(text, KNOWN, "file")
+    mends = tuple(sorted(dict(whole.mended)))
+    faults: tuple[tuple[str, Outcomes], ...] = tuple((f, "failed" if f == "block-paging" else "passed") for f in mends)
+    ran = ("3.7.1", "emulator", "quick", 40, names_digest(["a"]), 0, faults, "0.2.0", "2026-08-22")
+    keep(Evidence(whole.after, whole.before, mends, *ran))
+    found = decide(text, KNOWN, "file")
+    assert found.state is Outcome.UNPATCHED and found.text != whole.text
+    assert set(dict(found.mended)) == {"cache-offset-32", "column-bound", "row-offset-32"}
+    assert found.reason == (
+        "block-paging cannot be taken out: block-paging: a recorded run of the mended text failed "
+        "(quick set, emulator, Triton 3.7.1, 2026-08-22)"
+    )
 
 
 def test_of_an_unbounded_store_that_is_left_padding_is_the_remedy(text: bytes) -> None:
@@ -62,7 +85,9 @@ def test_of_an_unbounded_store_that_is_left_padding_is_the_remedy(text: bytes) -
     start, end = text.index(b"gl.amd.cdna3.buffer_store("), text.index(b"@gluon.jit", text.index(b"buffer_store("))
     odd = b"gl.store(OutLogits_buffer + row.to(gl.int64) * stride_out_batch + gl.abs(surprise()), value)\n\n\n"
     found = decide(text[:start] + odd + text[end:], KNOWN, "file")
-    assert found.state is Outcome.UNPATCHED and found.reason.startswith("column-bound cannot be taken out: ")
+    assert found.state is Outcome.UNPATCHED and found.reason.startswith(
+        "column-bound, ragged-causal-bound cannot be taken out: "
+    )
     assert KEEP_PADDING in found.remedy
 
 
@@ -83,7 +108,7 @@ print(json.dumps({{
     "modules": {{m.module: [m.state.value, dict(m.mended), bool(m.after), m.reason] for m in found.modules}},
     "safe": found.safe,
     "verdict": found.verdict.value,
-    "left": [a.fault.id for a in found.judgement.answers() if not a.presence.harmless],
+    "left": [a.fault.id for a in found.judgement.answers() if a.asked and not a.presence.harmless],
 }}))
 """
 
@@ -95,11 +120,19 @@ def test_auto_imports_what_could_be_mended_and_warns_of_the_rest(world: World, s
     found = json.loads(done.stdout.splitlines()[-1])
     assert BOUND in found["text"] and STUCK in found["text"]
     state, places, imported, reason = found["modules"][GLUON]
-    assert (state, places, imported) == ("unpatched", {"column-bound": 3, "row-offset-32": 1}, True)
-    assert reason.startswith("row-offset-32 cannot be taken out")
+    assert (state, places, imported) == (
+        "unpatched",
+        {"block-paging": 2, "cache-offset-32": 4, "column-bound": 3, "row-offset-32": 1},
+        True,
+    )
+    assert reason.startswith("ragged-causal-bound, row-offset-32 cannot be taken out")
     assert found["modules"][STAGE1][0] == "patched"
-    assert (found["safe"], found["verdict"], found["left"]) == (False, "affected", ["row-offset-32"])
-    assert done.stderr.count("runs unpatched: row-offset-32 cannot be taken out") == 1, done.stderr
+    assert (found["safe"], found["verdict"], found["left"]) == (
+        False,
+        "unknown",
+        ["ragged-causal-bound", "row-offset-32"],
+    )
+    assert done.stderr.count("runs unpatched: ragged-causal-bound, row-offset-32 cannot be taken out") == 1, done.stderr
 
 
 def test_require_executes_no_statement_of_what_keeps_a_fault(world: World, tmp_path: Path) -> None:

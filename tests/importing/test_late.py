@@ -38,7 +38,11 @@ def test_names_are_rebound_and_compiled_kernels_dropped(world: World) -> None:
     assert found["two"] is True
     assert found["safe"] is True
     state, late, _, places = found["modules"][GLUON]
-    assert (state, late, places) == ("patched", True, [["column-bound", 3], ["row-offset-32", 2]])
+    assert (state, late, places) == (
+        "patched",
+        True,
+        [["block-paging", 2], ["cache-offset-32", 4], ["column-bound", 3], ["row-offset-32", 2]],
+    )
     # One cache in each wrapper, emptied with the first of the two modules.
     assert sum("2 compiled kernels dropped" in m[2] for m in found["modules"].values()) == 1
     assert found["modules"][STAGE1][:2] == ["patched", True]

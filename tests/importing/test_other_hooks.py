@@ -142,4 +142,5 @@ def test_a_finder_in_front_that_claims_everything_hides_aiter_from_us_and_status
     # A plugin that is loaded again, or another call, looks at what is there, and can still help.
     again = world.answer(text.replace("text = wrapper", "aiterfix.install_hook()\ntext = wrapper"))
     assert "(column < max_model_len)" in again["text"]
-    assert again["states"] == ["patched", "patched"]
+    # The wrapper was executed without us and refuses nothing: what its kernels cannot do is left.
+    assert again["states"] == ["unpatched", "unpatched"]

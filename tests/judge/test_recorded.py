@@ -52,7 +52,11 @@ def facts(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     history = make_history([RefRecord("v1", "2026-01-01", "c" * 40, files)], FAULTS)
     results = {d.sha256: mend(t, FAULTS.judged, diagnosis=d) for t, d in read.values() if d.units}
     released = wrapper_record(package, read, FAULTS)
-    after = {p: (results[d.sha256].new, results[d.sha256].after) if d.units else (t, d) for p, (t, d) in read.items()}
+    refusing = {d.sha256: mend(t, FAULTS.judged, diagnosis=d) for t, d in read.values() if not d.units}
+    after = {
+        p: ({**results, **refusing}[d.sha256].new, {**results, **refusing}[d.sha256].after)
+        for p, (_, d) in read.items()
+    }
     patched = wrapper_record(package, after, FAULTS)
     assert released is not None and patched is not None and released != patched
     recorded = {digest: mend_record(result, FAULTS) for digest, result in results.items()}
@@ -108,7 +112,8 @@ def test_a_release_is_judged_and_mended_without_being_parsed(facts: Any, world: 
     short = judge_installation(installed(world), FAULTS, in_full=False)
     assert short.verdict is Verdict.AFFECTED
     changes = mends(short)
-    assert parsing == [] and all(c.mended.before.analysis is None for c in changes)
+    # Of wrappers, what they refuse is not recorded.
+    assert parsing == [] and all(c.mended.before.analysis is None for c in changes if c.file.diagnosis.units)
     full = {c.file.relative: c.mended for c in mends(judge_installation(installed(world), FAULTS))}
     assert {c.file.relative: (c.mended.new, c.mended.steps) for c in changes} == {
         name: (m.new, m.steps) for name, m in full.items()
@@ -124,7 +129,8 @@ def test_a_release_is_judged_and_mended_without_being_parsed(facts: Any, world: 
 
 def test_who_asks_for_findings_gets_them(facts: Any, world: World) -> None:
     full = judge_installation(installed(world), FAULTS)
-    assert all(d.findings for _, u in full.units for d in u.diagnoses)
+    assert all(d.recorded is None for _, u in full.units for d in u.diagnoses)
+    assert all(d.findings for _, u in full.units for d in u.diagnoses if d.fault in ("column-bound", "row-offset-32"))
     assert said(both(world)) == said(full)
 
 

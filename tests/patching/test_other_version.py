@@ -16,7 +16,7 @@ import pytest
 
 from aiterfix.demo import write_sample
 from aiterfix.patching import FileChange, PackageTree, PatchState, apply, read_status, revert
-from aiterfix.patching.annotations import RENAMED, make_notes, noted_faults, noted_version
+from aiterfix.patching.annotations import RENAMED, make_notes, noted_evidence, noted_faults, noted_version
 from aiterfix.patching.journal import NAME, decode, encode
 from tests.cli.conftest import contents
 
@@ -129,6 +129,16 @@ def test_what_this_version_patched_0_1_0_patches_further_and_reverts(old: Path, 
     aiterfix(old, "apply", "--path", site)
     assert (site / STAGE1).read_bytes() != before[STAGE1]
     aiterfix(None, "revert", "--path", site)
+    assert contents(site) == before
+
+
+def test_0_1_0_reverts_a_tree_that_has_evidence_along(old: Path, site: Path) -> None:
+    before, text = contents(site), (site / GLUON).read_bytes()
+    notes = make_notes("9", ["column-bound"], '{"format": 2}\n')
+    apply(tree_at(site), [FileChange(site / GLUON, text, text + b"# a mend\n")], annotations=notes)
+    aiterfix(old, "apply", "--path", site)
+    assert noted_evidence(read_status(tree_at(site)).annotations) == '{"format": 2}\n'
+    aiterfix(old, "revert", "--path", site)
     assert contents(site) == before
 
 

@@ -20,6 +20,7 @@ from aiterfix.report.schema import document
 from aiterfix.report.types.check import (
     CheckReport,
     EngineReport,
+    EvidenceOfFault,
     EvidenceReport,
     FaultPresence,
     FaultReport,
@@ -54,7 +55,9 @@ FAULT = FaultReport(
 FINDING = FindingReport("a", 7, 9, Presence.PRESENT, "unbounded-store", "no upper bound", {"guard": "none"})
 UNIT = UnitReport("kernel", 3, "kernel", "gluon", (FaultPresence("a", Presence.PRESENT),), (FINDING,))
 PROBLEM = ProblemReport("loop", "not followed", 4, "kernel")
-EVIDENCE = EvidenceReport(("a",), "3.6.0", "emulator", "quick", 36, 12, "failed", "2026-11-27")
+EVIDENCE = EvidenceReport(
+    ("a",), "3.6.0", "emulator", "quick", 36, 12, "failed", (EvidenceOfFault("a", "passed"),), "2026-11-27"
+)
 ANOTHER = replace(EVIDENCE, outcome="shown")  # type: ignore[arg-type]
 FILE = FileReport(Path("k.py"), "0" * 64, ("v1",), "", (PROBLEM,), (EVIDENCE,), (UNIT,))
 INSTALLATION = InstallationReport(

@@ -10,6 +10,10 @@ from functools import cache, lru_cache
 
 import pytest
 
+from aiterfix.family.kernels import GLUON
+
+WRAPPERS = tuple(f"{module.replace('.', '/')}.py" for module in GLUON.wrappers)
+
 
 @dataclass(frozen=True)
 class Clone:
@@ -49,6 +53,17 @@ class Clone:
             for line in listed.split():
                 path = line.split(":", 1)[1]
                 found[ref, path] = self.git("rev-parse", f"{ref}:{path}").decode().strip()
+        return found
+
+    @lru_cache(maxsize=1)  # noqa: B019
+    def wrappers(self) -> dict[tuple[str, str], str]:
+        """(ref, path) -> blob of every module whose functions launch kernels."""
+        found = {}
+        for ref in self.refs():
+            for path in WRAPPERS:
+                listed = self.git("ls-tree", ref, "--", path).decode().split()
+                if listed:
+                    found[ref, path] = listed[2]
         return found
 
     @cache  # noqa: B019

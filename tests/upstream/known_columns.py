@@ -12,8 +12,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from aiterfix.family.kernels import KNOWN_COLUMNS
+from aiterfix.faults import empty_sequence
 from aiterfix.source.derivation import Derivation, Derivations
 from aiterfix.source.guards import column_of, is_positive, stays_positive
+from aiterfix.source.locate import splice
 from aiterfix.source.sites import SiteSyntax, SourceAnalysis, analyse
 from tests.kernels import SHIPPED
 from tests.upstream.conftest import Clone
@@ -22,7 +24,8 @@ _HEADER = """\
 # Columns of stores in kernels that ROCm/aiter released (every tag v0.*, and the newest commit of the clone) that are
 # known not to be negative although no proof shows it: one digest a line of the statements that decide the column (see
 # aiterfix.source.derivation). None of them was negative in any launch of the model that the tests run
-# (tests/upstream/test_known_columns_real.py). Written by: python -m tests.upstream.known_columns CLONE
+# (tests/upstream/test_known_columns_real.py). The same of those kernels once they pass empty sequences by, which changes
+# how they come to their sequence, and so what decides their columns. Written by: python -m tests.upstream.known_columns CLONE
 """
 
 
@@ -50,10 +53,19 @@ def unproven(analysis: SourceAnalysis, text: bytes) -> Iterator[Unproven]:
                 yield Unproven(site.kernel, site.ordinal, syntax, derivation)
 
 
-def digests(clone: Clone) -> set[str]:
-    """The digest of every such store of every released text."""
-    found = set()
+def texts(clone: Clone) -> Iterator[tuple[str, bytes]]:
+    """Every released text; and with the one mend that changes what decides a column, where it has something to mend."""
     for path, text in clone.distinct():
+        yield path, text
+        edits, _ = empty_sequence.edits(text, analyse(text, KERNELS), path)
+        if edits:
+            yield f"{path}, passing empty sequences", splice(text, edits)
+
+
+def digests(clone: Clone) -> set[str]:
+    """The digest of every such store of each of these texts."""
+    found = set()
+    for path, text in texts(clone):
         for store in unproven(analyse(text, KERNELS), text):
             assert store.derivation is not None, (path, store.kernel, store.ordinal)
             found.add(store.derivation.digest)

@@ -13,6 +13,7 @@ import pytest
 
 from aiterfix.family.portable import Portable, find_portable
 from aiterfix.validation.gpu.plain import PlainKernels
+from aiterfix.validation.kernel_file import KernelFile
 from aiterfix.validation.report import Report
 from tests.kernels import SHIPPED, bound
 from tests.validation.gpu.running import validate_gpu
@@ -45,7 +46,7 @@ def on(monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setenv("TRITON_INTERPRET", "1")
 
     def run(text: bytes, kernel: Portable, scenario: str) -> Report:
-        subject: Any = PlainKernels(text, "pa_mqa_logits.py", "v0.1.20.post1")
+        subject: Any = PlainKernels(KernelFile(text, "pa_mqa_logits.py"))
         if not gpu:
             subject = importlib.import_module("gpu_subjects").Interpreted(subject)
         return validate_gpu(subject, [kernel], scenario=scenario, device="cuda" if gpu else "cpu")

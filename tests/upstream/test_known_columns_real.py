@@ -10,7 +10,7 @@ from aiterfix.family.kernels import KNOWN_COLUMNS
 from aiterfix.source.sites import analyse
 from tests.source import model
 from tests.upstream.conftest import Clone
-from tests.upstream.known_columns import KERNELS, digests, unproven, with_lower_bounds_alone, written
+from tests.upstream.known_columns import KERNELS, digests, texts, unproven, with_lower_bounds_alone, written
 
 
 def test_the_file_is_what_the_clone_makes(clone: Clone) -> None:
@@ -19,9 +19,9 @@ def test_the_file_is_what_the_clone_makes(clone: Clone) -> None:
 
 
 def test_no_recorded_column_is_negative_in_any_launch(clone: Clone) -> None:
-    """Every distinct text, its recorded stores with nothing but their lower comparisons as masks, over its launches."""
+    """Every text, its recorded stores with nothing but their lower comparisons as masks, over its launches."""
     seen: set[str] = set()
-    for path, text in clone.distinct():
+    for path, text in texts(clone):
         before = analyse(text, KERNELS)
         stores = list(unproven(before, text))
         # What decides a column stays the same whatever else the mask says: it is the same store that is run.

@@ -41,9 +41,9 @@ def test_counts_of_guards(clone: Clone) -> None:
 
 
 def test_apply_and_revert_every_release(clone: Clone, tmp_path: Path) -> None:
-    """Every tag's kernel files laid out as a package: apply ends clean of every judged fault, again is a no-op, revert is exact."""
+    """Every tag's kernel files and wrappers laid out as a package: apply ends clean of every judged fault, again is a no-op, revert is exact."""
     by_ref: dict[str, dict[str, bytes]] = {}
-    for (ref, path), blob in clone.kernel_files().items():
+    for (ref, path), blob in (clone.kernel_files() | clone.wrappers()).items():
         by_ref.setdefault(ref, {})[path] = clone.blob(blob)
     files = 0
     done: set[frozenset[tuple[str, bytes]]] = set()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from aiterfix.family.portable import Portable
 from aiterfix.family.signature import (
     Kernel,
     KernelConfig,
@@ -23,12 +24,13 @@ from aiterfix.family.signature import (
 )
 from aiterfix.gfx950.compile import CompileError, Compiler
 from aiterfix.validation.emulator import Emulator, EmulatorLauncher
+from aiterfix.validation.kernel_file import KernelFile
 from aiterfix.validation.pipeline import validate
 from aiterfix.validation.report import ScenarioResult
 from aiterfix.validation.scenarios import GAP, Scenario
 from aiterfix.validation.selection import Selection
-from aiterfix.validation.source import GluonSource
-from tests.validation.launching import run_scenario
+from aiterfix.validation.source import AiterSource
+from tests.validation.launching import run_scenario, source
 
 REPO = os.environ.get("AITERFIX_AITER_REPO", "")
 pytestmark = [
@@ -177,9 +179,91 @@ def test_compile_matrix(compiler: Compiler, ref: str, compiles: bool) -> None:
 
 
 def test_the_bounded_branch_passes_the_quick_set(compiler: Compiler) -> None:
-    report = validate(GluonSource(kernel_file(PR), FILE, wrapper_of(PR)), Emulator(compiler=compiler), record=False)
+    report = validate(source(kernel_file(PR), FILE, wrapper_of(PR)), Emulator(compiler=compiler), record=False)
     assert report.passed, [s.name for s in report.failures]
     assert report.overshoot_columns == 0
+
+
+PLAIN = (
+    "aiter/ops/triton/_triton_kernels/attention/pa_mqa_logits.py",
+    "aiter/ops/triton/_triton_kernels/pa_mqa_logits.py",
+)
+NO_BLOCKS = KernelConfig(kv_block_size=1, aligned_cache=False)
+
+
+def plain_file(ref: str) -> bytes:
+    return next(text for path in PLAIN if (text := show(ref, path)) is not None)
+
+
+def aiter(ref: str) -> AiterSource:
+    files = (KernelFile(kernel_file(ref), FILE), KernelFile(plain_file(ref), PLAIN[0]))
+    return AiterSource(files, wrapper_of(ref))
+
+
+@pytest.mark.parametrize(
+    ("width", "batch", "past", "wrong"), [(1000, 2, 24, 96), (300, 3, 212, 1272), (1024, 2, 0, 0), (2048, 1, 0, 0)]
+)
+@pytest.mark.parametrize("ref", ["v0.1.7.post3", "v0.1.12.post2", "v0.1.20.post1"])
+def test_stage1_overshoots_as_on_a_gpu(
+    compiler: Compiler, ref: str, width: int, batch: int, past: int, wrong: int
+) -> None:
+    scenario = Scenario(Portable.STAGE1, NO_BLOCKS, "measured", (width,) * batch, 2, width, 0, 3)
+    with Emulator(compiler=compiler).prepare(source(plain_file(ref), PLAIN[0])) as prepared:
+        result = prepared.run(scenario)
+    assert (result.elements_past_last_row, result.wrong_logits) == (past, wrong)
+
+
+EVERY_KERNEL = {*(kernel.value for kernel in Kernel), *(kernel.value for kernel in Portable if not kernel.own)}
+FAULTY = {
+    # release: {fault: kernels (with the block size, where that decides) whose scenarios fail}
+    "v0.1.12.post2": {
+        "row-offset-32": EVERY_KERNEL - {"stage1"},
+        "cache-offset-32": EVERY_KERNEL - {"stage1"},
+        "block-paging": {"base", "stage1"},
+    },
+    "v0.1.18": {
+        "row-offset-32": {"stage1_ragged_k"},
+        "cache-offset-32": EVERY_KERNEL - {"stage1"},
+        "block-paging": {"base", "stage1"},
+    },
+    "v0.1.20.post1": {
+        "row-offset-32": {"stage1_ragged_k"},
+        "cache-offset-32": EVERY_KERNEL - {"stage1"},
+        "block-paging": {"base"},
+    },
+}
+for _ref in FAULTY:
+    FAULTY[_ref] |= {
+        "ragged-causal-bound": {"stage1_ragged_k", "reducing_ragged_k"},
+        "hidden-columns": {"preshuffle", "preshuffle_varctx"},
+        "empty-sequence-schedule": {"preshuffle_varctx"},
+    }
+
+
+@pytest.mark.parametrize("ref", FAULTY)
+def test_each_fault_s_scenarios_fail_where_a_release_has_it(compiler: Compiler, ref: str) -> None:
+    """The table of known faults, by running the machine code."""
+    for fault, kernels in FAULTY[ref].items():
+        report = validate(aiter(ref), Emulator(compiler=compiler), Selection(fault=fault), record=False)
+        assert {s.kernel for s in report.scenarios if fault in s.known_faults} == kernels, fault
+        assert not [s.name for s in report.failures if not s.known_faults]
+        assert not report.missing
+
+
+def test_the_block_sizes_that_a_release_mended_are_right(compiler: Compiler) -> None:
+    report = validate(aiter("v0.1.20.post1"), Emulator(compiler=compiler), Selection(fault="cache-offset-32"))
+    assert {s.config for s in report.scenarios if s.kernel == "preshuffle" and not s.passed} == {"h64-b256"}
+    assert {s.wrong_logits for s in report.failures} == {300}
+
+
+def test_what_does_not_compile_leaves_the_plain_kernels(compiler: Compiler) -> None:
+    report = validate(aiter("v0.1.10.post1"), Emulator(compiler=compiler), Selection(), record=False)
+    assert {s.kernel for s in report.scenarios} == {kernel.value for kernel in Portable if not kernel.own}
+    assert {missing.kernel for missing in report.not_run if not missing.refused} == {kernel.value for kernel in Kernel}
+    if not compiler.triton.startswith("3.5."):
+        assert all(
+            "instruction-shape" in m.known_faults for m in report.not_run if m.config == "h64-b64" and not m.refused
+        )
 
 
 @pytest.mark.parametrize(
@@ -193,11 +277,11 @@ def test_the_bounded_branch_passes_the_quick_set(compiler: Compiler) -> None:
     ],
 )
 def test_rows_past_2_gib_quickly(compiler: Compiler, ref: str, wrong: int) -> None:
-    """All the logits of rows 512 to 519 are missing before aiter #4244, and nothing else is wrong."""
-    subject = GluonSource(kernel_file(ref), FILE, wrapper_of(ref))
+    """All the logits of rows 128 to 135 are missing before aiter #4244, and nothing else is wrong."""
+    subject = source(kernel_file(ref), FILE, wrapper_of(ref))
     report = validate(subject, Emulator(compiler=compiler), Selection(fault="row-offset-32"))
     assert not report.not_run and {s.kernel for s in report.scenarios} == {kernel.value for kernel in Kernel}
     assert {c.out_stride for c in report.code_objects} == {"i32" if wrong else "i64"}
     for result in report.scenarios:
         assert (result.wrong_logits, result.passed, result.elements_in_gaps) == (wrong, not wrong, 0), result.name
-        assert all(at.startswith("row 512, ") and "got untouched" in at for at in result.wrong_at)
+        assert all(at.startswith("row 128, ") and "got untouched" in at for at in result.wrong_at)

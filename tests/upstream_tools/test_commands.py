@@ -200,7 +200,9 @@ def test_compat(run: Run, monkeypatch: pytest.MonkeyPatch, version: str, status:
 def test_compat_judges_every_fault_that_has_a_module(run: Run) -> None:
     known = load_faults()
     body = run.json("compat", "compat", "0.1.5")
-    assert [f["id"] for f in body["release"]["faults"]] == [f.id for f in known.judged]
+    # Facts are of kernels; these two stand in wrappers.
+    of_kernels = [f.id for f in known.judged if f.id not in ("launch-arguments", "output-rank")]
+    assert [f["id"] for f in body["release"]["faults"]] == of_kernels
     assert body["not_judged"] == [f.id for f in known.not_judged]
 
 

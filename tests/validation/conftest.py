@@ -30,7 +30,7 @@ class ModelLauncher:
     device: str = "model"
     ran: list[str] = field(default_factory=list)
 
-    def launch(self, kernel: CompiledKernel, scenario: Scenario, inputs: LaunchInputs) -> Execution:
+    def launch(self, kernel: CompiledKernel, scenario: Scenario, inputs: LaunchInputs, **_: object) -> Execution:
         self.ran.append(scenario.name)
         expected = reference(inputs)
         stride = scenario.window

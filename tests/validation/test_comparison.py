@@ -1,15 +1,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from aiterfix.family.inputs import LaunchInputs
 from aiterfix.family.signature import OUTPUT, Kernel, KernelConfig
 from aiterfix.gfx950.cache import CompiledKernel
+from aiterfix.validation.comparison import attributed
 from aiterfix.validation.execution import Execution
 from aiterfix.validation.report import AccessOutside, ScenarioResult
-from aiterfix.validation.scenarios import GAP, Scenario, far_rows
+from aiterfix.validation.scenarios import (
+    GAP,
+    Scenario,
+    empty_first,
+    far_blocks,
+    far_rows,
+    full_rows,
+    hidden,
+    in_blocks,
+)
 from tests.validation.launching import run_scenario
 
 from .conftest import MakeModel  # only for the annotation; the fixture gives the class
@@ -71,15 +82,36 @@ def test_findings_have_names_and_do_not_fail(
     assert names(result) == found
 
 
-def test_rows_after_an_empty_sequence_are_a_finding_of_the_schedule_kernel_only(
+def test_rows_after_an_empty_sequence_are_wrong_which_the_schedule_s_fault_explains(
     model: MakeModel, compiled: CompiledKernel
 ) -> None:
-    varctx = Scenario(Kernel.PRESHUFFLE_VARCTX, KernelConfig(), "empty", (300, 0, 5), 2, 320, GAP, 20)
-    result = run_scenario(varctx, compiled, model(stop_at_empty=True))
-    assert result.passed and names(result) == {"rows-after-empty-sequence": 2}
-    fixed = run_scenario(replace(varctx, kernel=Kernel.PRESHUFFLE), compiled, model(stop_at_empty=True))
-    assert not fixed.passed and fixed.wrong_logits == 4 + 5
-    assert "untouched" in fixed.wrong_at[0]
+    scenario = empty_first(Kernel.PRESHUFFLE_VARCTX, KernelConfig())
+    result = run_scenario(scenario, compiled, model(stop_at_empty=True))
+    assert not result.passed and result.wrong_logits == result.visible_logits > 0
+    assert "untouched" in result.wrong_at[0]
+    assert attributed(result, scenario).known_faults == ("empty-sequence-schedule",)
+    assert attributed(result, scenario, frozenset({"empty-sequence-schedule"})).known_faults == ()
+
+
+@pytest.mark.parametrize(
+    ("scenario", "faults", "known"),
+    [
+        (full_rows(Kernel.PRESHUFFLE, KernelConfig()), {"bounded": False}, ("column-bound",)),
+        (full_rows(Kernel.PRESHUFFLE, KernelConfig()), {"relative_error": 1e-3}, ()),
+        (full_rows(Kernel.PRESHUFFLE, KernelConfig()), {"finite_unseen": True}, ()),
+        (hidden(Kernel.PRESHUFFLE, KernelConfig(kv_block_size=128)), {"finite_unseen": True}, ("hidden-columns",)),
+        (hidden(Kernel.PRESHUFFLE, KernelConfig(kv_block_size=128)), {"leave_unseen": True}, ()),
+        (in_blocks(Kernel.BASE, KernelConfig()), {"relative_error": 1e-3}, ("block-paging",)),
+        (far_rows(Kernel.BASE, KernelConfig(kv_block_size=1)), {"relative_error": 1e-3}, ("row-offset-32",)),
+        (far_blocks(Kernel.BASE, KernelConfig(kv_block_size=1)), {"relative_error": 1e-3}, ("cache-offset-32",)),
+        (far_blocks(Kernel.BASE, KernelConfig(kv_block_size=1)), {}, ()),
+    ],
+)
+def test_a_failure_is_explained_by_the_fault_that_its_scenario_shows(
+    scenario: Scenario, faults: dict[str, Any], known: tuple[str, ...], model: MakeModel, compiled: CompiledKernel
+) -> None:
+    result = attributed(run_scenario(scenario, compiled, model(**faults)), scenario)
+    assert result.known_faults == known
 
 
 def test_stores_far_past_the_end_are_counted_without_being_listed(model: MakeModel, compiled: CompiledKernel) -> None:
@@ -88,7 +120,7 @@ def test_stores_far_past_the_end_are_counted_without_being_listed(model: MakeMod
     class Far:
         device = "model"
 
-        def launch(self, kernel: CompiledKernel, scenario: Scenario, inputs: LaunchInputs) -> Execution:
+        def launch(self, kernel: CompiledKernel, scenario: Scenario, inputs: LaunchInputs, **_: object) -> Execution:
             ran = model().launch(kernel, scenario, inputs)
             size = scenario.rows * scenario.row_stride
             reached = [(size - 5, size + 9), (size + 3, size + 12), (size + 100, size + (1 << 29)), (-8, -1)]
@@ -109,7 +141,7 @@ def test_what_is_written_behind_the_windows_of_a_sparse_output_fails(
     class Stray:
         device = "model"
 
-        def launch(self, kernel: CompiledKernel, scenario: Scenario, inputs: LaunchInputs) -> Execution:
+        def launch(self, kernel: CompiledKernel, scenario: Scenario, inputs: LaunchInputs, **_: object) -> Execution:
             return replace(model().launch(kernel, scenario, inputs), written_behind=2)
 
     assert run_scenario(far, compiled, model()).passed

@@ -19,9 +19,8 @@ from aiterfix.validation import Selection, validate
 from aiterfix.validation.comparison import SENTINEL
 from aiterfix.validation.emulator import Emulator, EmulatorLauncher, allocate_output, execution_of
 from aiterfix.validation.report import ScenarioResult
-from aiterfix.validation.scenarios import FAR_ROWS, GAP, Scenario, far_rows, scenarios
-from aiterfix.validation.source import GluonSource
-from tests.validation.launching import run_scenario
+from aiterfix.validation.scenarios import GAP, Scenario, far_rows, scenarios
+from tests.validation.launching import run_scenario, source
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("triton") is None, reason="needs a Triton that compiles Gluon for AMD, 3.6 or later"
@@ -126,13 +125,13 @@ ROW_IN_32_BITS = SOUND.replace(
 @pytest.mark.parametrize("kernel", list(Kernel))
 def test_rows_past_2_gib_are_written_or_missed(compiler: Compiler, kernel: Kernel) -> None:
     assert ROW_IN_32_BITS != SOUND
-    (scenario,) = (s for s in scenarios("quick", [kernel], [CONFIGS[kernel]]) if s.title == FAR_ROWS)
+    (scenario,) = (s for s in scenarios("quick", [kernel], [CONFIGS[kernel]]) if s.title == "far-rows")
     assert 4 * scenario.rows * scenario.row_stride > 1 << 31
     assert run(compiler, SOUND, scenario).passed
     short = run(compiler, ROW_IN_32_BITS, scenario)
-    # Rows 512 to 519, of two sequences: what each of four rows may see of 900 and of 300 tokens.
+    # Rows 128 to 135, of two sequences: what each of four rows may see of 900 and of 300 tokens.
     assert short.wrong_logits == 4 * 900 + 4 * 300 - 2 * (3 + 2 + 1) and not short.passed
-    assert {at.split(",")[0] for at in short.wrong_at} == {"row 512"}
+    assert {at.split(",")[0] for at in short.wrong_at} == {"row 128"}
     assert short.elements_in_gaps == 0
 
 
@@ -146,7 +145,7 @@ def test_the_same_scenario_gives_the_same_result(compiler: Compiler) -> None:
 def test_the_whole_from_text_to_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AITERFIX_CACHE", str(tmp_path))
     chosen = Selection((Kernel.PRESHUFFLE,), pattern="*/h64-b64/full/*-len300-*")
-    report = validate(GluonSource(SOUND, "sample_kernels.py"), Emulator(), chosen)
+    report = validate(source(SOUND, "sample_kernels.py"), Emulator(), chosen)
     assert report.passed and len(report.scenarios) == 3
     assert report.device == "emulator" and report.triton
 
@@ -180,7 +179,7 @@ def test_a_store_far_behind_a_sparse_row_s_window_is_counted() -> None:
     scenario = far_rows(Kernel.PRESHUFFLE, KernelConfig())
     output = allocate_output(DeviceMemory(), scenario)
     rows = output.array(np.uint32, (scenario.rows, scenario.row_stride))
-    rows[519, 900_000] = rows[0, scenario.window] = 1
+    rows[135, 900_000] = rows[0, scenario.window] = 1
     ran = execution_of(RunResult((), (), 0, 0.0, {}, {}), output, scenario)
     assert ran.written_behind == 2
-    assert ran.output.shape == (520, scenario.window) and (ran.output == SENTINEL).all()
+    assert ran.output.shape == (136, scenario.window) and (ran.output == SENTINEL).all()

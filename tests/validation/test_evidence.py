@@ -11,18 +11,24 @@ from typing import Any
 import pytest
 
 from aiterfix.validation.evidence import (
+    NAME,
     Evidence,
     evidence_folders,
+    evidence_for,
     evidence_of,
     keep,
+    lines_of,
     names_digest,
     read_evidence,
+    shipped_folder,
+    shown,
     user_folder,
 )
 
-TEXT = "ab" * 32
+TEXT, ORIGINAL = "ab" * 32, "cd" * 32
 RUN = Evidence(
     text_sha256=TEXT,
+    original_sha256=ORIGINAL,
     mends=("column-bound", "row-offset-32"),
     triton="3.6.0+rocm7.git1",
     device="emulator",
@@ -30,6 +36,7 @@ RUN = Evidence(
     scenarios=36,
     names_sha256=names_digest(["a", "b"]),
     failed=0,
+    faults=(("column-bound", "passed"), ("hidden-columns", "failed")),
     version="0.2.0",
     date="2026-08-22",
 )
@@ -40,9 +47,21 @@ def test_what_is_kept_is_found(tmp_path: Path) -> None:
     failed = replace(RUN, triton="3.5.1", failed=24)
     keep(failed, tmp_path)
     assert set(evidence_of(TEXT, [tmp_path])) == {RUN, failed}
-    assert (RUN.outcome, failed.outcome) == ("passed", "failed")
+    passed = replace(RUN, faults=tuple((fault, "passed") for fault, _ in RUN.faults))
+    assert (passed.outcome, RUN.outcome, failed.outcome) == ("passed", "failed", "failed")
     assert evidence_of("00" * 32, [tmp_path]) == ()
-    assert not list(tmp_path.rglob(".*"))
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]
+    assert (RUN.of_fault("column-bound"), RUN.of_fault("small-chunk")) == ("passed", None)
+
+
+def test_a_text_is_asked_about_as_it_stands_or_once_faults_are_mended(tmp_path: Path) -> None:
+    keep(RUN, tmp_path)
+    before = replace(RUN, text_sha256=ORIGINAL, mends=(), faults=(("column-bound", "failed"),))
+    keep(before, tmp_path)
+    assert evidence_for(ORIGINAL, folders=[tmp_path]) == evidence_of(ORIGINAL, [tmp_path]) == (before,)
+    assert evidence_for(ORIGINAL, ["row-offset-32", "column-bound"], [tmp_path]) == (RUN,)
+    assert evidence_for(ORIGINAL, ["column-bound"], [tmp_path]) == ()
+    assert evidence_for(TEXT, folders=[tmp_path]) == (RUN,)
 
 
 def test_a_later_run_of_the_same_replaces_the_earlier_one(tmp_path: Path) -> None:
@@ -61,6 +80,60 @@ def test_several_folders_are_read_in_order_and_a_run_counts_once(tmp_path: Path)
     assert evidence_of(TEXT, [shipped, tree, tmp_path / "absent", own]) == (RUN, full)
 
 
+def test_records_that_a_tree_has_along_count_beside_the_stores(tmp_path: Path) -> None:
+    full = replace(RUN, suite="full")
+    keep(RUN, tmp_path)
+    noted = lines_of([RUN, full, RUN])
+    assert noted.count("\n") == 2
+    assert evidence_of(TEXT, [tmp_path], noted=noted) == (RUN, full) == evidence_of(TEXT, [], noted=noted)
+    assert evidence_for(ORIGINAL, RUN.mends, [], noted=noted) == (RUN, full)
+    found, (refused,) = read_evidence(TEXT, [], noted=noted[:-9])
+    assert found == (RUN,) and refused.reason.startswith("line 2: ")
+
+
+BEFORE = replace(RUN, text_sha256=ORIGINAL, mends=(), faults=(("column-bound", "failed"), ("row-offset-32", "no code")))
+AFTER = replace(RUN, faults=(("column-bound", "passed"), ("row-offset-32", "passed")))
+
+
+@pytest.mark.parametrize(
+    ("after", "before", "said"),
+    [
+        ([AFTER], [BEFORE], "shown"),
+        ([AFTER], [], "not shown"),
+        ([], [BEFORE], "not shown"),
+        ([AFTER], [replace(BEFORE, faults=(("column-bound", "passed"),))], "not shown"),
+        ([AFTER], [replace(BEFORE, triton="3.7.1")], "not shown"),
+        ([replace(AFTER, mends=("row-offset-32",))], [BEFORE], "not shown"),
+        ([replace(AFTER, faults=(("column-bound", "refused"),))], [BEFORE], "not shown"),
+        ([replace(AFTER, faults=())], [BEFORE], "not shown"),
+        ([replace(AFTER, faults=(("column-bound", "failed"),))], [BEFORE], "failed"),
+        ([replace(AFTER, failed=1)], [BEFORE], "failed"),
+        ([replace(AFTER, failed=1)], [], "failed"),
+        ([AFTER, replace(AFTER, suite="full", failed=1)], [BEFORE], "failed"),
+        ([replace(AFTER, failed=24)], [replace(BEFORE, failed=24)], "not shown"),
+        ([replace(AFTER, failed=24)], [replace(BEFORE, failed=24, suite="full")], "failed"),
+    ],
+)
+def test_a_mend_is_shown_by_a_failure_before_and_none_after(
+    after: list[Evidence], before: list[Evidence], said: str
+) -> None:
+    assert shown("column-bound", after, before) == said
+    assert shown("row-offset-32", [AFTER], [BEFORE]) == "shown"
+
+
+def test_what_is_shipped_shows_every_mend_that_it_is_about() -> None:
+    lines = (shipped_folder() / NAME).read_text().splitlines()
+    records = [read_evidence(json.loads(line)["text_sha256"], [], noted=line) for line in lines]
+    assert lines and all(len(found) == 1 and not refused for found, refused in records)
+    shipped = [found[0] for found, _ in records]
+    assert not any(e.failed for e in shipped)
+    for original in {e.original_sha256 for e in shipped}:
+        (before,), after = evidence_of(original, [shipped_folder()]), [e for e in shipped if e.mends]
+        mended = [e for e in after if e.original_sha256 == original]
+        assert mended and before.mends == ()
+        assert {shown(fault, mended, [before]) for e in mended for fault in e.mends} == {"shown"}
+
+
 def test_the_names_of_scenarios_tell_sets_apart_but_not_orders() -> None:
     assert names_digest(["a", "b"]) == names_digest(["b", "a"])
     assert len({names_digest(n) for n in (["a"], ["a", "b"], ["ab"])}) == 3
@@ -72,8 +145,8 @@ Change = Callable[[dict[str, Any]], object]
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (lambda said: said | {"format": 2}, "is not of format 1"),
-        (lambda said: [said], "is not of format 1"),
+        (lambda said: said | {"format": 1}, "is not of format 2"),
+        (lambda said: [said], "is not of format 2"),
         (lambda said: {k: v for k, v in said.items() if k != "triton"}, "`triton`"),
         (lambda said: said | {"triton": ""}, "`triton`"),
         (lambda said: said | {"scenarios": "36"}, "`scenarios`"),
@@ -84,11 +157,10 @@ Change = Callable[[dict[str, Any]], object]
         (lambda said: said | {"names_sha256": "../x"}, "`names_sha256`"),
         (lambda said: said | {"scenarios": 0}, "`scenarios`"),
         (lambda said: said | {"failed": 37}, "counts do not fit"),
-        (lambda said: said | {"failed": 3}, "its outcome is not"),
+        (lambda said: said | {"faults": [["column-bound", "perhaps"]]}, "`faults[0][1]`"),
+        (lambda said: said | {"original_sha256": "ab" * 32}, "digests do not fit"),
+        (lambda said: said | {"mends": []}, "digests do not fit"),
         (lambda said: said | {"unheard": 1}, "`unheard`"),
-        (lambda said: said | {"text_sha256": "00" * 32}, "something else than its place"),
-        (lambda said: said | {"mends": []}, "something else than its place"),
-        (lambda said: said | {"triton": "3.5.1"}, "something else than its place"),
     ],
 )
 def test_a_record_that_does_not_check_out_is_not_believed_with_a_reason(
@@ -96,34 +168,37 @@ def test_a_record_that_does_not_check_out_is_not_believed_with_a_reason(
 ) -> None:
     path = keep(RUN, tmp_path)
     path.write_text(json.dumps(damage(json.loads(path.read_text()))))
+    other = replace(RUN, triton="3.7.1")
+    path.write_bytes(path.read_bytes() + b"\n" + keep(other, tmp_path / "other").read_bytes())
     found, (refused,) = read_evidence(TEXT, [tmp_path])
-    assert found == () and refused.path == path and reason in refused.reason
+    assert found == (other,) and refused.path == path
+    assert refused.reason.startswith("line 1: ") and reason in refused.reason
 
 
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b'{"format": 1, "tri', "is not JSON"),
+        (b'{"format": 2, "tri', "is not JSON"),
         (b"\xff\xfe", "is not JSON"),
         (b"[" * 50_000 + b"]" * 10, "nested deeper"),
-        (b'{"format": 1, "scenarios": ' + b"9" * 5000 + b"}", "5000 digits"),
+        (b'{"format": 2, "scenarios": ' + b"9" * 5000 + b"}", "5000 digits"),
         (b" " * 70_000, "has more than"),
     ],
 )
-def test_damaged_and_hostile_files_are_not_believed(data: bytes, reason: str, tmp_path: Path) -> None:
+def test_damaged_and_hostile_lines_are_not_believed(data: bytes, reason: str, tmp_path: Path) -> None:
     path = keep(RUN, tmp_path)
-    path.write_bytes(data)
+    path.write_bytes(data + TEXT.encode())
     assert reason in read_evidence(TEXT, [tmp_path])[1][0].reason
     assert evidence_of(TEXT, [tmp_path]) == ()
-    path.unlink()
-    path.mkdir()
-    assert "is a folder, not a regular file" in read_evidence(TEXT, [tmp_path])[1][0].reason
+    assert read_evidence("00" * 32, [tmp_path]) == ((), ())  # a line about another text is not looked at
+    keep(RUN, tmp_path)
+    assert read_evidence(TEXT, [tmp_path]) == ((RUN,), ())
 
 
 def test_the_user_s_place_follows_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AITERFIX_CACHE", str(tmp_path / "own"))
     assert user_folder() == tmp_path / "own" / "evidence"
-    assert evidence_folders()[-1] == user_folder() and evidence_folders(tmp_path / "tree")[1] == tmp_path / "tree"
+    assert evidence_folders()[-1] == user_folder()
     keep(RUN)
     assert evidence_of(TEXT) == (RUN,)
 
@@ -137,6 +212,7 @@ def test_reading_evidence_needs_nothing_but_the_standard_library() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_a_folder_that_cannot_be_read_is_no_record(tmp_path: Path) -> None:
-    (tmp_path / TEXT).write_text("a file where a folder should be")
-    assert read_evidence(TEXT, [tmp_path, tmp_path / "absent"]) == ((), ())
+def test_a_store_that_cannot_be_read_is_no_record(tmp_path: Path) -> None:
+    (tmp_path / NAME).mkdir()
+    found, (refused,) = read_evidence(TEXT, [tmp_path, tmp_path / "absent"])
+    assert found == () and "is a folder, not a regular file" in refused.reason

@@ -14,9 +14,10 @@ from aiterfix.family.inputs import LaunchInputs
 from aiterfix.family.portable import Portable
 from aiterfix.family.reference import Expected, reference
 from aiterfix.family.signature import Kernel, KernelConfig
+from aiterfix.faults.base import Presence
 from aiterfix.gfx950 import blas
 from aiterfix.gfx950.cache import CompiledKernel
-from aiterfix.gfx950.compile import CompileError
+from aiterfix.gfx950.compile import CompileError, CompilerDiedError
 from aiterfix.gfx950.request import CompileRequest
 from aiterfix.report.document import dump
 from aiterfix.report.types.validate import ValidateReport
@@ -24,15 +25,15 @@ from aiterfix.validation import Progress, Report, Selection, validate
 from aiterfix.validation.emulator import Emulator
 from aiterfix.validation.evidence import evidence_of, names_digest, read_evidence
 from aiterfix.validation.execution import Execution
-from aiterfix.validation.report import table
-from aiterfix.validation.scenarios import FAR_ROWS, Scenario, scenarios
-from aiterfix.validation.selection import SHOWN_BY
-from aiterfix.validation.source import GluonSource
+from aiterfix.validation.report import tail
+from aiterfix.validation.scenarios import SCENARIOS_OF_FAULT, Scenario, scenarios
+from tests.validation.launching import source
 
 from .conftest import MakeModel
 
 SOURCE = (Path(__file__).parents[1] / "data" / "sample_kernels.py").read_bytes()
 NAME = "sample_kernels.py"
+ORIGINAL = "cd" * 32
 
 
 class FakeCompiler:
@@ -66,7 +67,12 @@ def run(launcher: object, compiler: FakeCompiler | None = None, **changes: Any) 
         if name in changes:
             changes[name] = tuple(changes[name])
     emulator = Emulator(compiler=compiler or FakeCompiler(), launcher=launcher)  # type: ignore[arg-type]
-    return validate(GluonSource(SOURCE, NAME, mends=mends), emulator, Selection(**changes), **how)
+    return validate(
+        source(SOURCE, NAME, mends=mends, original_sha256=ORIGINAL if mends else ""),
+        emulator,
+        Selection(**changes),
+        **how,
+    )
 
 
 def hold_to_schema(report: Report) -> dict[str, Any]:
@@ -91,8 +97,12 @@ def test_a_right_kernel_passes_everywhere_and_that_is_recorded(model: MakeModel)
         ("preshuffle", "h64-b256"),
         ("preshuffle_varctx", "h64-b64"),
         ("preshuffle_varctx", "h64-b256"),
+        # For the scenarios of single faults.
+        ("base", "h64-b64"),
+        *(("preshuffle", config) for config in ("h64-b16", "h64-b128", "h64-b64-c64")),
+        ("preshuffle_varctx", "h64-b64-c64"),
     }
-    (found,) = evidence_of(report.source_sha256)
+    (found,) = evidence_of(report.sources[0].sha256)
     assert (found.outcome, found.failed, found.scenarios, found.suite) == ("passed", 0, len(report.scenarios), "quick")
     assert (found.mends, found.triton, found.device) == (("column-bound", "row-offset-32"), "3.6.0", "model")
     assert found.names_sha256 == names_digest(s.name for s in scenarios("quick"))
@@ -102,15 +112,21 @@ def test_a_faulty_kernel_fails_which_is_recorded_and_can_be_replayed(model: Make
     report = run(model(bounded=False))
     assert not report.passed
     assert report.overshoot_columns == (-520) % 256
-    (found,) = evidence_of(report.source_sha256)
-    assert (found.outcome, found.failed) == ("failed", len(report.failures))
+    (found,) = evidence_of(report.sources[0].sha256)
+    # A known fault explains each failure; what the scenarios of that fault came to says that it is there.
+    assert all(s.known_faults for s in report.failures)
+    assert (found.outcome, found.of_fault("column-bound"), found.of_fault("row-offset-32")) == (
+        "failed",
+        "failed",
+        "passed",
+    )
     said = hold_to_schema(report)
     failing = next(s for s in said["scenarios"] if not s["passed"])
     again = run(model(bounded=False), pattern=failing["name"])
     assert [s.name for s in again.scenarios] == [failing["name"]]
     assert hold_to_schema(again)["scenarios"][0] == failing
-    assert any(failing["name"] in line and "FAILED" in line for line in table(report))
-    assert any("stores outside allocations" in line for line in table(report))
+    assert any(failing["name"] in line for line in tail(report))
+    assert any("stores outside allocations" in line for line in tail(report))
 
 
 @pytest.mark.parametrize(
@@ -124,15 +140,15 @@ def test_a_faulty_kernel_fails_which_is_recorded_and_can_be_replayed(model: Make
 )
 def test_a_part_of_a_suite_is_no_evidence(model: MakeModel, part: dict[str, Any]) -> None:
     report = run(model(), **part)
-    assert report.passed and read_evidence(report.source_sha256) == ((), ())
+    assert report.passed and read_evidence(report.sources[0].sha256) == ((), ())
 
 
 def test_a_fault_selects_the_scenarios_that_show_it(model: MakeModel) -> None:
     report = run(model(), fault="row-offset-32")
-    assert {s.name.split("/")[2] for s in report.scenarios} == {FAR_ROWS}
+    assert {s.name.split("/")[2] for s in report.scenarios} == {"far-rows"}
     assert {s.kernel for s in report.scenarios} == {kernel.value for kernel in Kernel}
-    titles = {scenario.title for scenario in scenarios("quick")}
-    assert all(set(shown) <= titles for shown in SHOWN_BY.values())
+    quick = set(scenarios("quick", (*Kernel, *Portable)))
+    assert all(set(shown) <= quick for shown in SCENARIOS_OF_FAULT.values())
 
 
 def test_evidence_that_cannot_be_kept_is_a_note(
@@ -143,7 +159,7 @@ def test_evidence_that_cannot_be_kept_is_a_note(
     report = run(model())
     assert report.passed
     assert [note.split(":")[0] for note in hold_to_schema(report)["notes"]] == ["no evidence was kept"]
-    assert any(line.startswith("note: no evidence") for line in table(report))
+    assert any(line.startswith("note: no evidence") for line in tail(report))
 
 
 def test_findings_fail_only_under_strict(model: MakeModel) -> None:
@@ -159,13 +175,49 @@ def test_a_kernel_that_does_not_compile_is_named_and_fails_the_whole(model: Make
     configs = [KernelConfig(kv_block_size=1), KernelConfig(heads=16)]
     report = run(model(), compiler, configs=configs)
     assert not report.passed and not report.failures
-    (missing,) = report.not_run
-    assert (missing.kernel, missing.why, missing.understood) == ("base", "it says so", True)
-    assert evidence_of(report.source_sha256) == ()
+    assert {(m.kernel, m.why, m.understood) for m in report.not_run} == {("base", "it says so", True)}
+    assert {m.config for m in report.not_run} == {"h64-b1", "h16-b64"}
+    assert evidence_of(report.sources[0].sha256) == ()
     hold_to_schema(report)
-    assert any("not run: base" in line for line in table(report))
-    with pytest.raises(CompileError):
-        run(model(), FakeCompiler(refuses=Kernel.BASE.function), kernels=[Kernel.BASE])
+    assert any("not run: base" in line for line in tail(report))
+    alone = run(model(), FakeCompiler(refuses=Kernel.BASE.function), kernels=[Kernel.BASE])
+    assert not alone.passed and {missing.config for missing in alone.missing} == {"h64-b1-unaligned", "h64-b64"}
+
+
+def test_a_kernel_that_never_ran_is_missing_whatever_explains_it(model: MakeModel) -> None:
+    """And is no evidence; a scenario that a known fault leaves without code is not missing where its kernel ran."""
+
+    class Shape(FakeCompiler):
+        def compile(self, request: CompileRequest) -> CompiledKernel:
+            if request.function == Kernel.BASE.function:
+                raise CompileError("refused", why="instr_shape must follow the (M, N, K) format")
+            if dict(request.constants)["ChunkK"] == 64:
+                raise CompilerDiedError("died", why="signal 8")
+            return super().compile(request)
+
+    report = run(model(), Shape())
+    assert not report.failures and not report.passed
+    assert {(m.kernel, m.known_faults) for m in report.missing} == {("base", ("instruction-shape",))}
+    assert {m.known_faults for m in report.not_run} == {("instruction-shape",), ("small-chunk",)}
+    assert evidence_of(report.sources[0].sha256) == ()
+    others = (Kernel.PRESHUFFLE, Kernel.PRESHUFFLE_VARCTX)
+    assert run(model(), Shape(), kernels=others).passed
+
+
+def test_a_scenario_that_every_entry_refuses_is_not_launched(model: MakeModel) -> None:
+    """As source says; a fault that it says is absent explains nothing."""
+    base = {"block-paging": Presence.REFUSED, "cache-offset-32": Presence.ABSENT}
+    presence = {Kernel.BASE.function: base}
+    launcher = model(relative_error=1e-3)
+    subject = source(SOURCE, NAME, presence=presence)
+    emulator = Emulator(compiler=FakeCompiler(), launcher=launcher)  # type: ignore[arg-type]
+    report = validate(subject, emulator, Selection((Kernel.BASE,), pattern="base/*/f[la]*/n1-*"))
+    (refused,) = report.not_run
+    assert refused.refused and refused.config == "h64-b64" and report.missing == ()
+    (failed,) = report.failures
+    assert "far-blocks" in failed.name and failed.known_faults == ()
+    assert any(line.startswith("refused by the wrapper: base h64-b64") for line in tail(report))
+    hold_to_schema(report)
 
 
 def test_something_not_understood_while_running_leaves_the_others(model: MakeModel) -> None:
@@ -173,15 +225,16 @@ def test_something_not_understood_while_running_leaves_the_others(model: MakeMod
         device = "model"
         inner = model()
 
-        def launch(self, kernel: CompiledKernel, scenario: Scenario, inputs: LaunchInputs) -> Execution:
+        def launch(self, kernel: CompiledKernel, scenario: Scenario, inputs: LaunchInputs, **_: object) -> Execution:
             if scenario.kernel is Kernel.PRESHUFFLE:
                 raise NotUnderstoodError("unknown instruction v_nonesuch at 0x40", why="kernel.py:7")
             return self.inner.launch(kernel, scenario, inputs)
 
     report = run(Stumbling(), configs=[KernelConfig(), KernelConfig(kv_block_size=16)])
     assert not report.passed and not report.failures and report.not_understood
-    assert {(n.kernel, n.config) for n in report.not_run} == {("preshuffle", "h64-b64"), ("preshuffle", "h64-b16")}
-    assert {s.kernel for s in report.scenarios} == {"preshuffle_varctx"}
+    assert {n.kernel for n in report.not_run} == {"preshuffle"}
+    assert {n.config for n in report.not_run} == {"h64-b64", "h64-b16", "h64-b64-c64"}
+    assert {s.kernel for s in report.scenarios} == {"preshuffle_varctx", "base"}
     with pytest.raises(NotUnderstoodError, match="v_nonesuch"):
         run(Stumbling(), kernels=[Kernel.PRESHUFFLE], configs=[KernelConfig()])
 
@@ -203,10 +256,10 @@ def test_wrong_arguments_are_usage_errors(changes: dict[str, Any], message: str,
 
 
 def test_a_file_without_kernels_is_not_understood(model: MakeModel) -> None:
-    with pytest.raises(NotUnderstoodError, match="no Gluon kernel"):
-        validate(GluonSource(b"x = 1\n", "other.py"), Emulator(launcher=model()))
+    with pytest.raises(NotUnderstoodError, match="no kernel"):
+        validate(source(b"x = 1\n", "other.py"), Emulator(launcher=model()))
     with pytest.raises(NotUnderstoodError, match="does not parse"):
-        validate(GluonSource(b"def (", "broken.py"), Emulator(launcher=model()))
+        validate(source(b"def (", "broken.py"), Emulator(launcher=model()))
 
 
 def test_configurations_replace_the_suite_s(model: MakeModel) -> None:

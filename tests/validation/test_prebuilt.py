@@ -72,7 +72,7 @@ def test_a_prebuilt_kernel_runs_like_one_just_compiled(tmp_path: Path) -> None:
     path.with_suffix(".json").write_text(json.dumps(said))
     report = validate(CodeObjectFile.read(path), Emulator(), Selection(pattern="*/full/*-len1000-*"))
     assert not report.passed and report.scenarios[0].overshoot_columns == 24
-    assert (report.triton, report.source_sha256) == ("3.6.0", "")
+    assert (report.triton, report.sources[0].sha256) == ("3.6.0", "")
     moved = tmp_path / "kernel.hsaco"
     moved.write_bytes(kernel.code)
     moved.with_suffix(".json").write_text(json.dumps(said))

@@ -6,9 +6,13 @@ import pytest
 
 from aiterfix.errors import AiterfixError, EnvironmentProblem, NotUnderstoodError, UsageError
 from aiterfix.family.signature import Kernel, KernelConfig
+from aiterfix.gfx950.compile import CompileError, CompilerDiedError
+from aiterfix.validation.interface import RefusedLaunchError
 from aiterfix.validation.report import NotRun, ScenarioResult
 from aiterfix.validation.scenarios import Scenario
 from aiterfix.validation.series import Progress, run_series
+
+SHAPE = ("instruction-shape",)
 
 
 def scenario(kernel: Kernel, title: str) -> Scenario:
@@ -43,10 +47,10 @@ def test_a_kernel_that_could_not_be_run_once_is_given_up_and_the_others_go_on() 
         (0, base[0].name, False),
         (1, base[0].name, True),
         (1, base[1].name, False),
-        (1, other[0].name, False),
-        (2, other[0].name, True),
-        (2, other[1].name, False),
-        (3, other[1].name, True),
+        (3, other[0].name, False),
+        (4, other[0].name, True),
+        (4, other[1].name, False),
+        (5, other[1].name, True),
     ]
     assert {s.total for s in steps} == {5}
 
@@ -61,6 +65,46 @@ def test_what_is_not_understood_is_told_from_what_the_machine_lacks() -> None:
         assert missing.understood is understood
     with pytest.raises(UsageError):
         run_series([scenario(Kernel.BASE, "a")], _misused)
+
+
+def test_an_interrupt_keeps_what_was_judged_by_then() -> None:
+    todo = [scenario(Kernel.BASE, title) for title in ("a", "b", "c")]
+
+    def launch(item: Scenario) -> ScenarioResult:
+        if item is todo[1]:
+            raise KeyboardInterrupt
+        return result(item)
+
+    series = run_series(todo, launch)
+    assert [r.name for r in series.results] == [todo[0].name] and series.interrupted == 2
+
+
+def test_a_launch_that_the_wrapper_refuses_is_no_want_of_anything() -> None:
+    def launch(_: Scenario) -> ScenarioResult:
+        raise RefusedLaunchError("the wrapper refuses blocks of 64 tokens")
+
+    series = run_series([scenario(Kernel.BASE, "a")], launch)
+    (missing,) = series.not_run
+    assert missing.refused and series.error is None
+
+
+@pytest.mark.parametrize(
+    ("error", "title", "known"),
+    [
+        (CompilerDiedError("it died", why="signal 8"), "small-chunk", ("small-chunk",)),
+        (CompilerDiedError("it died", why="signal 6"), "full", ()),
+        (CompileError("no", why="AssertionError: instr_shape must follow the (M, N, K) format"), "full", SHAPE),
+        (CompileError("no", why="no matching matrix core intrinsic for mfma version 3 with"), "small-chunk", SHAPE),
+        (CompileError("no", why="SyntaxError"), "small-chunk", ()),
+        (EnvironmentProblem("no Triton"), "small-chunk", ()),
+    ],
+)
+def test_want_of_code_is_explained_by_known_faults(error: AiterfixError, title: str, known: tuple[str, ...]) -> None:
+    def launch(_: Scenario) -> ScenarioResult:
+        raise error
+
+    (missing,) = run_series([scenario(Kernel.BASE, title)], launch).not_run
+    assert missing.known_faults == known
 
 
 def _misused(_: Scenario) -> ScenarioResult:

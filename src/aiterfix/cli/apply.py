@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from aiterfix._version import __version__
@@ -19,13 +20,15 @@ from aiterfix.patching import apply as write_changes
 from aiterfix.patching import recover as recover_tree
 from aiterfix.patching.annotations import make_notes
 from aiterfix.patching.failures import ChangedMeanwhileError
-from aiterfix.patching.installed import package_tree
+from aiterfix.patching.installed import evidence_in, package_tree
 from aiterfix.patching.mends import Change, mends
-from aiterfix.report.advice import meaning, not_judged
+from aiterfix.report.advice import meaning, not_asked, not_judged
 from aiterfix.report.page import Page, Row
 from aiterfix.report.text import heading, shown
 from aiterfix.report.types.apply import AppliedReport, ApplyReport, EditedFile, EditedPlace, FaultEdits
 from aiterfix.report.types.common import located
+from aiterfix.validation.evidence import Shown, evidence_of, lines_of
+from aiterfix.validation.evidence import shown as shown_by
 
 _ATTEMPTS = 5
 """How often an installation is read again where another process changes it between reading and writing."""
@@ -112,10 +115,32 @@ def _edited(change: Change) -> EditedFile:
         change.mended.before.sha256,
         change.mended.after.sha256,
         tuple(
-            FaultEdits(step.fault, tuple(EditedPlace(kernel, line) for kernel, line in step.places))
+            FaultEdits(
+                step.fault,
+                tuple(EditedPlace(kernel, line) for kernel, line in step.places),
+                _shown(change, step.fault),
+            )
             for step in change.mended.steps
         ),
     )
+
+
+def _shown(change: Change, fault: str) -> Shown:
+    """Whether runs of exactly the texts before and after have shown the mend."""
+    before, after = change.mended.before.sha256, change.mended.after.sha256
+    return shown_by(fault, evidence_of(after), evidence_of(before))
+
+
+def _evidence(texts: Iterable[str], changes: Iterable[Change], noted: str) -> str:
+    """What runs have shown of these texts, and of what is written in their place: it goes where the package goes.
+
+    Args:
+        texts: digests.
+        changes: what is going to be written.
+        noted: what the package has along already.
+    """
+    digests = dict.fromkeys((*texts, *(c.mended.after.sha256 for c in changes)))
+    return lines_of(e for digest in digests for e in evidence_of(digest, noted=noted))
 
 
 def _text(done: _Done, arguments: str, whole: Whole) -> Page:
@@ -127,6 +152,11 @@ def _text(done: _Done, arguments: str, whole: Whole) -> Page:
         verb = "would mend" if done.applied.dry_run else "mended"
         what = ", ".join(f"{s.fault} in {_count(len(s.places))}" for s in change.mended.steps)
         lines.append(f"  {change.file.relative}: {verb} {what}")
+        lines += [
+            f"    {word} by recorded runs: {', '.join(ids)}"
+            for word in ("shown", "not shown", "failed")
+            if (ids := [s.fault for s in change.mended.steps if _shown(change, s.fault) == word])
+        ]
         lines.append(f"    sha256 {change.mended.before.sha256[:12]} -> {change.mended.after.sha256[:12]}")
     lines += [f"  note: {n}" for n in done.applied.notes]
     one = Whole(whole.discovery, (done.after,), (done.after,))
@@ -142,8 +172,7 @@ def _text(done: _Done, arguments: str, whole: Whole) -> Page:
         lines.append(f"  undo it with: aiterfix revert{arguments}")
     if not done.applied.dry_run or not done.changes:
         lines += [f"  {a.fault.id} cannot be mended here: {a.obstacle}" for a in left_over if a.obstacle]
-    if left := not_judged(one):
-        lines.append(f"  {left}")
+    lines += [f"  {said}" for said in (not_asked(one), not_judged(one)) if said]
     return Page(lines)
 
 
@@ -157,6 +186,7 @@ def _apply(installation: Installation, known: Faults, options: argparse.Namespac
     for left in reversed(range(_ATTEMPTS)):
         before = judge(installation, known, options)
         changes = mends(before)
+        evidence = _evidence((t.sha256 for t in before.texts), changes, evidence_in(installation))
         # What was read and stays is part of the plan: another aiterfix may have given an original back meanwhile.
         new = {c.file.path: c.mended.new for c in changes}
         try:
@@ -164,10 +194,12 @@ def _apply(installation: Installation, known: Faults, options: argparse.Namespac
                 tree,
                 [
                     FileChange(t.path, t.text, new.get(t.path, t.text))
-                    for t in before.texts
-                    if t.path is not None and (t.path in new or t.diagnosis.units)
+                    for t in {t.path: t for t in (*before.launchers, *before.texts)}.values()
+                    if t.path is not None
+                    and t.text
+                    and (t.diagnosis.units or not t.diagnosis.problems or t.path in new)
                 ],
-                annotations=make_notes(__version__, before.question.faults),
+                annotations=make_notes(__version__, before.question.faults, evidence),
                 dry_run=options.dry_run,
             )
             break

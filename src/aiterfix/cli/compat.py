@@ -62,12 +62,14 @@ def _fault_lines(ref: RefRecord, faults: Faults) -> list[str]:
     if not any(f.kernels or f.problems for f in ref.files) and not ref.doubts:
         return ["  holds none of the kernels"]
     lines = []
-    for fault in faults.judged:
+    for fault in faults.in_kernels:
         lines.append(f"  {fault.id}: {ref.presence((fault.id,)).value}")
         for bounds in bounds_of(faults):
             counts = ref.counts(bounds)
             if bounds.fault == fault and counts.total:
                 lines.append(f"    {bounds.group.name}: {counts.bounded} of {counts.total} stores are bounded")
+    others = ", ".join(f.id for f in faults.judged if f not in faults.in_kernels)
+    lines += [f"  {others}: about the wrapper, which is not recorded; `aiterfix check` says"] if others else []
     lines += [f"  {f.path}  sha256 {f.sha256[:12]}" for f in ref.files if any(k.counts.total for k in f.kernels)]
     lines += [f"  not understood: {f.path}: {p}" for f in ref.files for p in f.problems]
     return lines + [f"  not understood: {d}" for d in ref.doubts]

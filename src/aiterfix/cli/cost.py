@@ -11,13 +11,13 @@ from aiterfix.cli import output
 from aiterfix.cli.arguments import positive
 from aiterfix.cli.target import add_target, known_faults
 from aiterfix.cli.validate import asked_by
-from aiterfix.errors import ExitCode, UsageError
+from aiterfix.errors import ExitCode, NotUnderstoodError, UsageError
 from aiterfix.faults.mend import mend
 from aiterfix.report.formats import Format, Json, Text
 from aiterfix.report.page import Page
 from aiterfix.report.terminal import table
 from aiterfix.report.types.cost import CostReport, KernelReport
-from aiterfix.validation.choice import gluon_file, read
+from aiterfix.validation.choice import kernel_texts, read
 from aiterfix.validation.requirements import require_emulator, run_as
 
 if TYPE_CHECKING:
@@ -47,7 +47,11 @@ def execute(options: argparse.Namespace) -> int:
 
     if options.source is not None and (options.path or options.root):
         raise UsageError("--source names the file: it goes with neither --path nor --root")
-    file = gluon_file(asked_by(options))
+    texts = kernel_texts(asked_by(options))
+    files = [file for file in texts.before if find_kernels(file.text, file.filename)]
+    if not files:
+        raise NotUnderstoodError("there is no Gluon kernel in what is to be compared")
+    file = files[0]
     before, name = file.text, file.filename if options.source is None else file.shown
     after = read(options.against) if options.against else mend(before, known_faults(options).judged, filename=name).new
     results = measure(
@@ -57,9 +61,11 @@ def execute(options: argparse.Namespace) -> int:
         _configs(options, find_kernels(before, name)),
         context=options.context,
         next_n=options.next_n,
-        wrapper=file.wrapper,
+        wrapper=texts.wrapper,
         python=str(options.python) if options.python else None,
-        owner=run_as(output.note, file.place, options.against),
+        owner=run_as(
+            output.note, *texts.places[texts.before.index(file) : texts.before.index(file) + 1], options.against
+        ),
         progress=output.note if sys.stderr.isatty() else None,
     )
     dearer = any(r.dearer for r in results)

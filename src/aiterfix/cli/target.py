@@ -163,7 +163,7 @@ def require_path(path: Path, option: str = "--path") -> None:
 
 
 def add_question(parser: argparse.ArgumentParser) -> None:
-    """``--fault`` and ``--kernel``."""
+    """``--fault``, ``--no-fault`` and ``--kernel``."""
     parser.add_argument(
         "--fault",
         dest="faults",
@@ -171,6 +171,14 @@ def add_question(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="ID",
         help="ask about this fault alone; may be repeated (default: every judged one that makes logits wrong)",
+    )
+    parser.add_argument(
+        "--no-fault",
+        dest="left_out",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="ask about everything that is asked about by default but this fault; may be repeated",
     )
     parser.add_argument(
         "--kernel",
@@ -185,22 +193,33 @@ def known_faults(options: argparse.Namespace) -> Faults:
     """The package's faults and those of ``--fixes``.
 
     Raises:
-        UsageError: ``--kernel`` or ``--fault`` names nothing that is known; said whether or not aiter is installed.
+        UsageError: ``--kernel``, ``--fault`` or ``--no-fault`` names nothing that is known, they contradict one
+            another, or nothing is left to ask about; said whether or not aiter is installed.
     """
     known = load_faults(extra=options.fixes)
     names = (AUTO, *(g.name for g in known.groups), ALL)
     kernel = getattr(options, "kernel", None)
     if isinstance(kernel, str) and kernel not in names:
         raise UsageError(f"no kernels are known by the name {kernel!r}", remedy=f"Use one of: {', '.join(names)}.")
-    asked = getattr(options, "faults", ())
-    if asked and kernel is not None:
-        raise UsageError("--fault does not go with --kernel, which asks about column-bound alone", remedy="Drop one.")
-    for fault in asked:
+    asked, left_out = getattr(options, "faults", ()), getattr(options, "left_out", ())
+    for option, ids in (("--fault", asked), ("--no-fault", left_out)):
+        if ids and kernel is not None:
+            raise UsageError(
+                f"{option} does not go with --kernel, which asks about column-bound alone", remedy="Drop one."
+            )
+    if asked and left_out:
+        raise UsageError(
+            "--fault does not go with --no-fault: one names all that is asked about, the other what is not",
+            remedy="Drop one.",
+        )
+    for fault in (*asked, *left_out):
         if fault in {f.id for f in known.not_judged}:
             raise UsageError(f"{fault} is a known fault that this version does not judge yet")
         if fault not in {f.id for f in known.judged}:
             ids = ", ".join(f.id for f in known.judged)
             raise UsageError(f"no fault is known by the name {fault!r}", remedy=f"Use one of: {ids}.")
+    if left_out and not known.deciding - set(left_out):
+        raise UsageError("--no-fault leaves nothing to ask about", remedy="Name fewer faults.")
     return known
 
 
@@ -219,7 +238,7 @@ def _question(options: argparse.Namespace, known: Faults, judgement: Judgement) 
     if isinstance(kernel, str):
         return bounds_only(known, None if kernel == ALL else (kernel,))
     asked = getattr(options, "faults", ())
-    return Question(frozenset(asked)) if asked else everything(known)
+    return Question(frozenset(asked)) if asked else everything(known, getattr(options, "left_out", ()))
 
 
 def discover_each(options: argparse.Namespace) -> tuple[Discovery, ...]:

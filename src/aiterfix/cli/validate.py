@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 from aiterfix.cli import output
 from aiterfix.cli.arguments import positive
 from aiterfix.cli.target import add_target, judge_all, known_faults, require_found, target_words
-from aiterfix.errors import ExitCode
+from aiterfix.errors import ExitCode, UsageError
+from aiterfix.report.page import Page
 from aiterfix.storage.text import printable
-from aiterfix.validation.choice import GLUON, ON_A_GPU, Asked, choose
+from aiterfix.validation.choice import GROUPS, SINGLE, Asked, Chosen, choose
 
 if TYPE_CHECKING:
     from aiterfix.judge.judgement import Judgement
     from aiterfix.validation.report import Report
+    from aiterfix.validation.scenarios import Scenario
     from aiterfix.validation.series import Progress
 
 _SAME = ("source", "hsaco", "path", "patched", "device", "out_stride", "suite", "fault")
 """Arguments whose values are passed on as they are."""
-KERNELS = ("base", "preshuffle", "preshuffle_varctx")
+INTERRUPTED = 130
+"""The status of a command that was interrupted, as shells have it."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,15 +43,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     size.add_argument("--quick", action="store_const", dest="suite", const="quick", help="seconds (default)")
     size.add_argument("--full", action="store_const", dest="suite", const="full", help="minutes")
     size.add_argument("--scenario", metavar="NAME", help="only scenarios of this name or shell pattern")
-    size.add_argument("--fault", metavar="ID", help="only the scenarios that show this fault, such as row-offset-32")
-    parser.set_defaults(suite="quick")
+    parser.add_argument(
+        "--fault", metavar="ID", help="what shows this fault, such as row-offset-32, before and after its mend"
+    )
+    parser.set_defaults(suite=None)
     parser.add_argument(
         "--kernel",
         action="append",
-        choices=(*GLUON, *ON_A_GPU, *KERNELS),
-        metavar="|".join(("gluon", *KERNELS, *ON_A_GPU)),
-        help="which kernels; may be repeated (default: gluon, all that the file defines; stage1: aiter's plain-Triton "
-        "kernels, on a GPU only; own: this project's)",
+        choices=(*GROUPS, *SINGLE),
+        metavar="|".join((*GROUPS, *SINGLE)),
+        help="which kernels; may be repeated (default: all that the files define; stage1: the plain-Triton ones; own: "
+        "this project's)",
     )
     parser.add_argument(
         "--device",
@@ -56,6 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--kv-block-size", action="append", type=positive, metavar="N", help="only this; may be repeated"
     )
     parser.add_argument("--heads", action="append", type=positive, metavar="N", help="only this; may be repeated")
+    parser.add_argument("--chunk-k", action="append", type=positive, metavar="N", help="only this; may be repeated")
     parser.add_argument(
         "--out-stride",
         choices=("auto", "i32", "i64"),
@@ -67,13 +78,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     """Run the kernels, on the gfx950 emulator or on a GPU, and compare every logit with a reference."""
+    if options.fault is not None and options.suite is not None:
+        raise UsageError(f"--fault runs the scenarios that show it: --{options.suite} does not go with it")
     chosen = choose(asked_by(options))
-    from aiterfix.validation import pipeline
-
-    report = pipeline.validate(
-        chosen.subject, chosen.executor, chosen.selection, strict=options.strict, progress=_progress()
-    )
-    status = _finish(report, options)
+    status = _pair(chosen, options) if options.fault else _finish(_run(chosen.subject, chosen, options), options)
     if chosen.prebuilt:
         output.note(
             f"aiterfix: prebuilt code objects in {chosen.prebuilt} are used instead of this source here; "
@@ -81,6 +89,44 @@ def execute(options: argparse.Namespace) -> int:
         )
         return status if status == ExitCode.ACTION else ExitCode.NOT_UNDERSTOOD
     return status
+
+
+def _run(subject: Any, chosen: Chosen, options: argparse.Namespace) -> Report:
+    from aiterfix.validation import pipeline
+
+    told = _Told(options.json)
+    with ended_by_an_interrupt():
+        return pipeline.validate(
+            subject,
+            chosen.executor,
+            chosen.selection,
+            strict=options.strict,
+            progress=told.progress,
+            started=told.started,
+        )
+
+
+def _pair(chosen: Chosen, options: argparse.Namespace) -> int:
+    """The scenarios of a fault before its mend and after."""
+    from aiterfix.report.types.validate import FaultPairReport, ValidateReport
+
+    before = _run(chosen.subject, chosen, options)
+    if not options.json:
+        _show_tail(before, options)
+    after = None
+    if chosen.after is not None and not before.interrupted:
+        after = _run(chosen.after, chosen, options)
+    pair = FaultPairReport.of(options.fault, before, after)
+    if options.json:
+        output.write_report(replace(ValidateReport.of(after or before), fault=pair))
+    else:
+        if after is not None:
+            _show_tail(after, options)
+        after_it = "nothing mends it" if pair.after == "no mend" else f"{pair.after} after its mend"
+        output.write(Page([f"{options.fault}: {pair.before} before, {after_it}"]))
+    if before.interrupted or (after is not None and after.interrupted):
+        return INTERRUPTED
+    return ExitCode.OK if pair.shown else ExitCode.ACTION
 
 
 def asked_by(options: argparse.Namespace) -> Asked:
@@ -101,51 +147,95 @@ def asked_by(options: argparse.Namespace) -> Asked:
         kernels=tuple(getattr(options, "kernel", None) or ()),
         kv_block_sizes=tuple(options.kv_block_size or ()),
         heads=tuple(options.heads or ()),
+        chunks=tuple(getattr(options, "chunk_k", None) or ()),
         pattern=getattr(options, "scenario", None),
-        **given,
+        **{**given, "suite": given.get("suite") or "quick"},
     )
 
 
-def _finish(report: Report, options: argparse.Namespace) -> ExitCode:
-    from aiterfix.report.page import Page
+def _finish(report: Report, options: argparse.Namespace) -> int:
     from aiterfix.report.types.validate import ValidateReport
-    from aiterfix.validation.report import table
 
     if options.json:
         output.write_report(ValidateReport.of(report))
     else:
-        output.write(Page(table(report, _repeated(report, options))))
+        _show_tail(report, options)
+    if report.interrupted:
+        return INTERRUPTED
     if report.failures:
         return ExitCode.ACTION
-    if report.not_run:
+    if report.missing or not report.scenarios:
         return ExitCode.NOT_UNDERSTOOD if report.not_understood else ExitCode.ENVIRONMENT
     return ExitCode.OK
+
+
+def _show_tail(report: Report, options: argparse.Namespace) -> None:
+    from aiterfix.validation.report import tail
+
+    output.write(Page(tail(report, _repeated(report, options))))
 
 
 def _repeated(report: Report, options: argparse.Namespace) -> list[str]:
     """The arguments that say what was validated, for advice that repeats them; the scenario picks the kernel."""
     words = target_words(options)
+    words += ["--fault", options.fault] if options.fault is not None else []
     for name in ("source", "hsaco"):
         words += [f"--{name}", str(getattr(options, name))] if getattr(options, name) is not None else []
     for name in ("patched", "strict"):
         words += [f"--{name}"] if getattr(options, name) else []
     if report.hardware is not None or options.device != "auto":
         words += ["--device", "gpu" if report.hardware is not None else options.device]
-    for name in ("kv_block_size", "heads"):
+    for name in ("kv_block_size", "heads", "chunk_k"):
         for value in getattr(options, name) or ():
             words += [f"--{name.replace('_', '-')}", str(value)]
     return [*words, "--out-stride", options.out_stride] if options.out_stride != "auto" else words
 
 
-def _progress() -> Callable[[Progress], None] | None:
-    if not sys.stderr.isatty():
-        return None
+class _Told:
+    """What a person is told on the way: a row a scenario on stdout, and on a terminal, what runs now on stderr."""
 
-    def show(progress: Progress) -> None:
-        """One line, rewritten in place, and wiped at the end."""
-        line = printable(f"[{progress.done}/{progress.total}] {progress.what}")[:110]
-        finished = progress.last is not None and progress.done == progress.total
-        sys.stderr.write("\r\x1b[K" + ("" if finished else line))
-        sys.stderr.flush()
+    def __init__(self, as_json: bool) -> None:
+        self._as_json = as_json
+        self._report: Report | None = None
+        self._scenarios: Sequence[Scenario] = ()
 
-    return show
+    def started(self, report: Report, scenarios: Sequence[Scenario]) -> None:
+        """Write the head."""
+        from aiterfix.validation.report import head
+
+        self._report, self._scenarios = report, scenarios
+        self._line(*head(report, scenarios))
+
+    def progress(self, progress: Progress) -> None:
+        """Write a scenario's row, once it is judged."""
+        from aiterfix.validation.report import row
+
+        if sys.stderr.isatty():
+            now = printable(f"[{progress.done}/{progress.total}] {progress.what}")[:110]
+            line = "" if progress.last is not None else now
+            sys.stderr.write("\r\x1b[K" + line)
+            sys.stderr.flush()
+        if progress.last is not None and self._report is not None:
+            self._line(row(self._report, progress.last, self._scenarios))
+
+    def _line(self, *lines: str) -> None:
+        if not self._as_json:
+            output.write(Page(lines))
+            output.flush()
+
+
+@contextmanager
+def ended_by_an_interrupt() -> Iterator[None]:
+    """SIGTERM inside ends a run as an interrupt does: with a summary of what was judged by then."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -203,7 +203,7 @@ def _judge(call: Call, judgement: Judgement, groups: frozenset[str], operator: O
         return CallVerdict(call, PairVerdict.UNKNOWN, call.widths[0].text)
     bounds = judgement.asking(Question(frozenset({COLUMN_BOUND}), groups))
     found = _judge_columns(call, bounds, operator, needs)
-    others = judgement.question.faults - {COLUMN_BOUND}
+    others = judgement.deciding - {COLUMN_BOUND}
     asked = judgement.asking(Question(others, groups), _facts(call, groups, operator))
     return max([found, *_others(found, asked)], key=_rank)
 

@@ -33,6 +33,7 @@ class LaunchInputs:
         weights: float32, (batch * next_n, heads).
         max_model_len: columns of the output.
         row_stride: elements from one row of the output to the next.
+        first_block: id in the cache of the first of these blocks; the cache has others below it that nobody uses.
     """
 
     q: npt.NDArray[np.uint8]
@@ -43,6 +44,7 @@ class LaunchInputs:
     weights: npt.NDArray[np.float32]
     max_model_len: int
     row_stride: int
+    first_block: int = 0
 
     @property
     def batch(self) -> int:
@@ -63,6 +65,26 @@ class LaunchInputs:
     def kv_block_size(self) -> int:
         """Tokens of a cache block."""
         return int(self.keys.shape[1])
+
+    @property
+    def cache_blocks(self) -> int:
+        """Blocks of the whole cache."""
+        return self.first_block + len(self.keys)
+
+    def physical_table(self) -> npt.NDArray[np.int32]:
+        """The block table as a kernel is given it: ids in the whole cache."""
+        table: npt.NDArray[np.int32] = self.block_table + np.int32(self.first_block)
+        return table
+
+    def prefix_sums(self) -> npt.NDArray[np.int32]:
+        """Where each sequence begins among the tokens of all, and where the last ends, (batch + 1,)."""
+        return np.cumsum([0, *self.context_lengths], dtype=np.int32)
+
+    def ragged_tokens(self) -> npt.NDArray[np.int32]:
+        """Cache slots of the tokens of all sequences one after another, where blocks are of one token."""
+        table = self.physical_table()
+        slots = [table[row, :length] for row, length in enumerate(self.context_lengths)]
+        return np.concatenate(slots).astype(np.int32)
 
     def row_contexts(self) -> npt.NDArray[np.int64]:
         """Context length of each row, (rows,)."""
@@ -115,6 +137,7 @@ def make_inputs(
     row_stride: int,
     seed: int,
     wide: bool = False,
+    first_block: int = 0,
 ) -> LaunchInputs:
     """Inputs for these lengths, the same for the same seed.
 
@@ -128,12 +151,15 @@ def make_inputs(
         row_stride: elements from row to row.
         seed: of the generator.
         wide: every finite e4m3fn value and scales over twenty binades, instead of values about 1.
+        first_block: id of the first block. Where it is not 0, each sequence's blocks follow one another, and between
+            sequences lies a block that nobody uses, so that an address can be put between any two of them.
     """
     if max(context_lengths) > max_model_len or min(context_lengths) < 0:
         raise ValueError("context lengths lie between 0 and max_model_len")
     generator = np.random.default_rng(seed)
     batch = len(context_lengths)
-    table, blocks = _block_table(context_lengths, kv_block_size, max_model_len, generator)
+    make_table = _ordered_table if first_block else _block_table
+    table, blocks = make_table(context_lengths, kv_block_size, max_model_len, generator)
     keys = _random_bits((blocks, kv_block_size, hidden), generator, wide)
     scales = _random_scales((blocks, kv_block_size), generator, wide)
     _poison(keys, scales, table, context_lengths, kv_block_size, blocks)
@@ -146,6 +172,7 @@ def make_inputs(
         weights=generator.standard_normal((batch * next_n, heads)).astype(np.float32),
         max_model_len=max_model_len,
         row_stride=row_stride,
+        first_block=first_block,
     )
 
 
@@ -195,6 +222,20 @@ def _block_table(
     return table, blocks
 
 
+def _ordered_table(
+    context_lengths: tuple[int, ...], size: int, max_model_len: int, generator: np.random.Generator
+) -> tuple[npt.NDArray[np.int32], int]:
+    """The same with every sequence's blocks in order; block 0, the last, and one between sequences belong to nobody."""
+    counts = [-(-length // size) for length in context_lengths]
+    blocks = sum(counts) + len(counts) + 1
+    table = np.full((len(counts), -(-max_model_len // size)), blocks + 3, np.int32)
+    free = 1
+    for row, count in enumerate(counts):
+        table[row, :count] = np.arange(free, free + count)
+        free += count + 1
+    return table, blocks
+
+
 def _poison(
     keys: npt.NDArray[np.uint8],
     scales: npt.NDArray[np.float32],
@@ -203,8 +244,8 @@ def _poison(
     size: int,
     blocks: int,
 ) -> None:
-    for block in (0, blocks - 1):
-        keys[block], scales[block] = NAN, np.nan
+    unused = np.setdiff1d(np.arange(blocks), table)
+    keys[unused], scales[unused] = NAN, np.nan
     for row, length in enumerate(context_lengths):
         if length % size:
             block = table[row, length // size]

@@ -58,6 +58,22 @@ ENTRIES = (ENTRY, f"{ENTRY}_stage1", f"{ENTRY}_ragged_k", f"{ENTRY}_stage1_ragge
 """Every public function of the wrappers that scores tokens."""
 
 
+CACHES = ("KV_buffer", "scale_buffer")
+"""The kernels' parameters that point to the cache: its keys, and the scales behind those of each block."""
+
+ARCHITECTURES = ("gfx942", "gfx950")
+"""What is judged: statements that are compiled for others alone are not."""
+
+BLOCK_SIZES = (16, 32, 64, 128, 256)
+"""Tokens of a block that consumers use; the base kernel takes blocks of 1 too."""
+
+CHUNK_K = 256
+"""Columns of a chunk that consumers use."""
+
+CONSTANTS = ("KVBlockSize", "ChunkK", "ARCH")
+"""The constexpr parameters that decide which of a kernel's statements are compiled: tokens of a block, columns of a
+chunk, architecture."""
+
 KNOWN_COLUMNS = Path(__file__).with_name("known_columns.txt")
 
 
@@ -69,7 +85,7 @@ def known_columns() -> frozenset[str]:
 
 
 def _roles(group: str, output: str, strides: tuple[str, ...], *names: str) -> tuple[KernelRoles, ...]:
-    return tuple(KernelRoles(name, output, strides, "max_model_len", group, known_columns) for name in names)
+    return tuple(KernelRoles(name, output, strides, "max_model_len", group, known_columns, CACHES) for name in names)
 
 
 GLUON = KernelGroup(

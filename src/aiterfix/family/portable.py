@@ -49,6 +49,18 @@ class Portable(str, Enum):
         """Whether lengths come as prefix sums and the block table as one list of tokens."""
         return self in (Portable.STAGE1_RAGGED, Portable.REDUCING_RAGGED)
 
+    @property
+    def head_tile(self) -> int:
+        """Heads that a program of a stage1 kernel takes (``ChunkQ``); 0 for kernels that take all of them."""
+        return {Portable.STAGE1: 64, Portable.STAGE1_RAGGED: 32}.get(self, 0)
+
+
+SCHEDULE = "_deepgemm_fp8_paged_mqa_logits_varctx_schedule"
+"""The kernel that decides how the schedule kernel's programs share the work; the wrapper runs it before."""
+
+RAGGED_SPLITS = 5
+"""``SplitKV`` of the ragged wrappers, in every release."""
+
 
 def find_portable(text: bytes, filename: str) -> tuple[Portable, ...]:
     """The plain-Triton kernels that a file defines with a body of their own, in the order of :class:`Portable`.
@@ -58,6 +70,11 @@ def find_portable(text: bytes, filename: str) -> tuple[Portable, ...]:
     """
     defined = {node.name for node in parse(text, filename).body if isinstance(node, ast.FunctionDef)}
     return tuple(kernel for kernel in Portable if kernel.function and kernel.function in defined)
+
+
+def defines(text: bytes, filename: str, function: str) -> bool:
+    """Whether a file defines a function of this name."""
+    return any(isinstance(node, ast.FunctionDef) and node.name == function for node in parse(text, filename).body)
 
 
 _TOKENS = KernelConfig(kv_block_size=1, aligned_cache=False)
@@ -71,10 +88,11 @@ def portable_configs(kernel: Portable, suite: str) -> tuple[KernelConfig, ...]:
     if kernel.ragged:
         quick, more = (_RAGGED,), (KernelConfig(heads=32, kv_block_size=1, aligned_cache=False, chunk_k=64),)
     elif kernel is Portable.REDUCING:
-        quick, more = (_TOKENS,), (KernelConfig(kv_block_size=1), KernelConfig(heads=32, kv_block_size=1))
+        quick = (_TOKENS,)
+        more = (KernelConfig(kv_block_size=1), *(KernelConfig(heads=heads, kv_block_size=1) for heads in (16, 32, 128)))
     elif kernel is Portable.STAGE1:
-        quick = (KernelConfig(), _TOKENS)
-        more = (KernelConfig(kv_block_size=16), KernelConfig(kv_block_size=256), KernelConfig(heads=128))
+        quick = (_TOKENS,)
+        more = (*(KernelConfig(kv_block_size=size) for size in (16, 64, 256)), KernelConfig(heads=128))
     elif kernel is Portable.OWN:
         quick = (KernelConfig(), _TOKENS)
         more = (
@@ -99,10 +117,9 @@ def check_portable(kernel: Portable, config: KernelConfig) -> None:
     Raises:
         UsageError: naming the value and the rule.
     """
-    tile = 64 if kernel is Portable.STAGE1 else 32 if kernel is Portable.STAGE1_RAGGED else 16
-    if config.heads % tile or (not kernel.by_head and config.heads not in (16, 32, 64, 128)):
+    if config.heads % (kernel.head_tile or 16) or (not kernel.by_head and config.heads not in (16, 32, 64, 128)):
         raise UsageError(f"{kernel.value} does not take {config.heads} heads")
-    if config.kv_block_size != 1 and (kernel.ragged or kernel is Portable.REDUCING):
+    if config.kv_block_size != 1 and kernel.ragged:
         raise UsageError(f"{kernel.value} works on block size 1, not {config.kv_block_size}")
     if kernel.preshuffled and config.kv_block_size % 16:
         raise UsageError(f"preshuffled blocks are a multiple of 16 tokens, not {config.kv_block_size}")

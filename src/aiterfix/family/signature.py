@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
@@ -22,6 +23,8 @@ from aiterfix.gfx950.request import ARCH, CompileRequest
 
 STORE_STRIDE = "stride_out_batch"
 OUTPUT = "OutLogits_buffer"
+OUTPUT_BY_HEAD = "Out_buffer"
+"""What stage1 kernels call theirs."""
 
 StrideType = Literal["auto", "i32", "i64"]
 
@@ -68,6 +71,18 @@ class KernelConfig:
     out_stride: StrideType = "auto"
 
     @property
+    def block_bytes(self) -> int:
+        """Bytes from one cache block to the next where they stand as close as they can: keys, scales, and for an
+        aligned single token, padding up to 64.
+
+        A block of 16 tokens or more is a multiple of 16 bytes anyway. One token is 132 bytes; the wrapper's aligned
+        mode is a cache whose rows were padded, and 64 keeps the stride of the scales, in floats, a multiple of 16 too,
+        as the wrapper's attributes promise.
+        """
+        tight = self.kv_block_size * (self.hidden + 4)
+        return -(-tight // 64) * 64 if self.kv_block_size == 1 and self.aligned_cache else tight
+
+    @property
     def name(self) -> str:
         """A short stable name, for scenario names and reports."""
         parts = [f"h{self.heads}", f"b{self.kv_block_size}"]
@@ -91,8 +106,6 @@ def check_config(kernel: Kernel, config: KernelConfig) -> None:
         UsageError: naming the value and the rule.
     """
     block = config.kv_block_size
-    if kernel is Kernel.BASE and block != 1:
-        raise UsageError(f"the base kernel works on block size 1, not {block}")
     if kernel.preshuffled and (block < 16 or block % 16):
         raise UsageError(f"preshuffled kernels need a block size that is a multiple of 16, not {block}")
     if config.chunk_k % block and block % config.chunk_k:
@@ -157,8 +170,9 @@ class WrapperFacts:
     narrow_output: bool | None
 
 
+@lru_cache(maxsize=16)
 def parse(source: bytes, filename: str) -> ast.Module:
-    """The syntax tree of a kernel file.
+    """The syntax tree of a kernel file; not to be changed.
 
     Raises:
         NotUnderstoodError: the file is not Python.

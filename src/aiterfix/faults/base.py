@@ -7,7 +7,7 @@ from enum import Enum
 from pathlib import Path
 
 from aiterfix.family.kernels import KernelGroup
-from aiterfix.faults.condition import Condition
+from aiterfix.faults.condition import Condition, Phrase
 from aiterfix.storage.record import record
 
 
@@ -28,6 +28,9 @@ class Presence(str, Enum):
 
 
 _SEVERITY = tuple(Presence)
+
+COMPILER_FACTS = frozenset({"triton", "triton_published"})
+"""Launch facts that are about the compiler: what is installed beside the kernels tells them, or nothing does."""
 
 
 def worst(parts: Iterable[Presence]) -> Presence:
@@ -63,16 +66,39 @@ class Reach(str, Enum):
 
 
 @record(frozen=True)
+class Told:
+    """What happens to a launch, with its numbers.
+
+    Attributes:
+        when: to which launches it happens.
+        phrase: for people.
+    """
+
+    when: Condition
+    phrase: Phrase
+
+
+@record(frozen=True)
 class Trigger:
     """When a present fault bites.
 
     Attributes:
         sentence: for people.
         condition: the same for programs, over the names of `LaunchFacts`.
+        told: what a launch that meets it is told, the first that holds of it.
     """
 
     sentence: str
     condition: Condition
+    told: tuple[Told, ...] = ()
+
+    def tell(self, facts: Mapping[str, int]) -> str:
+        """When it bites, with a launch's numbers where they are known and it meets the fault."""
+        for t in self.told:
+            filled = t.phrase.fill(facts) if t.when.evaluate(facts)[0] else None
+            if filled is not None:
+                return filled
+        return self.sentence
 
     def reach(self, facts: Mapping[str, int]) -> tuple[Reach, tuple[str, ...]]:
         """Whether a launch with these facts meets the fault, and the facts that would decide where that is open."""
@@ -114,6 +140,7 @@ class Fault:
         groups: the kernels that can have it, by code path.
         upstream: pull requests that brought or propose a mend.
         file: where this was read from.
+        remedy: what to do where no edit ever takes it out; empty where one may.
     """
 
     id: str
@@ -125,6 +152,12 @@ class Fault:
     groups: tuple[KernelGroup, ...]
     upstream: tuple[PullRequest, ...]
     file: Path
+    remedy: str = ""
+
+    @property
+    def by_compiler(self) -> bool:
+        """Whether the compiler's release is part of its trigger: no text alone says that it bites, or does not."""
+        return not COMPILER_FACTS.isdisjoint(self.trigger.condition.names)
 
 
 @record(frozen=True)
@@ -188,3 +221,7 @@ class Diagnosis:
     def obstacle(self) -> str:
         """Why no edit takes the fault out of this unit; empty where one does, or none is needed."""
         return next((f.obstacle for f in self.findings if f.obstacle and not f.presence.harmless), "")
+
+
+NO_SIZE = "takes-no-block-size"
+"""Code of a finding about a kernel that is right with blocks of one token only: what launches it must refuse others."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import operator
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -75,6 +76,35 @@ class Condition:
             return bool(_value(self._tree, facts, missing)), ()
         except _Open:
             return None, tuple(missing)
+
+
+@dataclass(frozen=True)
+class Phrase:
+    """A phrase with numbers of a launch in it.
+
+    Attributes:
+        text: for people, with expressions as in `Condition` in braces: ``rows from {2147483648 // row_stride} on``.
+
+    Raises:
+        ConditionError: what stands in braces is no expression.
+    """
+
+    text: str
+    _parts: tuple[str | Condition, ...] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        pieces = re.split(r"[{]([^{}]*)[}]", self.text)
+        if any(c in piece for piece in pieces[::2] for c in "{}"):
+            raise ConditionError(f"a brace without its partner in {self.text!r}")
+        parts = (Condition(p) if i % 2 else p for i, p in enumerate(pieces))
+        object.__setattr__(self, "_parts", tuple(parts))
+
+    def fill(self, facts: Mapping[str, int]) -> str | None:
+        """The phrase with the numbers put in; None where a fact is missing that they hang on."""
+        try:
+            return "".join(p if isinstance(p, str) else str(_value(p._tree, facts, {})) for p in self._parts)
+        except _Open:
+            return None
 
 
 _ALLOWED = (

@@ -118,7 +118,9 @@ def mend(
     if not _selected(analysis, groups).understood:
         raise SourceNotUnderstoodError(filename, before)
     steps = []
-    new, now = text, before
+    # Steps are compared by what each text says alone: what others refuse is no property of it.
+    refused = any(d.presence is Presence.REFUSED for u in before.units for d in u.diagnoses)
+    new, now = text, diagnosis_of(analysis, faults, text) if refused else before
     for fault in faults:
         if wanted is not None and fault.id not in wanted:
             continue

@@ -14,8 +14,8 @@ from typing import Any
 
 from aiterfix.errors import NotUnderstoodError
 from aiterfix.family.kernels import GROUPS, KernelGroup, PrebuiltDirectory
-from aiterfix.faults.base import Consequence, Fault, NotJudged, PullRequest, Trigger
-from aiterfix.faults.condition import Condition, ConditionError
+from aiterfix.faults.base import Consequence, Fault, NotJudged, PullRequest, Told, Trigger
+from aiterfix.faults.condition import Condition, ConditionError, Phrase
 from aiterfix.source.roles import KernelRoles
 from aiterfix.storage.held import read_file
 from aiterfix.storage.record import record
@@ -26,13 +26,29 @@ else:
     import tomli as tomllib
 
 SCHEMA = 2
-_MOST_BYTES = 1 << 20  # of a fault file; the longest has some thousand
-VERBS = ("bound-column", "widen-row")
+VERBS = (
+    "bound-causal",
+    "bound-column",
+    "change-compiler",
+    "fit-instruction",
+    "hide-unseen",
+    "match-parameters",
+    "page-by-block",
+    "take-chunk",
+    "take-row-stride",
+    "walk-past-empty",
+    "widen-gather",
+    "widen-row",
+)
 """What can be detected and taken out, see `aiterfix.faults.verbs`."""
 
-_MOST_BYTES = 1 << 20
+_OWN_KERNELS_ONLY = ("bound-causal", "page-by-block")
+"""Verbs that go by more of a kernel's parameters than a fault file can name."""
+_MOST_BYTES = 1 << 20  # of a fault file; the longest has some thousand
 _MOST_LEVELS = 12
 _MANY_PARTS = re.compile(rb"""(?:\.(?:"[^"\n]*"|'[^'\n]*'|[\w-]+)){40}""")
+
+_OF_WRAPPERS = frozenset({"match-parameters", "take-row-stride"})
 
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\Z")
 _WORDS = "lower-case words joined by hyphens"
@@ -79,8 +95,19 @@ class Faults:
 
     @property
     def deciding(self) -> frozenset[str]:
-        """Ids of the judged faults that make a verdict where nobody asks for others."""
-        return frozenset(f.id for f in self.judged if f.consequence.decides)
+        """Ids of the judged faults that make a verdict where nobody asks for others, by the kernels' text alone."""
+        return frozenset(f.id for f in self.judged if f.consequence.decides and not f.by_compiler)
+
+    @property
+    def deciding_by_compiler(self) -> frozenset[str]:
+        """The same of those that take a certain compiler: they decide only where it is known which one there is."""
+        return frozenset(f.id for f in self.judged if f.consequence.decides and f.by_compiler)
+
+    @property
+    def in_kernels(self) -> tuple[Fault, ...]:
+        """Judged faults that a kernel's text tells of. The others are about what wrappers hand on: of a kernel's text
+        alone nothing is known about them."""
+        return tuple(f for f in self.judged if f.verb not in _OF_WRAPPERS)
 
     def get(self, fault: str) -> Fault:
         """The judged fault of this id.
@@ -159,19 +186,21 @@ class _Table:
 
 
 def _kernel(t: _Table, group: str) -> KernelRoles:
-    t.only("name", "output", "strides", "bound")
+    t.only("name", "output", "strides", "bound", "caches")
+    pattern, kind = re.compile(r"[^\W\d]\w*\Z"), "a Python identifier"
     roles = KernelRoles(
         name=t.identifier("name"),
         output=t.identifier("output"),
-        strides=t.strings("strides", re.compile(r"[^\W\d]\w*\Z"), "a Python identifier"),
+        strides=t.strings("strides", pattern, kind),
         bound=t.identifier("bound"),
         group=group,
+        caches=t.strings("caches", pattern, kind) if "caches" in t.data else (),
     )
     if not roles.strides:
         raise t.fail("strides", "must name at least one stride of the output")
-    parameters = [roles.output, roles.bound, *roles.strides]
+    parameters = [roles.output, roles.bound, *roles.strides, *roles.caches]
     if len(set(parameters)) != len(parameters):
-        raise t.fail("output", "output, bound and strides must be different parameters")
+        raise t.fail("output", "output, bound, strides and caches must be different parameters")
     return roles
 
 
@@ -216,13 +245,25 @@ def _pull_request(t: _Table) -> PullRequest:
 
 
 def _trigger(t: _Table, *, judged: bool) -> Trigger:
-    t.only("sentence", "condition")
+    t.only("sentence", "condition", "told")
     sentence = t.string("sentence")
     try:
         condition = Condition(t.string("condition")) if judged or "condition" in t.data else Condition("triggered")
     except ConditionError as error:
         raise t.fail("condition", str(error)) from error
-    return Trigger(sentence, condition)
+    return Trigger(sentence, condition, tuple(map(_told, t.tables("told"))))
+
+
+def _told(t: _Table) -> Told:
+    t.only("when", "text")
+    try:
+        when = Condition(t.string("when"))
+    except ConditionError as error:
+        raise t.fail("when", str(error)) from error
+    try:
+        return Told(when, Phrase(t.string("text")))
+    except ConditionError as error:
+        raise t.fail("text", str(error)) from error
 
 
 def _choice(t: _Table, key: str, choices: Sequence[str]) -> str:
@@ -256,7 +297,7 @@ def parse_fault(text: bytes, file: Path) -> Fault | NotJudged:
         raise t.fail("schema", "1 is the fix file of aiterfix 0.1; patches/README.md says how to write it as 2")
     if schema != SCHEMA:
         raise t.fail("schema", f"{schema} is not a version this aiterfix reads ({SCHEMA})")
-    t.only("schema", "id", "title", "verb", "goes_wrong", "consequence", "trigger", "groups", "upstream")
+    t.only("schema", "id", "title", "verb", "goes_wrong", "consequence", "trigger", "remedy", "groups", "upstream")
     name, title = t.string("id", _ID, _WORDS), t.string("title")
     consequence = Consequence(_choice(t, "consequence", [c.value for c in Consequence]))
     goes_wrong = t.string("goes_wrong")
@@ -271,7 +312,14 @@ def parse_fault(text: bytes, file: Path) -> Fault | NotJudged:
     if not groups:
         raise t.fail("groups", "must name at least one group of kernels, or be left out")
     verb = _choice(t, "verb", VERBS)
-    return Fault(name, title, verb, goes_wrong, consequence, bites, groups, upstream, file)
+    if "groups" in data and verb in _OWN_KERNELS_ONLY:
+        raise t.fail("groups", f"{verb} is for the kernels that this package knows, so it must be left out")
+    for i, group in enumerate(groups):
+        for j, kernel in enumerate(group.kernels if verb == "widen-gather" else ()):
+            if not kernel.caches:
+                raise t.fail(f"groups[{i}].kernels[{j}].caches", f"{verb} needs the parameters that point to a cache")
+    remedy = t.string("remedy") if "remedy" in data else ""
+    return Fault(name, title, verb, goes_wrong, consequence, bites, groups, upstream, file, remedy)
 
 
 def _require_shallow(value: object) -> None:

@@ -1,4 +1,9 @@
-"""The row's place in the output, computed in 32 bits: in a product of 32-bit numbers, or in a buffer's offsets."""
+"""The row's place in the output, computed in 32 bits: in a product of 32-bit numbers, or in a buffer's offsets.
+
+The wrapper stays as it is. Up to v0.1.17 it passes the row stride in 32 bits and tells the compiler that the output
+spans less than 2 GiB (``tt.pointer_range``): the widened row number makes the product one of 64 bits all the same, and
+the code for gfx950 that Triton 3.6.0 and 3.7.1 make of it reaches every row (scenario ``far-rows``).
+"""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ guards that nobody else can write here (`aiterfix.storage.believed`).
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ from aiterfix.storage.files import cache_directory
 from aiterfix.storage.readers import Count
 
 _MAGIC = b"aiterfix-code-object 1\n"
+_LARGEST_REFUSAL = 1 << 16
+"""Bytes."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,19 @@ class CompiledKernel:
     def sha256(self) -> str:
         """Digest of the code object, hexadecimal."""
         return hashlib.sha256(self.code).hexdigest()
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """That a compiler gave no code object, and why: it does so again, and dying takes it seconds.
+
+    Attributes:
+        what: what happened.
+        why: the compiler's words.
+    """
+
+    what: str
+    why: str
 
 
 @dataclass(frozen=True)
@@ -88,6 +104,20 @@ class CodeObjectCache:
         except OSError:
             return False
         return True
+
+    def load_refusal(self, key: str) -> Refusal | None:
+        """What is kept of a compilation that gave no code object, or None."""
+        path = self.path(key).with_suffix(".refusal")
+        data = believed(path, _LARGEST_REFUSAL)
+        try:
+            return None if data is None else codec.decode(data, Refusal, path)
+        except StoredError:
+            return None
+
+    def store_refusal(self, key: str, refusal: Refusal) -> None:
+        """Keep one, where the directory can be written."""
+        with contextlib.suppress(OSError):
+            keep(self.path(key).with_suffix(".refusal"), codec.encode(refusal))
 
 
 def encode(kernel: CompiledKernel) -> bytes:

@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Any
 
 from aiterfix.errors import EnvironmentProblem, NotUnderstoodError
-from aiterfix.gfx950.cache import CodeObjectCache, CompiledKernel
+from aiterfix.gfx950.cache import CodeObjectCache, CompiledKernel, Refusal
 from aiterfix.gfx950.request import CompileRequest
 from aiterfix.storage import children, codec
 from aiterfix.storage.children import Owner
@@ -33,13 +33,20 @@ _CHILD = Path(__file__).with_name("_compile_child.py")
 _LONGEST_ANSWER = 1 << 20
 _KNOBS = ("TRITON_", "AMDGCN_", "LLVM_", "MLIR_")
 _NO_KNOBS = ("TRITON_CACHE_DIR", "TRITON_HOME", "TRITON_DUMP_DIR", "TRITON_OVERRIDE_DIR", "TRITON_PRINT_AUTOTUNING")
-INSTALL_TRITON = "pip install 'triton>=3.5' (3.5.1 to 3.9.0 are known to work; on ROCm images use the image's own)"
+INSTALL_TRITON = "pip install 'triton>=3.6' (3.6.0 to 3.9.0 are known to work; on ROCm images use the image's own)"
+
+
+_ANOTHER = "use another Triton release for this source, or a newer aiter"
 
 
 class CompileError(EnvironmentProblem):
     """The compiler refused the source or died of it."""
 
     code = "compile"
+
+
+class CompilerDiedError(CompileError):
+    """It divided by zero, as it will again for this source."""
 
 
 class Compiler:
@@ -113,8 +120,15 @@ class Compiler:
         known = self.cache.load(key)
         if known is not None:
             return known
+        refusal = self.cache.load_refusal(key)
+        if refusal is not None:
+            raise CompilerDiedError(refusal.what, why=refusal.why, remedy=_ANOTHER)
         self._require(request.language)
-        answer = self._ask(request)
+        try:
+            answer = self._ask(request)
+        except CompilerDiedError as error:
+            self.cache.store_refusal(key, Refusal(error.what, error.why))
+            raise
         try:
             code, ttgir = self._outputs()
             kernel = CompiledKernel(
@@ -280,10 +294,11 @@ class Compiler:
         if answer is None:
             why = f"the compiler ended ({_ending(process)}). Its last words: {self._last_words()}"
             self.close_child()
-            raise CompileError(
+            # Other ends may come of want of time or memory, and need not come again.
+            raise (CompilerDiedError if process.wait() == -signal.SIGFPE else CompileError)(
                 f"the compiler died on {what}",
                 why=why,
-                remedy="use another Triton release for this source, or a newer aiter",
+                remedy=_ANOTHER,
             )
         if answer["ok"]:
             return answer
@@ -297,7 +312,7 @@ class Compiler:
         raise CompileError(
             f"the compiler refuses {what}",
             why=str(answer["message"]) + ("" if printed == _NOTHING else f"\n{printed}"),
-            remedy="use another Triton release for this source, or a newer aiter",
+            remedy=_ANOTHER,
         )
 
     def _read(self, process: subprocess.Popen[str]) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ The decoder is generated from AMD's machine-readable ISA; its API carries no pro
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import Any
 
 from aiterfix.errors import EnvironmentProblem, NotUnderstoodError
@@ -81,38 +82,36 @@ def decode(code: bytes, arch: str = "cdna") -> tuple[Instruction, ...]:
         NotUnderstoodError: bytes that are no CDNA instruction; names the pc and the bytes.
     """
     amd = _decoder()
+    known = _decoded.setdefault(arch, {})
     found: list[Instruction] = []
-    cache: dict[tuple[type, int], Instruction] = {}
     pc = 0
     while pc < len(code):
         word = code[pc : pc + 16]
-        try:
-            decoded = _decode_one(amd, word, arch)
-        except (ValueError, AssertionError, KeyError) as error:
-            raise _undecodable(pc, word, str(error)) from error
-        size = decoded.size()
-        if len(word) < size:
-            raise _undecodable(pc, word, f"the code ends inside an instruction of {size} bytes")
-        key = (type(decoded), decoded._raw)
-        template = cache.get(key)
+        template = known.get(word[:4]) or known.get(word[:8])
         if template is None:
-            template = cache[key] = _record(decoded, pc, bytes(word[:size]))
-            found.append(template)
-        else:
-            found.append(
-                Instruction(
-                    pc,
-                    size,
-                    template.raw,
-                    template.mnemonic,
-                    template.encoding,
-                    template.base,
-                    template.fields,
-                    template.literal,
-                )
-            )
-        pc += size
+            template = _decode_at(amd, word, pc, arch)
+            if template.size <= _DECIDING:
+                known[template.raw] = template
+        found.append(replace(template, pc=pc) if template.pc != pc else template)
+        pc += template.size
     return tuple(found)
+
+
+_DECIDING = 8
+"""Bytes of the longest instruction that is kept: the first dword decides how many follow, but for scaled products."""
+_decoded: dict[str, dict[bytes, Instruction]] = {}
+"""Architecture to instructions that were met before, by their bytes: kernels share most of theirs."""
+
+
+def _decode_at(amd: Any, word: bytes, pc: int, arch: str) -> Instruction:
+    try:
+        decoded = _decode_one(amd, word, arch)
+    except (ValueError, AssertionError, KeyError) as error:
+        raise _undecodable(pc, word, str(error)) from error
+    size = decoded.size()
+    if len(word) < size:
+        raise _undecodable(pc, word, f"the code ends inside an instruction of {size} bytes")
+    return _record(decoded, pc, bytes(word[:size]))
 
 
 def _undecodable(pc: int, word: bytes, why: str) -> NotUnderstoodError:

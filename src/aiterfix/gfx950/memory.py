@@ -10,7 +10,9 @@ from __future__ import annotations
 import bisect
 import contextlib
 import mmap
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +37,7 @@ class Allocation:
         size: bytes.
         element_size: bytes of an element, for reports that count in elements.
         data: its bytes; longer than ``size`` by padding that no access reaches.
+        sparse: whether it takes host memory only where it was touched.
     """
 
     name: str
@@ -42,10 +45,25 @@ class Allocation:
     size: int
     element_size: int
     data: NDArray[np.uint8] = field(repr=False)
+    sparse: bool = False
 
     def array(self, dtype: DTypeLike = np.uint8, shape: tuple[int, ...] | int = -1) -> NDArray[Any]:
         """The contents as a numpy view (writing to it writes device memory)."""
         return self.data[: self.size].view(dtype).reshape(shape)
+
+    def touched(self) -> Iterator[slice]:
+        """Byte ranges that may hold something other than what the allocation began as, in order.
+
+        Of a sparse allocation these are the pages that the host has made for it, where the host tells (Linux);
+        elsewhere, and of any other allocation, it is the whole.
+        """
+        pages = _pages_made(self.data) if self.sparse else None
+        if pages is None:
+            yield slice(0, self.size)
+            return
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], pages, [False]])))
+        for first, last in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+            yield slice(first * mmap.PAGESIZE, min(last * mmap.PAGESIZE, self.size))
 
     @property
     def end(self) -> int:
@@ -97,7 +115,9 @@ class DeviceMemory:
             size: bytes.
             element_size: bytes of an element for reports.
         """
-        return self._place(name, _untouched_bytes(size + _BACKING_ALIGNMENT), size, element_size, align)
+        allocation = self._place(name, _untouched_bytes(size + _BACKING_ALIGNMENT), size, element_size, align)
+        allocation.sparse = True
+        return allocation
 
     def _place(self, name: str, data: NDArray[np.uint8], size: int, element_size: int, align: int) -> Allocation:
         address = -(-(self._next + self.redzone) // (2 * _ALIGNMENT)) * 2 * _ALIGNMENT + align
@@ -141,11 +161,30 @@ def _untouched_bytes(size: int) -> NDArray[np.uint8]:
     """The same, of pages that the host makes when they are touched, small ones: NumPy asks for huge pages, and a row's
     first bytes would take 2 MiB."""
     rounded = max(-(-size // _BACKING_ALIGNMENT), 1) * _BACKING_ALIGNMENT
-    pages = mmap.mmap(-1, rounded, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    # Without a reservation: a host may refuse one that is larger than its memory.
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
+    pages = mmap.mmap(-1, rounded, flags=flags)
     if hasattr(mmap, "MADV_NOHUGEPAGE"):
         with contextlib.suppress(OSError):  # a kernel without huge pages refuses to be told not to use them
             pages.madvise(mmap.MADV_NOHUGEPAGE)
     return np.frombuffer(pages, np.uint8)
+
+
+def _pages_made(data: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
+    """Which pages of a mapping the host has made, as Linux says; None where it does not say."""
+    first, count = data.ctypes.data // mmap.PAGESIZE, -(-data.nbytes // mmap.PAGESIZE)
+    try:
+        with Path("/proc/self/pagemap").open("rb", buffering=0) as file:
+            file.seek(8 * first)
+            said = file.read(8 * count)
+            while len(said) < 8 * count and (more := file.read(8 * count - len(said))):
+                said += more
+    except OSError:
+        return None
+    if len(said) != 8 * count:
+        return None
+    made: NDArray[np.bool_] = (np.frombuffer(said, np.uint64) >> np.uint64(62)) != 0  # in memory, or swapped out
+    return made
 
 
 def gather(data: NDArray[np.uint8], index: NDArray[np.int64], dwords: int) -> NDArray[np.uint32]:

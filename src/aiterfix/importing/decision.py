@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from enum import Enum
 from importlib.util import decode_source
+from typing import TYPE_CHECKING
 
 from aiterfix.errors import AiterfixError
 from aiterfix.faults.registry import Faults
@@ -13,6 +14,9 @@ from aiterfix.judge.judgement import COLUMN_BOUND
 from aiterfix.judge.process import prebuilt_variable
 from aiterfix.storage.digest import sha256_hex
 from aiterfix.storage.record import record
+
+if TYPE_CHECKING:
+    from aiterfix.judge.refusals import NamedLaunch
 
 KEEP_PADDING = (
     "Keep padding columns behind every row (`aiterfix padding` says how many), or give vLLM a --max-model-len "
@@ -62,26 +66,59 @@ class Decision:
         return replace(self, after="", text=None, mended=())
 
 
-def decide(text: bytes, known: Faults, filename: str) -> Decision:
+def decide(text: bytes, known: Faults, filename: str, launches: Sequence[NamedLaunch] = ()) -> Decision:
     """Judge a module's text and patch it if it needs that and can be.
 
     Args:
         text: the bytes that the import would compile.
         known: every known fault.
         filename: for messages.
+        launches: every launch of its kernels, as the wrappers make them that will run.
     """
     from aiterfix.source.gc_pause import no_collection  # no part of `source` before there is a text to read
 
     with no_collection():
-        return _decide(text, known, filename)
+        return _decide(text, known, filename, launches)
 
 
-def _decide(text: bytes, known: Faults, filename: str) -> Decision:
+def refuse(text: bytes, known: Faults, filename: str) -> Decision:
+    """Have a wrapper refuse what its kernels cannot do; a decision to leave it alone where it need not or cannot.
+
+    What it does not refuse counts as present in its kernels, so nothing is lost by leaving it alone.
+
+    Args:
+        text, known, filename: see `decide`.
+    """
+    from aiterfix.faults.diagnosis import TextDiagnosis
+    from aiterfix.faults.mend import mend
+    from aiterfix.history.known import mended
+    from aiterfix.judge.refusals import launches_in
+    from aiterfix.source.gc_pause import no_collection
+
+    with no_collection():
+        digest = sha256_hex(text)
+        if all(n.launch.told or n.launch.refused for n in launches_in(filename, text)):
+            return Decision(Outcome.CLEAN, digest)
+        try:
+            recorded = mended(text, TextDiagnosis(digest, (), ()), known, known.deciding)
+            result = recorded or mend(text, known.judged, filename=filename, wanted=tuple(known.deciding))
+        except AiterfixError:
+            return Decision(Outcome.CLEAN, digest)
+    if not result.changed:
+        return Decision(Outcome.CLEAN, digest)
+    places = tuple((s.fault, len(s.places)) for s in result.steps)
+    return Decision(Outcome.PATCHED, digest, result.after.sha256, result.new, places)
+
+
+def _decide(text: bytes, known: Faults, filename: str, launches: Sequence[NamedLaunch]) -> Decision:
     from aiterfix.faults.diagnosis import diagnose
     from aiterfix.faults.mend import mend
     from aiterfix.history.known import diagnosis_of, mended
+    from aiterfix.judge.refusals import with_refusals
+    from aiterfix.judge.shown import not_offered
 
     diagnosis = diagnosis_of(sha256_hex(text), known) or diagnose(text, known.judged)
+    diagnosis = with_refusals(text, diagnosis, launches, known)
     digest, presence = diagnosis.sha256, diagnosis.presence(known.deciding)
     gluon = any(u.group == g.name and u.stores for u in diagnosis.units for g in known.groups if g.prebuilt is not None)
     prebuilt = prebuilt_variable()
@@ -103,24 +140,29 @@ def _decide(text: bytes, known: Faults, filename: str) -> Decision:
             "so a compiler that asks for a kernel's source would be given the wrong lines",
             remedy=f"Patch the file with `aiterfix apply`. {KEEP_PADDING}.",
         )
+    kept = not_offered(digest, known.deciding)
+    wanted = known.deciding - kept.keys()
     try:
-        result = mended(text, diagnosis, known, known.deciding) or mend(
-            text, known.judged, filename=filename, wanted=tuple(known.deciding), diagnosis=diagnosis
+        result = mended(text, diagnosis, known, wanted) or mend(
+            text, known.judged, filename=filename, wanted=tuple(wanted), diagnosis=diagnosis
         )
     except AiterfixError as error:
         reason = error.what + (f" ({error.why})" if error.why else "")
         return Decision(Outcome.UNPATCHED, digest, reason=reason, remedy=f"{error.remedy} {KEEP_PADDING}.")
+    result = replace(result, after=with_refusals(result.new, result.after, launches, known))
     left = [f for f in sorted(known.deciding) if not result.after.presence((f,)).harmless]
     places = tuple((s.fault, len(s.places)) for s in result.steps)
     after = result.after.sha256
     if left:
+        reasons = [f"{f}: {kept[f]}" for f in left if f in kept]
+        reasons += [why] if (why := result.left([f for f in left if f not in kept])) else []
         return Decision(
             Outcome.UNPATCHED,
             digest,
             after if result.changed else "",
             result.new if result.changed else None,
             places,
-            f"{', '.join(left)} cannot be taken out: {result.left(left)}",
+            f"{', '.join(left)} cannot be taken out: {'; '.join(reasons)}",
             f"Report this file's digest (sha256 {digest[:12]}) to the aiterfix project. {_avoiding(left, known)}.",
         )
     return Decision(Outcome.PATCHED, digest, after, result.new, places)

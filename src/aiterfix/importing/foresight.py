@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import site
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,12 +13,15 @@ from aiterfix.errors import AiterfixError
 from aiterfix.family.kernels import GROUPS
 from aiterfix.faults.diagnosis import diagnose
 from aiterfix.importing import settings
-from aiterfix.importing.decision import Outcome, decide
+from aiterfix.importing.decision import Outcome, decide, refuse
 from aiterfix.importing.sitefiles import PTH_NAME, START_NAME, find_site, look
+from aiterfix.judge.disk import settled
 from aiterfix.judge.judgement import JudgedText, Judgement
+from aiterfix.judge.refusals import NamedLaunch, launches_in
 from aiterfix.judge.whole import HookOutlook, Whole
 
 _MODULES = frozenset(name for group in GROUPS for name in group.modules)
+_WRAPPERS = frozenset(name for group in GROUPS for name in group.wrappers)
 
 
 def as_processes_run(whole: Whole, python: Path | None) -> Whole:
@@ -62,15 +66,29 @@ def _site_folders() -> list[str]:
 
 def _imported(judgement: Judgement) -> Judgement:
     """The judgement on the texts that the hook hands to the importer in the place of those on disk."""
-    texts = tuple(_handed_on(t, judgement) for t in judgement.texts)
-    return judgement if texts == judgement.texts else replace(judgement, texts=texts)
+    launchers = tuple(_refusing(t, judgement) for t in judgement.launchers)
+    everything = (*judgement.texts, *(t for t in launchers if t not in judgement.texts))
+    launches = [n for t in everything for n in launches_in(t.relative, t.text)]
+    handed = tuple(_handed_on(t, judgement, launches) for t in everything)
+    texts, _ = settled(handed, judgement.known)
+    return judgement if texts == judgement.texts else replace(judgement, texts=texts, launchers=launchers)
 
 
-def _handed_on(text: JudgedText, judgement: Judgement) -> JudgedText:
-    module = text.relative.removesuffix(".py").replace("/", ".")
-    if module not in _MODULES:
+def _refusing(text: JudgedText, judgement: Judgement) -> JudgedText:
+    if _module(text) not in _WRAPPERS:
         return text
-    decision = decide(text.text, judgement.known, text.relative)
+    handed = refuse(text.text, judgement.known, text.relative).text
+    return text if handed is None else replace(text, text=handed)
+
+
+def _module(text: JudgedText) -> str:
+    return text.relative.removesuffix(".py").replace("/", ".")
+
+
+def _handed_on(text: JudgedText, judgement: Judgement, launches: Sequence[NamedLaunch]) -> JudgedText:
+    if _module(text) not in _MODULES:
+        return text
+    decision = decide(text.text, judgement.known, text.relative, launches)
     if decision.state is not Outcome.PATCHED or decision.text is None:
         return text
     return replace(text, text=decision.text, diagnosis=diagnose(decision.text, judgement.known.judged))

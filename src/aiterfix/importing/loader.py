@@ -11,10 +11,11 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from aiterfix.family.kernels import KernelGroup
-from aiterfix.importing import ledger
-from aiterfix.importing.decision import KEEP_PADDING, Decision, Outcome, decide
+from aiterfix.importing import compilers, ledger
+from aiterfix.importing.decision import KEEP_PADDING, Decision, Outcome, decide, refuse
 from aiterfix.importing.kernels import comes_from, kernels_in
 from aiterfix.importing.memory import give_back_memory
+from aiterfix.importing.refusing import launches_for
 from aiterfix.importing.targets import targets
 
 
@@ -128,7 +129,7 @@ class PatchingLoader:
             self._execute_plainly(module, before)
         # Afterwards, so that nothing is said of a module whose own failure ends its import; but in `require` mode
         # an unpatched one must not be executed.
-        ledger.record(self.name, decision, origin)
+        self._note(decision, origin)
         if not self._executed:
             self._execute_plainly(module, before)
         if self._text is not None:
@@ -136,6 +137,11 @@ class PatchingLoader:
             self._pack()
             give_back_memory()
         ledger.announce()
+        compilers.warn(self.name)
+
+    def _note(self, decision: Decision, origin: str) -> None:
+        """Note what became of the module."""
+        ledger.record(self.name, decision, origin)
 
     def _pack(self) -> None:
         """Keep one copy of the text, a fifth of its size: it stays as long as the process, and is seldom asked for."""
@@ -180,7 +186,7 @@ class PatchingLoader:
     def _decide(self) -> Decision:
         obstacle = self._obstacle()
         if not obstacle:
-            return decide(self._read(), targets().known, self.origin)
+            return decide(self._read(), targets().known, self.origin, launches_for(self.name, self.origin))
         source = self.inner.get_source(self.name) if hasattr(self.inner, "get_source") else None
         found = decide(source.encode(), targets().known, self.origin) if source else Decision(Outcome.UNPATCHED)
         if found.state is Outcome.CLEAN:
@@ -308,6 +314,35 @@ class PatchingLoader:
         """Leave no trace on a module that is imported as it is."""
         self._text, self._packed = None, b""
         give_back(module, self.inner)
+
+
+class RefusingLoader(PatchingLoader):
+    """Loads a wrapper whose functions refuse what their kernels cannot do; another loader looks at what came of it.
+
+    A wrapper that need not refuse anything, or cannot be made to, is loaded as it is and nothing is noted: its kernels
+    are judged by what it does.
+    """
+
+    def _decide(self) -> Decision:
+        if self._fault is not None or self._obstacle():
+            return Decision(Outcome.CLEAN)
+        return refuse(self._read(), targets().known, self.origin)
+
+    def _note(self, decision: Decision, origin: str) -> None:
+        if decision.state is not Outcome.CLEAN:
+            super()._note(decision, origin)
+
+    def _claim(self, module: ModuleType) -> None:
+        outer = getattr(module.__spec__, "loader", None)
+        super()._claim(module)
+        if module.__spec__ is not None and _is_ours(outer):
+            module.__spec__.loader = outer  # it executes copies of the wrapper too, and calls this one for that
+
+    def _stand_aside(self, module: ModuleType) -> None:
+        outer = getattr(module.__spec__, "loader", None)
+        super()._stand_aside(module)
+        if module.__spec__ is not None and _is_ours(outer) and outer is not self:
+            module.__spec__.loader = outer
 
 
 def give_back(module: ModuleType, inner: Any) -> None:

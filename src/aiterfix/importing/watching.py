@@ -11,7 +11,7 @@ from typing import Any
 from aiterfix.family.kernels import KernelGroup
 from aiterfix.importing import ledger, settings
 from aiterfix.importing.kernels import kernels_in
-from aiterfix.importing.loader import PatchingLoader, give_back
+from aiterfix.importing.loader import PatchingLoader, RefusingLoader, give_back
 from aiterfix.importing.targets import targets
 from aiterfix.judge.kernel_objects import owner
 
@@ -101,7 +101,9 @@ def look_after(wrapper: ModuleType) -> None:
         take_over(module, everything)
 
 
-def make(name: str, inner: Any, origin: str, hook: ledger.Hook, *, kernels: bool) -> PatchingLoader | WatchingLoader:
+def make(
+    name: str, inner: Any, origin: str, hook: ledger.Hook, *, kernels: bool, refuses: bool = False
+) -> PatchingLoader | WatchingLoader:
     """The loader that takes over when a module is executed.
 
     Args:
@@ -110,6 +112,7 @@ def make(name: str, inner: Any, origin: str, hook: ledger.Hook, *, kernels: bool
         origin: the file that it would have read; empty where there is none.
         hook: the finder that asks.
         kernels: whether it is a kernel module, not a wrapper.
+        refuses: of a wrapper, whether this is the loader around its source, inside whatever other loaders there are.
     """
     ledger.attach(hook)
     fault = None
@@ -120,7 +123,9 @@ def make(name: str, inner: Any, origin: str, hook: ledger.Hook, *, kernels: bool
         groups = (known.modules if kernels else known.wrappers)[name]
     except Exception as error:  # noqa: BLE001 - fault files that cannot be read are our fault, not the host's
         fault = error
-    return PatchingLoader(name, inner, origin, groups, fault) if kernels else WatchingLoader(inner, groups)
+    if kernels:
+        return PatchingLoader(name, inner, origin, groups, fault)
+    return RefusingLoader(name, inner, origin, (), fault) if refuses else WatchingLoader(inner, groups)
 
 
 def catch_up() -> None:

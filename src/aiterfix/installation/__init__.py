@@ -19,11 +19,32 @@ others by its contents and ``describe`` states the facts about it. ``given_path`
 make into import paths. Nothing but ``view`` opens, lists or looks at a file: with the eyes of the inspected system.
 """
 
-from aiterfix.installation.aot import PrebuiltCodeObjects, find_prebuilt
-from aiterfix.installation.given_path import find_image, find_path
-from aiterfix.installation.interpreters import find_python, find_running
-from aiterfix.installation.kernelfiles import KernelSearch, PackageText
-from aiterfix.installation.target import Discovery, Installation, Kind, Skipped
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aiterfix.installation.aot import PrebuiltCodeObjects, find_prebuilt
+    from aiterfix.installation.given_path import find_image, find_path
+    from aiterfix.installation.interpreters import find_python, find_running
+    from aiterfix.installation.kernelfiles import KernelSearch, PackageText
+    from aiterfix.installation.target import Discovery, Installation, Kind, Skipped
+
+_HOME = {
+    "PrebuiltCodeObjects": "aot",
+    "find_prebuilt": "aot",
+    "find_image": "given_path",
+    "find_path": "given_path",
+    "find_python": "interpreters",
+    "find_running": "interpreters",
+    "KernelSearch": "kernelfiles",
+    "PackageText": "kernelfiles",
+    "Discovery": "target",
+    "Installation": "target",
+    "Kind": "target",
+    "Skipped": "target",
+}
 
 __all__ = [
     "Discovery",
@@ -39,3 +60,10 @@ __all__ = [
     "find_python",
     "find_running",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Load what is asked for: a process with the hook looks at single files and keeps no search."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,9 @@ from aiterfix.history.known import diagnosis_of, resolves
 from aiterfix.installation import Installation, PrebuiltCodeObjects, find_prebuilt
 from aiterfix.installation.kernelfiles import PackageText
 from aiterfix.installation.view import View
+from aiterfix.judge.compiler import compiler_beside
 from aiterfix.judge.judgement import Doubt, JudgedText, Judgement, Question, everything
+from aiterfix.judge.refusals import launches_in, open_kernels, with_refusals
 from aiterfix.source.search import may_define, needles
 from aiterfix.storage.digest import sha256_hex
 
@@ -53,23 +55,39 @@ def judge_installation(
         if diagnosis is None and not may_define(text, known.kernels):
             continue
         read[path] = text, diagnosis or diagnose(text, known.judged)
-    texts = []
+    judged = []
     unresolved = _name_doubts(installation.package, read, known, contents)
     for path, (text, diagnosis) in _with_doubts(read, unresolved, contents).items():
-        if diagnosis.units or diagnosis.problems:
-            relative = path.relative_to(installation.root).as_posix()
-            texts.append(JudgedText(str(path), relative, text, diagnosis, diagnosis.sha256, path))
+        relative = path.relative_to(installation.root).as_posix()
+        judged.append(JudgedText(str(path), relative, text, diagnosis, diagnosis.sha256, path))
+    texts, launchers = settled(judged, known)
     prebuilt = _prebuilt(installation, known, contents.view)
     doubts += [Doubt(str(s.path), s.reason) for s in contents.view.refused if s.doubt]
     return Judgement(
         installation,
         known,
         question or everything(known),
-        tuple(texts),
+        texts,
         tuple(dict.fromkeys(doubts)),
         prebuilt,
         siblings=_siblings(installation.root, contents.contents),
+        launch=compiler_beside(installation, contents.view),
+        launchers=launchers,
     )
+
+
+def settled(judged: Sequence[JudgedText], known: Faults) -> tuple[tuple[JudgedText, ...], tuple[JudgedText, ...]]:
+    """Texts of kernels, with what their launchers refuse; and the texts without kernels that launch some.
+
+    Args:
+        judged: every text of a package that names a kernel.
+        known: the faults that were looked for.
+    """
+    launchers = tuple(t for t in judged if not t.diagnosis.units)
+    texts = [t for t in judged if t.diagnosis.units or t.diagnosis.problems]
+    opened = any(open_kernels(t.diagnosis, known) for t in texts)
+    launches = [n for t in (judged if opened else launchers) for n in launches_in(t.relative or t.where, t.text)]
+    return tuple(replace(t, diagnosis=with_refusals(t.text, t.diagnosis, launches, known)) for t in texts), launchers
 
 
 def _name_doubts(

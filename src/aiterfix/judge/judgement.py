@@ -7,7 +7,7 @@ from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aiterfix.faults.base import Fault, Presence, Reach, worst
+from aiterfix.faults.base import COMPILER_FACTS, Fault, Presence, Reach, worst
 from aiterfix.faults.diagnosis import TextDiagnosis, Unit
 from aiterfix.faults.registry import Faults
 from aiterfix.judge.verdict import Verdict, of_presence
@@ -36,7 +36,11 @@ class LaunchFacts:
         heads: index heads.
         preshuffle: 1 where ``Preshuffle`` is true, else 0.
         plain: 1 for a plain-Triton kernel, 0 for a Gluon one.
-        output_rank: dimensions of the output.
+        output_rank: axes of the output.
+        output_inner: elements of all its axes but the first and the last together: 1 where it has two.
+        schedule: 1 where a schedule is passed (``VarCtxSchedule``), else 0.
+        triton: Triton's release, as 30501 for 3.5.1.
+        triton_published: 1 where that is the wheel that PyPI has; left out where it may be another build.
     """
 
     rows: int | None = None
@@ -51,10 +55,20 @@ class LaunchFacts:
     preshuffle: int | None = None
     plain: int | None = None
     output_rank: int | None = None
+    output_inner: int | None = None
+    schedule: int | None = None
+    triton: int | None = None
+    triton_published: int | None = None
 
     def known(self) -> Mapping[str, int]:
         """The facts that are known, by name."""
         return {name: value for name, value in vars(self).items() if value is not None}
+
+    def compiled_as(self, other: LaunchFacts) -> LaunchFacts:
+        """The same, with the compiler of another launch where none is known."""
+        if self.triton is not None:
+            return self
+        return replace(self, triton=other.triton, triton_published=other.triton_published)
 
 
 @record(frozen=True)
@@ -64,10 +78,14 @@ class Question:
     Attributes:
         faults: ids of the faults that decide.
         groups: code paths whose kernels decide; None for all.
+        compiler: whether faults that take a certain compiler decide too, where it is known which one there is.
+        left_out: ids of faults that decide nothing, whatever else is asked.
     """
 
     faults: frozenset[str]
     groups: frozenset[str] | None = None
+    compiler: bool = False
+    left_out: frozenset[str] = frozenset()
 
     def covers(self, unit: Unit) -> bool:
         """Whether a unit decides."""
@@ -134,6 +152,11 @@ class FaultAnswer:
     obstacle: str
     asked: bool
 
+    @property
+    def compiler_unknown(self) -> bool:
+        """Whether it hangs on which compiler there is, and that is not known."""
+        return not COMPILER_FACTS.isdisjoint(self.deciding_facts)
+
 
 @record(frozen=True)
 class Judgement:
@@ -149,6 +172,7 @@ class Judgement:
         replaced: whether the function that launches the Gluon kernels is this project's own.
         siblings: kernel files beside the family that nobody judges: path and what they are.
         launch: what the call passes that was asked about.
+        launchers: texts without kernels of their own that name some: wrappers, which may need a refusal.
     """
 
     installation: Installation | None
@@ -160,6 +184,7 @@ class Judgement:
     replaced: bool = False
     siblings: tuple[tuple[str, str], ...] = ()
     launch: LaunchFacts = LaunchFacts()
+    launchers: tuple[JudgedText, ...] = ()
 
     @property
     def units(self) -> tuple[tuple[JudgedText, Unit], ...]:
@@ -187,7 +212,29 @@ class Judgement:
         """Judgement by source over some faults, in the kernels asked about."""
         if self.doubts or any(t.diagnosis.problems and not self._launched_by_nothing(t) for t in self.texts):
             return Presence.UNKNOWN
-        return worst(u.presence(faults) for _, u in self.units)
+        met = set(faults) - {f.id for f in self.known.judged if f.by_compiler and self._spared(f)}
+        return worst(u.presence(met) for _, u in self.units)
+
+    def _spared(self, fault: Fault) -> bool:
+        """Whether the compiler that is known is none of those that a fault takes."""
+        return fault.trigger.reach(self._compiler)[0] is Reach.NOT_REACHED
+
+    def _compiler_unknown(self, fault: str) -> bool:
+        """Whether a fault takes a certain compiler, and it is not known which one there is."""
+        wanted = next((f for f in self.known.judged if f.id == fault and f.by_compiler), None)
+        return wanted is not None and not COMPILER_FACTS.isdisjoint(wanted.trigger.reach(self._compiler)[1])
+
+    @property
+    def _compiler(self) -> Mapping[str, int]:
+        return {name: value for name, value in self.launch.known().items() if name in COMPILER_FACTS}
+
+    @property
+    def deciding(self) -> frozenset[str]:
+        """Ids of the faults that decide here: those asked about, and, where the question says so, those that take a
+        certain compiler, if it is known which one there is."""
+        by_compiler = self.known.deciding_by_compiler if self.question.compiler else frozenset[str]()
+        asked = self.question.faults | {f for f in by_compiler if not self._compiler_unknown(f)}
+        return asked - self.question.left_out
 
     def _launched_by_nothing(self, text: JudgedText) -> bool:
         units = text.diagnosis.units
@@ -196,7 +243,10 @@ class Judgement:
     @property
     def source_verdict(self) -> Verdict:
         """Judgement by source alone, prebuilt code objects aside."""
-        return of_presence(self.presence(self.question.faults))
+        open_ones = {f for f in self.deciding if self._compiler_unknown(f)}
+        if any(not self.presence((f,)).harmless for f in open_ones):
+            return Verdict.UNKNOWN
+        return of_presence(self.presence(self.deciding - open_ones))
 
     @property
     def verdict(self) -> Verdict:
@@ -205,27 +255,44 @@ class Judgement:
 
     def answers(self) -> tuple[FaultAnswer, ...]:
         """Every judged fault, those asked about first."""
-        found = [self._answer(f) for f in self.known.judged]
+        kept = self._not_offered()
+        found = [self._answer(f, kept.get(f.id, "")) for f in self.known.judged]
         return tuple(sorted(found, key=lambda a: not a.asked))
 
-    def _answer(self, fault: Fault) -> FaultAnswer:
+    def _not_offered(self) -> Mapping[str, str]:
+        from aiterfix.judge.shown import not_offered
+
+        asked = self.question.faults
+        there = (t for t in self.texts if any(u.presence(asked) is Presence.PRESENT for u in t.diagnosis.units))
+        return {f: why for t in there for f, why in not_offered(t.sha256, asked).items()}
+
+    def _answer(self, fault: Fault, not_offered: str) -> FaultAnswer:
         presence = self.presence((fault.id,))
         reach, facts = Reach.NOT_REACHED, _NO_FACTS
         if not presence.harmless:
             reach, facts = fault.trigger.reach(self.launch.known())
-        obstacles = (d.obstacle for _, u in self.units for d in u.diagnoses if d.fault == fault.id)
+        left = fault.remedy if presence is Presence.PRESENT else ""
+        obstacles = [
+            *(d.obstacle for _, u in self.units for d in u.diagnoses if d.fault == fault.id),
+            not_offered,
+            left,
+        ]
         return FaultAnswer(
-            fault, presence, reach, facts, next((o for o in obstacles if o), ""), fault.id in self.question.faults
+            fault, presence, reach, facts, next((o for o in obstacles if o), ""), fault.id in self.deciding
         )
 
     def asking(self, question: Question, launch: LaunchFacts | None = None) -> Judgement:
         """The same evidence under another question."""
-        return replace(self, question=question, launch=self.launch if launch is None else launch)
+        return replace(
+            self, question=question, launch=self.launch if launch is None else launch.compiled_as(self.launch)
+        )
 
 
-def everything(known: Faults) -> Question:
-    """The question that is asked where nobody asks for less: every fault that decides, in every kernel."""
-    return Question(known.deciding)
+def everything(known: Faults, but: Iterable[str] = ()) -> Question:
+    """The question that is asked where nobody asks for less: every fault that decides but those named, in every
+    kernel."""
+    left_out = frozenset(but)
+    return Question(known.deciding - left_out, compiler=True, left_out=left_out)
 
 
 def bounds_only(known: Faults, groups: Iterable[str] | None = None) -> Question:

@@ -76,7 +76,7 @@ def held_text(kernel: Any) -> HeldText | None:
     if source is None:
         return None
     module = sys.modules.get(owner(kernel) or "")
-    whole = _module_text(module)
+    whole = module_text(module)
     if whole is not None and source.strip("\n") in whole:
         text = whole.encode()
         return HeldText(text, sha256_hex(text))
@@ -95,7 +95,19 @@ def presence(kernels: Mapping[str, Any]) -> Presence:
     from aiterfix.faults.base import worst
 
     deciding = known_faults().deciding
-    return worst(diagnosed(kernel, name).presence(deciding) for name, kernel in kernels.items())
+    return worst(settled(kernel, name).presence(deciding) for name, kernel in kernels.items())
+
+
+def settled(kernel: Any, name: str) -> TextDiagnosis:
+    """The same as `diagnosed`, with what loaded wrappers refuse."""
+    from aiterfix.judge.refusals import launches_loaded, open_kernels, with_refusals
+
+    known, found = known_faults(), diagnosed(kernel, name)
+    held = held_text(kernel) if open_kernels(found, known) else None
+    if held is None:
+        return found
+    wrappers = dict.fromkeys(w for g in known.groups for w in g.wrappers)
+    return with_refusals(held.text, found, launches_loaded(wrappers), known)
 
 
 @cache
@@ -122,7 +134,7 @@ def _silent(name: str) -> TextDiagnosis:
     return TextDiagnosis("", (Unit(name, group, 0, faults, 0),), ())
 
 
-def _module_text(module: Any) -> str | None:
+def module_text(module: Any) -> str | None:
     """What the loader says the module was made from. It may have changed since: callers compare."""
     get_source = getattr(getattr(module, "__loader__", None), "get_source", None)
     if get_source is None:

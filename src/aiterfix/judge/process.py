@@ -14,8 +14,9 @@ from typing import Any
 
 from aiterfix.family.kernels import GROUPS
 from aiterfix.family.own_kernel import in_force
+from aiterfix.judge.compiler import compiler_loaded
 from aiterfix.judge.judgement import Doubt, JudgedText, Judgement, Question, bounds_only, everything
-from aiterfix.judge.kernel_objects import diagnosed, held_source, held_text, known_faults
+from aiterfix.judge.kernel_objects import held_source, held_text, known_faults, settled
 
 _TARGETS = tuple(dict.fromkeys(n for g in GROUPS for n in (*g.modules, *g.wrappers)))
 NOT_FOUND = "aiter was not found"
@@ -88,7 +89,7 @@ def judge_loaded(loaded: Loaded, question: Question | None = None) -> Judgement:
     for module, name, kernel in loaded.objects:
         held = held_text(kernel)
         text, digest = (held.text, held.sha256) if held is not None else (b"", "")
-        texts.append(JudgedText(module, "", text, diagnosed(kernel, name), digest))
+        texts.append(JudgedText(module, "", text, settled(kernel, name), digest))
     asked = question or bounds_only(known)
     prebuilt = tuple(
         # Where they lie was settled when the wrapper was imported; that they run is what counts.
@@ -96,7 +97,9 @@ def judge_loaded(loaded: Loaded, question: Question | None = None) -> Judgement:
         for g in known.groups
         if g.prebuilt is not None and prebuilt_variable() == g.prebuilt.enabled_by
     )
-    return Judgement(None, known, asked, tuple(texts), late_doubts(), prebuilt, replaced=in_force())
+    return Judgement(
+        None, known, asked, tuple(texts), late_doubts(), prebuilt, replaced=in_force(), launch=compiler_loaded()
+    )
 
 
 def judge_process() -> Judgement | None:

@@ -38,3 +38,15 @@ def patch_status(installation: Installation) -> PatchStatus | None:
     from aiterfix.patching.status import read_status
 
     return read_status(package_tree(installation))
+
+
+def evidence_in(installation: Installation | None) -> str:
+    """Records of runs that a patched installation carries along; empty where there are none that are believed.
+
+    Raises:
+        OSError: our state is there and cannot be read.
+    """
+    from aiterfix.patching.annotations import noted_evidence
+
+    patch = patch_status(installation) if installation is not None else None
+    return noted_evidence(patch.annotations) if patch is not None else ""

@@ -29,21 +29,30 @@ def meaning(whole: Whole) -> str:
             "about them"
         )
     asked = [a for a in whole.answers() if a.asked]
-    present = [a.fault.id for a in asked if a.presence is Presence.PRESENT]
+    present = [a.fault.id for a in asked if a.presence is Presence.PRESENT and not a.compiler_unknown]
     unknown = [a.fault.id for a in asked if a.presence is Presence.UNKNOWN]
     if unknown:
         return f"not understood, so nothing may be concluded ({', '.join(unknown)})"
+    if left := [a.fault.id for a in asked if a.presence is Presence.PRESENT and a.compiler_unknown]:
+        return f"it is not known which Triton compiles the kernels, by which {', '.join(left)} bites or does not"
     if present:
         return f"{', '.join(present)} {'is' if len(present) == 1 else 'are'} present"
     if not any(t.diagnosis.units for j in whole.live for t in j.texts):
         return "the package has none of the kernels"
-    return f"{', '.join(a.fault.id for a in asked)}: absent"
+    words = [(p, [a.fault.id for a in asked if a.presence is p]) for p in (Presence.ABSENT, Presence.REFUSED)]
+    return "; ".join(f"{', '.join(ids)}: {p.value}" for p, ids in words if ids)
 
 
 def not_asked(whole: Whole) -> str:
     """Faults that are judged, not absent, and were not asked about; empty where there are none."""
-    left = [f"{a.fault.id} ({a.presence.value})" for a in whole.answers() if not a.asked and not a.presence.harmless]
+    left = [f"{a.fault.id} ({_unasked(a)})" for a in whole.answers() if not a.asked and not a.presence.harmless]
     return f"not asked about: {', '.join(left)}" if left else ""
+
+
+def _unasked(answer: FaultAnswer) -> str:
+    if answer.presence is Presence.PRESENT and answer.compiler_unknown:
+        return "depends on the Triton that compiles the kernels, which was not found beside them"
+    return answer.presence.value
 
 
 def not_judged(whole: Whole) -> str:
@@ -86,11 +95,24 @@ def next_step(whole: Whole, arguments: str) -> str:
         ways = f"aiterfix apply{arguments}"
         if stuck:
             ids = ", ".join(a.fault.id for a in stuck)
-            return f"{ways} for what can be mended; {ids} stays: {REPORT_IT}"
+            rest = REPORT_IT if any(not a.fault.by_compiler for a in stuck) else stuck[0].obstacle
+            if all(a in stuck for a in whole.answers() if a.asked and a.presence is Presence.PRESENT):
+                return f"{ids} stays: {rest}"
+            return f"{ways} for what can be mended; {ids} stays: {rest}"
         return ways
     if not_judged(whole):
         return "nothing against what is judged; the faults that are not judged yet may be there"
-    return "nothing"
+    return _left(whole, arguments) or "nothing"
+
+
+def _left(whole: Whole, arguments: str) -> str:
+    """What can be done about faults that were not asked about; empty where none is there."""
+    left = [a for a in whole.answers() if not a.asked and a.presence is Presence.PRESENT]
+    mended = "".join(f" --fault {a.fault.id}" for a in left if not a.obstacle)
+    ways = [f"aiterfix apply{arguments}{mended} takes out what is left"] if mended else []
+    open_ones = [a.fault.id for a in left if a.obstacle and a.compiler_unknown]
+    ways += [f"see which Triton compiles the kernels ({', '.join(open_ones)})"] if open_ones else []
+    return f"nothing that the verdict hangs on; {'; '.join(ways)}" if ways else ""
 
 
 def patch_line(patch: PatchStatus | None, arguments: str) -> str:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from aiterfix.faults.base import Finding, Presence
 from aiterfix.faults.diagnosis import Unit
 from aiterfix.installation import Skipped
 from aiterfix.judge.judgement import FaultAnswer, JudgedText, Judgement
+from aiterfix.judge.shown import mend_shown, shown_as_it_is
 from aiterfix.judge.whole import Whole
-from aiterfix.patching.installed import patch_status
+from aiterfix.patching.installed import evidence_in, patch_status
 from aiterfix.patching.status import PatchState
 from aiterfix.report.provenance import Provenance, provenance
 from aiterfix.report.types import check as types
 from aiterfix.report.types.common import located
-from aiterfix.validation.evidence import evidence_of
+from aiterfix.validation.evidence import Evidence, Shown, evidence_of
 
 if TYPE_CHECKING:
     from aiterfix.engines import Found
@@ -72,21 +73,48 @@ def _fault(answer: FaultAnswer, whole: Whole, remedy: str) -> types.FaultReport:
 
 
 def _mend(answer: FaultAnswer, whole: Whole, remedy: str) -> types.MendReport:
+    fault = answer.fault.id
     if answer.presence.harmless:
-        return types.MendReport("edit", available=False, shown=_shown(answer.fault.id, whole), remedy="")
+        return types.MendReport("edit", available=False, shown=_taken_out(fault, whole), remedy="")
     if answer.presence is Presence.UNKNOWN:
         return types.MendReport("none", available=False, shown="not shown", remedy="the source is not understood")
+    said = _offered(fault, whole)
     if answer.obstacle:
-        return types.MendReport("none", available=False, shown="not shown", remedy=answer.obstacle)
-    return types.MendReport("edit", available=True, shown="not shown", remedy=remedy)
+        left: Shown = "failed" if said == "failed" else "not shown"
+        return types.MendReport("none", available=False, shown=left, remedy=answer.obstacle)
+    return types.MendReport("edit", available=True, shown=said, remedy=remedy)
 
 
-def _shown(fault: str, whole: Whole) -> Literal["shown", "not shown", "failed"]:
-    """Whether recorded runs of the texts that are there have shown a mend that is in them."""
-    runs = [e for j in whole.live for t in j.texts for e in evidence_of(t.sha256) if fault in e.mends]
-    if any(e.failed for e in runs):
+def _offered(fault: str, whole: Whole) -> Shown:
+    """Whether recorded runs have shown the mend of a fault that is there, in every text that has it."""
+    return _joined(
+        [
+            mend_shown(fault, t.sha256, j.question.faults, evidence_in(j.installation))
+            for j in whole.live
+            for t in j.texts
+            if any(u.presence((fault,)) is Presence.PRESENT for u in t.diagnosis.units)
+        ]
+    )
+
+
+def _taken_out(fault: str, whole: Whole) -> Shown:
+    """Whether recorded runs have shown a mend that is in the texts that are there, in every one that has it. That a
+    wrapper refuses is shown by no run of its kernels."""
+    said: list[Shown | None] = []
+    for judgement in whole.live:
+        noted = evidence_in(judgement.installation)
+        for text in judgement.texts:
+            here = {d.presence for u in text.diagnosis.units for d in u.diagnoses if d.fault == fault}
+            if here:
+                refused = Presence.REFUSED in here
+                said.append("not shown" if refused else shown_as_it_is(fault, text.sha256, noted))
+    return _joined([word for word in said if word is not None])
+
+
+def _joined(words: Sequence[Shown]) -> Shown:
+    if "failed" in words:
         return "failed"
-    return "shown" if runs else "not shown"
+    return "shown" if words and set(words) == {"shown"} else "not shown"
 
 
 def _installation(disk: Judgement, running: Judgement, *, by_hook: bool) -> types.InstallationReport:
@@ -110,7 +138,7 @@ def _installation(disk: Judgement, running: Judgement, *, by_hook: bool) -> type
         ),
         unreadable=tuple(Skipped(Path(d.where), str(d), True) for d in disk.doubts),
         faults=tuple(types.FaultPresence(a.fault.id, a.presence) for a in disk.answers()),
-        files=tuple(_file(t, origins) for t in disk.texts),
+        files=tuple(_file(t, origins, evidence_in(disk.installation)) for t in disk.texts),
     )
 
 
@@ -122,7 +150,7 @@ def _patch(judgement: Judgement) -> types.PatchReport:
     return types.PatchReport(patch.kind, patch.detail, patch.version, files)
 
 
-def _file(text: JudgedText, origins: dict[Path, Provenance]) -> types.FileReport:
+def _file(text: JudgedText, origins: dict[Path, Provenance], noted: str) -> types.FileReport:
     assert text.path is not None
     origin = origins.get(text.path)
     return types.FileReport(
@@ -131,11 +159,15 @@ def _file(text: JudgedText, origins: dict[Path, Provenance]) -> types.FileReport
         origin.releases if origin is not None else None,
         origin.note if origin is not None else "",
         tuple(types.ProblemReport(p.code, p.message, p.line, p.kernel) for p in text.diagnosis.problems),
-        tuple(
-            types.EvidenceReport(e.mends, e.triton, e.device, e.suite, e.scenarios, e.failed, e.outcome, e.date)
-            for e in evidence_of(text.sha256)
-        ),
+        tuple(_evidence(e) for e in evidence_of(text.sha256, noted=noted)),
         tuple(_unit(u) for u in text.diagnosis.units),
+    )
+
+
+def _evidence(run: Evidence) -> types.EvidenceReport:
+    of_faults = tuple(types.EvidenceOfFault(*said) for said in run.faults)
+    return types.EvidenceReport(
+        run.mends, run.triton, run.device, run.suite, run.scenarios, run.failed, run.outcome, of_faults, run.date
     )
 
 

@@ -36,7 +36,7 @@ VERSIONS = {
     "padding": 2,
     "revert": 1,
     "upstream": 2,
-    "validate": 1,
+    "validate": 2,
 }
 
 

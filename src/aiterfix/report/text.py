@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from aiterfix.engines import Found
 from aiterfix.faults.base import Presence
@@ -10,12 +11,15 @@ from aiterfix.installation import Installation
 from aiterfix.judge.judgement import JudgedText, Judgement
 from aiterfix.judge.verdict import Verdict
 from aiterfix.judge.whole import Whole
-from aiterfix.patching.installed import patch_status
+from aiterfix.patching.installed import evidence_in, patch_status
 from aiterfix.report.advice import fault_line, meaning, next_step, not_asked, not_judged, patch_line
 from aiterfix.report.page import Coloured, Page, Row
 from aiterfix.report.provenance import Provenance, provenance
 from aiterfix.report.terminal import colour, table
 from aiterfix.report.types.common import Located
+
+if TYPE_CHECKING:
+    from aiterfix.validation.evidence import Evidence
 
 _COLOURS = {
     Verdict.CLEAN: "32",
@@ -113,7 +117,7 @@ def _installation(judgement: Judgement, arguments: str, *, verbose: bool) -> lis
         origin = origins.get(text.path) if text.path is not None else None
         lines += _problems(text, judgement, origin, verbose=verbose)
         if verbose:
-            lines += _table(text)
+            lines += _table(text, evidence_in(judgement.installation))
     if verbose:
         lines += [f"  {path}  not judged: {what}" for path, what in judgement.siblings]
     return lines
@@ -140,15 +144,13 @@ def _problems(text: JudgedText, judgement: Judgement, origin: Provenance | None,
     return lines
 
 
-def _table(text: JudgedText) -> list[str]:
-    """Every finding of a file, those that matter first."""
+def _table(text: JudgedText, noted: str) -> list[str]:
+    """Every finding of a file, those that matter first, below what runs of it have shown."""
     from aiterfix.validation.evidence import evidence_of
 
     lines = [f"  {text.relative}  sha256 {text.sha256[:12]}"]
     lines += [
-        f"    {e.outcome}: {e.failed or e.scenarios} of {e.scenarios} {e.suite} scenarios on {e.device}, "
-        f"Triton {e.triton}, {e.date}"
-        for e in evidence_of(text.sha256)
+        f"    {_outcome(e)} on {e.device}, Triton {e.triton}, {e.date}" for e in evidence_of(text.sha256, noted=noted)
     ]
     rows = [("line", "fault", "presence", "kernel", "what")]
     found = [(u.name, d.fault, f) for u in text.diagnosis.units for d in u.diagnoses for f in d.findings]
@@ -159,6 +161,14 @@ def _table(text: JudgedText) -> list[str]:
         notes += [f"cannot be edited: {finding.obstacle}"] if finding.obstacle else []
         rows.append((str(finding.line), fault, finding.presence.value, name, "; ".join([what, *notes])))
     return [*lines, *(f"    {row}" for row in table(rows))] if len(rows) > 1 else lines
+
+
+def _outcome(run: Evidence) -> str:
+    """What a run came to. A scenario that a known fault fails is no failure of the run, and is not called a pass."""
+    there = ", ".join(fault for fault, said in run.faults if said in ("failed", "no code"))
+    if run.failed:
+        return f"failed: {run.failed} of {run.scenarios} {run.suite} scenarios"
+    return f"passed: {run.scenarios} {run.suite} scenarios" + (f", but for those of {there}," if there else "")
 
 
 def _span(releases: Sequence[str]) -> str:

@@ -33,7 +33,7 @@ def scan_markdown(result: ScanResult) -> Page:
 
 
 def _rows(result: ScanResult) -> tuple[list[str], list[list[str]]]:
-    others = [f.id for f in result.faults.judged if f.id not in {b.fault.id for b in result.bounds}]
+    others = [f.id for f in result.faults.in_kernels if f.id not in {b.fault.id for b in result.bounds}]
     header = ["ref", "date", *(b.group.name for b in result.bounds), *others, "sha256"]
     rows = []
     for ref in result.refs:

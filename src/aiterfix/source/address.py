@@ -12,6 +12,7 @@ import copy
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from aiterfix.source.columns import NotExpressible, column_within, named_expression
 from aiterfix.source.encoding import as_utf8, in_own_encoding
@@ -20,10 +21,10 @@ from aiterfix.source.proof import ProofError, same_tree
 from aiterfix.source.rows import product_width, row_nodes, summands
 from aiterfix.source.scope import ModuleScope
 from aiterfix.source.sites import KernelAnalysis, SiteSyntax, SourceAnalysis, StoreSite
+from aiterfix.source.sums import WIDTH, SumEditor, is_simple
 from aiterfix.source.values import WIDE, Rank, Value, atoms_below
 from aiterfix.source.vocabulary import POINTER_PARAMETER
 
-_WIDTH = 88
 _MARKERS = re.compile(r"marker\[i.{1,2}\]\[\]\*|\*?marker\[i.{1,2}\]\[\]")
 _LANGUAGES = ("triton.language", "triton.experimental.gluon.language")
 
@@ -84,12 +85,11 @@ def obstacles(text: bytes, kernel: KernelAnalysis) -> tuple[tuple[StoreSite, str
     return plan_row_edits(text, SourceAnalysis("", (kernel,), ())).left
 
 
-class _RowEditor:
+class _RowEditor(SumEditor):
     """Widens the row of one site."""
 
     def __init__(self, lines: Lines, syntax: SiteSyntax) -> None:
-        self.lines = lines
-        self.text = lines.text
+        super().__init__(lines)
         self.store = syntax.store
         self.walk = syntax.walk
         self.call = syntax.node
@@ -137,9 +137,9 @@ class _RowEditor:
         edits = []
         for n in products:
             number, _ = self._of_device(n)
-            span = self._bracketed(n, number)
+            span = self.bracketed(n, number)
             end = f".to({self._int64()})".encode()
-            if span != self.lines.span(number) or _is_simple(number):
+            if span != self.lines.span(number) or is_simple(number):
                 edits.append(Edit(Span(span.end, span.end), end))
             else:
                 edits += [Edit(Span(span.start, span.start), b"("), Edit(Span(span.end, span.end), b")" + end)]
@@ -174,11 +174,11 @@ class _RowEditor:
         number, stride = self._of_device(node)
         if self.walk.values[number].rank is not Rank.SCALAR:
             raise NotExpressible("the rows of the offsets differ from lane to lane, and the pointer is one for all")
-        span = self._bracketed(node, number)
-        text = self._source(span)
-        if not (_is_simple(number) or span != self.lines.span(number)):
+        span = self.bracketed(node, number)
+        text = self.source(span)
+        if not (is_simple(number) or span != self.lines.span(number)):
             text = f"({text})"
-        return f"{text}.to({self._int64()}) * {self._source(self._bracketed(node, stride))}"
+        return f"{text}.to({self._int64()}) * {self.source(self.bracketed(node, stride))}"
 
     def _removed(self, offsets: ast.expr, rows: list[ast.expr]) -> list[Edit] | None:
         """Edits that take row terms out of a sum; None where they are not plain summands of it."""
@@ -186,30 +186,8 @@ class _RowEditor:
         if len(signs) <= len(rows) or any(self._factors(n) is None or signs[n] < 0 for n in rows):
             return None
         edits: list[Edit] = []
-        self._drop(offsets, set(rows), edits)
+        self.drop(offsets, set(rows), edits)
         return edits
-
-    def _drop(self, node: ast.expr, rows: set[ast.expr], edits: list[Edit]) -> bool:
-        """Take row terms out of a sum; whether nothing of it is left."""
-        if node in rows:
-            return True
-        if not (isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Sub))):
-            return False
-        left, right = self._drop(node.left, rows, edits), self._drop(node.right, rows, edits)
-        if left and right:
-            return True
-        if left or right:
-            if isinstance(node.op, ast.Sub):
-                raise NotExpressible("the row is subtracted, or something from it")
-            span = self.lines.span(node)
-            before, after = self._bracketed(node, node.left), self._bracketed(node, node.right)
-            gone = Span(span.start, after.start) if left else Span(before.end, span.end)
-            inner = before if left else after
-            if b"#" in self.text[gone.start : inner.start] + self.text[inner.end : gone.end]:
-                raise NotExpressible("a comment stands at the row's term")
-            edits[:] = [e for e in edits if not (gone.start <= e.span.start and e.span.end <= gone.end)]
-            edits.append(Edit(gone, b""))
-        return False
 
     def _column(self, offsets: ast.expr) -> bytes:
         return ast.unparse(column_within([offsets], self.store, self.walk)).encode()
@@ -228,7 +206,7 @@ class _RowEditor:
                 raise NotExpressible("the row in the offsets is not one number times a stride")
             self._check(number)
             row = named_expression(number, self.store, self.walk)
-            text = ast.unparse(row) if _is_simple(row) else f"({ast.unparse(row)})"
+            text = ast.unparse(row) if is_simple(row) else f"({ast.unparse(row)})"
             name = ast.unparse(named_expression(stride, self.store, self.walk))
             found.append(f"{text}.to({self._int64()}) * {name}")
         return found
@@ -238,7 +216,7 @@ class _RowEditor:
         at = self.lines.span(pointer).end
         tail = " + ".join(["", *moved])
         start = self.lines.line_start(at)
-        if self.call.lineno != self.call.end_lineno and at - start + len(tail) + 1 > _WIDTH:
+        if self.call.lineno != self.call.end_lineno and at - start + len(tail) + 1 > WIDTH:
             indent = self.lines.indentation(at).decode()
             if pointer.lineno == self.call.lineno:
                 indent += "    "
@@ -250,30 +228,6 @@ class _RowEditor:
     def _int64(self) -> str:
         return int64_name(self.walk.scope, self.walk.function)
 
-    def _source(self, span: Span) -> str:
-        return self.text[span.start : span.end].decode()
-
-    def _bracketed(self, parent: ast.BinOp | ast.expr, operand: ast.expr) -> Span:
-        """An operand with the brackets around it."""
-        assert isinstance(parent, ast.BinOp)
-        outer, inner = self.lines.span(parent), self.lines.span(operand)
-        # What an operation spans begins and ends with its operands' brackets.
-        if operand is parent.left:
-            depth = _code(self.text[outer.start : inner.start]).count(b"(")
-            end = inner.end
-            for _ in range(depth):
-                end = self._after(end, b")")
-            return Span(outer.start, end)
-        depth = _code(self.text[inner.end : outer.end]).count(b")")
-        start = self.lines.span(parent.left).end
-        skipped = _code(self.text[start : inner.start], keep_length=True)
-        opening = [i for i, c in enumerate(skipped) if c == ord("(")]
-        return Span(start + opening[-depth] if depth else inner.start, outer.end)
-
-    def _after(self, at: int, mark: bytes) -> int:
-        rest = _code(self.text[at : at + 4000], keep_length=True)
-        return at + rest.index(mark) + 1
-
 
 def int64_name(scope: ModuleScope, function: ast.FunctionDef) -> str:
     """How a kernel can name the 64-bit type.
@@ -281,8 +235,7 @@ def int64_name(scope: ModuleScope, function: ast.FunctionDef) -> str:
     Raises:
         NotExpressible: its module has no name for it, or the kernel hides it.
     """
-    hidden = {n.id for n in ast.walk(function) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
-    hidden |= {a.arg for a in ast.walk(function) if isinstance(a, ast.arg)}
+    hidden = names_of_its_own(function)
     for language in _LANGUAGES:
         for name in scope.spelling(language):
             if name not in hidden:
@@ -293,18 +246,12 @@ def int64_name(scope: ModuleScope, function: ast.FunctionDef) -> str:
     raise NotExpressible("the module has no name for Triton's int64")
 
 
-def _code(text: bytes, *, keep_length: bool = False) -> bytes:
-    """Text between operands without its comments."""
-    parts = []
-    for line in text.splitlines(keepends=True):
-        code, mark, comment = line.partition(b"#")
-        parts.append(code + (b" " * len(mark + comment) if keep_length else b""))
-    return b"".join(parts)
-
-
-def _is_simple(node: ast.expr) -> bool:
-    """Whether a method can be called on an expression as it stands."""
-    return isinstance(node, (ast.Name, ast.Call, ast.Attribute, ast.Subscript))
+@lru_cache(maxsize=8)
+def names_of_its_own(function: ast.FunctionDef) -> frozenset[str]:
+    """The names that a function binds anywhere, parameters included: in it they do not mean what the module's do."""
+    nodes = list(ast.walk(function))
+    bound = {n.id for n in nodes if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
+    return frozenset(bound | {a.arg for a in nodes if isinstance(a, ast.arg)})
 
 
 def prove_rows(before: SourceAnalysis, after: SourceAnalysis, edited_sites: Sequence[StoreSite], filename: str) -> None:
@@ -350,7 +297,7 @@ class _Remover(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
         here = (node.lineno, node.col_offset) in self.calls and isinstance(node.func, (ast.Name, ast.Attribute))
-        if isinstance(node.func, ast.Attribute) and _is_widening(node):
+        if isinstance(node.func, ast.Attribute) and is_widening(node):
             return self.visit(node.func.value)  # type: ignore[no-any-return]
         self.generic_visit(node)
         kind = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
@@ -365,7 +312,7 @@ class _Remover(ast.NodeTransformer):
         return node
 
 
-def _is_widening(node: ast.Call) -> bool:
+def is_widening(node: ast.Call) -> bool:
     """Whether a call is ``x.to(tl.int64)``."""
     named = (
         isinstance(node.func, ast.Attribute) and node.func.attr == "to" and len(node.args) == 1 and not node.keywords

@@ -328,7 +328,7 @@ class Evaluator:
 
     def _eval_Subscript(self, e: ast.Subscript) -> Value:  # noqa: N802
         value = self.evaluate(e.value)
-        index = _broadcast_index(e.slice)
+        index = broadcast_index(e.slice)
         if index is not None:
             if not self.carries(value) or self._is_address(value):
                 return self.universe.broadcast(value, index)
@@ -348,7 +348,7 @@ class Evaluator:
         return self.universe.symbol("<slice>", Rank.UNKNOWN)
 
 
-def _broadcast_index(index: ast.expr) -> str | None:
+def broadcast_index(index: ast.expr) -> str | None:
     """Canonical text of a subscript made of None and full slices only; None for any other."""
     parts = index.elts if isinstance(index, ast.Tuple) else [index]
     texts = []

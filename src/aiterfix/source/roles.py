@@ -19,6 +19,7 @@ class KernelRoles:
         group: the code path that takes this kernel ("gluon", "stage1"); every place that tells paths apart goes by it.
         known_columns: the digests of derivations whose columns are known not to be negative (see
             `aiterfix.source.derivation`), read when first asked for.
+        caches: the parameters that point to a cache of blocks, which the kernel gathers from by number.
     """
 
     name: str
@@ -27,3 +28,32 @@ class KernelRoles:
     bound: str
     group: str = ""
     known_columns: Callable[[], frozenset[str]] = frozenset
+    caches: tuple[str, ...] = ()
+
+
+@record(frozen=True)
+class PagingRoles:
+    """How a kernel finds the keys of a row: parameter names. A kernel need not have all of them.
+
+    Attributes:
+        next_n: rows of a sequence.
+        row_stride: the stride of the output's rows.
+        lengths: pointers to the context lengths, or to their running sums.
+        table: pointer to the block table, or to the slots of all tokens.
+        keys: pointer to the keys.
+        scales: pointer to their scales.
+        block_size: tokens of a block.
+        key_elements: elements of a key.
+        tiled: whether the cache is in tiles of 16 tokens. Such a kernel stores chunks that every row of a sequence sees
+            without a mask, and may walk through the sequences in a loop.
+    """
+
+    next_n: str
+    row_stride: str
+    lengths: tuple[str, ...]
+    table: str
+    keys: str
+    scales: str
+    block_size: str
+    key_elements: str
+    tiled: bool = False

@@ -177,6 +177,10 @@ class ModuleScope:
         root = self.meaning(e.id)
         return ".".join([root, *reversed(parts)]) if isinstance(root, str) else None
 
+    def bound(self, name: str) -> tuple[ast.AST | str, ...]:
+        """Everything at module level that binds a name: statements, and dotted names of imports."""
+        return tuple(self._bindings.get(name, ()))
+
     def spelling(self, *meanings: str) -> Iterator[str]:
         """The names that this module has for some dotted names, in that order of preference."""
         for wanted in meanings:

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from aiterfix.source.bindings import How, ModuleBindings
 from aiterfix.source.columns import NotExpressible, column_expression, noneness
@@ -14,12 +15,14 @@ from aiterfix.source.decorators import decorator_doubt, is_jit, named_jit
 from aiterfix.source.derivation import Derivations
 from aiterfix.source.encoding import as_utf8
 from aiterfix.source.evaluate import walk_kernel
+from aiterfix.source.gathers import Gathers, Unfollowed, find_gathers
 from aiterfix.source.guards import Guard, classify, column_of, is_positive, stays_positive
 from aiterfix.source.logic import is_boolean
 from aiterfix.source.names import function_parameters
 from aiterfix.source.roles import KernelRoles
 from aiterfix.source.rows import NO_ROW, RowAddress, row_address
 from aiterfix.source.scope import ModuleScope, Resolver, is_triton
+from aiterfix.source.specialised import Constant, compiled_statements, is_constexpr
 from aiterfix.source.values import Value
 from aiterfix.source.vocabulary import POINTER_PARAMETER
 from aiterfix.source.walk import KernelWalk, Problem, StoreCall
@@ -97,6 +100,23 @@ class SiteSyntax:
 
 
 @dataclass(frozen=True)
+class Definition:
+    """Where a kernel's analysis comes from.
+
+    Attributes:
+        function: the kernel.
+        scope: the module that it stands in.
+        roles: of its parameters.
+        walrus: whether the text has a ``:=``.
+    """
+
+    function: ast.FunctionDef
+    scope: ModuleScope
+    roles: KernelRoles
+    walrus: bool
+
+
+@dataclass(frozen=True)
 class KernelAnalysis:
     """One kernel definition and its stores."""
 
@@ -106,6 +126,37 @@ class KernelAnalysis:
     sites: tuple[StoreSite, ...]
     problems: tuple[Problem, ...]
     syntax: tuple[SiteSyntax, ...] = field(repr=False, compare=False, default=())
+    definition: Definition | None = field(repr=False, compare=False, default=None)
+    """None where there is no body, or none that could be walked: then there are problems."""
+
+    @cached_property
+    def gathers(self) -> Gathers | None:
+        """What it reads from its caches; None without a definition."""
+        if self.definition is None:
+            return None
+        d = self.definition
+        if not d.roles.caches:
+            return Gathers(d.function, d.scope, (), (), {})
+        try:
+            return find_gathers(d.function, d.roles.caches, d.scope, walrus=d.walrus)
+        except RecursionError:
+            message = "an expression is nested more deeply than this Python allows"
+            return Gathers(d.function, d.scope, (), (Unfollowed(self.line, message),), {})
+
+    def compiled(self, constants: Mapping[str, Constant]) -> frozenset[ast.stmt]:
+        """The statements that are there when it is specialised, see `compiled_statements`."""
+        assert self.definition is not None
+        a = self.definition.function.args
+        fixed = {p.arg for p in (*a.args, *a.kwonlyargs) if p.annotation is not None and is_constexpr(p.annotation)}
+        known = tuple((name, value) for name, value in constants.items() if name in fixed)
+        if known not in self._compiled:
+            found = compiled_statements(self.definition.function, dict(known), walrus=self.definition.walrus)
+            self._compiled[known] = found
+        return self._compiled[known]
+
+    @cached_property
+    def _compiled(self) -> dict[tuple[tuple[str, Constant], ...], frozenset[ast.stmt]]:
+        return {}
 
 
 @dataclass(frozen=True)
@@ -325,6 +376,7 @@ def _analyse_kernel(
         tuple(site for site, _, _ in judged),
         (*walk.problems, *(p for _, _, found in judged for p in found)),
         tuple(syntax for _, syntax, _ in judged),
+        Definition(function, scope, spec, walrus),
     )
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Collection
 from pathlib import Path
@@ -87,7 +86,7 @@ def keep(path: Path, data: bytes) -> None:
         UntrustedError: others can write there, so that it would lead who knows where.
         OSError: it cannot be written; ``path`` is as it was.
     """
-    temporary = f".{path.name[:100]}.{secrets.token_hex(8)}"
+    temporary = f".{path.name[:100]}.{os.urandom(8).hex()}"
     with _made(path.parent) as folder:
         here = folder.descriptor
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=here)

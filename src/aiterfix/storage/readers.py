@@ -9,7 +9,7 @@ import types
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 
 class RefusedError(ValueError):
@@ -63,6 +63,8 @@ def reader_of(kind: Any) -> Callable[[Any], Any]:
     origin, inner = get_origin(kind), get_args(kind)
     if origin is Annotated:
         return _checked(reader_of(inner[0]), inner[1:])
+    if origin is Literal:
+        return functools.partial(_literal, inner)
     if origin in (Union, types.UnionType):
         return _one_of(inner)
     if origin is tuple:
@@ -76,6 +78,12 @@ def reader_of(kind: Any) -> Callable[[Any], Any]:
     if isinstance(kind, type) and issubclass(kind, Enum):
         return functools.partial(_member, kind)
     raise TypeError(f"{kind} is not a type that can be stored")
+
+
+def _literal(allowed: tuple[Any, ...], value: Any) -> Any:
+    if not any(type(value) is type(one) and value == one for one in allowed):
+        raise _wrong(value, " or ".join(map(repr, allowed)))
+    return value
 
 
 def _text(value: Any) -> str:

@@ -44,10 +44,12 @@ def with_mends(history: History, clone: Clone, faults: Faults, progress: Callabl
         if presence[0].harmless or Presence.UNKNOWN in presence:
             continue
         result = mend(text, faults.judged, filename=digest, wanted=tuple(faults.deciding), diagnosis=before)
-        if result.changed and result.after.presence(faults.deciding).harmless:
+        if result.changed:  # what is left is for the wrapper to refuse
             results[digest] = result
+    # Those of wrappers, which refuse, are found on the way through the packages.
+    wrappers = tuple(_wrappers(history, clone, faults, results, progress))
     mends = {digest: mend_record(result, faults) for digest, result in results.items()}
-    return replace(history, mends=mends, wrappers=tuple(_wrappers(history, clone, faults, results, progress)))
+    return replace(history, mends=mends, wrappers=wrappers)
 
 
 def _texts(history: History, clone: Clone) -> Iterator[tuple[str, bytes]]:
@@ -117,7 +119,7 @@ def _common(old: bytes, start: int, new: bytes, at: int) -> int:
 
 
 def _wrappers(
-    history: History, clone: Clone, faults: Faults, results: Mapping[str, Mended], progress: Callable[[str], None]
+    history: History, clone: Clone, faults: Faults, results: dict[str, Mended], progress: Callable[[str], None]
 ) -> Iterator[WrapperRecord]:
     seen = set()
     for i, ref in enumerate(history.refs):
@@ -133,9 +135,7 @@ def _wrappers(
                 yield record
 
 
-def _of_reference(
-    ref: RefRecord, clone: Clone, faults: Faults, results: Mapping[str, Mended]
-) -> Iterator[WrapperRecord]:
+def _of_reference(ref: RefRecord, clone: Clone, faults: Faults, results: dict[str, Mended]) -> Iterator[WrapperRecord]:
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         with tarfile.open(
@@ -157,9 +157,17 @@ def _of_reference(
         if released is None or not any(d.units for _, d in read.values()):
             return
         yield released
-        for path, (_, diagnosis) in read.items():
-            if diagnosis.sha256 in results:
-                result = results[diagnosis.sha256]
+        for path, (text, diagnosis) in read.items():
+            result = results.get(diagnosis.sha256)
+            if result is None and not diagnosis.units and not diagnosis.problems:
+                # A wrapper, which may have to refuse something.
+                result = mend(
+                    text, faults.judged, filename=path.name, wanted=tuple(faults.deciding), diagnosis=diagnosis
+                )
+                if not result.changed:
+                    continue
+                results[diagnosis.sha256] = result
+            if result is not None:
                 path.write_bytes(result.new)
                 read[path] = result.new, result.after
         mended = wrapper_record(package, read, faults)

@@ -12,23 +12,32 @@ from aiterfix.family.kernels import GLUON as GLUON_GROUP
 from aiterfix.family.own_kernel import own_kernel_file
 from aiterfix.family.portable import Portable, find_portable
 from aiterfix.family.signature import Kernel, KernelConfig, find_kernels, read_wrapper
+from aiterfix.faults.diagnosis import diagnose
 from aiterfix.faults.mend import mend
 from aiterfix.installation.view import View
+from aiterfix.storage.digest import sha256_hex
 from aiterfix.storage.held import read_file
 from aiterfix.validation.requirements import require_emulator, require_packages, run_as
 
 if TYPE_CHECKING:
     from aiterfix.family.signature import StrideType, WrapperFacts
+    from aiterfix.faults.diagnosis import TextDiagnosis
     from aiterfix.faults.registry import Faults
     from aiterfix.judge.judgement import Judgement
+    from aiterfix.judge.refusals import NamedLaunch
     from aiterfix.validation.interface import Executor, Subject
+    from aiterfix.validation.kernel_file import KernelFile
     from aiterfix.validation.report import Hardware
     from aiterfix.validation.scenarios import AnyKernel, Suite
     from aiterfix.validation.selection import Selection
 
-GLUON = ("auto", "gluon", "all")
-"""Words for all Gluon kernels of a file."""
-ON_A_GPU = ("stage1", "own")
+GROUPS = ("all", "gluon", "stage1", "own")
+"""Words for the kernels of all files, of Gluon's, of the plain-Triton ones, and this project's."""
+SINGLE = tuple(kernel.value for kernel in (*Kernel, *Portable) if kernel.function and kernel is not Portable.STAGE1)
+"""Words for one kernel."""
+PLAIN = frozenset(kernel.value for kernel in Portable if not kernel.own)
+"""Words for plain-Triton kernels; ``stage1`` is for all of them."""
+ON_A_GPU = PLAIN | {"own"}
 """Words for kernels that any GPU runs."""
 
 
@@ -41,8 +50,9 @@ class Asked:
         known: the faults that ``patched`` takes out of a file's text.
         note: tells a person something on the way.
         source, hsaco: a file in place of an installation.
-        kernels: words for kernels; empty for Gluon's.
-        kv_block_sizes, heads: of the configurations; empty for the suite's own.
+        kernels: words for kernels; empty for all that there are.
+        kv_block_sizes, heads, chunks: of the configurations; empty for the suite's own.
+        fault: run only what shows this fault, before and after its mend.
         pattern: of scenarios' names.
     """
 
@@ -58,6 +68,7 @@ class Asked:
     device: str = "auto"
     kv_block_sizes: tuple[int, ...] = ()
     heads: tuple[int, ...] = ()
+    chunks: tuple[int, ...] = ()
     out_stride: StrideType = "auto"
     suite: Suite = "quick"
     pattern: str | None = None
@@ -67,6 +78,7 @@ class Asked:
 class Chosen(NamedTuple):
     """What to validate, what runs it, and which scenarios.
 
+    ``after`` is the same with the fault mended that was asked about; None where none was, or nothing mends it.
     ``prebuilt`` names folders of prebuilt code objects that run instead of this source, so that it decides nothing.
     """
 
@@ -74,19 +86,23 @@ class Chosen(NamedTuple):
     executor: Any
     selection: Selection
     prebuilt: str = ""
+    after: Any = None
 
 
-class KernelText(NamedTuple):
-    """A kernel file: its text, its name for reports and line tables, and what else is known of it; ``place`` is where
-    it stands, since whose file it is decides with whose rights it is run."""
+class Texts(NamedTuple):
+    """Kernel files, and what else is known of them: before a fault's mend, and after; ``places`` is where they stand,
+    since whose files they are decides with whose rights they are run."""
 
-    text: bytes
-    filename: str
-    shown: str
+    before: tuple[KernelFile, ...]
+    after: tuple[KernelFile, ...] | None
     wrapper: WrapperFacts | None
-    mends: tuple[str, ...]
     prebuilt: str = ""
-    place: Path | None = None
+    places: tuple[Path | None, ...] = ()
+
+    def of(self, group: Callable[[KernelFile], object]) -> Texts:
+        """Those files alone."""
+        after = None if self.after is None else tuple(filter(group, self.after))
+        return self._replace(before=tuple(filter(group, self.before)), after=after)
 
 
 def choose(asked: Asked) -> Chosen:
@@ -118,21 +134,22 @@ def choose(asked: Asked) -> Chosen:
             raise UsageError("--kernel own is planned by this interpreter's torch and Triton, not by --python's")
         own = OwnKernel(own_kernel_file())
         return Chosen(own, emulator, _selection(asked, own))
-    from aiterfix.validation.source import GluonSource
+    from aiterfix.validation.source import AiterSource
 
-    file = gluon_file(asked)
-    emulator.owner = run_as(asked.note, file.place)
-    subject = GluonSource(file.text, file.filename, file.wrapper, file.shown, file.mends)
-    kernels = None if not asked.kernels or set(asked.kernels) & set(GLUON) else _named(asked.kernels)
-    return Chosen(subject, emulator, _selection(asked, subject, kernels), file.prebuilt)
+    texts = kernel_texts(asked)
+    emulator.owner = run_as(asked.note, *texts.places)
+    subject = AiterSource(texts.before, texts.wrapper)
+    after = AiterSource(texts.after, texts.wrapper) if texts.after is not None else None
+    kernels = _named(asked.kernels, subject) if asked.kernels and "all" not in asked.kernels else None
+    return Chosen(subject, emulator, _selection(asked, subject, kernels), texts.prebuilt, after)
 
 
-def gluon_file(asked: Asked) -> KernelText:
-    """The file of Gluon kernels that is asked about.
+def kernel_texts(asked: Asked) -> Texts:
+    """The kernel files that are asked about.
 
     Raises:
-        EnvironmentProblem: there is no installation, or the file cannot be read.
-        NotUnderstoodError: no installed file defines a Gluon kernel that is known.
+        EnvironmentProblem: there is no installation, or a file cannot be read.
+        NotUnderstoodError: no kernel that is known is defined there.
     """
     return _from_file(asked) if asked.source is not None else _from_installation(asked)
 
@@ -145,13 +162,8 @@ def _hardware(asked: Asked) -> Hardware | None:
         if asked.hsaco is not None:
             raise UsageError("--hsaco is judged by the emulator", remedy="leave out --device gpu")
         return _ask_hardware(asked)
-    plain = set(asked.kernels) & set(ON_A_GPU)
+    plain = set(asked.kernels) & ON_A_GPU
     if asked.device == "emulator" or asked.hsaco is not None or not may_have_rocm_gpu():
-        if "stage1" in plain:
-            raise UsageError(
-                "stage1 kernels are not run on the emulator",
-                remedy="validate the Gluon kernels, which gfx950 uses, or these with --device gpu where there is one",
-            )
         return None
     if asked.source is not None and not plain:
         return None  # a Gluon file of its own has no wrapper to be launched by
@@ -183,13 +195,19 @@ def _on_gpu(asked: Asked, hardware: Hardware) -> Chosen:
     if kinds == {"own"}:
         _require_own_alone(asked)
         subject = OwnFunction(own_kernel_file())
-    elif kinds & set(ON_A_GPU) and len(kinds) > 1:
+    elif kinds & ON_A_GPU and not kinds <= PLAIN:
         raise UsageError("on a GPU, validate stage1, own and Gluon kernels one after another, not together")
     elif kinds == {"stage1"} and asked.source is None and runs_gluon(hardware):
         subject = AiterFunction(site, asked.patched, (Portable.STAGE1,))
-    elif kinds == {"stage1"}:
-        file = _from_file(asked, "stage1") if asked.source is not None else _from_installation(asked, "stage1")
-        subject = PlainKernels(file.text, file.filename.rpartition("/")[2], file.shown)
+    elif kinds <= PLAIN:
+        texts = kernel_texts(asked).of(lambda file: find_portable(file.text, file.filename))
+        if not texts.before:
+            raise NotUnderstoodError("there is no plain-Triton kernel in what is validated")
+        _require_own_rights(asked)
+        subject = PlainKernels(texts.before[0])
+        after = PlainKernels(texts.after[0]) if texts.after is not None else None
+        kernels = None if "stage1" in kinds else _named(asked.kernels, subject)
+        return Chosen(subject, gpu, _selection(asked, subject, kernels), after=after)
     elif not runs_gluon(hardware):
         raise UsageError(
             "aiter's Gluon kernels run on gfx942 and gfx950, through aiter's own function as installed; not on "
@@ -202,12 +220,15 @@ def _on_gpu(asked: Asked, hardware: Hardware) -> Chosen:
             remedy="--device emulator, or --kernel stage1 or --kernel own",
         )
     else:
-        file = _from_installation(asked)
-        kernels = find_kernels(file.text, file.shown) if kinds & set(GLUON) else _named(asked.kernels)
-        subject = AiterFunction(site, asked.patched, kernels)
+        gluon = [k for file in kernel_texts(asked).before for k in find_kernels(file.text, file.filename)]
+        subject = AiterFunction(site, asked.patched, tuple(gluon))
+        if not kinds & {"gluon", "all"}:
+            subject = replace(subject, kernels=_named(asked.kernels, subject))
     if kinds != {"own"}:
         _require_own_rights(asked)
-    return Chosen(subject, gpu, _selection(asked, subject))
+    # Through the installed function, what is mended is all that the import hook mends.
+    hooked = asked.fault is not None and isinstance(subject, AiterFunction)
+    return Chosen(subject, gpu, _selection(asked, subject), after=replace(subject, patched=True) if hooked else None)
 
 
 def _require_own_rights(asked: Asked) -> None:
@@ -250,51 +271,102 @@ def _prebuilt(asked: Asked, emulator: Executor[Any]) -> Chosen:
     return Chosen(CodeObjectFile.read(asked.hsaco, config), emulator, selection)
 
 
-def _from_file(asked: Asked, kind: str = "gluon") -> KernelText:
+def _from_file(asked: Asked) -> Texts:
     assert asked.source is not None
-    shown = str(asked.source)
     text = read(asked.source)
-    mends: tuple[str, ...] = ()
-    if asked.patched:
-        text, mends = _patched(text, asked.known(), shown)
-    return KernelText(text, asked.source.name, shown, None, mends, place=asked.source)
+    return _mended(asked, ((text, asked.source.name, str(asked.source), None),), None)._replace(places=(asked.source,))
 
 
-def _from_installation(asked: Asked, kind: str = "gluon") -> KernelText:
-    """The one file of what runs that defines the Gluon kernels (or ``stage1``), and what its wrapper says."""
-    find: Callable[[bytes, str], object] = find_kernels if kind == "gluon" else find_portable
-    name = "Gluon" if kind == "gluon" else "plain-Triton"
+def _from_installation(asked: Asked) -> Texts:
+    """The files of what runs that define kernels, and what their wrapper says."""
     judgements = asked.installed()
-    found = [(j, file) for j in judgements for file in j.texts if find(file.text, file.relative)]
+    found = [
+        (judgement, file)
+        for judgement in judgements
+        for file in judgement.texts
+        if find_kernels(file.text, file.relative) or find_portable(file.text, file.relative)
+    ]
     if not found:
         raise NotUnderstoodError(
-            f"no {name} kernel was found in " + ", ".join(str(_root(j)) for j in judgements),
+            "no kernel was found in " + ", ".join(str(_root(j)) for j in judgements),
             why="; ".join(str(doubt) for j in judgements for doubt in j.doubts),
             remedy="name the kernel file with --source FILE",
         )
-    if len(found) > 1:
-        raise UsageError(
-            f"several files define {name} kernels: " + ", ".join(str(file.path) for _, file in found),
-            remedy="name one with --source FILE",
-        )
-    judgement, file = found[0]
-    text = file.text
-    mends: tuple[str, ...] = ()
-    if asked.patched:
-        text, mends = _patched(text, asked.known(), file.relative)
+    for find, name in ((find_kernels, "Gluon"), (find_portable, "plain-Triton")):
+        paths = [str(file.path) for _, file in found if find(file.text, file.relative)]
+        if len(paths) > 1:
+            raise UsageError(
+                f"several files define {name} kernels: " + ", ".join(paths), remedy="name one with --source FILE"
+            )
+    judgement = found[0][0]
     prebuilt = ", ".join(str(p.directory) for p in judgement.prebuilt_in_use)
-    return KernelText(text, file.relative, file.where, _wrapper(judgement), mends, prebuilt, file.path)
+    files = tuple((file.text, file.relative, file.where, file.diagnosis) for _, file in found)
+    launchers = tuple((t.relative, t.text) for t in judgement.launchers)
+    places = tuple(file.path for _, file in found)
+    return _mended(asked, files, _wrapper(judgement), launchers)._replace(prebuilt=prebuilt, places=places)
+
+
+FileText = tuple[bytes, str, str, "TextDiagnosis | None"]
+"""Text, name for line tables, name for people, and what is wrong in it where that is known."""
+
+
+Launcher = tuple[str, bytes]
+"""A wrapper: what people call it, and its text."""
+
+
+def _mended(
+    asked: Asked, files: tuple[FileText, ...], wrapper: WrapperFacts | None, launchers: tuple[Launcher, ...] = ()
+) -> Texts:
+    """The texts as they are to run: as found, or as ``apply`` would write them; and with the fault mended as well."""
+    known = asked.known()
+    wanted = known.deciding if asked.patched else frozenset()
+    before = tuple(kernel_file(file, known, wanted - {asked.fault}, launchers) for file in files)
+    after = None
+    if asked.fault in {fault.id for fault in known.judged}:
+        assert asked.fault is not None
+        try:
+            after = tuple(kernel_file(file, known, wanted | {asked.fault}, launchers) for file in files)
+        except NotUnderstoodError as error:
+            asked.note(f"aiterfix: nothing mends {asked.fault} here: {error.what}: {error.why}")
+    return Texts(before, after, wrapper)
+
+
+def kernel_file(
+    file: FileText, known: Faults, wanted: frozenset[str], launchers: tuple[Launcher, ...] = ()
+) -> KernelFile:
+    """A text with these faults mended as far as they can be; in the wrappers that launch its kernels too.
+
+    Raises:
+        NotUnderstoodError: it is not understood, or an edit did not come out as intended.
+    """
+    from aiterfix.judge.refusals import with_refusals
+    from aiterfix.validation.kernel_file import KernelFile
+
+    text, filename, shown, diagnosis = file
+    original = sha256_hex(text)
+    mends: tuple[str, ...] = ()
+    if wanted:
+        mended = mend(text, known.judged, filename=filename, wanted=tuple(wanted), diagnosis=diagnosis)
+        text, mends, diagnosis = mended.new, tuple(sorted(step.fault for step in mended.steps)), mended.after
+    elif diagnosis is None:
+        diagnosis = diagnose(text, known.judged)
+    if launchers:
+        diagnosis = with_refusals(text, diagnosis, _launches(launchers, known, wanted), known)
+    presence = {unit.name: {d.fault: d.presence for d in unit.diagnoses} for unit in diagnosis.units}
+    return KernelFile(text, filename, shown, mends, original, presence)
+
+
+def _launches(launchers: tuple[Launcher, ...], known: Faults, wanted: frozenset[str]) -> tuple[NamedLaunch, ...]:
+    """What wrappers launch, as `apply` would leave them."""
+    from aiterfix.judge.refusals import launches_in
+
+    texts = ((n, mend(t, known.judged, filename=n, wanted=tuple(wanted)).new if wanted else t) for n, t in launchers)
+    return tuple(launch for name, text in texts for launch in launches_in(name, text))
 
 
 def _root(judgement: Judgement) -> Path:
     assert judgement.installation is not None
     return judgement.installation.root
-
-
-def _patched(text: bytes, known: Faults, filename: str) -> tuple[bytes, tuple[str, ...]]:
-    """The text as ``apply`` would write it, and the ids of what it mends."""
-    mended = mend(text, known.judged, filename=filename, wanted=tuple(known.deciding))
-    return mended.new, tuple(step.fault for step in mended.steps)
 
 
 def _wrapper(judgement: Judgement) -> WrapperFacts | None:
@@ -321,8 +393,18 @@ def read(path: Path) -> bytes:
         raise EnvironmentProblem(f"cannot read {path}", why=error.strerror or str(error)) from error
 
 
-def _named(words: Sequence[str]) -> tuple[Kernel, ...]:
-    return tuple(Kernel(word) for word in dict.fromkeys(words))
+def _named(words: Sequence[str], subject: Subject) -> tuple[AnyKernel, ...]:
+    """The kernels that words mean, of a subject or not."""
+    found: dict[AnyKernel, None] = {}
+    for word in words:
+        if word in ("gluon", "stage1"):
+            kind = Kernel if word == "gluon" else Portable
+            found |= dict.fromkeys(kernel for kernel in subject.kernels if isinstance(kernel, kind))
+        else:
+            found[next(kernel for kernel in (*Kernel, *Portable) if kernel.value == word)] = None
+    if not found:
+        raise NotUnderstoodError(f"no kernel of {', '.join(words)} is in what is validated")
+    return tuple(found)
 
 
 def _selection(asked: Asked, subject: Subject, kernels: tuple[AnyKernel, ...] | None = None) -> Selection:
@@ -334,7 +416,7 @@ def _selection(asked: Asked, subject: Subject, kernels: tuple[AnyKernel, ...] | 
 
 def _configs(asked: Asked, kernels: Sequence[AnyKernel]) -> tuple[KernelConfig, ...] | None:
     """The configurations that the arguments leave, or None where they say nothing."""
-    if not asked.kv_block_sizes and not asked.heads and asked.out_stride == "auto":
+    if not asked.kv_block_sizes and not asked.heads and not asked.chunks and asked.out_stride == "auto":
         return None
     from aiterfix.validation.scenarios import default_configs
 
@@ -342,6 +424,10 @@ def _configs(asked: Asked, kernels: Sequence[AnyKernel]) -> tuple[KernelConfig, 
         base = [KernelConfig(kv_block_size=size, aligned_cache=size > 1) for size in asked.kv_block_sizes]
     else:
         base = [config for kernel in kernels for config in default_configs(kernel, asked.suite)]
-    heads = asked.heads or tuple(sorted({config.heads for config in base}, reverse=True))
-    made = [replace(config, heads=count, out_stride=asked.out_stride) for config in base for count in heads]
+    made = [
+        replace(config, heads=heads, chunk_k=chunk, out_stride=asked.out_stride)
+        for config in base
+        for heads in asked.heads or tuple(sorted({config.heads for config in base}, reverse=True))
+        for chunk in asked.chunks or (config.chunk_k,)
+    ]
     return tuple(dict.fromkeys(made))

@@ -1,4 +1,4 @@
-"""From what a launch left in memory to a judgement.
+"""From what a launch left in memory to a judgement, and to the known fault that it shows.
 
 Passed means: nothing was written outside a row or an allocation, and the visible columns are right. Everything else
 that is not as it should be is a named finding:
@@ -7,21 +7,21 @@ that is not as it should be is a named finding:
 ``unseen-columns-finite``       columns that a row may not see, below its context length, hold logits, not ``-inf``
 ``unseen-columns-unwritten``    the same columns were not written at all
 ``values-past-context``         columns from the context length on hold something other than ``-inf``
-``rows-after-empty-sequence``   the schedule kernel left all rows after an empty sequence uncomputed
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from aiterfix.family.reference import Expected
-from aiterfix.family.signature import OUTPUT, Kernel
+from aiterfix.family.signature import OUTPUT
 from aiterfix.validation.execution import Execution
 from aiterfix.validation.report import Anomaly, ScenarioResult
-from aiterfix.validation.scenarios import Scenario
+from aiterfix.validation.scenarios import FINDINGS_OF_FAULT, Scenario, faults_shown
 
 SENTINEL = 0x7FA51A5D
 """Bits of untouched output: a NaN that no arithmetic yields (results of NaN operations are quiet)."""
@@ -50,8 +50,6 @@ def compare(scenario: Scenario, expected: Expected, execution: Execution) -> Sce
         np.abs(error, out=error)
         right = error <= expected.bound
     wrong = seen & (~right | untouched)
-    skipped = _skipped_rows(scenario, expected, untouched)
-    wrong[skipped] = False
 
     gap = execution.output[:, width:] != SENTINEL
     overshoot = int((np.nonzero(gap)[1] + 1).max()) if gap.any() else 0
@@ -76,10 +74,34 @@ def compare(scenario: Scenario, expected: Expected, execution: Execution) -> Sce
         elements_in_gaps=int(gap.sum()) + execution.written_behind,
         elements_past_last_row=past,
         outside=tuple(sorted(execution.outside, key=lambda a: (a.kind != "store", a.pc))),
-        findings=tuple(_findings(execution, values, untouched, seen, below, skipped)),
+        findings=tuple(_findings(execution, values, untouched, seen, below)),
+        tolerance=float(expected.bound[seen].max(initial=0.0)),
         seconds=execution.seconds,
         wave_instructions=execution.wave_instructions,
     )
+
+
+def attributed(result: ScenarioResult, scenario: Scenario, harmless: frozenset[str] = frozenset()) -> ScenarioResult:
+    """The result with the ids of the known faults that explain what is wrong with it.
+
+    Args:
+        result: of a scenario.
+        scenario: the scenario.
+        harmless: faults that the kernel is known not to have: where one of these is shown, source was read wrongly, and
+            the failure is not explained.
+    """
+    shown = tuple(f for f in faults_shown(scenario) if f not in harmless and _shows(result, scenario, f))
+    return replace(result, known_faults=shown) if shown else result
+
+
+def _shows(result: ScenarioResult, scenario: Scenario, fault: str) -> bool:
+    past_rows = result.overshoot_columns > 0 or result.elements_past_last_row > 0 or result.elements_in_gaps > 0
+    if fault == "column-bound":
+        return past_rows
+    if fault == "block-paging" and scenario.gap == 0 and past_rows:
+        return False  # what is wrong may be what another row stored there
+    noticed = FINDINGS_OF_FAULT.get(fault, frozenset())
+    return not result.passed or any(finding.name in noticed for finding in result.findings)
 
 
 def _past_end(execution: Execution, size: int) -> tuple[int, int]:
@@ -93,16 +115,6 @@ def _past_end(execution: Execution, size: int) -> tuple[int, int]:
         count += max(0, last + 1 - max(first, end))
         end = max(end, last + 1)
     return count, end - size
-
-
-def _skipped_rows(scenario: Scenario, expected: Expected, untouched: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Rows that stand after an empty sequence and were not computed at all, by the kernel that stops there."""
-    skipped = np.zeros(scenario.rows, np.bool_)
-    if scenario.kernel is not Kernel.PRESHUFFLE_VARCTX or 0 not in scenario.context_lengths:
-        return skipped
-    first = scenario.context_lengths.index(0) * scenario.next_n
-    later = np.arange(scenario.rows) >= first
-    return later & (expected.contexts > 0) & untouched.all(axis=1)
 
 
 def _examples(
@@ -122,21 +134,16 @@ def _findings(
     untouched: npt.NDArray[np.bool_],
     seen: npt.NDArray[np.bool_],
     below: npt.NDArray[np.bool_],
-    skipped: npt.NDArray[np.bool_],
 ) -> Iterator[Anomaly]:
     loads = [access for access in execution.outside if access.kind == "load"]
     if loads:
         where = sorted({f"{a.allocation} at {a.source or hex(a.pc)}" for a in loads})
         yield Anomaly("load-outside-allocation", sum(a.count for a in loads), "; ".join(where))
     masked = np.isneginf(values)
-    computed = ~skipped[:, None]
-    unseen = below & ~seen & computed
+    unseen = below & ~seen
     yield from _cells("unseen-columns-finite", unseen & ~masked & ~untouched)
     yield from _cells("unseen-columns-unwritten", unseen & untouched)
     yield from _cells("values-past-context", ~below & ~masked & ~untouched)
-    if skipped.any():
-        rows = np.nonzero(skipped)[0]
-        yield Anomaly("rows-after-empty-sequence", len(rows), f"rows {rows[0]} to {rows[-1]} were not computed")
     yield from execution.findings
 
 

@@ -1,17 +1,15 @@
 """What runs of a text have shown, kept so that others can rely on it.
 
-Readable by the core: standard library only. A record is one JSON file that was written whole or not at all, under the
-digest of the text it is about. One that cannot be read, is of another format, or does not say what its place says is
-not believed; the reason is given beside the others that are. Records may stand in several folders, of one layout: the
-package's own, a patched tree's, and the user's cache, which a user's own runs add to.
+Readable by the core: standard library only. A store is one file of a line a record, in a folder: the package's own, and
+the user's cache, which a user's own runs add to. A patched tree's journal holds such lines too. A line that is not
+whole, is of another format, or whose numbers do not fit each other is not believed; the reason is given beside the
+records that are.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Literal
@@ -24,9 +22,19 @@ from aiterfix.storage.files import cache_directory
 from aiterfix.storage.held import read_file
 from aiterfix.storage.readers import Count, Sha256, within
 
-FORMAT = 1
-_LARGEST = 1 << 16
-"""Bytes; a record is some hundreds."""
+FORMAT = 2
+NAME = "evidence.jsonl"
+"""Of a store's file."""
+_LARGEST = 1 << 26
+"""Bytes of a file; a record is some hundreds."""
+_LARGEST_LINE = 1 << 16
+Outcome = Literal["passed", "failed", "refused", "no code"]
+"""What the scenarios of a fault came to: right logits; wrong ones; no launch, since the wrapper raises first; no code,
+since the compiler gives none."""
+Shown = Literal["shown", "not shown", "failed"]
+"""Of a mend: a run failed before it and passed after it; none did; one failed after it that had not failed without."""
+_IN_TREE = Path("journal.json")
+"""Where records were noted that are of no store, for messages."""
 
 
 def _in_order(mends: tuple[str, ...]) -> tuple[str, ...]:
@@ -41,6 +49,12 @@ def _known_suite(suite: str) -> str:
     return suite
 
 
+def _in_order_of_faults(faults: tuple[tuple[str, Outcome], ...]) -> tuple[tuple[str, Outcome], ...]:
+    if list(faults) != sorted(set(faults)):
+        raise ValueError("not sorted, each once")
+    return faults
+
+
 def _stated(text: str) -> str:
     if not text:
         raise ValueError("not stated")
@@ -52,22 +66,25 @@ _Text = Annotated[str, _stated]
 
 @dataclass(frozen=True)
 class Evidence:
-    """One run of a whole suite over one text.
+    """One run of a whole suite over the kernels of one text.
 
     Attributes:
-        text_sha256: digest of the kernel file as it ran.
+        text_sha256: digest of the text as it ran.
+        original_sha256: digest of the text before it was mended; the same where nothing was.
         mends: ids of the faults that were mended in it for the run, sorted.
         triton: release that compiled it.
         device: what executed it: ``emulator``, or the name of a GPU.
         suite: ``quick`` or ``full``.
         scenarios: how many were run.
         names_sha256: digest of their names; see :func:`names_digest`.
-        failed: how many did not pass; there is no record where one could not be run.
+        failed: how many did not pass that no known fault explains. There is no record where one could not be run.
+        faults: of each fault that a scenario was there to show, what they came to.
         version: of this package.
         date: of the run, ``2026-08-22``.
     """
 
     text_sha256: Sha256
+    original_sha256: Sha256
     mends: Annotated[tuple[str, ...], _in_order]
     triton: _Text
     device: _Text
@@ -75,19 +92,28 @@ class Evidence:
     scenarios: Annotated[int, within(1)]
     names_sha256: Sha256
     failed: Count
+    faults: Annotated[tuple[tuple[str, Outcome], ...], _in_order_of_faults]
     version: _Text
     date: _Text
 
     @property
     def outcome(self) -> Literal["passed", "failed"]:
-        """Whether every scenario passed."""
-        return "failed" if self.failed else "passed"
+        """Whether every scenario passed, those that show a known fault too."""
+        return "failed" if self.failed or "failed" in dict(self.faults).values() else "passed"
+
+    def of_fault(self, fault: str) -> Outcome | None:
+        """What the scenarios of a fault came to; None where there was none."""
+        return dict(self.faults).get(fault)
 
     @property
-    def place(self) -> str:
-        """Its path below a folder of evidence: a later run of the same replaces it."""
-        same = json.dumps([self.mends, self.triton, self.device, self.suite, self.names_sha256])
-        return f"{self.text_sha256}/{sha256(same.encode()).hexdigest()[:16]}.json"
+    def ran(self) -> tuple[str, str, str]:
+        """What ran it and how much: runs of two texts are compared where these are the same."""
+        return (self.triton, self.device, self.suite)
+
+    @property
+    def same(self) -> tuple[object, ...]:
+        """What a later run has in common that replaces it."""
+        return (self.original_sha256, self.mends, self.text_sha256, self.triton, self.device, self.suite)
 
 
 @dataclass(frozen=True)
@@ -105,21 +131,20 @@ def names_digest(names: Iterable[str]) -> str:
 
 def today() -> str:
     """The date, to stamp a record with."""
+    from datetime import datetime, timezone  # not where records are only read, as at a patched import
+
     return datetime.now(timezone.utc).date().isoformat()
 
 
-def evidence_folders(tree: Path | None = None) -> tuple[Path, ...]:
-    """Where records are looked for: the package's own, those of a patched tree's state, and the user's.
-
-    Args:
-        tree: the folder that a patched tree keeps its records in.
-    """
-    return (shipped_folder(), *((tree,) if tree is not None else ()), user_folder())
-
-
 def shipped_folder() -> Path:
-    """Where the package's own records are."""
-    return Path(__file__).parents[1] / "_data" / "evidence"
+    """The package's own records: inside it when installed, else in the checkout."""
+    packaged = Path(__file__).parents[1] / "_data" / "evidence"
+    return packaged if packaged.is_dir() else Path(__file__).parents[3] / "evidence"
+
+
+def evidence_folders() -> tuple[Path, ...]:
+    """Where stores are looked for: the package's own, and the user's."""
+    return (shipped_folder(), user_folder())
 
 
 def user_folder() -> Path:
@@ -128,41 +153,82 @@ def user_folder() -> Path:
 
 
 def keep(evidence: Evidence, folder: Path | None = None) -> Path:
-    """Write a record.
+    """Add a record to a store; it replaces an earlier run of the same. What is damaged there is dropped.
 
     Raises:
         OSError: the folder cannot be written.
     """
-    path = (folder or user_folder()) / evidence.place
-    said = {"format": FORMAT, **codec.plain(evidence), "outcome": evidence.outcome}
-    keep_file(path, codec.encode(said))
+    path = (folder or user_folder()) / NAME
+    kept = {found.same: found for found in _read(path, b"")[0]} | {evidence.same: evidence}
+    keep_file(path, b"".join(_line(kept[same]) for same in sorted(kept, key=repr)))
     return path
 
 
-def evidence_of(text_sha256: str, folders: Sequence[Path] | None = None) -> tuple[Evidence, ...]:
-    """What is recorded of a text; each run once, in the order of the folders."""
-    return read_evidence(text_sha256, folders)[0]
+def lines_of(records: Iterable[Evidence]) -> str:
+    """Records as a store holds them, each once: what a patched tree is given along."""
+    return b"".join(_line(e) for e in dict.fromkeys(records)).decode()
+
+
+def shown(fault: str, after: Collection[Evidence], before: Collection[Evidence]) -> Shown:
+    """Whether runs show that a mend takes a fault out and harms nothing.
+
+    A run that failed without the mend too, by no known fault, says nothing of it: the compiler may be to blame.
+
+    Args:
+        fault: its id.
+        after: runs of the mended text.
+        before: runs of the text that was mended.
+    """
+    blameless = {e.ran for e in before if e.failed}
+    met = {e.ran for e in before if e.of_fault(fault) in ("failed", "no code")}
+    runs = [e for e in after if fault in e.mends and e.ran not in blameless]
+    if any(e.failed or e.of_fault(fault) == "failed" for e in runs):
+        return "failed"
+    return "shown" if any(e.of_fault(fault) == "passed" and e.ran in met for e in runs) else "not shown"
+
+
+def evidence_for(
+    text_sha256: str, mends: Collection[str] = (), folders: Sequence[Path] | None = None, *, noted: str = ""
+) -> tuple[Evidence, ...]:
+    """What is recorded of a text once these faults are mended in it; of the text itself where none is.
+
+    Args:
+        text_sha256: digest of the text before they are.
+        mends: ids of the faults.
+        folders: where to look; default :func:`evidence_folders`.
+        noted: records beside those, as :func:`lines_of` gives them.
+    """
+    wanted = tuple(sorted(set(mends)))
+    found, _ = read_evidence(text_sha256, folders, noted=noted)
+    if not wanted:
+        return tuple(e for e in found if e.text_sha256 == text_sha256)
+    return tuple(e for e in found if e.original_sha256 == text_sha256 and e.mends == wanted)
+
+
+def evidence_of(text_sha256: str, folders: Sequence[Path] | None = None, *, noted: str = "") -> tuple[Evidence, ...]:
+    """What is recorded of a text as it stands; each run once, in the order of the folders."""
+    return evidence_for(text_sha256, (), folders, noted=noted)
 
 
 def read_evidence(
-    text_sha256: str, folders: Sequence[Path] | None = None
+    text_sha256: str, folders: Sequence[Path] | None = None, *, noted: str = ""
 ) -> tuple[tuple[Evidence, ...], tuple[NotBelieved, ...]]:
-    """What is recorded of a text, and the records that are not believed.
+    """The records that name a text, as it ran or as it was before, and those that are not believed.
 
     Never raises for what it finds on disk: no folder is no record.
 
     Args:
-        text_sha256: digest of the kernel file.
+        text_sha256: digest of the text.
         folders: where to look; default :func:`evidence_folders`.
+        noted: records beside those, as :func:`lines_of` gives them.
     """
+    digest = text_sha256.encode()
+    stores = [_read(folder / NAME, digest) for folder in (evidence_folders() if folders is None else folders)]
     found: dict[Evidence, None] = {}
     refused: list[NotBelieved] = []
-    for folder in evidence_folders() if folders is None else folders:
-        for path in sorted((folder / text_sha256).glob("*.json")):
-            try:
-                found[_read(path, text_sha256)] = None
-            except _Damaged as damaged:
-                refused.append(NotBelieved(path, str(damaged)))
+    for records, others in (*stores, _records(noted.encode(), _IN_TREE, digest)):
+        found |= dict.fromkeys(records)
+        refused += others
     return tuple(found), tuple(refused)
 
 
@@ -170,24 +236,46 @@ class _Damaged(Exception):  # noqa: N818 - never leaves this module
     """Why a record is not believed."""
 
 
-def _read(path: Path, text_sha256: str) -> Evidence:
+def _line(evidence: Evidence) -> bytes:
+    return codec.encode({"format": FORMAT, **codec.plain(evidence)}, indent=None).rstrip(b"\n") + b"\n"
+
+
+def _read(path: Path, digest: bytes) -> tuple[list[Evidence], list[NotBelieved]]:
+    """The records of a store whose line has a digest in it; the other lines are not looked at."""
     try:
         # What came with the package is believed as its code is.
         shipped = path.is_relative_to(shipped_folder())
         data = read_file(path, most=_LARGEST) if shipped else read_believed(path, _LARGEST)
-        said = codec.parse(data, path, most_bytes=_LARGEST)
+    except (FileNotFoundError, NotADirectoryError):
+        return [], []
+    except PermissionError:  # another user's cache, as where HOME is root's: none of ours, and nothing to complain of
+        return [], [NotBelieved(path, "may not be read")]
+    except OSError as error:
+        return [], [NotBelieved(path, refuse(error))]
+    return _records(data, path, digest)
+
+
+def _records(data: bytes, path: Path, digest: bytes) -> tuple[list[Evidence], list[NotBelieved]]:
+    found, refused = [], []
+    for number, line in enumerate(data.split(b"\n"), 1):
+        if line and digest in line:
+            try:
+                found.append(_parse(line, path))
+            except _Damaged as damaged:
+                refused.append(NotBelieved(path, f"line {number}: {damaged}"))
+    return found, refused
+
+
+def _parse(line: bytes, path: Path) -> Evidence:
+    try:
+        said = codec.parse(line, path, most_bytes=_LARGEST_LINE)
         if not isinstance(said, dict) or said.pop("format", None) != FORMAT:
             raise _Damaged(f"is not of format {FORMAT}")
-        outcome = said.pop("outcome", None)
         evidence = codec.build(said, Evidence, path)
-    except OSError as error:
-        raise _Damaged(refuse(error)) from error
     except StoredError as error:
         raise _Damaged(error.detail) from error
     if evidence.failed > evidence.scenarios:
         raise _Damaged("its counts do not fit each other")
-    if evidence.text_sha256 != text_sha256 or evidence.place != f"{text_sha256}/{path.name}":
-        raise _Damaged("says it is about something else than its place does")
-    if outcome != evidence.outcome:
-        raise _Damaged("its outcome is not what its counts say")
+    if (evidence.text_sha256 == evidence.original_sha256) == bool(evidence.mends):
+        raise _Damaged("its digests do not fit its mends")
     return evidence

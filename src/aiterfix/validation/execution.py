@@ -1,4 +1,4 @@
-"""The seam between a code object and what launches it: the emulator, or a model kernel in a test."""
+"""What a launch is given and leaves behind, whatever launches it: the emulator, a GPU, or a model kernel in a test."""
 
 from __future__ import annotations
 
@@ -39,14 +39,31 @@ class Execution:
 
 
 class Launcher(Protocol):
-    """Something that launches a code object."""
+    """Something that launches code objects."""
 
     @property
     def device(self) -> str:
         """What reports call it."""
 
-    def launch(self, kernel: CompiledKernel, scenario: Scenario, inputs: LaunchInputs) -> Execution:
-        """Launch once, on output memory that holds the sentinel."""
+    def launch(
+        self,
+        kernel: CompiledKernel,
+        scenario: Scenario,
+        inputs: LaunchInputs,
+        *,
+        scale_offset: int | None = None,
+        schedule: CompiledKernel | None = None,
+    ) -> Execution:
+        """Launch once, on output memory that holds the sentinel.
+
+        Args:
+            kernel: what to launch.
+            scenario: how.
+            inputs: on what.
+            scale_offset: see :func:`scale_offset`; by default behind all keys of a block.
+            schedule: the kernel that is launched before, to share out the work of the schedule kernel; None where the
+                number that it stores is to be computed here.
+        """
 
 
 def scalar_arguments(scenario: Scenario, blocks: int, table_width: int) -> dict[str, int]:
@@ -57,7 +74,7 @@ def scalar_arguments(scenario: Scenario, blocks: int, table_width: int) -> dict[
         blocks: of the cache.
         table_width: columns of the block table.
     """
-    heads, hidden = scenario.config.heads, scenario.config.hidden
+    heads, hidden, row_bytes = scenario.config.heads, scenario.config.hidden, cache_row_bytes(scenario)
     return {
         "batch_size": len(scenario.context_lengths),
         "next_n": scenario.next_n,
@@ -65,29 +82,54 @@ def scalar_arguments(scenario: Scenario, blocks: int, table_width: int) -> dict[
         "stride_q_batch": scenario.next_n * heads * hidden,
         "stride_q_next_n": heads * hidden,
         "stride_q_heads": hidden,
-        "stride_k_seq": cache_row_bytes(scenario),
-        "stride_scale_seq": cache_row_bytes(scenario) // 4,
+        "stride_k_seq": row_bytes,
+        "stride_k_block": row_bytes,
+        "stride_k_token": hidden,
+        "stride_scale_seq": row_bytes // 4,
+        "stride_scale_block": row_bytes // 4,
+        "stride_scale_token": 1,
         "stride_w_batch": heads,
+        "stride_out_heads": scenario.rows * scenario.row_stride,
         "stride_out_batch": scenario.row_stride,
         "max_model_len": scenario.max_model_len,
         "max_block_len": table_width,
+        "max_blk_len": table_width,
         "num_block": blocks,
         "SplitKV": scenario.splits,
     }
 
 
-def cache_row_bytes(scenario: Scenario) -> int:
-    """Bytes from one cache block to the next: keys and scales, and for an aligned single token, padding up to 64.
+def schedule_arguments(scenario: Scenario) -> tuple[dict[str, int], int]:
+    """Integer arguments of the kernel that shares out the work, and the number of its programs."""
+    config, batch = scenario.config, len(scenario.context_lengths)
+    programs = scenario.splits // config.waves_per_eu * 4
+    chunks = -(-scenario.max_model_len // config.chunk_k)
+    return {
+        "batch_size": batch,
+        "parallel_unit_num": scenario.splits // scenario.next_n,
+        "ChunkK": config.chunk_k,
+        "AlignedBatchSize": 1 << (batch - 1).bit_length(),
+        "TryCount": -(-chunks // programs),
+    }, programs
 
-    A block of 16 tokens or more is a multiple of 16 bytes anyway. One token is 132 bytes; the wrapper's aligned mode
-    is a cache whose rows were padded, and 64 keeps the stride of the scales, in floats, a multiple of 16 too, as the
-    wrapper's attributes promise.
+
+def scale_offset(scenario: Scenario, *, blocks_known: bool) -> int:
+    """Bytes from a block to its scales, as the wrapper's slices have it.
+
+    Args:
+        scenario: the launch.
+        blocks_known: whether the kernel is told of blocks of several tokens. The wrapper of one that is not slices the
+            cache as tokens, each with its scale behind it.
     """
-    tight = scenario.config.kv_block_size * (scenario.config.hidden + 4)
-    return -(-tight // 64) * 64 if scenario.config.kv_block_size == 1 and scenario.config.aligned_cache else tight
+    return scenario.config.hidden * (scenario.config.kv_block_size if blocks_known else 1)
+
+
+def cache_row_bytes(scenario: Scenario) -> int:
+    """Bytes from one cache block to the next."""
+    return scenario.block_stride or scenario.config.block_bytes
 
 
 def cache_of(scenario: Scenario, inputs: LaunchInputs) -> npt.NDArray[np.uint8]:
-    """The cache as a scenario's kernel reads it, (blocks, bytes of a block)."""
+    """The used part of the cache as a scenario's kernel reads it, (blocks, bytes of a block)."""
     row_bytes = cache_row_bytes(scenario)
     return pack_cache(inputs.keys, inputs.scales, preshuffle=scenario.kernel.preshuffled, row_bytes=row_bytes)

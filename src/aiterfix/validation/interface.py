@@ -9,9 +9,16 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
+from aiterfix.errors import AiterfixError
 from aiterfix.family.signature import KernelConfig
 from aiterfix.validation.report import Report, ScenarioResult
 from aiterfix.validation.scenarios import AnyKernel, Scenario, Suite
+
+
+class RefusedLaunchError(AiterfixError):
+    """No such launch can be: the wrapper raises first."""
+
+    code = "refused-launch"
 
 
 class Subject(Protocol):

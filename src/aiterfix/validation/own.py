@@ -6,36 +6,40 @@ and triton; the GPU path runs the same scenarios through its public function.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from aiterfix.errors import EnvironmentProblem
 from aiterfix.family.inputs import LaunchInputs
+from aiterfix.family.launcher import Parameter, Pointer, specialise
 from aiterfix.family.portable import Portable
 from aiterfix.family.signature import OUTPUT
-from aiterfix.gfx950 import CodeObject, DeviceMemory, Launch, RunResult, run
+from aiterfix.gfx950 import Allocation, CodeObject, DeviceMemory, Launch, RunResult, run
 from aiterfix.gfx950.cache import CompiledKernel
 from aiterfix.gfx950.compile import Compiler
 from aiterfix.gfx950.request import CompileRequest
-from aiterfix.validation.comparison import SENTINEL
-from aiterfix.validation.emulator import EmulatedRun, Launched, arguments_in_order, execution_of
-from aiterfix.validation.execution import Launcher, cache_of
+from aiterfix.storage.digest import sha256_hex
+from aiterfix.validation.emulator import (
+    EmulatedRun,
+    Launched,
+    allocate_cache,
+    allocate_output,
+    arguments_in_order,
+    execution_of,
+)
+from aiterfix.validation.execution import Launcher, cache_row_bytes
 from aiterfix.validation.gpu.subjects import load_file
-from aiterfix.validation.report import Report
+from aiterfix.validation.report import Report, SourceFacts
 from aiterfix.validation.scenarios import Scenario
 from aiterfix.validation.source_lines import SourceLines
 
 FUNCTION = "_paged_mqa_logits"
 _ARCHITECTURE = "hip"
-_MOST_DATA = 1 << 31
-"""Bytes: the launcher tells the compiler of a tensor below this that 32-bit offsets reach all of it."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +61,12 @@ class OwnKernel:
             EnvironmentProblem: this interpreter lacks torch or triton.
         """
         source, name = self.file.read_bytes(), self.file.name
-        digest = hashlib.sha256(source).hexdigest()
-        ran = Report(str(self.file), digest, "emulator", compiler.triton, subject="this project's kernel")
+        digest = sha256_hex(source)
+        ran = Report(
+            (SourceFacts(str(self.file), digest, digest),), "emulator", compiler.triton, subject="this project's kernel"
+        )
         launches = _Planned(_load(source, name), source, name, compiler)
-        return EmulatedRun(ran, launches.launch, SourceLines.of(source, name))
+        return EmulatedRun(ran, launches.launch, (SourceLines.of(source, name),))
 
 
 @dataclass
@@ -94,9 +100,16 @@ class _Planned:
     def launch(self, scenario: Scenario, inputs: LaunchInputs) -> Launched:
         """See :class:`aiterfix.validation.emulator.EmulatedRun`."""
         memory = DeviceMemory()
-        arrays = _arrays(scenario, inputs)
+        arrays: dict[str, npt.NDArray[Any]] = {
+            "Q_buffer": inputs.q,
+            "weights": inputs.weights,
+            "context_len_ptr": inputs.context_lengths,
+            "kv_indices": inputs.physical_table(),
+        }
         placed = {name: memory.allocate(name, array) for name, array in arrays.items()}
-        tensors = _tensors(scenario, arrays)
+        placed["KV_buffer"] = allocate_cache(memory, scenario, inputs)
+        placed[OUTPUT] = allocate_output(memory, scenario)
+        tensors = _tensors(scenario, inputs, placed)
         planned = self.plan(scenario, tensors)
         kernel = self.compiler.compile(own_request(self.module, planned, self.source, self.filename))
         bases = {t.untyped_storage().data_ptr(): placed[name].address for name, t in tensors.items()}
@@ -152,42 +165,31 @@ def own_request(
         narrow: whether 32-bit offsets reach all of each tensor, of which AMD's compiler makes buffer instructions;
             None: where it spans less than 2 GiB.
     """
-    signature: list[tuple[str, str]] = []
-    constants: list[tuple[str, int | str]] = list(planned.constants.items())
-    attributes: list[tuple[int, tuple[tuple[str, int], ...]]] = []
-    for index, parameter in enumerate(getattr(module, FUNCTION).params):
-        name = parameter.name
-        if name in planned.constants:
-            signature.append((name, "constexpr"))
-            continue
-        value = planned.arguments[name]
-        found: tuple[tuple[str, int], ...] = ()
-        if not isinstance(value, int):
-            signature.append((name, _pointer(value)))
-            # Storages are aligned to more than that, on the device as in the emulator.
-            found = (("tt.divisibility", 16),) if _offset(value) % 16 == 0 else ()
-            small = value.untyped_storage().nbytes() < _MOST_DATA
-            if narrow or (narrow is None and small):
-                found = (*found, ("tt.pointer_range", 32))
-        elif value == 1 and not parameter.do_not_specialize:
-            signature.append((name, "constexpr"))
-            constants.append((name, 1))
-        else:
-            signature.append((name, "i32" if value < 1 << 31 else "i64"))
-            found = (("tt.divisibility", 16),) if value % 16 == 0 and not parameter.do_not_specialize else ()
-        if found:
-            attributes.append((index, found))
+    parameters = [
+        Parameter(p.name, constexpr=p.name in planned.constants, specialise=not p.do_not_specialize)
+        for p in getattr(module, FUNCTION).params
+    ]
+    values = {name: _argument(value, narrow) for name, value in planned.arguments.items()} | planned.constants
+    found = specialise(parameters, values)
     return CompileRequest(
         source=source,
         filename=filename,
         function=FUNCTION,
-        signature=tuple(signature),
-        constants=tuple(constants),
-        attributes=tuple(attributes),
+        signature=found.signature,
+        constants=found.constants,
+        attributes=found.attributes,
         options=(("num_warps", planned.warps), ("num_stages", planned.stages)),
         language="triton",
         label=FUNCTION,
     )
+
+
+def _argument(value: Any, narrow: bool | None) -> int | Pointer:
+    if isinstance(value, int):
+        return value
+    # Storages are aligned to more than 16 bytes, on the device as in the emulator.
+    storage = value.untyped_storage().nbytes()
+    return Pointer(_pointer(value), storage if narrow is None else 0 if narrow else 1 << 31, _offset(value))
 
 
 def _pointer(tensor: Any) -> str:
@@ -206,31 +208,23 @@ def _offset(tensor: Any) -> int:
     return int(tensor.data_ptr() - tensor.untyped_storage().data_ptr())
 
 
-def _arrays(scenario: Scenario, inputs: LaunchInputs) -> dict[str, npt.NDArray[Any]]:
-    return {
-        "Q_buffer": inputs.q,
-        "KV_buffer": cache_of(scenario, inputs),
-        "weights": inputs.weights,
-        "context_len_ptr": inputs.context_lengths,
-        "kv_indices": inputs.block_table,
-        OUTPUT: np.full((inputs.rows, inputs.row_stride), SENTINEL, np.uint32),
-    }
-
-
-def _tensors(scenario: Scenario, arrays: dict[str, npt.NDArray[Any]]) -> dict[str, Any]:
-    """The arrays as the public function is given them; each its own storage."""
+def _tensors(scenario: Scenario, inputs: LaunchInputs, placed: Mapping[str, Allocation]) -> dict[str, Any]:
+    """Device memory as the public function is given it, each allocation a storage of its own. Nothing is copied: what
+    takes no host memory there takes none here."""
     import torch
 
-    made = {name: torch.from_numpy(np.array(array.view(np.uint8))) for name, array in arrays.items()}
-    size = scenario.config.kv_block_size
-    blocks, row_bytes = arrays["KV_buffer"].shape
+    made = {name: torch.from_numpy(allocation.array()) for name, allocation in placed.items()}
+    size, row_bytes = scenario.config.kv_block_size, cache_row_bytes(scenario)
+    # One token may be padded; between blocks may lie those of other layers, which are in no tensor of this one's.
+    token_bytes = row_bytes if size == 1 else scenario.config.block_bytes // size
+    shape, strides = (inputs.cache_blocks, size, 1, token_bytes), (row_bytes, token_bytes, token_bytes, 1)
     return {
-        "Q_buffer": made["Q_buffer"].view(torch.float8_e4m3fn),
-        "KV_buffer": made["KV_buffer"].view(blocks, size, 1, row_bytes // size),
-        "weights": made["weights"].view(torch.float32),
+        "Q_buffer": made["Q_buffer"].view(torch.float8_e4m3fn).view(inputs.q.shape),
+        "KV_buffer": made["KV_buffer"].as_strided(shape, strides),
+        "weights": made["weights"].view(torch.float32).view(inputs.weights.shape),
         "context_len_ptr": made["context_len_ptr"].view(torch.int32),
-        "kv_indices": made["kv_indices"].view(torch.int32),
-        OUTPUT: made[OUTPUT].view(torch.float32),
+        "kv_indices": made["kv_indices"].view(torch.int32).view(inputs.block_table.shape),
+        OUTPUT: made[OUTPUT].view(torch.float32).view(inputs.rows, inputs.row_stride),
     }
 
 

@@ -19,7 +19,7 @@ from aiterfix.gfx950.cache import CompiledKernel
 from aiterfix.gfx950.compile import Compiler, load_prebuilt
 from aiterfix.validation.emulator import EmulatedRun, Launched
 from aiterfix.validation.execution import Launcher
-from aiterfix.validation.report import Report
+from aiterfix.validation.report import Report, SourceFacts
 
 _FOLDER = re.compile(r"_(\d+)x(\d+)x(\d+)_B(\d+)P([TF])W(\d+)(?:$|[./])")
 _ORDER = (
@@ -145,7 +145,7 @@ class CodeObjectFile:
     def emulated(self, compiler: Compiler, launcher: Launcher) -> EmulatedRun:
         """See :class:`aiterfix.validation.emulator.EmulatedSubject`."""
         code = self.compiled
-        ran = Report(str(self.path), source_sha256="", device=launcher.device, triton=code.triton)
+        ran = Report((SourceFacts(str(self.path)),), device=launcher.device, triton=code.triton)
         return EmulatedRun(ran, lambda scenario, inputs: Launched(code, launcher.launch(code, scenario, inputs)))
 
 

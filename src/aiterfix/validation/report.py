@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from aiterfix.family.portable import Portable
-from aiterfix.report.terminal import table as columns
+from aiterfix.faults.base import Presence
+
+if TYPE_CHECKING:
+    from aiterfix.validation.scenarios import AnyKernel, Scenario
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,8 @@ class ScenarioResult:
         seconds: time that it took to execute.
         wave_instructions: instructions executed, counted once a wave; 0 on a GPU.
         fault: what ended the launch before there was anything to judge; empty otherwise.
+        known_faults: ids of the faults that explain what is wrong, where the kernel has them.
+        tolerance: largest error that float32 rounding explains, of any logit.
     """
 
     name: str
@@ -94,6 +100,8 @@ class ScenarioResult:
     seconds: float = 0.0
     wave_instructions: int = 0
     fault: str = ""
+    known_faults: tuple[str, ...] = ()
+    tolerance: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -123,7 +131,9 @@ class Hardware:
 class NotRun:
     """A kernel and configuration that could not be compiled or executed, and why.
 
-    ``understood`` is false where the kernel or its code object holds something that this package does not know.
+    ``understood`` is false where the kernel or its code object holds something that this package does not know;
+    ``refused`` is true where no launch of the kind can be, because the wrapper raises first; ``known_faults`` explain
+    why there is no code.
     """
 
     kernel: str
@@ -131,6 +141,29 @@ class NotRun:
     what: str
     why: str
     understood: bool = True
+    refused: bool = False
+    known_faults: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SourceFacts:
+    """A text that was compiled.
+
+    Attributes:
+        path: what the report calls it.
+        sha256: its digest; empty for a prebuilt code object.
+        original_sha256: digest of the text before it was mended.
+        mends: ids of the faults that were mended in it; None where what ran may be another text.
+        kernels: those that it defines.
+        presence: function to fault to whether source says that it has it.
+    """
+
+    path: str
+    sha256: str = ""
+    original_sha256: str = ""
+    mends: tuple[str, ...] | None = None
+    kernels: tuple[str, ...] = ()
+    presence: Mapping[str, Mapping[str, Presence]] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
@@ -148,8 +181,7 @@ class Report:
     """A whole validation.
 
     Attributes:
-        path: the kernel file, as named by the caller.
-        source_sha256: its digest; empty for a prebuilt code object.
+        sources: the texts that hold the kernels.
         device: ``emulator``, or the GPU's name.
         triton: release that compiled; empty where it is not known.
         suite: ``quick``, ``full``, or ``scenario`` for chosen ones.
@@ -161,12 +193,10 @@ class Report:
         notes: what went wrong beside the judgement, such as evidence that could not be kept.
         hardware: the GPU that it ran on; None for the emulator.
         subject: what was run, in words; empty for Gluon kernels and prebuilt code objects on the emulator.
-        mends: ids of the faults that were mended in the text of this digest; None where what ran may be another text,
-            so that nothing is recorded of it.
+        interrupted: how many scenarios were left when somebody ended the run; 0 where nobody did.
     """
 
-    path: str
-    source_sha256: str
+    sources: tuple[SourceFacts, ...]
     device: str
     triton: str
     suite: str = ""
@@ -178,22 +208,33 @@ class Report:
     notes: tuple[str, ...] = ()
     hardware: Hardware | None = None
     subject: str = ""
-    mends: tuple[str, ...] | None = None
+    interrupted: int = 0
+
+    def presence(self, kernel: AnyKernel) -> Mapping[str, Presence]:
+        """What source says of each judged fault in a kernel; of files that define it, the first one's counts."""
+        found = (source.presence for source in self.sources if kernel.value in source.kernels)
+        return next(found, {}).get(kernel.function, {})
 
     @property
     def passed(self) -> bool:
-        """Whether everything ran, every scenario passed, and, if strict, nothing was found."""
-        return bool(self.scenarios) and not self.not_run and not self.failures
+        """Whether all that can be launched ran, every scenario passed, and, if strict, nothing was found."""
+        return bool(self.scenarios) and not self.missing and not self.failures and not self.interrupted
+
+    @property
+    def missing(self) -> tuple[NotRun, ...]:
+        """What was not run and would have to be: of a kernel that ran, not what a known fault explains."""
+        ran = {result.kernel for result in self.scenarios}
+        return tuple(m for m in self.not_run if not m.refused and not (m.known_faults and m.kernel in ran))
 
     @property
     def failures(self) -> tuple[ScenarioResult, ...]:
         """Scenarios that did not pass."""
-        return tuple(s for s in self.scenarios if not s.passed or (self.strict and s.findings))
+        return tuple(s for s in self.scenarios if _fails(self, s))
 
     @property
     def not_understood(self) -> bool:
         """Whether something was not run because it is not understood, rather than for want of a compiler."""
-        return any(not missing.understood for missing in self.not_run)
+        return any(not missing.understood for missing in self.missing)
 
     @property
     def overshoot_columns(self) -> int:
@@ -201,43 +242,78 @@ class Report:
         return max((s.overshoot_columns for s in self.scenarios), default=0)
 
 
-def table(report: Report, arguments: Sequence[str] = ()) -> Iterator[str]:
-    """The report for people, line by line.
+def head(report: Report, scenarios: Sequence[Scenario]) -> Iterator[str]:
+    """What runs, and the head of the rows that follow, line by line."""
+    for source in report.sources:
+        digest = source.sha256[:12] or "(prebuilt)"
+        mended = f", with {', '.join(source.mends)} mended" if source.mends else ""
+        yield f"{source.path}  sha256 {digest}{mended}"
+    yield from _executed_by(report)
+    width = _width(scenarios)
+    yield f"{'scenario':{width}}  {'':6}  {'over':>4}  {'wrong':>7}  {'error':>8}  {'tolerance':>9}  {'seconds':>7}"
+
+
+def row(report: Report, result: ScenarioResult, scenarios: Sequence[Scenario]) -> str:
+    """One result as a line."""
+    word = "FAILED" if _fails(report, result) else "passed"
+    line = f"{result.name:{_width(scenarios)}}  {word}"
+    if result.fault:
+        line += f"  {result.fault}"
+    else:
+        numbers = f"{result.largest_error:8.2e}  {result.tolerance:9.2e}  {result.seconds:7.2f}"
+        line += f"  {result.overshoot_columns:4}  {result.wrong_logits:7}  {numbers}"
+    return f"{line}  known fault: {', '.join(result.known_faults)}" if result.known_faults else line
+
+
+def _width(scenarios: Sequence[Scenario]) -> int:
+    return max((len(scenario.name) for scenario in scenarios), default=8)
+
+
+def _fails(report: Report, result: ScenarioResult) -> bool:
+    return not result.passed or (report.strict and bool(result.findings))
+
+
+def tail(report: Report, arguments: Sequence[str] = ()) -> Iterator[str]:
+    """What is to be said after the rows, line by line.
 
     Args:
         report: what to tell.
         arguments: of ``aiterfix validate``, that say what was validated; repeated where a scenario is to be replayed.
     """
-    yield f"{report.path}  sha256 {report.source_sha256[:12] or '(prebuilt)'}"
-    yield from _executed_by(report)
-    rows: list[tuple[str, ...]] = [("scenario", "", "overshoot", "wrong", "largest error", "seconds")]
-    failed = {s.name for s in report.failures}
-    for s in report.scenarios:
-        row = (s.name, "FAILED" if s.name in failed else "passed")
-        numbers = (str(s.overshoot_columns), str(s.wrong_logits), f"{s.largest_error:.2e}", f"{s.seconds:.2f}")
-        rows.append((*row, s.fault) if s.fault else (*row, *numbers))
-    yield from columns(rows, right=range(2, 6))
     for kind in ("store", "load"):
         yield from _accesses(report, kind)
     yield from _findings(report)
     for missing in report.not_run:
-        yield f"not run: {missing.kernel} {missing.config}: {missing.what}"
-        if missing.why:
-            yield f"    {missing.why}"
+        word = "refused by the wrapper" if missing.refused else "not run"
+        known = f" (known fault: {', '.join(missing.known_faults)})" if missing.known_faults else ""
+        yield f"{word}{known}: {missing.kernel} {missing.config}: {missing.what}"
+        if missing.why and not missing.known_faults:
+            yield from (f"    {line}" for line in missing.why.splitlines())
     for note in report.notes:
         yield f"note: {note}"
+    for s in report.failures[:1]:
+        kernel = _option(s.kernel, on_gpu=report.hardware is not None)
+        words = ("aiterfix", "validate", *arguments, *kernel, "--scenario", s.name)
+        others = ", and the others by their names" if len(report.failures) > 1 else ""
+        yield f"replay it alone{others}: {shlex.join(words)}"
+    failed = report.failures
+    explained = [s for s in failed if s.known_faults]
+    count = f"{len(failed)} failed"
+    if explained:
+        names = dict.fromkeys(fault for s in explained for fault in s.known_faults)
+        count += f", {len(explained)} of them by known faults ({', '.join(names)})"
+    if report.interrupted:
+        yield f"interrupted: {report.interrupted} scenarios were left"
     word = "passed" if report.passed else "failed"
-    yield f"{word}: {len(report.scenarios)} scenarios, {len(failed)} failed, {report.seconds:.1f} s"
-    for s in report.failures[:3]:
-        words = ("aiterfix", "validate", *arguments, *_option(s.kernel), "--scenario", s.name)
-        yield f"  replay: {shlex.join(words)}"
+    yield f"{word}: {len(report.scenarios)} scenarios, {count}, {report.seconds:.1f} s"
 
 
-def _option(kernel: str) -> tuple[str, ...]:
+def _option(kernel: str, *, on_gpu: bool) -> tuple[str, ...]:
     """The option without which a kernel is not run."""
-    if kernel not in {portable.value for portable in Portable}:
+    known = next((portable for portable in Portable if portable.value == kernel), None)
+    if known is None or not (known.own or on_gpu):
         return ()
-    return ("--kernel", "own" if Portable(kernel).own else "stage1")
+    return ("--kernel", "own" if known.own else "stage1")
 
 
 def _executed_by(report: Report) -> Iterator[str]:

@@ -4,20 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from aiterfix.errors import UsageError
 from aiterfix.family.signature import Kernel, KernelConfig, check_config
-from aiterfix.validation.scenarios import FAR_ROWS, AnyKernel, Scenario, Suite, select, suits
-
-SHOWN_BY = MappingProxyType(
-    {
-        "column-bound": ("edges", "full", "splits", "empty"),
-        "row-offset-32": (FAR_ROWS,),
-    }
-)
-"""Fault to the titles of the scenarios that fail where a kernel has it and the launch reaches it. A fault that a passed
-scenario says nothing about is not here."""
+from aiterfix.validation.scenarios import SCENARIOS_OF_FAULT, AnyKernel, Scenario, Suite, select, shows, suits
 
 Offered = Callable[[Suite, tuple[AnyKernel, ...], "tuple[KernelConfig, ...] | None"], tuple[Scenario, ...]]
 
@@ -31,7 +21,7 @@ class Selection:
         configs: configurations instead of the suite's.
         suite: ``quick`` or ``full``.
         pattern: name or shell pattern of scenarios to run alone, from either suite.
-        fault: only the scenarios that show this fault, from the quick suite unless ``suite`` is ``full``.
+        fault: only the scenarios that show this fault; with a pattern, those that it names.
     """
 
     kernels: tuple[AnyKernel, ...] | None = None
@@ -64,15 +54,15 @@ def choose_scenarios(
     """
     if configs is not None:
         check_configs(kernels, configs)
-    if selection.fault is not None and selection.fault not in SHOWN_BY:
-        raise UsageError(f"no scenario shows {selection.fault!r}", remedy="one of " + ", ".join(SHOWN_BY))
+    if selection.fault is not None and selection.fault not in SCENARIOS_OF_FAULT:
+        raise UsageError(f"no scenario shows {selection.fault!r}", remedy="one of " + ", ".join(SCENARIOS_OF_FAULT))
     if selection.pattern is not None:
         everything = (*offered("full", kernels, configs), *offered("quick", kernels, configs))
         return select(selection.pattern, dict.fromkeys(everything))
     found = offered(selection.suite, kernels, configs)
     if selection.fault is None:
         return found
-    chosen = tuple(scenario for scenario in found if scenario.title in SHOWN_BY[selection.fault])
+    chosen = tuple(scenario for scenario in found if shows(scenario, selection.fault))
     if not chosen:
         raise UsageError(f"no scenario that runs here shows {selection.fault}", remedy="run it with --device emulator")
     return chosen

@@ -1,73 +1,191 @@
-"""``aiter``'s Gluon kernels by their source text, compiled for gfx950 as the installed wrapper compiles them."""
+"""``aiter``'s kernels by their source texts, compiled for gfx950 as the installed wrapper has them compiled."""
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from aiterfix.errors import NotUnderstoodError
+from aiterfix.family import standins
 from aiterfix.family.inputs import LaunchInputs
-from aiterfix.family.signature import Kernel, KernelConfig, WrapperFacts, find_kernels, make_request
+from aiterfix.family.launcher import Parameter, Pointer, read_parameters, specialise
+from aiterfix.family.portable import SCHEDULE, Portable, defines
+from aiterfix.family.signature import OUTPUT, OUTPUT_BY_HEAD, Kernel, WrapperFacts, make_request
 from aiterfix.gfx950.cache import CompiledKernel
 from aiterfix.gfx950.compile import Compiler
+from aiterfix.gfx950.request import CompileRequest
 from aiterfix.validation.emulator import EmulatedRun, Launched
-from aiterfix.validation.execution import Launcher
+from aiterfix.validation.execution import (
+    Launcher,
+    cache_row_bytes,
+    scalar_arguments,
+    scale_offset,
+    schedule_arguments,
+)
+from aiterfix.validation.interface import RefusedLaunchError
+from aiterfix.validation.kernel_file import KernelFile
 from aiterfix.validation.report import Report
 from aiterfix.validation.scenarios import AnyKernel, Scenario
 from aiterfix.validation.source_lines import SourceLines
 
+_OPTIONS = (("num_warps", 4), ("num_stages", 2))
+_SCHEDULE_WAVES = 4
+"""``waves_per_eu`` that the wrapper launches the schedule with."""
+
 
 @dataclass(frozen=True)
-class GluonSource:
-    """A kernel file; runs on the emulator.
+class AiterSource:
+    """The kernel files of one ``aiter``; runs on the emulator.
 
     Attributes:
-        text: its bytes.
-        filename: its name, for reports and line tables; not opened.
+        files: they. Of kernels that several define, the first one's count.
         wrapper: facts from the wrapper's text, where it is at hand.
-        shown: what the report calls the file, where that is more than ``filename`` (which is part of the line table,
-            and so of what compiled kernels are kept by).
-        mends: ids of the faults that were mended in the text.
     """
 
-    text: bytes = field(repr=False)
-    filename: str
+    files: tuple[KernelFile, ...]
     wrapper: WrapperFacts | None = None
-    shown: str = ""
-    mends: tuple[str, ...] = ()
     configs = None
 
     @property
     def kernels(self) -> tuple[AnyKernel, ...]:
         """See :class:`aiterfix.validation.interface.Subject`."""
-        present = find_kernels(self.text, self.filename)
+        present = tuple(dict.fromkeys(kernel for file in self.files for kernel in file.kernels))
         if not present:
             raise NotUnderstoodError(
-                f"{self.filename} defines no Gluon kernel that is known",
-                why="looked for " + ", ".join(kernel.function for kernel in Kernel),
-                remedy="name the file that holds the kernels: aiter/ops/triton/gluon/pa_mqa_logits.py in most releases",
+                f"{', '.join(file.filename for file in self.files)}: no kernel that is known is defined there",
+                why="looked for " + ", ".join(kernel.function for kernel in (*Kernel, *Portable) if kernel.function),
+                remedy="name a file that holds kernels: aiter/ops/triton/gluon/pa_mqa_logits.py in most releases",
             )
         return present
 
     def emulated(self, compiler: Compiler, launcher: Launcher) -> EmulatedRun:
-        """See :class:`aiterfix.validation.emulator.EmulatedSubject`; each kernel and configuration is compiled once."""
-        compiled: dict[tuple[AnyKernel, KernelConfig], CompiledKernel] = {}
+        """See :class:`aiterfix.validation.emulator.EmulatedSubject`; what is compiled once is not compiled again."""
+        ran = Report(tuple(file.facts for file in self.files), device=launcher.device, triton=compiler.triton)
+        lines = tuple(SourceLines.of(file.text, file.filename) for file in self.files)
+        return EmulatedRun(ran, _Launches(self, compiler, launcher).launch, lines)
 
-        def launch(scenario: Scenario, inputs: LaunchInputs) -> Launched:
-            kernel, config = scenario.kernel, scenario.config
-            if not isinstance(kernel, Kernel):
-                raise NotUnderstoodError(f"{kernel.value} is not compiled for gfx950 here")
-            if (kernel, config) not in compiled:
-                request = make_request(self.text, self.filename, kernel, config, self.wrapper)
-                compiled[kernel, config] = compiler.compile(request)
-            code = compiled[kernel, config]
-            return Launched(code, launcher.launch(code, scenario, inputs))
+    def file_of(self, kernel: AnyKernel) -> KernelFile:
+        """The file that defines a kernel.
 
-        ran = Report(
-            path=self.shown or self.filename,
-            source_sha256=hashlib.sha256(self.text).hexdigest(),
-            device=launcher.device,
-            triton=compiler.triton,
-            mends=self.mends,
-        )
-        return EmulatedRun(ran, launch, SourceLines.of(self.text, self.filename))
+        Raises:
+            NotUnderstoodError: none does.
+        """
+        for file in self.files:
+            if kernel in file.kernels:
+                return file
+        raise NotUnderstoodError(f"no file defines {kernel.value}")
+
+
+@dataclass
+class _Launches:
+    """Compiles and launches the kernels of a source."""
+
+    source: AiterSource
+    compiler: Compiler
+    launcher: Launcher
+    compiled: dict[object, CompiledKernel] = field(default_factory=dict)
+
+    def launch(self, scenario: Scenario, inputs: LaunchInputs) -> Launched:
+        """See :class:`aiterfix.validation.emulator.EmulatedRun`."""
+        file, kernel = self.source.file_of(scenario.kernel), scenario.kernel
+        if isinstance(kernel, Kernel):
+            key = (kernel, scenario.config)
+            if key not in self.compiled:
+                request = make_request(file.text, file.filename, kernel, scenario.config, self.source.wrapper)
+                self.compiled[key] = self.compiler.compile(request)
+            schedule = self._schedule(scenario, inputs) if kernel is Kernel.PRESHUFFLE_VARCTX else None
+            code = self.compiled[key]
+            return Launched(code, self.launcher.launch(code, scenario, inputs, schedule=schedule))
+        parameters = read_parameters(file.text, file.filename, kernel.function)
+        offset = scale_offset(scenario, blocks_known=takes_blocks(kernel, parameters, scenario))
+        code = self._compile(plain_request(file, scenario, inputs, parameters, offset))
+        return Launched(code, self.launcher.launch(code, scenario, inputs, scale_offset=offset))
+
+    def _schedule(self, scenario: Scenario, inputs: LaunchInputs) -> CompiledKernel | None:
+        file = next((f for f in self.source.files if defines(f.text, f.filename, SCHEDULE)), None)
+        if file is None:
+            return None
+        values: dict[str, int | str | Pointer] = {**schedule_arguments(scenario)[0]}
+        values["context_len_ptr"] = Pointer("*i32", inputs.context_lengths.nbytes)
+        values["safe_chunks_per_cta_ptr"] = Pointer("*i32", 4)
+        parameters = read_parameters(file.text, file.filename, SCHEDULE)
+        return self._compile(_request(file, SCHEDULE, parameters, values, _SCHEDULE_WAVES, scenario))
+
+    def _compile(self, request: CompileRequest) -> CompiledKernel:
+        if request not in self.compiled:
+            self.compiled[request] = self.compiler.compile(request)
+        return self.compiled[request]
+
+
+def takes_blocks(kernel: Portable, parameters: tuple[Parameter, ...], scenario: Scenario) -> bool:
+    """Whether a plain kernel is told of blocks of several tokens.
+
+    Raises:
+        RefusedLaunchError: it is not, and its wrapper refuses what the scenario asks for.
+    """
+    known = any(parameter.name == "KVBlockSize" for parameter in parameters)
+    size = scenario.config.kv_block_size
+    if not known and kernel is Portable.REDUCING and size != 1:
+        raise RefusedLaunchError(f"the wrapper refuses blocks of {size} tokens for {kernel.value}")
+    return known
+
+
+def plain_request(
+    file: KernelFile, scenario: Scenario, inputs: LaunchInputs, parameters: tuple[Parameter, ...], offset: int
+) -> CompileRequest:
+    """What Triton's launcher has compiled where the wrapper launches a plain kernel.
+
+    Args:
+        file: that defines it.
+        scenario: the launch.
+        inputs: of the launch.
+        parameters: of the kernel.
+        offset: bytes from a block to its scales.
+    """
+    config, kernel = scenario.config, scenario.kernel
+    assert isinstance(kernel, Portable)
+    values: dict[str, int | str | Pointer] = {
+        **scalar_arguments(scenario, inputs.cache_blocks, inputs.block_table.shape[1]),
+        "ChunkQ": kernel.head_tile or config.heads,
+        "ChunkK": config.chunk_k,
+        "HiddenDim": config.hidden,
+        "KVBlockSize": config.kv_block_size,
+        "SplitKV": scenario.split_constant(scenario.splits * scenario.rows),
+    }
+    cache = inputs.cache_blocks * cache_row_bytes(scenario)
+    output = Pointer("*fp32", 4 * scenario.outputs * scenario.rows * scenario.row_stride)
+    values |= {
+        "Q_buffer": Pointer("*fp8e4nv", inputs.q.nbytes),
+        "KV_buffer": Pointer("*fp8e4nv", cache),
+        "scale_buffer": Pointer("*fp32", cache, offset),
+        "context_len_ptr": Pointer("*i32", inputs.context_lengths.nbytes),
+        "prefix_sum_context_lens": Pointer("*i32", inputs.context_lengths.nbytes + 4),
+        "kv_indices": Pointer("*i32", inputs.block_table.nbytes),
+        "weights": Pointer("*fp32", inputs.weights.nbytes),
+        OUTPUT: output,
+        OUTPUT_BY_HEAD: output,
+    }
+    return _request(file, kernel.function, parameters, values, config.waves_per_eu, scenario)
+
+
+def _request(
+    file: KernelFile,
+    function: str,
+    parameters: tuple[Parameter, ...],
+    values: dict[str, int | str | Pointer],
+    waves: int,
+    scenario: Scenario,
+) -> CompileRequest:
+    found = specialise(parameters, values)
+    return CompileRequest(
+        source=file.text,
+        filename=file.filename,
+        function=function,
+        signature=found.signature,
+        constants=found.constants,
+        attributes=found.attributes,
+        options=(*_OPTIONS, ("waves_per_eu", waves)),
+        language="triton",
+        stand_ins=Path(standins.__file__),
+        label=scenario.config.name,
+    )

@@ -16,6 +16,7 @@ from aiterfix.family.signature import Kernel
 from aiterfix.validation.comparison import SENTINEL
 from aiterfix.validation.gpu.buffers import Buffers
 from aiterfix.validation.gpu.subjects import GpuSubject, Loaded
+from aiterfix.validation.report import SourceFacts
 from aiterfix.validation.scenarios import AnyKernel, inputs_of
 
 
@@ -62,7 +63,7 @@ class Model:
     configs = None
 
     def load(self) -> Loaded:
-        return Loaded(self.launch, "a model", __file__, "0" * 64)
+        return Loaded(self.launch, "a model", SourceFacts(__file__, "0" * 64))
 
     def launch(self, buffers: Buffers) -> None:
         for word, fault in self.faults.items():

@@ -95,7 +95,7 @@ def test_a_right_installation_passes(tmp_path: Path, kernel: Kernel | Portable, 
     report = validate_gpu(AiterFunction(site), [kernel], configs=[config], scenario="*/n2-len[13]*", device="cpu")
     assert report.passed and len(report.scenarios) > 5
     assert report.subject == "aiter's own function, aiter.ops.triton.attention.pa_mqa_logits"
-    assert report.path == str(site / "aiter/ops/triton/attention/pa_mqa_logits.py")
+    assert report.sources[0].path == str(site / "aiter/ops/triton/attention/pa_mqa_logits.py")
 
 
 def test_an_overshooting_installation_fails(tmp_path: Path) -> None:

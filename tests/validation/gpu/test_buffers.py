@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from aiterfix.family.portable import Portable
-from aiterfix.family.signature import OUTPUT
+from aiterfix.family.signature import OUTPUT, KernelConfig
 from aiterfix.validation.gpu.buffers import REDZONE, Buffers, make_buffers
 from aiterfix.validation.scenarios import Scenario, inputs_of
 from tests.validation.gpu.running import choose
@@ -19,16 +19,31 @@ def scenario(kernel: Portable = Portable.OWN) -> Scenario:
     return choose((kernel,), None, "quick", "*/h64-b64/empty/*")[0]
 
 
-def made(*, by_head: bool = False, fnuz: bool = False) -> Buffers:
+def made(*, fnuz: bool = False) -> Buffers:
     item = scenario()
-    return make_buffers(item, inputs_of(item), torch, "cpu", by_head=by_head, fnuz=fnuz)
+    return make_buffers(item, inputs_of(item), torch, "cpu", fnuz=fnuz)
 
 
 def test_untouched_buffers_report_nothing_and_hold_what_the_wrapper_takes() -> None:
     buffers = made()
     assert buffers.stores_outside() == ()
     assert buffers.cache.shape[1:] == (64, 1, 132) and buffers.q.dtype == torch.float8_e4m3fn
-    assert buffers.output.shape == (8, 905) and made(by_head=True).output.shape == (64, 8, 905)
+    assert buffers.output.shape == (8, 905)
+    by_head = Scenario(Portable.STAGE1, KernelConfig(), "t", (300, 77), 2, 320, 0, 3)
+    assert make_buffers(by_head, inputs_of(by_head), torch, "cpu", fnuz=False).output.shape == (64, 4, 320)
+
+
+def test_blocks_in_front_of_those_used_are_as_redzones_and_watched_as_inputs_are() -> None:
+    apart = Scenario(
+        *(Portable.STAGE1, KernelConfig(), "t", (300, 77), 1, 320, 0, 3), block_stride=12544, first_block=9
+    )
+    buffers = make_buffers(apart, inputs_of(apart), torch, "cpu", fnuz=False)
+    used = len(inputs_of(apart).keys)
+    assert buffers.cache.shape == (9 + used, 64, 1, 196) and (buffers.cache[:9].view(torch.uint8) == 0xFF).all()
+    assert buffers.table.min() >= 9 and buffers.stores_outside() == ()
+    buffers.cache.view(-1)[5] = 0
+    (access,) = buffers.stores_outside()
+    assert (access.allocation, access.count) == ("KV_buffer", 1)
     assert all(b.tensor.data_ptr() - b.memory.data_ptr() == b.before >= REDZONE for b in buffers.all)
 
 

@@ -13,7 +13,8 @@ from aiterfix.family.signature import KernelConfig
 from aiterfix.validation.gpu.contained import Contained
 from aiterfix.validation.gpu.messages import Refused
 from aiterfix.validation.gpu.subjects import OwnFunction
-from aiterfix.validation.report import table
+from aiterfix.validation.kernel_file import KernelFile
+from aiterfix.validation.report import row
 from tests.validation.gpu.running import choose, validate_gpu
 
 pytest.importorskip("torch")
@@ -45,7 +46,7 @@ def test_a_child_that_is_lost_fails_its_scenario_and_the_others_run_in_a_fresh_o
     assert report.scenarios[-1].passed
     assert not report.passed and report.failures == tuple(lost)
     assert any("1 child process(es) were lost" in note for note in report.notes)
-    assert any(words in line and "FAILED" in line for line in table(report))
+    assert any(words in row(report, result, ()) for result in report.failures)
 
 
 def test_an_exception_of_the_launch_is_this_scenario_s_and_the_child_goes_on(subjects: ModuleType) -> None:
@@ -81,9 +82,9 @@ def test_a_child_that_never_starts_serving_is_named() -> None:
 def test_what_a_subject_does_not_understand_is_not_run(subjects: ModuleType) -> None:
     from aiterfix.validation.gpu.plain import PlainKernels
 
-    with pytest.raises(NotUnderstoodError, match="defines no plain-Triton kernel"):
+    with pytest.raises(NotUnderstoodError, match="no plain-Triton kernel"):
         validate_gpu(
-            PlainKernels(b"x = 1\n", "empty.py", "empty.py"),
+            PlainKernels(KernelFile(b"x = 1\n", "empty.py")),
             [Portable.STAGE1],
             scenario="stage1/h64-b64/empty/*",
             device="cpu",
@@ -93,4 +94,4 @@ def test_what_a_subject_does_not_understand_is_not_run(subjects: ModuleType) -> 
 def test_python_named_is_the_python_used(subjects: ModuleType) -> None:
     with Contained(OwnFunction(subjects.kernel_file()), "cpu", python=sys.executable) as child:
         ready = child.ready()
-    assert ready.path == str(subjects.kernel_file()) and ready.hardware.kind == "cpu"
+    assert ready.source.path == str(subjects.kernel_file()) and ready.hardware.kind == "cpu"

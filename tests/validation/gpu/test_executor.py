@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib import resources
 from types import ModuleType
 from typing import Any
@@ -14,9 +15,11 @@ from aiterfix.family.portable import Portable
 from aiterfix.family.signature import Kernel, KernelConfig
 from aiterfix.report.document import dump
 from aiterfix.report.types.validate import ValidateReport
+from aiterfix.validation.gpu.contained import faulted
 from aiterfix.validation.gpu.executor import LOADS_NOT_SEEN, NEVER_RUN, _notes
 from aiterfix.validation.gpu.messages import Ready
-from aiterfix.validation.report import Hardware, Report, table
+from aiterfix.validation.report import Hardware, Report, head, row, tail
+from aiterfix.validation.scenarios import far_blocks
 from tests.validation.gpu.running import choose, validate_gpu
 
 pytest.importorskip("torch")
@@ -36,11 +39,11 @@ def hold_to_schema(report: Report) -> dict[str, Any]:
 
 def test_a_right_kernel_passes_and_the_report_says_what_ran_where(subjects: ModuleType) -> None:
     report = run(subjects.Model())
-    assert report.passed and len(report.scenarios) == 17
+    assert report.passed and len(report.scenarios) == 18
     ran = hold_to_schema(report)["executed_by"]
     assert ran["subject"] == "a model" and ran["hardware"]["kind"] == "cpu" and ran["hardware"]["torch"]
     assert any("says nothing of gfx950" in note for note in report.notes) and LOADS_NOT_SEEN in report.notes
-    assert any(line.startswith("ran on ") and "torch" in line for line in table(report))
+    assert any(line.startswith("ran on ") and "torch" in line for line in head(report, ()))
 
 
 def test_overshoot_is_measured_in_the_gaps_and_its_damage_where_there_are_none(subjects: ModuleType) -> None:
@@ -109,3 +112,15 @@ def test_a_race_is_judged_by_its_worst_launch() -> None:
 
     clean = Runner(right, Hardware("cpu", "", "", "", "", "", ""), "cpu", torch)
     assert clean.run(item).passed and len(launches) == 2
+
+
+def test_what_ends_a_launch_is_told_with_the_fault_that_explains_it_and_replayed_on_the_gpu(
+    subjects: ModuleType,
+) -> None:
+    gpu = Hardware("cuda", "NVIDIA H100", "sm_90", "2.11", "3.6", "CUDA 13.0", "")
+    died = faulted(far_blocks(Portable.REDUCING, KernelConfig(kv_block_size=1)), "the process was killed", 1.0)
+    died = replace(died, known_faults=("cache-offset-32",))
+    report = Report((), gpu.name, "3.6", "scenario", scenarios=(died,), hardware=gpu)
+    assert row(report, died, ()).endswith("FAILED  the process was killed  known fault: cache-offset-32")
+    (replay,) = [line for line in tail(report, ("--device", "gpu")) if line.startswith("replay")]
+    assert replay.endswith(f"--device gpu --kernel stage1 --scenario {died.name}")

@@ -11,9 +11,12 @@ import pytest
 from aiterfix.errors import NotUnderstoodError
 from aiterfix.family.portable import Portable, find_portable
 from aiterfix.family.signature import KernelConfig
+from aiterfix.validation.gpu.executor import Gpu
 from aiterfix.validation.gpu.plain import PlainKernels
 from aiterfix.validation.gpu.subjects import OwnFunction
+from aiterfix.validation.kernel_file import KernelFile
 from aiterfix.validation.report import Report
+from aiterfix.validation.scenarios import GAP, Scenario
 from tests.kernels import SHIPPED, bound
 from tests.validation.gpu.running import validate_gpu
 
@@ -25,7 +28,7 @@ PATCHED = bound(SAMPLE, SHIPPED.judged).new
 
 
 def plain(text: bytes) -> PlainKernels:
-    return PlainKernels(text, "sample_plain.py", "sample_plain.py")
+    return PlainKernels(KernelFile(text, "sample_plain.py"))
 
 
 def interpreted(subject: Any, kernel: Portable, scenario: str, monkeypatch: pytest.MonkeyPatch, **more: Any) -> Report:
@@ -56,6 +59,21 @@ def test_our_own_kernel_is_right(
     report = interpreted(subject, kernel, "*/n2-len[35]*auto", monkeypatch, configs=[config])
     assert report.passed and len(report.scenarios) == 2
     assert not any(s.findings for s in report.scenarios), "columns that a row may not see are -inf"
+
+
+def test_blocks_that_stand_apart_from_a_chosen_one_on(subjects: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a cache past 2 GiB, which this one is too small for."""
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    scenario = Scenario(
+        *(Portable.STAGE1, KernelConfig(), "apart", (300, 77), 1, 320, GAP, 3), block_stride=8448 + 4096, first_block=9
+    )
+    with Gpu(device="cpu").prepare(subjects.Interpreted(plain(PATCHED))) as prepared:
+        result = prepared.run(scenario)
+        assert result.passed and result.visible_logits == 377, (result.fault, result.wrong_at)
+        # A kernel that counts from the first block of the cache reads what nobody is to use.
+        moved = PATCHED.replace(b"block[:, None] * stride_k_block", b"(block[:, None] - 9) * stride_k_block")
+    with Gpu(device="cpu").prepare(subjects.Interpreted(plain(moved))) as prepared:
+        assert moved != PATCHED and prepared.run(scenario).wrong_logits == 377
 
 
 def test_the_kernels_of_a_file_are_those_it_defines() -> None:

@@ -25,8 +25,9 @@ def test_rows_stand_apart_and_back_to_back_and_splits_are_the_wrapper_s_too(kern
 
 
 def test_the_ragged_kernels_have_one_row_a_sequence() -> None:
-    assert {s.next_n for s in gpu_scenarios("full", [Portable.STAGE1_RAGGED])} == {1}
-    assert {s.next_n for s in gpu_scenarios("quick", [Portable.STAGE1])} == {1, 2, 4}
+    found = gpu_scenarios("full", [Portable.STAGE1_RAGGED])
+    assert {(s.next_n, s.title == "ragged") for s in found} == {(1, False), (4, True)}
+    assert {s.next_n for s in gpu_scenarios("full", [Portable.STAGE1])} == {1, 2, 4}
 
 
 @pytest.mark.parametrize(
@@ -34,7 +35,7 @@ def test_the_ragged_kernels_have_one_row_a_sequence() -> None:
     [
         (Portable.STAGE1, KernelConfig(heads=32), "32 heads"),
         (Portable.OWN, KernelConfig(heads=48), "48 heads"),
-        (Portable.REDUCING, KernelConfig(), "block size 1"),
+        (Portable.REDUCING, KernelConfig(heads=48), "48 heads"),
         (Portable.STAGE1_RAGGED, KernelConfig(), "block size 1"),
         (Portable.OWN_PRESHUFFLE, KernelConfig(kv_block_size=24), "multiple of 16"),
     ],
@@ -53,7 +54,7 @@ def test_a_pattern_picks_from_either_suite() -> None:
     with pytest.raises(UsageError, match="no scenario"):
         choose((Portable.OWN,), None, "quick", "nonesuch")
     with pytest.raises(UsageError, match="suits none"):
-        choose((Portable.REDUCING,), [KernelConfig()], "quick", None)
+        choose((Portable.REDUCING_RAGGED,), [KernelConfig()], "quick", None)
 
 
 def test_a_scenario_gives_the_same_inputs_each_time() -> None:
@@ -62,7 +63,12 @@ def test_a_scenario_gives_the_same_inputs_each_time() -> None:
     assert (one.q == two.q).all() and (one.block_table == two.block_table).all()
 
 
-def test_outputs_past_2_gib_are_left_to_the_emulator() -> None:
+def test_outputs_and_caches_past_2_gib_are_the_plain_kernels() -> None:
+    for kernel in (Portable.STAGE1, Portable.STAGE1_RAGGED, Portable.REDUCING, Portable.REDUCING_RAGGED):
+        found = gpu_scenarios("quick", [kernel])
+        assert {s.title for s in found if s.sparse} == {"far-rows"}
+        assert {s.title for s in found if s.first_block} == {"far-blocks"}
+    assert not any(s.first_block for s in gpu_scenarios("full", list(Kernel)))
     assert any(s.sparse for s in scenarios("quick", [Kernel.BASE]))
     assert not any(s.sparse for s in gpu_scenarios("full", list(Kernel)))
     with pytest.raises(UsageError, match="no scenario that runs here shows row-offset-32") as caught:

@@ -9,6 +9,7 @@ from aiterfix.patching.outcome import Recovery
 from aiterfix.report.document import Body
 from aiterfix.report.types.common import Located, Sha256
 from aiterfix.storage.record import record
+from aiterfix.validation.evidence import Shown
 
 
 @record(frozen=True)
@@ -21,10 +22,15 @@ class EditedPlace:
 
 @record(frozen=True)
 class FaultEdits:
-    """What took one fault out of a file."""
+    """What took one fault out of a file.
+
+    Attributes:
+        shown: whether a recorded run failed before it and passed after it, of exactly the texts before and after.
+    """
 
     fault: str
     places: tuple[EditedPlace, ...]
+    shown: Shown
 
 
 @record(frozen=True)

@@ -12,6 +12,7 @@ from aiterfix.patching.status import Content, PatchState
 from aiterfix.report.document import Body
 from aiterfix.report.types.common import Count, Located, Positive, Sha256, Skipped
 from aiterfix.storage.record import record
+from aiterfix.validation.evidence import Outcome, Shown
 
 
 @record(frozen=True)
@@ -21,13 +22,14 @@ class MendReport:
     Attributes:
         kind: an edit, a clear error in place of the launch that would compute nonsense, or nothing.
         available: whether it can be made in what is installed.
-        shown: whether a recorded run of exactly this text failed before it and passed after it.
+        shown: whether recorded runs failed before it and passed after it, of every text that it is made in. Where one
+            failed after it, it is not offered.
         remedy: what to do, for people.
     """
 
     kind: Literal["edit", "refusal", "none"]
     available: bool
-    shown: Literal["shown", "not shown", "failed"]
+    shown: Shown
     remedy: str
 
 
@@ -122,6 +124,14 @@ class ProblemReport:
 
 
 @record(frozen=True)
+class EvidenceOfFault:
+    """What the scenarios of one fault came to."""
+
+    id: str
+    outcome: Outcome
+
+
+@record(frozen=True)
 class EvidenceReport:
     """A run of a whole suite over this very text, by this user or shipped with the package.
 
@@ -129,7 +139,8 @@ class EvidenceReport:
         mends: ids of the faults that had been taken out of it.
         device: what executed it: `emulator`, or the name of a GPU.
         scenarios: how many were run.
-        failed: how many did not pass.
+        failed: how many did not pass that no known fault explains.
+        faults: of each fault that a scenario was there to show, what they came to.
     """
 
     mends: tuple[str, ...]
@@ -139,6 +150,7 @@ class EvidenceReport:
     scenarios: Count
     failed: Count
     outcome: Literal["passed", "failed"]
+    faults: tuple[EvidenceOfFault, ...]
     date: str
 
 

@@ -24,8 +24,8 @@ class RecordedFault:
 
 
 def recorded_faults(record: RefRecord | FileRecord, known: Faults) -> tuple[RecordedFault, ...]:
-    """Every judged fault in a tree or file."""
-    return tuple(RecordedFault(f.id, record.presence((f.id,))) for f in known.judged)
+    """Every fault in a tree or file that is about the kernels' texts, which alone are recorded."""
+    return tuple(RecordedFault(f.id, record.presence((f.id,))) for f in known.in_kernels)
 
 
 @record(frozen=True)

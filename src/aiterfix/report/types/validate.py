@@ -17,14 +17,19 @@ Measure = Annotated[float, Limits(minimum=0)]
 
 @record(frozen=True)
 class ValidatedSource:
-    """The kernel file.
+    """A kernel file.
 
     Attributes:
-        sha256: empty for a prebuilt code object.
+        sha256: of the text that ran; empty for a prebuilt code object.
+        original_sha256: of the text before it was mended.
+        mends: ids of the faults that were mended in it; null where that is not known.
     """
 
     path: str
     sha256: Annotated[str, Limits(pattern="^([0-9a-f]{64})?$")]
+    original_sha256: Annotated[str, Limits(pattern="^([0-9a-f]{64})?$")]
+    mends: tuple[str, ...] | None
+    kernels: tuple[KernelName, ...]
 
 
 @record(frozen=True)
@@ -64,6 +69,8 @@ class ScenarioReport:
         error_of_bound: largest error as a fraction of what float32 rounding explains.
         violations: accesses outside allocations, stores first.
         fault: what ended the launch before there was anything to judge, or empty.
+        known_faults: ids of the faults that explain what is wrong.
+        tolerance: the largest error that float32 rounding explains, of any logit.
     """
 
     name: str
@@ -84,6 +91,8 @@ class ScenarioReport:
     seconds: Measure
     wave_instructions: Count
     fault: str
+    known_faults: tuple[str, ...]
+    tolerance: Measure
 
     @classmethod
     def of(cls, result: ScenarioResult, *, passed: bool) -> ScenarioReport:
@@ -94,12 +103,55 @@ class ScenarioReport:
 
 @record(frozen=True)
 class NotRunReport:
-    """A kernel and configuration that could not be compiled or executed, and why."""
+    """A kernel and configuration that could not be compiled or executed, and why.
+
+    Attributes:
+        refused: no such launch can be: the wrapper raises first.
+        known_faults: ids of the faults that explain it.
+    """
 
     kernel: KernelName
     config: str
     what: str
     why: str
+    refused: bool
+    known_faults: tuple[str, ...]
+
+
+Outcome = Annotated[str, Limits(enum=["fails", "passes", "refused", "not run", "no mend"])]
+
+
+@record(frozen=True)
+class FaultPairReport:
+    """A fault's scenarios before its mend and after.
+
+    Attributes:
+        shown: they pass after the mend, and fail before it unless they pass already.
+    """
+
+    id: str
+    before: Outcome
+    after: Outcome
+    shown: bool
+
+    @classmethod
+    def of(cls, fault: str, before: Report, after: Report | None) -> FaultPairReport:
+        """From the reports of both; ``after`` is None where nothing mends it."""
+        was, is_now = _outcome(before, fault), _outcome(after, fault) if after is not None else "no mend"
+        if is_now == "no mend" and was == "passes":
+            is_now = was
+        shown = was in ("fails", "passes", "refused") and is_now in ("passes", "refused")
+        return cls(fault, was, is_now, shown)
+
+
+def _outcome(report: Report, fault: str) -> str:
+    if any(s for s in report.scenarios if not s.passed or fault in s.known_faults):
+        return "fails"
+    if any(fault in missing.known_faults for missing in report.not_run):
+        return "fails"
+    if report.missing or report.interrupted:
+        return "not run"
+    return "passes" if report.scenarios else "refused"
 
 
 @record(frozen=True)
@@ -109,6 +161,8 @@ class ValidateReport(Body):
     Attributes:
         passed: everything ran and every scenario passed.
         overshoot_columns: the most columns written at or past `max_model_len` in any scenario.
+        fault: with `--fault`, the outcome before its mend and after; the rest is then about the text after it.
+        interrupted: scenarios that were left when somebody ended the run.
         notes: what went wrong beside the judgement.
     """
 
@@ -117,7 +171,7 @@ class ValidateReport(Body):
     passed: bool
     strict: bool
     suite: Annotated[str, Limits(enum=["quick", "full", "scenario"])]
-    source: ValidatedSource
+    sources: tuple[ValidatedSource, ...]
     executed_by: ExecutedBy
     overshoot_columns: Count
     code_objects: tuple[CodeObjectReport, ...]
@@ -125,6 +179,8 @@ class ValidateReport(Body):
     not_run: tuple[NotRunReport, ...]
     seconds: Measure
     notes: tuple[str, ...]
+    interrupted: Count
+    fault: FaultPairReport | None = None
 
     @classmethod
     def of(cls, report: Report) -> ValidateReport:
@@ -134,14 +190,19 @@ class ValidateReport(Body):
             passed=report.passed,
             strict=report.strict,
             suite=report.suite,
-            source=ValidatedSource(report.path, report.source_sha256),
+            sources=tuple(
+                ValidatedSource(s.path, s.sha256, s.original_sha256, s.mends, s.kernels) for s in report.sources
+            ),
             executed_by=ExecutedBy(report.device, report.triton, report.subject, report.hardware),
             overshoot_columns=report.overshoot_columns,
             code_objects=tuple(
                 CodeObjectReport(c.kernel, c.config, c.sha256, c.out_stride) for c in report.code_objects
             ),
             scenarios=tuple(ScenarioReport.of(s, passed=s not in failures) for s in report.scenarios),
-            not_run=tuple(NotRunReport(n.kernel, n.config, n.what, n.why) for n in report.not_run),
+            not_run=tuple(
+                NotRunReport(n.kernel, n.config, n.what, n.why, n.refused, n.known_faults) for n in report.not_run
+            ),
             seconds=round(report.seconds, 3),
             notes=report.notes,
+            interrupted=report.interrupted,
         )

@@ -22,6 +22,8 @@ from aiterfix.validation.execution import cache_row_bytes
 from aiterfix.validation.report import AccessOutside
 from aiterfix.validation.scenarios import Scenario
 
+_FILL = 0xFF
+"""Byte that redzones of inputs hold."""
 REDZONE = 1 << 16
 """Bytes before and behind each buffer, at least; a multiple of what torch aligns to."""
 
@@ -60,9 +62,15 @@ class Buffer:
                 low, high = (int(changed[i]) + start - first_word for i in (0, -1))
                 yield self._store(len(changed), low * 4 // self.element, (high * 4 + 3) // self.element)
         if self.original is not None:
-            changed = torch.nonzero(_bytes(self.tensor, torch) != _bytes(self.original, torch))[:, 0]
+            row = self.original[:1].nbytes
+            unused = len(self.tensor) - len(self.original)
+            changed = torch.nonzero(_bytes(self.tensor[unused:], torch) != _bytes(self.original, torch))[:, 0]
             if len(changed):
-                yield self._store(len(changed), int(changed[0]) // self.element, int(changed[-1]) // self.element)
+                low, high = (unused * row + int(changed[i]) for i in (0, -1))
+                yield self._store(len(changed), low // self.element, high // self.element)
+            others = int(torch.count_nonzero(_bytes(self.tensor[:unused], torch) != _FILL)) if unused else 0
+            if others:
+                yield self._store(others, 0, unused * row // self.element - 1)
 
     def _store(self, count: int, first: int, last: int) -> AccessOutside:
         return AccessOutside("store", self.name, "", 0, count, first, last, None)
@@ -74,6 +82,7 @@ class Buffers:
 
     Attributes:
         scenario: the launch.
+        inputs: its inputs.
         q: fp8, (batch, next_n, heads, hidden).
         cache: uint8, (blocks, block size, 1, bytes of a token with its scale and padding).
         weights: float32, (rows, heads).
@@ -83,6 +92,7 @@ class Buffers:
     """
 
     scenario: Scenario
+    inputs: LaunchInputs
     torch: Any
     device: str
     fp8: Any
@@ -94,18 +104,25 @@ class Buffers:
     table: Any = None
     output: Any = None
 
-    def add(self, name: str, array: npt.NDArray[Any]) -> Any:
-        """A copy of an input on the device, between redzones."""
+    def add(self, name: str, array: npt.NDArray[Any], before: int = 0) -> Any:
+        """A copy of an input on the device, between redzones.
+
+        Args:
+            name: the kernel argument.
+            array: the input.
+            before: first elements of the tensor's first axis that the input leaves out. Nobody is to use them: they are
+                as the redzone in front.
+        """
         torch = self.torch
         source = torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
-        before = -(-max(REDZONE, 8 * source[:1].nbytes) // 512) * 512
-        size = -(-source.nbytes // 4) * 4
-        fill = -1
-        memory = torch.full(((before + size + before) // 4,), fill, dtype=torch.int32, device=self.device)
-        flat = memory.view(torch.uint8)[before : before + source.nbytes]
-        flat.copy_(_bytes(source, torch))
-        tensor = flat.view(source.dtype).view(source.shape)
-        self.all.append(Buffer(name, memory, tensor, before, source.element_size(), fill, source))
+        redzone = -(-max(REDZONE, 8 * source[:1].nbytes) // 512) * 512
+        unused = before * source[:1].nbytes
+        size = -(-(unused + source.nbytes) // 4) * 4
+        memory = torch.full(((redzone + size + redzone) // 4,), -1, dtype=torch.int32, device=self.device)
+        flat = memory.view(torch.uint8)[redzone : redzone + unused + source.nbytes]
+        flat[unused:].copy_(_bytes(source, torch))
+        tensor = flat.view(source.dtype).view((before + source.shape[0], *source.shape[1:]))
+        self.all.append(Buffer(name, memory, tensor, redzone, source.element_size(), -1, source))
         return tensor
 
     def add_output(self, shape: tuple[int, ...]) -> Any:
@@ -122,9 +139,7 @@ class Buffers:
         return tuple(access for buffer in self.all for access in buffer.stores(self.torch))
 
 
-def make_buffers(
-    scenario: Scenario, inputs: LaunchInputs, torch: Any, device: str, *, by_head: bool, fnuz: bool
-) -> Buffers:
+def make_buffers(scenario: Scenario, inputs: LaunchInputs, torch: Any, device: str, *, fnuz: bool) -> Buffers:
     """The inputs on the device.
 
     Args:
@@ -132,7 +147,6 @@ def make_buffers(
         inputs: its inputs.
         torch: the module.
         device: where.
-        by_head: whether the kernel writes one output a head.
         fnuz: whether the device's fp8 is e4m3fnuz (gfx942), whose values are half those of e4m3fn for the same bits:
             the scales make up for it, exactly, and the logits are the same.
     """
@@ -142,14 +156,16 @@ def make_buffers(
     if fnuz:
         q, keys, scales = _as_fnuz(q), _as_fnuz(keys), scales * np.float32(4)
     packed = pack_cache(keys, scales, preshuffle=scenario.kernel.preshuffled, row_bytes=row_bytes)
-    made = Buffers(scenario, torch, device, torch.float8_e4m3fnuz if fnuz else torch.float8_e4m3fn)
+    made = Buffers(scenario, inputs, torch, device, torch.float8_e4m3fnuz if fnuz else torch.float8_e4m3fn)
     made.q = made.add("Q_buffer", q).view(made.fp8)
-    made.cache = made.add("KV_buffer", packed).view(len(packed), size, 1, row_bytes // size)
+    cache = made.add("KV_buffer", packed, before=inputs.first_block)
+    made.cache = cache.view(inputs.cache_blocks, size, 1, row_bytes // size)
     made.weights = made.add("weights", inputs.weights)
     made.lengths = made.add("context_len_ptr", inputs.context_lengths)
-    made.table = made.add("kv_indices", inputs.block_table)
-    heads = (scenario.config.heads,) if by_head else ()
-    made.output = made.add_output((*heads, inputs.rows, inputs.row_stride))
+    made.table = made.add("kv_indices", inputs.physical_table())
+    made.output = made.add_output(
+        (*((scenario.outputs,) if scenario.outputs > 1 else ()), inputs.rows, inputs.row_stride)
+    )
     return made
 
 

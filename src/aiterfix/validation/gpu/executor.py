@@ -69,7 +69,7 @@ class GpuRun:
         """What ran so far."""
         ready, gpu = self.ready, self.ready.hardware
         notes = tuple(_notes(ready, self.child.children))
-        return Report(ready.path, ready.sha256, gpu.name, gpu.triton, notes=notes, hardware=gpu, subject=ready.what)
+        return Report((ready.source,), gpu.name, gpu.triton, notes=notes, hardware=gpu, subject=ready.what)
 
 
 def _notes(ready: Ready, children: int) -> Iterable[str]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pickle
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from aiterfix.errors import AiterfixError, EnvironmentProblem, NotUnderstoodError
 from aiterfix.validation.gpu.subjects import GpuSubject
-from aiterfix.validation.report import Hardware
+from aiterfix.validation.interface import RefusedLaunchError
+from aiterfix.validation.report import Hardware, SourceFacts
 
 _LENGTH = struct.Struct("<Q")
 
@@ -28,8 +29,7 @@ class Ready:
 
     hardware: Hardware
     what: str = ""
-    path: str = ""
-    sha256: str = ""
+    source: SourceFacts = field(default_factory=lambda: SourceFacts(""))
     notes: tuple[str, ...] = ()
 
 
@@ -41,15 +41,19 @@ class Refused:
     why: str
     remedy: str
     understood: bool
+    refused: bool = False
 
     @classmethod
     def of(cls, error: AiterfixError) -> Refused:
         """An error as a message."""
-        return cls(error.what, error.why, error.remedy, not isinstance(error, NotUnderstoodError))
+        understood, refused = not isinstance(error, NotUnderstoodError), isinstance(error, RefusedLaunchError)
+        return cls(error.what, error.why, error.remedy, understood, refused)
 
     def error(self) -> AiterfixError:
         """The error again."""
-        kind = EnvironmentProblem if self.understood else NotUnderstoodError
+        kind: type[AiterfixError] = EnvironmentProblem if self.understood else NotUnderstoodError
+        if self.refused:
+            kind = RefusedLaunchError
         return kind(self.what, why=self.why, remedy=self.remedy)
 
 

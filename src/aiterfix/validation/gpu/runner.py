@@ -11,13 +11,12 @@ import numpy as np
 from aiterfix.family.inputs import LaunchInputs
 from aiterfix.family.reference import Expected
 from aiterfix.family.reference_torch import reference_torch
-from aiterfix.family.signature import OUTPUT
 from aiterfix.validation.comparison import SENTINEL, compare
 from aiterfix.validation.execution import Execution
 from aiterfix.validation.gpu.buffers import Buffers, make_buffers
 from aiterfix.validation.gpu.devices import dot_roundoff
 from aiterfix.validation.gpu.subjects import Launch
-from aiterfix.validation.report import AccessOutside, Anomaly, Hardware, ScenarioResult
+from aiterfix.validation.report import Anomaly, Hardware, ScenarioResult
 from aiterfix.validation.scenarios import Scenario, inputs_of
 
 LAUNCHES = 32
@@ -75,40 +74,31 @@ class Runner:
 
     def execute(self, scenario: Scenario, inputs: LaunchInputs) -> Execution:
         """Launch on output memory that holds the sentinel, and read back what became of it."""
-        by_head = bool(getattr(scenario.kernel, "by_head", False))
         fnuz = self.hardware.kind == "rocm" and self.hardware.arch == "gfx942"
-        buffers = make_buffers(scenario, inputs, self.torch, self.device, by_head=by_head, fnuz=fnuz)
+        buffers = make_buffers(scenario, inputs, self.torch, self.device, fnuz=fnuz)
         self._wait()
         started = time.perf_counter()
         self.launch(buffers)
         self._wait()
         seconds = time.perf_counter() - started
         outside = buffers.stores_outside()
-        bits = _sum_of_heads(buffers) if by_head else buffers.output.view(self.torch.int32)
-        if by_head:
-            outside = tuple(_past_rows(access, scenario) for access in outside)
-        return Execution(bits.cpu().numpy().view(np.uint32), outside, (), seconds, 0)
+        window = buffers.output[..., : scenario.window].contiguous()
+        bits = _sum_of_heads(window, self.torch) if scenario.outputs > 1 else window.view(self.torch.int32)
+        outside = tuple(scenario.within_rows(access) for access in outside)
+        behind = self._written_behind(buffers) if scenario.sparse else 0
+        return Execution(bits.cpu().numpy().view(np.uint32), outside, (), seconds, 0, written_behind=behind)
+
+    def _written_behind(self, buffers: Buffers) -> int:
+        """Elements behind the rows' windows that do not hold the sentinel; row by row, for want of memory."""
+        rows = buffers.output.view(self.torch.int32).flatten(0, -2)
+        return sum(int(self.torch.count_nonzero(row[buffers.scenario.window :] != SENTINEL)) for row in rows)
 
     def _wait(self) -> None:
         if self.device != "cpu":
             self.torch.cuda.synchronize()
 
 
-def _sum_of_heads(buffers: Buffers) -> Any:
+def _sum_of_heads(output: Any, torch: Any) -> Any:
     """What the caller of a stage1 kernel makes of its output; a cell that no head wrote keeps the sentinel."""
-    torch = buffers.torch
-    bits = buffers.output.view(torch.int32)
-    untouched = (bits == SENTINEL).all(dim=0)
-    summed = buffers.output.sum(dim=0).view(torch.int32)
-    return torch.where(untouched, SENTINEL, summed)
-
-
-def _past_rows(access: AccessOutside, scenario: Scenario) -> AccessOutside:
-    """Elements past the last head's last row, counted as past the last row of the sum."""
-    if access.allocation != OUTPUT or access.first_element is None or access.last_element is None:
-        return access
-    if access.first_element < 0:
-        return access
-    before = (scenario.config.heads - 1) * scenario.rows * scenario.row_stride
-    first, last = access.first_element - before, access.last_element - before
-    return AccessOutside(access.kind, access.allocation, "", 0, access.count, first, last, None)
+    untouched = (output.view(torch.int32) == SENTINEL).all(dim=0)
+    return torch.where(untouched, SENTINEL, output.sum(dim=0).view(torch.int32))

@@ -23,6 +23,7 @@ from aiterfix.family.signature import Kernel
 from aiterfix.storage.digest import sha256_hex
 from aiterfix.validation.gpu.buffers import Buffers
 from aiterfix.validation.interface import Subject
+from aiterfix.validation.report import SourceFacts
 from aiterfix.validation.scenarios import AnyKernel
 
 Launch = Callable[[Buffers], None]
@@ -35,16 +36,19 @@ class Loaded:
     Attributes:
         launch: launches a scenario's kernel on its buffers.
         what: what it is, for reports.
-        path: the file that holds the kernels.
-        sha256: its digest.
+        source: the file that holds the kernels.
         notes: what a reader must know beside that.
     """
 
     launch: Launch
     what: str
-    path: str
-    sha256: str
+    source: SourceFacts
     notes: tuple[str, ...] = ()
+
+
+def _facts(path: Path) -> SourceFacts:
+    digest = sha256_hex(path.read_bytes())
+    return SourceFacts(str(path), digest, digest)
 
 
 class GpuSubject(Subject, Protocol):
@@ -81,7 +85,7 @@ class OwnFunction:
                 TotalCuCount=processors(buffers, None),
             )
 
-        return Loaded(launch, "this project's kernel", str(self.path), sha256_hex(self.path.read_bytes()))
+        return Loaded(launch, "this project's kernel", _facts(self.path))
 
 
 @dataclass(frozen=True)
@@ -121,7 +125,7 @@ class AiterFunction:
             launch_public(module, buffers)
 
         path = _kernel_file() or Path(str(module.__file__))
-        return Loaded(launch, f"aiter's own function, {module.__name__}", str(path), sha256_hex(path.read_bytes()))
+        return Loaded(launch, f"aiter's own function, {module.__name__}", _facts(path))
 
     @staticmethod
     def _module() -> ModuleType:

@@ -1,6 +1,7 @@
 """The launches of a GPU run: those of the emulator, and those whose split is left to the wrapper, as in production.
 
-Without outputs past 2 GiB: those are the emulator's, whose memory holds what is touched of them.
+Outputs and caches past 2 GiB for the plain-Triton kernels alone, which need about 10 GB of the device; the others' are
+the emulator's, whose memory holds what is touched of them.
 """
 
 from __future__ import annotations
@@ -19,20 +20,17 @@ def gpu_scenarios(
     """The scenarios in the order they run; see :func:`aiterfix.validation.scenarios.scenarios` for the arguments."""
     found: dict[str, Scenario] = {}
     for kernel in kernels:
+        plain = isinstance(kernel, Portable) and not kernel.own
+        for scenario in scenarios(suite, (kernel,), configs):
+            if plain or not (scenario.sparse or scenario.first_block):
+                found.setdefault(scenario.name, scenario)
         for config in default_configs(kernel, suite) if configs is None else configs:
-            if not suits(kernel, config):
-                continue
-            for scenario in (*scenarios(suite, (kernel,), (config,)), *_as_in_production(suite, kernel, config)):
-                # Prefix sums say nothing of rows per sequence; the ragged kernels' mask fits one row.
-                fitting = replace(scenario, next_n=1) if _one_row(kernel) else scenario
-                if fitting.sparse:
-                    continue
+            for scenario in _as_in_production(suite, kernel, config) if suits(kernel, config) else ():
+                # Prefix sums say nothing of rows a sequence; the ragged kernels' mask fits one row.
+                one_row = isinstance(kernel, Portable) and kernel.ragged
+                fitting = replace(scenario, next_n=1) if one_row else scenario
                 found.setdefault(fitting.name, fitting)
     return tuple(found.values())
-
-
-def _one_row(kernel: AnyKernel) -> bool:
-    return isinstance(kernel, Portable) and kernel.ragged
 
 
 def _as_in_production(suite: Suite, kernel: AnyKernel, config: KernelConfig) -> Iterator[Scenario]:

@@ -50,7 +50,7 @@ def _set_up(setup: Setup, replies: BinaryIO) -> Runner | None:
         problem = EnvironmentProblem("what was to be validated could not be loaded", why=_words(error))
         send(replies, Refused.of(problem))
         return None
-    send(replies, Ready(hardware, loaded.what, loaded.path, loaded.sha256, loaded.notes))
+    send(replies, Ready(hardware, loaded.what, loaded.source, loaded.notes))
     # On a CPU programs run one after another: nothing races.
     launches = 1 if setup.device == "cpu" else LAUNCHES
     return Runner(loaded.launch, hardware, setup.device, torch, launches)

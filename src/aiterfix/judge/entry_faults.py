@@ -1,0 +1,124 @@
+"""Faults that hang on what an entry hands a kernel: found, or refused, where wrapper and kernel are seen together."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from aiterfix.faults.base import Diagnosis, Finding, Presence
+from aiterfix.faults.diagnosis import TextDiagnosis, Unit
+from aiterfix.faults.registry import Faults
+
+if TYPE_CHECKING:
+    from aiterfix.judge.refusals import NamedLaunch
+    from aiterfix.source.entries import KernelLaunch
+    from aiterfix.source.launch_arguments import Arguments
+
+AT_ENTRIES = ("take-row-stride", "take-chunk", "match-parameters")
+"""Verbs of faults that hang on what an entry hands on, or refuses."""
+
+
+def at_entries(diagnosis: TextDiagnosis, text: bytes, launches: Sequence[NamedLaunch], known: Faults) -> TextDiagnosis:
+    """A text's diagnosis, with the faults that the entries of its kernels have, or refuse.
+
+    Args:
+        diagnosis: of the text alone.
+        text: its bytes.
+        launches: every launch in sight.
+        known: the faults that were looked for.
+    """
+    return replace(diagnosis, units=tuple(_unit(u, text, launches, known) for u in diagnosis.units))
+
+
+def _unit(unit: Unit, text: bytes, launches: Sequence[NamedLaunch], known: Faults) -> Unit:
+    verbs = {f.id: f.verb for f in known.judged if f.verb in AT_ENTRIES}
+    if not unit.stores:
+        return unit
+    mine = [n for n in launches if n.launch.kernel == unit.name and n.launch.about]
+    diagnoses = (_at_entry(d, verbs[d.fault], unit, text, mine) if d.fault in verbs else d for d in unit.diagnoses)
+    return replace(unit, diagnoses=tuple(diagnoses))
+
+
+def _compared(diagnosis: Diagnosis, unit: Unit, text: bytes, launches: Sequence[NamedLaunch]) -> Diagnosis:
+    """What launches hand on beside what the kernel takes."""
+    from aiterfix.faults.launch_arguments import ABOUT
+    from aiterfix.source.launch_arguments import parameters_of
+
+    mine = [(n, n.arguments) for n in launches if n.arguments is not None and not n.replaced]
+    parameters = parameters_of(text, unit.name) if mine else None
+    findings = []
+    for n, arguments in mine:
+        place = f"{arguments.entry}() of {n.where}, line {arguments.line}, hands on"
+        differs = arguments.mismatch(parameters) if parameters is not None else None
+        if differs is None:
+            message, presence, obstacle = f"what {place} is not understood", Presence.UNKNOWN, "it is not understood"
+        elif differs:
+            message, presence, obstacle = f"{place} {differs}", Presence.PRESENT, ""
+        else:
+            continue
+        findings.append(Finding(ABOUT, message, unit.line, unit.line, presence, obstacle))
+    return replace(diagnosis, findings=tuple(findings), recorded=None) if findings else _absent(diagnosis)
+
+
+def _absent(diagnosis: Diagnosis) -> Diagnosis:
+    return replace(diagnosis, findings=(), recorded=None if diagnosis.recorded is None else Presence.ABSENT)
+
+
+def _at_entry(diagnosis: Diagnosis, verb: str, unit: Unit, text: bytes, launches: Sequence[NamedLaunch]) -> Diagnosis:
+    from aiterfix.family.entries import CHUNK_OF_TILES, ROW_STRIDE
+
+    if diagnosis.presence is Presence.UNKNOWN:
+        return diagnosis
+    if verb == "match-parameters":
+        return _compared(diagnosis, unit, text, launches)
+    asked = ROW_STRIDE if verb == "take-row-stride" else CHUNK_OF_TILES
+    mine = [n for n in launches if n.launch.about == asked.about and not (n.launch.told or n.replaced)]
+    if asked is CHUNK_OF_TILES and diagnosis.presence is not Presence.PRESENT:
+        return diagnosis
+    if not mine and asked is CHUNK_OF_TILES:
+        return diagnosis
+    left = [n for n in mine if not n.refused]
+    names = ", ".join(dict.fromkeys(f"{n.launch.entry or 'the module'}() of {n.where}" for n in left or mine))
+    if not mine:
+        return _absent(diagnosis)
+    what = asked.what
+    if not left:
+        found = Finding(asked.about, f"{names} raises first for {what}", unit.line, unit.line, Presence.REFUSED)
+        return replace(diagnosis, findings=(found,), recorded=None)
+    stuck = next((n for n in left if n.launch.function is None or asked.test(n.launch.function) is None), None)
+    obstacle = (
+        f"{stuck.launch.entry or 'the module'} of {stuck.where}, line {stuck.launch.line}, is not understood"
+        if stuck
+        else ""
+    )
+    found = Finding(asked.about, f"{names} lets {what} through", unit.line, unit.line, Presence.PRESENT, obstacle)
+    return replace(diagnosis, findings=(found,), recorded=None)
+
+
+def entry_launches(tree: ast.Module) -> Iterator[tuple[KernelLaunch, Arguments | None]]:
+    """What functions of a module get to kernels, for these faults; and what they hand on where that is asked about."""
+    from aiterfix.family.entries import CHUNK_OF_TILES, ONE_STRIDE, ROW_STRIDE, SHUFFLED_KERNELS
+    from aiterfix.family.paging import PAGING
+    from aiterfix.faults.launch_arguments import ABOUT
+    from aiterfix.source.entries import KernelLaunch
+    from aiterfix.source.entry_tests import reaching
+    from aiterfix.source.launch_arguments import handed_on
+
+    for launch in (*reaching(tree, ONE_STRIDE, ROW_STRIDE), *reaching(tree, SHUFFLED_KERNELS, CHUNK_OF_TILES)):
+        yield launch, None
+    for a in handed_on(tree, tuple(PAGING)):
+        # To hand on too much or too little lets nothing through that a refusal would keep out.
+        yield KernelLaunch(a.kernel, a.entry, a.line, told=True, refused=False, about=ABOUT), a
+
+
+def unseen_launches(namespace: dict[str, object]) -> Iterator[KernelLaunch]:
+    """The same of a module whose text is not known, and that holds kernels."""
+    from aiterfix.family.entries import CHUNK_OF_TILES, ONE_STRIDE, ROW_STRIDE, SHUFFLED_KERNELS
+    from aiterfix.source.entries import KernelLaunch
+
+    for about, kernels in ((ROW_STRIDE.about, ONE_STRIDE), (CHUNK_OF_TILES.about, SHUFFLED_KERNELS)):
+        for name in kernels:
+            if name in namespace:
+                yield KernelLaunch(name, "", 0, told=False, refused=False, about=about)

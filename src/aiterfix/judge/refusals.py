@@ -1,0 +1,227 @@
+"""Kernels that are right with blocks of one token only, and whether everything that launches them refuses others.
+
+A kernel's text and its wrapper's are two files. What a kernel's text says alone is `present`; where every launch in
+sight stands behind a refusal, it is `refused`.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from types import CodeType, ModuleType
+from typing import TYPE_CHECKING
+
+from aiterfix.family.paging import UNTOLD
+from aiterfix.faults.base import NO_SIZE, Diagnosis, Finding, Presence
+from aiterfix.faults.diagnosis import TextDiagnosis, Unit, diagnose
+from aiterfix.faults.registry import Faults
+from aiterfix.judge.entry_faults import at_entries, entry_launches, unseen_launches
+from aiterfix.storage.record import record
+
+if TYPE_CHECKING:
+    from aiterfix.source.entries import KernelLaunch
+    from aiterfix.source.launch_arguments import Arguments
+
+VERB = "page-by-block"
+"""The verb of faults that an entry may refuse."""
+
+
+def open_kernels(diagnosis: TextDiagnosis, known: Faults) -> bool:
+    """Whether a text has a kernel with a fault that an entry may refuse."""
+    faults = {f.id for f in known.judged if f.verb == VERB}
+    return any(d.fault in faults and _may_be_refused(u, d) for u in diagnosis.units for d in u.diagnoses)
+
+
+def _may_be_refused(unit: Unit, diagnosis: Diagnosis) -> bool:
+    """Whether a kernel is right with blocks of one token: of a released text, these kernels have the fault for no other
+    reason (a test over all of them says so)."""
+    if diagnosis.recorded is not None:
+        return diagnosis.recorded is Presence.PRESENT and unit.name in UNTOLD
+    return any(f.code == NO_SIZE for f in diagnosis.findings)
+
+
+def with_refusals(
+    text: bytes, diagnosis: TextDiagnosis, launches: Sequence[NamedLaunch], known: Faults
+) -> TextDiagnosis:
+    """A text's diagnosis, with `refused` where every launch of a kernel is.
+
+    Args:
+        text: the file's bytes.
+        diagnosis: of that text.
+        launches: every launch in sight.
+        known: the faults that were looked for.
+    """
+    everything, launches = launches, [n for n in launches if not n.launch.about]
+    diagnosis = at_entries(diagnosis, text, everything, known)
+    if not open_kernels(diagnosis, known):
+        return diagnosis
+    faults = {f.id for f in known.judged if f.verb == VERB}
+    found = _with_refusals(diagnosis, faults, launches)
+    if not any(
+        d.fault in faults and d.recorded is not None and _may_be_refused(u, d) for u in found.units for d in u.diagnoses
+    ):
+        return found
+    # One is open: people need reasons and lines, which no record has.
+    names = {u.name for u in diagnosis.units}
+    read = at_entries(diagnose(text, known.judged), text, everything, known)
+    return _with_refusals(replace(read, units=tuple(u for u in read.units if u.name in names)), faults, launches)
+
+
+def _with_refusals(diagnosis: TextDiagnosis, faults: set[str], launches: Sequence[NamedLaunch]) -> TextDiagnosis:
+    def joined(unit: Unit) -> Unit:
+        here = [n for n in launches if n.launch.kernel == unit.name]
+        return replace(
+            unit, diagnoses=tuple(_joined(unit, d, here) if d.fault in faults else d for d in unit.diagnoses)
+        )
+
+    return replace(diagnosis, units=tuple(map(joined, diagnosis.units)))
+
+
+@record(frozen=True)
+class NamedLaunch:
+    """A launch, and what people call the text that it stands in.
+
+    Attributes:
+        where: what they call it.
+        launch: it.
+        arguments: what it hands on, where that is what it is asked about.
+        replaced: whether another function stands in the place of the one that makes it, and makes it no more.
+    """
+
+    where: str
+    launch: KernelLaunch
+    arguments: Arguments | None = None
+    replaced: bool = False
+
+    @property
+    def refused(self) -> bool:
+        """Whether no block of several tokens comes through."""
+        return self.replaced or self.launch.refused
+
+    @property
+    def why(self) -> str:
+        """Why not."""
+        says = "is replaced and launches it no more" if self.replaced else "raises first for a cache with larger blocks"
+        return f"{self.launch.entry}() of {self.where} {says}"
+
+
+def launches_in(where: str, text: bytes) -> tuple[NamedLaunch, ...]:
+    """The launches of a text; none where it does not parse, which is a doubt of its own.
+
+    Args:
+        where: what people call it.
+        text: its bytes.
+    """
+    from aiterfix.family.paging import CACHES, PAGING
+    from aiterfix.source.entries import kernel_launches
+
+    if not any(name.encode() in text for name in PAGING):
+        return ()
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ()
+    size = next(iter(PAGING.values())).block_size
+    about_blocks = (NamedLaunch(where, launch) for launch in kernel_launches(tree, UNTOLD, CACHES, size))
+    return (*about_blocks, *(NamedLaunch(where, *launch) for launch in entry_launches(tree)))
+
+
+def as_run_here(named: NamedLaunch) -> NamedLaunch:
+    """A launch as this process makes it: without assertions where Python was told to leave them out."""
+    open_here = named.launch.asserted and sys.flags.optimize > 0
+    return replace(named, launch=replace(named.launch, refused=False)) if open_here else named
+
+
+def launches_loaded(names: Iterable[str]) -> tuple[NamedLaunch, ...]:
+    """What loaded wrappers launch, each function believed only where it is that of its module's text.
+
+    Args:
+        names: of modules; those that are not loaded are passed over.
+    """
+    found: list[NamedLaunch] = []
+    for name in dict.fromkeys(names):
+        if (module := loaded(name)) is not None:
+            found += _loaded(name, module)
+    return tuple(found)
+
+
+def loaded(name: str) -> ModuleType | None:
+    """A module that is executed, or being so; not one that will be once it is looked at (`LazyLoader`)."""
+    module = sys.modules.get(name)
+    return module if type(module) is ModuleType else None
+
+
+def _loaded(name: str, module: ModuleType) -> Iterator[NamedLaunch]:
+    from aiterfix.family.own_kernel import in_place
+    from aiterfix.judge.kernel_objects import module_text
+    from aiterfix.source.entries import KernelLaunch
+
+    namespace = vars(module)
+    text = module_text(module)
+    if text is None:
+        held = (k for k in UNTOLD if k in namespace)
+        yield from (NamedLaunch(name, KernelLaunch(k, "", 0, told=False, refused=False)) for k in held)
+        yield from (NamedLaunch(name, launch) for launch in unseen_launches(namespace))
+        return
+    functions = _functions(text)
+    for named in launches_in(name, text.encode()):
+        entry = named.launch.entry
+        if entry and in_place(module, entry):
+            yield replace(named, replaced=True)
+            continue
+        function = inspect.unwrap(namespace[entry]) if callable(namespace.get(entry)) else None
+        same = getattr(function, "__code__", None) == functions.get(entry)
+        # A module that is being executed has no functions yet: what it will have is what its text says.
+        coming = entry not in namespace and getattr(module.__spec__, "_initializing", False)
+        yield as_run_here(named) if same or coming else replace(named, launch=replace(named.launch, refused=False))
+
+
+def _functions(text: str) -> dict[str, CodeType]:
+    """The code of a text's functions, by name."""
+    try:
+        code = compile(text, "<text>", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return {}
+    return {c.co_name: c for c in code.co_consts if isinstance(c, CodeType)}
+
+
+def _joined(unit: Unit, diagnosis: Diagnosis, launches: Sequence[NamedLaunch]) -> Diagnosis:
+    from aiterfix.family.paging import CACHES
+    from aiterfix.source.entries import handed_cache
+
+    if not _may_be_refused(unit, diagnosis):
+        return diagnosis
+    left = [n for n in launches if not n.refused]
+    if launches and not left:
+        why = ", ".join(dict.fromkeys(n.why for n in launches))
+        findings = tuple(_refused(f, why) if f.code == NO_SIZE else f for f in diagnosis.findings)
+        return Diagnosis(diagnosis.fault, findings, None if findings else Presence.REFUSED)
+    if left:
+        # `apply` has the others refuse.
+        stuck = next((n for n in left if not handed_cache(n.launch, CACHES)), None)
+        named = stuck or left[0]
+        place = f"{named.launch.entry or 'the module'} of {named.where}, line {named.launch.line}"
+        says = f"{place}, launches it with blocks of any size"
+        obstacle = says if stuck is not None else ""
+        findings = tuple(_open(f, obstacle, says) if f.code == NO_SIZE else f for f in diagnosis.findings)
+        return replace(diagnosis, findings=findings)
+    obstacle = "nothing that launches it was found, which could refuse larger blocks"
+    findings = tuple(_open(f, obstacle, obstacle) if f.code == NO_SIZE else f for f in diagnosis.findings)
+    return replace(diagnosis, findings=findings)
+
+
+def _refused(finding: Finding, why: str) -> Finding:
+    return replace(finding, presence=Presence.REFUSED, message=f"{_alone(finding)}; {why}", obstacle="")
+
+
+def _open(finding: Finding, obstacle: str, says: str) -> Finding:
+    message = _alone(finding) if obstacle else f"{_alone(finding)}; {says}"
+    return replace(finding, presence=Presence.PRESENT, message=message, obstacle=obstacle)
+
+
+def _alone(finding: Finding) -> str:
+    """What the kernel's own text says, whatever was said of its launches before."""
+    return finding.message.partition(";")[0]

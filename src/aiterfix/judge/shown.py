@@ -1,0 +1,65 @@
+"""What recorded runs say of mends: whether one was shown, and which are not offered since one failed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from aiterfix.validation.evidence import Evidence, Shown, evidence_of, read_evidence, shown
+
+
+def not_offered(text_sha256: str, asked: Collection[str]) -> dict[str, str]:
+    """Faults of a text that a recorded run keeps from being mended, each with the reason.
+
+    Args:
+        text_sha256: digest of the text; empty where it is not known.
+        asked: ids of the faults that would be mended.
+    """
+    left: dict[str, str] = {}
+    while text_sha256:
+        after, before = _runs(text_sha256, frozenset(asked) - left.keys())
+        failed = {f: e for e in after for f in e.mends if shown(f, [e], before) == "failed"}
+        if not failed:
+            break
+        for fault, run in sorted(failed.items()):
+            where = f"{run.suite} set, {run.device}, Triton {run.triton}, {run.date}"
+            left[fault] = f"a recorded run of the mended text failed ({where})"
+    return left
+
+
+def mend_shown(fault: str, text_sha256: str, asked: Collection[str], noted: str = "") -> Shown:
+    """Whether runs show the mend of a fault that is in a text.
+
+    Args:
+        fault: its id.
+        text_sha256: digest of the text.
+        asked: ids of the faults that would be mended with it.
+        noted: records beside the stores'.
+    """
+    return shown(fault, *_runs(text_sha256, asked, noted))
+
+
+def shown_as_it_is(fault: str, text_sha256: str, noted: str = "") -> Shown | None:
+    """Whether runs show that a fault was taken out of a text that is there; None where it was not there before.
+
+    Args:
+        fault: its id.
+        text_sha256: digest of the text.
+        noted: records beside the stores'.
+    """
+    runs = evidence_of(text_sha256, noted=noted)
+    mended = [e for e in runs if fault in e.mends]
+    if not mended:
+        return None if runs else "not shown"
+    before = [b for e in mended for b in evidence_of(e.original_sha256, noted=noted)]
+    return shown(fault, mended, before)
+
+
+def _runs(
+    text_sha256: str, asked: Collection[str], noted: str = ""
+) -> tuple[tuple[Evidence, ...], tuple[Evidence, ...]]:
+    """Runs of a text with those of these faults mended that can be in it, as records tell; and of the text itself."""
+    found = read_evidence(text_sha256, noted=noted)[0]
+    before = tuple(e for e in found if e.text_sha256 == text_sha256)
+    after = [e for e in found if e.original_sha256 == text_sha256 and e.mends]
+    wanted = {fault for e in after for fault in e.mends if fault in asked}
+    return tuple(e for e in after if set(e.mends) == wanted), before

@@ -1,0 +1,241 @@
+"""Which columns a row may see, by the mask of its scores: the bound that the row's position in its sequence asks for.
+
+A sequence of length L has ``next_n`` rows; the row at position p sees the columns up to ``L - next_n + p``.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from aiterfix.source.guards import column_of
+from aiterfix.source.loads import KernelView, without
+from aiterfix.source.locate import Edit, Lines, Span, gap
+from aiterfix.source.logic import Comparison
+from aiterfix.source.roles import PagingRoles
+from aiterfix.source.scope import is_triton
+from aiterfix.source.sites import KernelAnalysis, SiteSyntax, StoreSite
+from aiterfix.source.values import Atom, Universe, Value, integer
+from aiterfix.source.vocabulary import last_name
+
+_REDUCTIONS = frozenset({"reduce", "sum"})
+NO_CHOICE = "what it stores is no choice between scores and -inf"
+"""Reason of a bound that was not found because the scores that are stored have none."""
+
+
+@dataclass(frozen=True)
+class CausalBound:
+    """What keeps the columns that a row may not see out of one store.
+
+    Attributes:
+        site: the store.
+        line: of the comparison; of the store where none was found.
+        expression: the comparison, on one line; empty where none was found.
+        right: whether it is the bound by position; None where that is not known.
+        reason: why not.
+        comparisons: the nodes that spell it.
+    """
+
+    site: StoreSite
+    line: int
+    expression: str
+    right: bool | None
+    reason: str = ""
+    comparisons: tuple[ast.Compare, ...] = ()
+
+
+def causal_bounds(kernel: KernelAnalysis, roles: PagingRoles) -> tuple[CausalBound, ...]:
+    """One a store, in source order; of a tiled kernel those with a mask, and all where none has one. None at all in a
+    kernel that does not look at the lengths of sequences: it is none of this family but by name."""
+    if not kernel.syntax:
+        return ()
+    view = KernelView(kernel.syntax[0].walk)
+    if not any(view.mentioned(n) for n in roles.lengths):
+        return ()
+    pairs = zip(kernel.sites, kernel.syntax, strict=True)
+    found = tuple(_Judge(syntax, roles, view).bound(site) for site, syntax in pairs)
+    masked = tuple(bound for bound in found if bound.expression)
+    return masked if roles.tiled and masked else found
+
+
+def causal_bound(site: StoreSite, syntax: SiteSyntax, roles: PagingRoles, view: KernelView) -> CausalBound:
+    """What keeps the columns that a row may not see out of one store."""
+    return _Judge(syntax, roles, view).bound(site)
+
+
+def row_position(syntax: SiteSyntax, roles: PagingRoles, view: KernelView) -> Value | None:
+    """The position of a store's row in its sequence; None where the address does not show it."""
+    try:
+        return _Judge(syntax, roles, view)._row()[1]
+    except _NotFollowedError:
+        return None
+
+
+class _NotFollowedError(Exception):
+    """Its message says what is not."""
+
+
+class _Judge:
+    def __init__(self, syntax: SiteSyntax, roles: PagingRoles, view: KernelView) -> None:
+        self.syntax = syntax
+        self.view = view
+        self.walk = syntax.walk
+        self.roles = roles
+
+    def bound(self, site: StoreSite) -> CausalBound:
+        try:
+            return self._bound(site)
+        except _NotFollowedError as error:
+            return CausalBound(site, site.line, "", None, str(error))
+
+    def _bound(self, site: StoreSite) -> CausalBound:
+        condition = self._condition()
+        batch, position, next_n = self._row()
+        column = self.view.plain(column_of(self.syntax.store.address, self.walk.output, self.walk.strides)[0])
+        lengths = None if self.roles.tiled else self._lengths(batch)
+        about = position.mentions if lengths is None else frozenset().union(*(v.mentions for v in lengths))
+        limits = {c: self.view.plain(c.excess) + column for c in self.view.clauses(condition)}
+        found = {c: limit for c, limit in limits.items() if not limit.mentions.isdisjoint(about)}
+
+        def is_length(value: Value) -> bool:
+            # Which sequence a loop has come to is not followed: there one number is taken to be its length.
+            return value.atom is not None and value.atom.op == "symbol" if lengths is None else value in lengths
+
+        if not found:
+            raise _NotFollowedError("what masks its scores compares no column with the context's length")
+        nodes = tuple(self._spelled(list(found)))
+        line = nodes[0].lineno if nodes else site.line
+        text = ast.unparse(nodes[0]) if nodes else ""
+        result = CausalBound(site, line, text, True, "", nodes)
+        if any(is_length(limit - position + next_n) for limit in found.values()):
+            return result
+        if all(is_length(limit + position) for limit in found.values()):
+            return replace(result, right=False)
+        return replace(result, right=None, reason=f"`{text}` is no bound that is understood")
+
+    @property
+    def _universe(self) -> Universe:
+        return self.walk.universe
+
+    def _row(self) -> tuple[Value, Value, Value]:
+        """The row's sequence, its position in it, and ``next_n``."""
+        stride, next_n = self.view.parameter(self.roles.row_stride), self.view.parameter(self.roles.next_n)
+        if stride is None or next_n is None:
+            raise _NotFollowedError(
+                f"{self.roles.row_stride} or {self.roles.next_n} is no parameter that keeps its value"
+            )
+        row, _ = without(self.view.plain(self.syntax.store.address), stride)
+        count = Value({(next_n,): 1})
+        batch, position = without(row, next_n)
+        if not batch.terms and row.terms:
+            # The row's number itself, taken apart where it is used.
+            parts = (self._universe.operation(op, "", (row, count), row.rank) for op in ("floordiv", "mod"))
+            batch, position = (self.view.plain(p) for p in parts)
+        if not batch.terms or not position.terms:
+            raise _NotFollowedError(f"its row is not made of a sequence, {self.roles.next_n} and a position")
+        return batch, position, count
+
+    def _lengths(self, batch: Value) -> set[Value]:
+        """Values that are the context length of the row's sequence."""
+        found: set[Value] = set()
+        starts: list[Atom] = []
+        ends: list[Atom] = []
+        for load in self.view.loads:
+            for name in self.roles.lengths:
+                pointer = self.view.parameter(name)
+                if pointer is None or load.address.terms.get((pointer,)) != 1:
+                    continue
+                index = load.address - Value({(pointer,): 1})
+                if name == self.roles.lengths[0] and index == batch:
+                    found.add(Value({(load.result,): 1}))
+                elif name != self.roles.lengths[0]:
+                    starts += [load.result] if index == batch else []
+                    ends += [load.result] if index == batch + integer(1) else []
+        found |= {Value({(e,): 1}) - Value({(s,): 1}) for s in starts for e in ends}
+        if not found:
+            raise _NotFollowedError("the length of its sequence is loaded in no way that is understood")
+        return found
+
+    def _condition(self) -> Value:
+        """The mask that the stored scores were given, -inf where it does not hold."""
+        argument = self.syntax.store.arguments.get("value") or self.syntax.store.arguments.get("stored_value")
+        value = self.walk.values.get(argument) if argument is not None else None
+        for _ in range(8):
+            atom = value.atom if value is not None else None
+            if atom is None:
+                break
+            if atom.op == "select":
+                if not any(_is_minus_infinity(n) for n in self._alternatives(atom)):
+                    raise _NotFollowedError("scores that its row may not see are set to something else than -inf")
+                return self.view.plain(atom.operands[0])
+            value = self._inside(atom)
+        raise _NotFollowedError(NO_CHOICE)
+
+    def _inside(self, atom: Atom) -> Value | None:
+        if atom.op == "subscript":
+            return atom.operands[0]
+        for call in self.view.calls_giving(atom):
+            dotted = self.walk.scope.dotted(call.func)
+            if last_name(call.func) in _REDUCTIONS and is_triton(dotted) and call.args:
+                return self.walk.values.get(call.args[0])
+        return None
+
+    def _alternatives(self, atom: Atom) -> Iterator[ast.expr]:
+        for node, value in self.walk.values.items():
+            if not isinstance(node, ast.Call) or last_name(node.func) != "where" or len(node.args) != 3:
+                continue
+            if value.atom is not None and self._same(value.atom, atom):
+                yield node.args[2]
+
+    def _same(self, one: Atom, other: Atom) -> bool:
+        return one is other or (
+            one.op == other.op == "select"
+            and self.view.plain(Value({(one,): 1})) == self.view.plain(Value({(other,): 1}))
+        )
+
+    def _spelled(self, wanted: list[Comparison]) -> Iterator[ast.Compare]:
+        excesses = {c.excess for c in wanted}
+        for node, found in self.view.comparisons:
+            if any(c.excess in excesses for c in found):
+                yield node
+
+
+def _is_minus_infinity(node: ast.expr) -> bool:
+    return ast.unparse(node).replace('"', "'") in ("float('-inf')", "-float('inf')")
+
+
+# ---- the mend ------------------------------------------------------------------------------------
+
+
+def position_terms(bound: CausalBound, kernel: KernelAnalysis, roles: PagingRoles) -> tuple[ast.BinOp, ...]:
+    """Where a bound takes the row's position away: ``length - position``. None where it is not written out."""
+    syntax = kernel.syntax[bound.site.ordinal]
+    judge = _Judge(syntax, roles, KernelView(syntax.walk))
+    try:
+        _, position, _ = judge._row()
+    except _NotFollowedError:
+        return ()
+    found = []
+    for compare in bound.comparisons:
+        for node in ast.walk(compare):
+            if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub):
+                value = syntax.walk.values.get(node.right)
+                if value is not None and judge.view.plain(value) == position:
+                    found.append(node)
+    return tuple(found)
+
+
+def bound_edit(lines: Lines, node: ast.BinOp, roles: PagingRoles) -> Edit:
+    """``length - position`` becomes ``length - next_n + position``: an insertion."""
+    left, right = lines.span(node.left), lines.span(node.right)
+    at = right.start
+    for token in gap(lines.text.replace(b"-", b","), Span(left.end, right.start)):
+        if token.text == b"(":
+            at = min(at, token.offset)
+    return Edit(Span(at, at), f"{roles.next_n} + ".encode())
+
+
+def mended_term(node: ast.BinOp, roles: PagingRoles) -> ast.BinOp:
+    """The same on the syntax tree."""
+    return ast.BinOp(ast.BinOp(node.left, ast.Sub(), ast.Name(roles.next_n, ast.Load())), ast.Add(), node.right)

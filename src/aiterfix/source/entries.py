@@ -1,0 +1,175 @@
+"""Who launches a kernel, and whether a cache with blocks of several tokens is refused first.
+
+A kernel that is not told how large a block is reads one token of each. Its launch is right only where the function
+that makes it raises for any other cache, on every way to the launch.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+
+from aiterfix.source.names import bound_names, function_parameters
+
+
+@dataclass(frozen=True)
+class KernelLaunch:
+    """A place where a function launches a kernel, or hands it on.
+
+    Attributes:
+        kernel: its name.
+        entry: the function; empty at module level.
+        line: 1-based.
+        told: whether the launch hands the size of a block on.
+        refused: whether the function raises first where a block holds more than one token.
+        asserted: whether that is an assertion, which Python leaves out where it optimises.
+        function: the function's definition.
+        about: what it is asked about: the code of the finding that its refusal answers; empty for blocks.
+    """
+
+    kernel: str
+    entry: str
+    line: int
+    told: bool
+    refused: bool
+    asserted: bool = False
+    function: ast.FunctionDef | None = field(repr=False, compare=False, default=None)
+    about: str = ""
+
+
+def kernel_launches(
+    tree: ast.Module, kernels: Collection[str], caches: Collection[str], size: str
+) -> tuple[KernelLaunch, ...]:
+    """Every use of a kernel's name but imports, in source order.
+
+    Args:
+        tree: a module.
+        kernels: names to look for.
+        caches: what functions call the cache they are handed: blocks first, a token's bytes last.
+        size: the parameter that tells a kernel the size of a block.
+    """
+    found: list[KernelLaunch] = []
+    for statement in tree.body:
+        function = statement if isinstance(statement, ast.FunctionDef) else None
+        if function is not None and function.name in kernels:
+            continue  # the kernel itself
+        launches = {}
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Subscript):
+                launches[id(node.func.value)] = node
+        for node in ast.walk(statement):
+            if not isinstance(node, ast.Name) or node.id not in kernels or not isinstance(node.ctx, ast.Load):
+                continue
+            call = launches.get(id(node))
+            entry = function.name if function is not None else ""
+            told = call is not None and function is not None and _tells(function, call, size)
+            guard = _guard(function, call, caches) if function is not None and call is not None else _Guard.NONE
+            refused, asserted = guard is not _Guard.NONE, guard is _Guard.ASSERT
+            found.append(KernelLaunch(node.id, entry, node.lineno, told, refused, asserted, function))
+    return tuple(sorted(found, key=lambda f: f.line))
+
+
+def _tells(function: ast.FunctionDef, call: ast.Call, size: str) -> bool:
+    """Whether a launch hands the size of a block on, or may do so in a dictionary."""
+    if any(k.arg == size for k in call.keywords):
+        return True
+    expanded = any(k.arg is None for k in call.keywords)
+    return expanded and any(isinstance(n, ast.Constant) and n.value == size for n in ast.walk(function))
+
+
+class _Guard(Enum):
+    NONE = 0
+    ASSERT = 1
+    RAISE = 2
+
+
+def _guard(function: ast.FunctionDef, call: ast.Call, caches: Collection[str]) -> _Guard:
+    """What a function does before a call where a block of the cache holds more than one token."""
+    before = list(_before(function.body, call))
+    if any(_refusal_of(s) in caches for s in before if _untouched(_refusal_of(s), function, s)):
+        return _Guard.RAISE
+    return _Guard.ASSERT if _asserts_one(function, before, caches) else _Guard.NONE
+
+
+def _before(body: list[ast.stmt], call: ast.Call) -> Iterator[ast.stmt]:
+    """Statements that have been executed on every way to a call."""
+    for s in body:
+        if any(n is call for n in ast.walk(s)):
+            for part in ("body", "orelse", "finalbody"):
+                inner = getattr(s, part, [])
+                if any(n is call for i in inner for n in ast.walk(i)):
+                    yield from _before(inner, call)
+            return
+        yield s
+
+
+def _untouched(name: str, function: ast.FunctionDef, until: ast.stmt) -> bool:
+    """Whether a parameter still holds what the function was handed when it comes to one of its own statements."""
+    if name not in function_parameters(function) or until not in function.body:
+        return False
+    return not any(name in bound_names(s) for s in function.body[: function.body.index(until)])
+
+
+# ---- our own refusal -----------------------------------------------------------------------------
+
+
+def _refusal_of(s: ast.stmt) -> str:
+    """The cache that a statement refuses where it holds more than one token a block; empty for other statements."""
+    if not (isinstance(s, ast.If) and s.body and isinstance(s.body[-1], ast.Raise) and not s.orelse):
+        return ""
+    test = s.test
+    if isinstance(test, ast.Compare) and isinstance(test.left, ast.Call) and isinstance(test.left.func, ast.Attribute):
+        name = test.left.func.value
+        if isinstance(name, ast.Name) and ast.unparse(test) == block_test(name.id):
+            return name.id
+    return ""
+
+
+def block_test(cache: str) -> str:
+    """Whether a cache holds more, or less, than one token a block: its elements are not blocks x bytes of a token."""
+    return f"{cache}.numel() != {cache}.size(0) * {cache}.size(-1)"
+
+
+def handed_cache(launch: KernelLaunch, caches: Collection[str]) -> str:
+    """The parameter by which the function that launches is handed the cache; empty where there is none, so that no
+    refusal can be written there."""
+    if launch.function is None:
+        return ""
+    return next((p for p in function_parameters(launch.function) if p in caches), "")
+
+
+# ---- the wrapper's own assert ---------------------------------------------------------------------
+
+
+def _asserts_one(function: ast.FunctionDef, before: list[ast.stmt], caches: Collection[str]) -> bool:
+    """Whether it is asserted that the size it was told is 1, and that this is the size of the cache's blocks."""
+    sizes = {}
+    for s in before:
+        if isinstance(s, ast.Assign) and len(s.targets) == 1 and isinstance(s.targets[0], ast.Tuple):
+            names = [t.id if isinstance(t, ast.Name) else "" for t in s.targets[0].elts]
+            if len(names) == 4 and any(
+                ast.unparse(s.value) in (f"{c}.size()", f"{c}.shape") and _untouched(c, function, s) for c in caches
+            ):
+                sizes[names[1]] = s
+    tests = [s.test for s in before if isinstance(s, ast.Assert)]
+    for parameter in function_parameters(function):
+        if sum(n == parameter for s in function.body for n in bound_names(s)):
+            continue
+        same = {f"{size} == {parameter}" for size in sizes} | {f"{parameter} == {size}" for size in sizes}
+        asserted = {ast.unparse(t) for t in tests}
+        if f"{parameter} == 1" in asserted and not same.isdisjoint(asserted) and _once(function, sizes):
+            return True
+    return False
+
+
+def _once(function: ast.FunctionDef, names: Collection[str]) -> bool:
+    """Whether each of these names is bound by one statement alone."""
+    bound = [n for s in ast.walk(function) if isinstance(s, ast.stmt) and s is not function for n in _own(s)]
+    return all(bound.count(name) <= 1 for name in names if name != "_")
+
+
+def _own(s: ast.stmt) -> Iterator[str]:
+    if isinstance(s, (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.For)):
+        yield from bound_names(s) if not isinstance(s, ast.For) else bound_names(s.target)

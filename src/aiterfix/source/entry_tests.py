@@ -1,0 +1,93 @@
+"""Who reaches a kernel in a module of wrappers, and what each such function refuses before it gets there."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+
+from aiterfix.source.entries import KernelLaunch
+from aiterfix.source.names import bound_names, function_parameters
+
+
+@dataclass(frozen=True)
+class EntryTest:
+    """A test on what a function was handed, under which it must raise.
+
+    Attributes:
+        about: the code of the finding that such a refusal answers.
+        what: what the function is handed in that case, for people.
+        test: gives the test's source for a function; None where the function has not the parameters for it.
+        needless: whether a function, or a whole module where no function is known, never gets into the case.
+    """
+
+    about: str
+    what: str
+    test: Callable[[ast.FunctionDef], str | None]
+    needless: Callable[[ast.FunctionDef | ast.Module], bool] = lambda _: False
+
+
+def reaching(tree: ast.Module, kernels: Collection[str], asked: EntryTest) -> tuple[KernelLaunch, ...]:
+    """Every function that gets to a kernel, by itself or through a private function of the module, in source order.
+
+    Args:
+        tree: a module.
+        kernels: names to look for.
+        asked: what the functions should refuse.
+    """
+    functions = {s.name: s for s in tree.body if isinstance(s, ast.FunctionDef) and s.name not in kernels}
+    found: list[KernelLaunch] = []
+    for statement in tree.body:
+        if isinstance(statement, ast.FunctionDef) and statement.name in kernels:
+            continue
+        for name, line in _mentions(statement, kernels):
+            if not isinstance(statement, ast.FunctionDef):
+                spared = asked.needless(tree)
+                found.append(KernelLaunch(name, "", line, told=spared, refused=False, about=asked.about))
+                continue
+            for entry in _public(statement, tree, functions):
+                spared = asked.needless(tree if entry is None else entry)
+                refused = entry is not None and not spared and _refuses(entry, statement, kernels, asked)
+                called = entry.name if entry is not None else ""
+                found.append(KernelLaunch(name, called, line, spared, refused, function=entry, about=asked.about))
+    return tuple(sorted(dict.fromkeys(found), key=lambda f: f.line))
+
+
+def _mentions(statement: ast.stmt, names: Collection[str]) -> Iterator[tuple[str, int]]:
+    for n in ast.walk(statement):
+        if isinstance(n, ast.Name) and n.id in names and isinstance(n.ctx, ast.Load):
+            yield n.id, n.lineno
+
+
+def _public(
+    function: ast.FunctionDef, tree: ast.Module, functions: dict[str, ast.FunctionDef]
+) -> Iterator[ast.FunctionDef | None]:
+    """The function itself; of a private one those that call it, None where it is used at module level."""
+    if not function.name.startswith("_"):
+        yield function
+        return
+    users = 0
+    for s in tree.body:
+        if s is not function and any(_mentions(s, {function.name})):
+            users += 1
+            yield functions.get(s.name) if isinstance(s, ast.FunctionDef) and not s.name.startswith("_") else None
+    if not users:
+        yield None  # somebody else calls it
+
+
+def _refuses(entry: ast.FunctionDef, through: ast.FunctionDef, kernels: Collection[str], asked: EntryTest) -> bool:
+    """Whether one of a function's own statements raises under the test, before any that gets to a kernel."""
+    wanted = asked.test(entry)
+    if wanted is None:
+        return False
+    tree = ast.parse(wanted, mode="eval").body
+    text = ast.unparse(tree)
+    used = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)} & set(function_parameters(entry))
+    names = {*kernels, *({through.name} if through is not entry else ())}
+    for s in entry.body:
+        if any(_mentions(s, names)) or not used.isdisjoint(bound_names(s, walrus=True)):
+            return False
+        raises = isinstance(s, ast.If) and not s.orelse and len(s.body) == 1 and isinstance(s.body[0], ast.Raise)
+        if raises and isinstance(s, ast.If) and ast.unparse(s.test) == text:
+            return True
+    return False

@@ -1,0 +1,139 @@
+"""Whether a launch hands a kernel the parameters that it has: no more, no fewer, none by another name."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from aiterfix.source.branches import with_tests
+
+OPTIONS = frozenset(
+    {"num_warps", "num_stages", "num_ctas", "waves_per_eu", "matrix_instr_nonkdim", "kpack", "grid", "warmup"}
+)
+"""What Triton takes beside a kernel's own parameters."""
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What one launch hands on.
+
+    Attributes:
+        kernel: the kernel's name.
+        entry: the function that launches it.
+        line: 1-based.
+        positional: how many arguments have no name; None where that is not known.
+        names: of the others.
+        compiled: whether a kernel is launched that was compiled before: it takes all of its parameters by place.
+    """
+
+    kernel: str
+    entry: str
+    line: int
+    positional: int | None
+    names: tuple[str, ...] = ()
+    compiled: bool = False
+
+    def mismatch(self, parameters: ast.arguments) -> str | None:
+        """How they differ from a kernel's parameters; empty where they do not, None where that is not known."""
+        positional = [*parameters.posonlyargs, *parameters.args]
+        if self.positional is None or parameters.vararg or parameters.kwarg or parameters.kwonlyargs:
+            return None
+        given = f"{self.positional} by place" + (f", {', '.join(self.names)} by name" if self.names else "")
+        takes = f"it takes {len(positional)}"
+        if self.compiled:
+            return "" if self.positional == len(positional) and not self.names else f"{given}: {takes}, all by place"
+        if self.positional > len(positional):
+            return f"{given}: {takes}"
+        left = {p.arg for p in positional[self.positional :]}
+        others = sorted(set(self.names) - left - OPTIONS)
+        required = {p.arg for p in positional[: len(positional) - len(parameters.defaults)]}
+        missing = sorted((required & left) - set(self.names))
+        if others or missing:
+            return f"{given}: {takes}, and " + "; ".join(
+                f"{what} {', '.join(names)}" for what, names in (("not", others), ("also", missing)) if names
+            )
+        return ""
+
+
+def parameters_of(text: bytes, name: str) -> ast.arguments | None:
+    """The parameters of a function of a text, without parsing the text; None where that is not plain."""
+    found = list(re.finditer(rb"^def[ \t]+" + name.encode() + rb"[ \t]*\(", text, re.MULTILINE))
+    if len(found) != 1:
+        return None
+    start, depth, at = found[0].start(), 0, found[0].end() - 1
+    while at < len(text):
+        byte = text[at : at + 1]
+        if byte == b"#":
+            at = text.find(b"\n", at)
+        depth += (byte in b"([{") - (byte in b")]}") if byte else 0
+        if not depth or at < 0:
+            break
+        at += 1
+    try:
+        function = ast.parse(text[start : at + 1] + b": pass").body[0]
+    except (SyntaxError, ValueError, IndexError):
+        return None
+    return function.args if isinstance(function, ast.FunctionDef) else None
+
+
+def handed_on(tree: ast.Module, kernels: Collection[str]) -> tuple[Arguments, ...]:
+    """What every launch of some kernels hands on, by itself or of what a private function of the module compiled."""
+    functions = [s for s in tree.body if isinstance(s, ast.FunctionDef) and s.name not in kernels]
+    compiling = {f.name: {n.id for n in ast.walk(f) if isinstance(n, ast.Name)} & set(kernels) for f in functions}
+    found = [a for f in functions for a in _launches(f, set(kernels), compiling)]
+    return tuple(sorted(found, key=lambda a: (a.line, a.kernel)))
+
+
+def _launches(function: ast.FunctionDef, kernels: set[str], compiling: dict[str, set[str]]) -> Iterator[Arguments]:
+    compiled: dict[str, set[str]] = {}
+    for s, tests in with_tests(function.body):
+        if any(not holds and _is_version(test) for test, holds in tests):
+            continue  # older compilers launch what was compiled before, through other definitions
+        if isinstance(s, ast.Assign) and isinstance(s.value, ast.Call) and isinstance(s.value.func, ast.Name):
+            for target in s.targets:
+                if isinstance(target, ast.Name) and s.value.func.id.startswith("_"):
+                    compiled[target.id] = compiling.get(s.value.func.id, set())
+        for call in ast.walk(s):
+            if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Subscript)):
+                continue
+            launched = call.func.value
+            if not isinstance(launched, ast.Name):
+                continue
+            if launched.id in kernels:
+                yield _arguments(launched.id, function, call, compiled=False)
+            for kernel in sorted(compiled.get(launched.id, ())):
+                yield _arguments(kernel, function, call, compiled=True)
+
+
+def _is_version(test: ast.expr) -> bool:
+    return isinstance(test, ast.Compare) and any(
+        isinstance(n, ast.Name) and n.id == "triton_version" for n in ast.walk(test)
+    )
+
+
+def _arguments(kernel: str, function: ast.FunctionDef, call: ast.Call, *, compiled: bool) -> Arguments:
+    names: list[str] = []
+    known = not any(isinstance(a, ast.Starred) for a in call.args)
+    for k in call.keywords:
+        more = [k.arg] if k.arg is not None else _keys(k.value, function)
+        known = known and more is not None
+        names += more or []
+    return Arguments(kernel, function.name, call.lineno, len(call.args) if known else None, tuple(names), compiled)
+
+
+def _keys(e: ast.expr, function: ast.FunctionDef) -> list[str] | None:
+    """The keys of a dictionary that is written out once, and never changed."""
+    if not isinstance(e, ast.Name):
+        return None
+    bound = [
+        s
+        for s in ast.walk(function)
+        if isinstance(s, ast.Assign)
+        and any(isinstance(n, ast.Name) and n.id == e.id for t in s.targets for n in ast.walk(t))
+    ]
+    if len(bound) != 1 or not isinstance(bound[0].targets[0], ast.Name) or not isinstance(bound[0].value, ast.Dict):
+        return None
+    keys = [k.value if isinstance(k, ast.Constant) else None for k in bound[0].value.keys]
+    return [str(k) for k in keys] if all(isinstance(k, str) for k in keys) else None

@@ -1,0 +1,114 @@
+"""ragged-causal-bound in kernels of the real names and parameters, written for this test: found, mended, proven."""
+
+from __future__ import annotations
+
+import pytest
+
+from aiterfix.faults import causal_bound
+from aiterfix.faults.base import Presence
+from aiterfix.faults.diagnosis import kernels_of
+from aiterfix.faults.mend import mend
+from aiterfix.source.locate import splice
+from aiterfix.source.proof import ProofError
+from aiterfix.source.sites import analyse
+from tests.paged import BASE, CAUSAL, FAULTS, GLUON, PLAIN, RAGGED, STAGE1, found
+
+LAST = b"start + tl.arange(0, ChunkK) <= length - place"
+MASK = b"        mask = " + LAST + b"\n"
+
+
+def with_mask(line: str) -> bytes:
+    assert PLAIN.count(MASK) == 1
+    return PLAIN.replace(MASK, f"        {line}\n".encode())
+
+
+def test_only_the_bound_that_goes_the_other_way_is_the_fault() -> None:
+    assert found(PLAIN, CAUSAL, RAGGED).presence is Presence.PRESENT
+    assert found(PLAIN, CAUSAL, STAGE1).presence is Presence.ABSENT
+    assert found(GLUON, CAUSAL, BASE).presence is Presence.ABSENT
+    (finding,) = found(PLAIN, CAUSAL, RAGGED).findings
+    assert PLAIN.splitlines()[finding.line - 1] + b"\n" == MASK and not finding.obstacle
+    assert dict(finding.details)["comparison"] == LAST.decode()
+
+
+RIGHT = [
+    "mask = start + tl.arange(0, ChunkK) <= length - next_n + place",
+    "mask = start + tl.arange(0, ChunkK) < length - next_n + place + 1",
+    "mask = length + place - next_n >= start + tl.arange(0, ChunkK)",
+    "mask = (start + tl.arange(0, ChunkK) <= length - next_n + place) & (start + tl.arange(0, ChunkK) < length)",
+    "mask = ~(start + tl.arange(0, ChunkK) > length - (next_n - place))",
+]
+WRONG = [
+    ("mask = start + tl.arange(0, ChunkK) <= length - (place)", "length - next_n + (place)"),
+    ("mask = length - place >= start + tl.arange(0, ChunkK)", "length - next_n + place >= start"),
+    ("mask = start + tl.arange(0, ChunkK) <= (length) - place", "(length) - next_n + place"),
+    ("mask = start + tl.arange(0, ChunkK) <= (length\n            - place)", "(length\n            - next_n + place)"),
+]
+UNKNOWN = [
+    "mask = start + tl.arange(0, ChunkK) < length",
+    "mask = start + tl.arange(0, ChunkK) <= length - next_n",
+    "mask = start + tl.arange(0, ChunkK) <= length - 2 * place",
+    "mask = start + tl.arange(0, ChunkK) <= max_model_len - next_n + place",
+    "mask = tl.load(weights + tl.arange(0, ChunkK)) > 0",
+]
+
+
+@pytest.mark.parametrize("line", RIGHT)
+def test_a_right_bound_stays(line: str) -> None:
+    text = with_mask(line)
+    assert found(text, CAUSAL, RAGGED).presence is Presence.ABSENT
+    assert mend(text, FAULTS, wanted=(CAUSAL,)).new == text
+
+
+@pytest.mark.parametrize(("line", "after"), WRONG)
+def test_the_position_is_added_where_it_was_taken_away(line: str, after: str) -> None:
+    text = with_mask(line)
+    result = mend(text, FAULTS, wanted=(CAUSAL,))
+    assert result.new.count(after.encode()) == 1 and text.count(after.encode()) == 0
+    assert result.new.replace(b"next_n + ", b"") == text.replace(b"next_n + ", b"")
+    assert [s.fault for s in result.steps] == [CAUSAL] and not result.left((CAUSAL,))
+    assert mend(result.new, FAULTS, wanted=(CAUSAL,)).new == result.new
+
+
+@pytest.mark.parametrize("line", UNKNOWN)
+def test_what_is_no_such_bound_is_unknown(line: str) -> None:
+    text = with_mask(line)
+    diagnosis = found(text, CAUSAL, RAGGED)
+    assert diagnosis.presence is Presence.UNKNOWN and diagnosis.findings[0].message
+    assert mend(text, FAULTS, wanted=(CAUSAL,)).new == text
+
+
+LOST = [
+    ('float("-inf")', "0.0", "something else than -inf"),
+    ("(sequence * next_n + place) * stride_out_batch", "share * stride_out_batch", "length"),
+    ("prefix_sum_context_lens + sequence + 1", "prefix_sum_context_lens + place + 1", "length"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "reason"), LOST)
+def test_what_is_not_followed_is_unknown(old: str, new: str, reason: str) -> None:
+    head, tail = PLAIN.split(b"def _deepgemm_fp8_paged_mqa_logits_ragged_k")
+    text = head + b"def _deepgemm_fp8_paged_mqa_logits_ragged_k" + tail.replace(old.encode(), new.encode())
+    assert text != PLAIN
+    diagnosis = found(text, CAUSAL, RAGGED)
+    assert diagnosis.presence is Presence.UNKNOWN
+    assert reason in diagnosis.findings[0].message
+
+
+def test_a_bound_that_is_made_elsewhere_is_seen_and_left() -> None:
+    text = with_mask("last = length - place\n        mask = start + tl.arange(0, ChunkK) <= last")
+    diagnosis = found(text, CAUSAL, RAGGED)
+    assert diagnosis.presence is Presence.PRESENT and "in the comparison itself" in diagnosis.obstacle
+    result = mend(text, FAULTS, wanted=(CAUSAL,))
+    assert result.new == text and "in the comparison itself" in result.left((CAUSAL,))
+
+
+def test_an_edit_that_does_more_than_it_should_is_caught() -> None:
+    kernels = kernels_of(FAULTS)
+    before = analyse(PLAIN, kernels)
+    edits, places = causal_bound.edits(PLAIN, before, "f")
+    new = splice(PLAIN, edits)
+    causal_bound.prove(before, analyse(new, kernels), places, "f")
+    for spoilt in (PLAIN, new.replace(b"max_blk_len + column", b"max_blk_len + row"), new.replace(b"share *", b"2 *")):
+        with pytest.raises(ProofError):
+            causal_bound.prove(before, analyse(spoilt, kernels), places, "f")

@@ -1,0 +1,243 @@
+"""A kernel of one token a block and its wrapper, judged together: on disk, and as a process has loaded them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from aiterfix.cli.main import main
+from aiterfix.family.own_kernel import OWN_MODULE
+from aiterfix.faults.base import Presence
+from aiterfix.faults.diagnosis import TextDiagnosis, diagnose
+from aiterfix.faults.mend import mend
+from aiterfix.faults.registry import load_faults
+from aiterfix.installation import find_path
+from aiterfix.judge.disk import judge_installation
+from aiterfix.judge.judgement import Judgement
+from aiterfix.judge.refusals import launches_in, launches_loaded, with_refusals
+from aiterfix.patching.mends import mends
+from aiterfix.source.entries import KernelLaunch
+from tests.paged import ENTRY, FAULTS, PAGING, PLAIN, STAGE1, WRAPPER
+
+KNOWN = load_faults()
+MENDED = mend(WRAPPER, FAULTS, wanted=(PAGING,)).new
+KERNELS = "aiter/ops/triton/_triton_kernels/attention/pa_mqa_logits.py"
+LAUNCHER = "aiter/ops/triton/attention/pa_mqa_logits.py"
+
+
+def judged(*wrappers: bytes) -> tuple[Presence, str]:
+    """Presence in the kernel, and why it is not refused."""
+    launches = [n for i, text in enumerate(wrappers) for n in launches_in(f"w{i}", text)]
+    return of(with_refusals(PLAIN, diagnose(PLAIN, FAULTS), launches, KNOWN))
+
+
+def of(diagnosis: TextDiagnosis) -> tuple[Presence, str]:
+    unit = next(u for u in diagnosis.units if u.name == STAGE1)
+    found = next(d for d in unit.diagnoses if d.fault == PAGING)
+    return found.presence, found.obstacle
+
+
+SHAPE = b"kv_cache_fp8.numel() != kv_cache_fp8.size(0) * kv_cache_fp8.size(-1)"
+ASSERTED = WRAPPER.replace(b"    batch_size, next_n, heads, hidden_dim", b"    assert kv_cache_fp8.size(1) == 1\n    batch_size, next_n, heads, hidden_dim")  # fmt: skip
+OPEN = [
+    WRAPPER,
+    ASSERTED,  # which is what it says, but no bound that is understood
+    MENDED.replace(SHAPE, b"kv_cache_fp8.numel() > 1"),
+    MENDED.replace(SHAPE, SHAPE + b" and max_model_len"),
+    MENDED.replace(b"raise ValueError(", b"print("),
+    MENDED.replace(b"    if " + SHAPE, b"    kv_cache_fp8 = kv_cache_fp8.view(-1, 132)\n    if " + SHAPE),
+    MENDED + b"\n\nlaunch = _deepgemm_fp8_paged_mqa_logits_stage1\n",
+    MENDED + b"\n\ndef other(*a):\n    _deepgemm_fp8_paged_mqa_logits_stage1[(1,)](*a)\n",
+    MENDED + b"\n\ndef other(f):\n    f(_deepgemm_fp8_paged_mqa_logits_stage1)\n",
+]
+
+
+def test_a_kernel_is_refused_where_every_launch_is() -> None:
+    assert judged(MENDED) == (Presence.REFUSED, "")
+    assert judged(MENDED, MENDED) == (Presence.REFUSED, "")
+
+
+@pytest.mark.parametrize("text", OPEN, ids=range(len(OPEN)))
+def test_one_way_that_is_open_is_enough(text: bytes) -> None:
+    assert judged(text)[0] is Presence.PRESENT and judged(MENDED, text)[0] is Presence.PRESENT
+    launches = [*launches_in("w", MENDED), *launches_in("v", text)]
+    unit = next(u for u in with_refusals(PLAIN, diagnose(PLAIN, FAULTS), launches, KNOWN).units if u.name == STAGE1)
+    found = next(f for d in unit.diagnoses if d.fault == PAGING for f in d.findings)
+    assert "launches it with blocks of any size" in found.message + found.obstacle
+    # Where the entry is handed the cache by a name that is known, `apply` has it refuse.
+    assert bool(found.obstacle) is any(end in text for end in (b"\nlaunch = ", b"def other("))
+
+
+def test_a_judgement_can_be_made_again_with_other_launches() -> None:
+    refused = with_refusals(PLAIN, diagnose(PLAIN, FAULTS), launches_in("w", MENDED), KNOWN)
+    assert with_refusals(PLAIN, refused, launches_in("w", MENDED), KNOWN) == refused
+    again = with_refusals(PLAIN, refused, launches_in("w", WRAPPER), KNOWN)
+    assert of(again)[0] is Presence.PRESENT
+    assert again == with_refusals(PLAIN, diagnose(PLAIN, FAULTS), launches_in("w", WRAPPER), KNOWN)
+
+
+def test_what_nothing_launches_is_present() -> None:
+    assert judged() == (Presence.PRESENT, "nothing that launches it was found, which could refuse larger blocks")
+
+
+REDUCING = PLAIN.replace(STAGE1.encode(), b"_deepgemm_fp8_paged_mqa_logits").replace(b"Out_buffer", b"OutLogits_buffer").replace(b" + head[:, None] * stride_out_heads", b"").replace(b"    stride_out_heads: tl.int64, ", b"    ")  # fmt: skip
+LOOSE = [
+    (b"    assert block_size == KVBlockSize\n", b""),
+    (b"        assert KVBlockSize == 1\n", b""),
+    (b"        assert KVBlockSize == 1\n", b"        assert KVBlockSize <= 1\n"),
+    (b"    if max_model_len:\n        assert KVBlockSize == 1\n", b"    if max_model_len:\n        assert KVBlockSize == 1\n    if True:\n"),
+    (b"    assert block_size == KVBlockSize\n", b"    assert block_size == KVBlockSize\n    KVBlockSize = 1\n"),
+    (b"    assert block_size == KVBlockSize\n", b"    block_size = KVBlockSize\n    assert block_size == KVBlockSize\n"),
+    (b"num_block, block_size, _, index_dim", b"block_size, num_block, _, index_dim"),
+]  # fmt: skip
+
+
+def test_the_wrappers_own_assert_refuses_too_and_nothing_less() -> None:
+    def presence(wrapper: bytes) -> Presence:
+        found = with_refusals(REDUCING, diagnose(REDUCING, FAULTS), launches_in("w", wrapper), KNOWN)
+        unit = next(u for u in found.units if u.name == "_deepgemm_fp8_paged_mqa_logits")
+        return next(d.presence for d in unit.diagnoses if d.fault == PAGING)
+
+    assert presence(WRAPPER) is Presence.REFUSED
+    for old, new in LOOSE:
+        assert WRAPPER.count(old) == 1
+        assert presence(WRAPPER.replace(old, new)) is Presence.PRESENT, new
+
+
+# ---- on disk -----------------------------------------------------------------------------------------
+
+
+def package(root: Path) -> Judgement:
+    """A package of one wrapper with one entry, and the kernel that it launches."""
+    module = KERNELS.removesuffix(".py").replace("/", ".")
+    entry = WRAPPER[: WRAPPER.index(b"\n\ndef deepgemm_fp8_paged_mqa_logits(")].replace(
+        b"from kernels import _deepgemm_fp8_paged_mqa_logits, ", f"from {module} import ".encode()
+    )
+    kernel = PLAIN[: PLAIN.index(b"\n\n@triton.jit\ndef _deepgemm_fp8_paged_mqa_logits_ragged_k")]
+    for path, text in {KERNELS: kernel, LAUNCHER: entry}.items():
+        file = root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(text)
+        for folder in file.parents:
+            if root in folder.parents:
+                (folder / "__init__.py").touch()
+    return judge_installation(find_path(root).installations[0], KNOWN)
+
+
+def test_apply_edits_the_wrapper_and_the_kernel_counts_as_refused(tmp_path: Path) -> None:
+    before = package(tmp_path)
+    assert before.presence((PAGING,)) is Presence.PRESENT
+    assert [a.obstacle for a in before.answers() if a.fault.id == PAGING] == [
+        ""
+    ]  # since `apply` has the wrapper refuse
+    changes = {c.file.relative: c.mended for c in mends(before)}
+    assert {s.fault for s in changes[LAUNCHER].steps} == {PAGING}
+    for relative, change in changes.items():
+        (tmp_path / relative).write_bytes(change.new)
+    after = judge_installation(find_path(tmp_path).installations[0], KNOWN)
+    stage1 = next(u for _, u in after.units if u.name == STAGE1)
+    assert next(d.presence for d in stage1.diagnoses if d.fault == PAGING) is Presence.REFUSED
+    message = next(f.message for d in stage1.diagnoses if d.fault == PAGING for f in d.findings)
+    assert f"{ENTRY}() of {LAUNCHER} raises first" in message
+    assert not any(s.fault == PAGING for c in mends(after) for s in c.mended.steps)
+
+
+def test_the_command_writes_the_wrapper_and_gives_it_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    package(tmp_path)
+    before = {path: (tmp_path / path).read_bytes() for path in (KERNELS, LAUNCHER)}
+    assert main(["apply", "--require", "--path", str(tmp_path)]) == 0
+    assert f"{LAUNCHER}: mended block-paging in 1 place" in capsys.readouterr().out
+    assert b"raise ValueError" in (tmp_path / LAUNCHER).read_bytes()
+    assert main(["check", "--path", str(tmp_path)]) == 0 and "refused" in capsys.readouterr().out
+    assert main(["apply", "--path", str(tmp_path)]) == 0 and "nothing to do" in capsys.readouterr().out
+    assert main(["revert", "--path", str(tmp_path)]) == 0
+    assert {path: (tmp_path / path).read_bytes() for path in before} == before
+
+
+# ---- in a process ------------------------------------------------------------------------------------
+
+NAME = "aiterfix_tests_loaded_wrapper"
+
+
+class Loader:
+    """Says what a module was made from."""
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+
+    def get_source(self, name: str) -> str:
+        return self.text.decode()
+
+
+@pytest.fixture
+def module() -> Iterator[ModuleType]:
+    made = ModuleType(NAME)
+    sys.modules[NAME] = made
+    yield made
+    del sys.modules[NAME]
+
+
+def load(module: ModuleType, text: bytes) -> None:
+    body = text.replace(b"from kernels import _deepgemm_fp8_paged_mqa_logits, _deepgemm_fp8_paged_mqa_logits_stage1\n", b"_deepgemm_fp8_paged_mqa_logits = _deepgemm_fp8_paged_mqa_logits_stage1 = None\n")  # fmt: skip
+    exec(compile(body, "wrapper.py", "exec", dont_inherit=True), vars(module))
+
+
+def loaded() -> Presence:
+    return of(with_refusals(PLAIN, diagnose(PLAIN, FAULTS), launches_loaded([NAME]), KNOWN))[0]
+
+
+def test_a_loaded_function_is_believed_where_it_is_that_of_its_text(module: ModuleType) -> None:
+    load(module, MENDED)
+    module.__loader__ = Loader(MENDED)  # type: ignore[assignment]
+    assert loaded() is Presence.REFUSED
+    load(module, WRAPPER)  # the file was patched after it had been imported
+    assert loaded() is Presence.PRESENT
+
+
+def test_a_loaded_wrapper_that_does_not_say_its_source_is_no_refusal(module: ModuleType) -> None:
+    load(module, MENDED)
+    module.__loader__ = None
+    assert loaded() is Presence.PRESENT
+
+
+def test_what_is_not_loaded_launches_nothing() -> None:
+    assert launches_loaded([NAME]) == ()
+
+
+def test_an_assertion_is_no_refusal_where_python_leaves_it_out(
+    module: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(module, WRAPPER)
+    module.__loader__ = Loader(WRAPPER)  # type: ignore[assignment]
+    of_reducing = _about_blocks()
+    assert [(launch.refused, launch.asserted) for launch in of_reducing] == [(True, True)]
+    monkeypatch.setattr(sys, "flags", Optimised())
+    of_reducing = _about_blocks()
+    assert [launch.refused for launch in of_reducing] == [False]
+
+
+def _about_blocks() -> list[KernelLaunch]:
+    found = (n.launch for n in launches_loaded([NAME]) if not n.launch.about)
+    return [launch for launch in found if launch.entry == "deepgemm_fp8_paged_mqa_logits"]
+
+
+class Optimised:
+    """Of ``sys.flags``, what is asked."""
+
+    optimize = 1
+
+
+def test_a_function_that_is_replaced_launches_nothing(module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    load(module, WRAPPER)
+    module.__loader__ = Loader(WRAPPER)  # type: ignore[assignment]
+    assert loaded() is Presence.PRESENT
+    own = ModuleType(OWN_MODULE)
+    monkeypatch.setitem(sys.modules, OWN_MODULE, own)
+    setattr(own, ENTRY, lambda *a: None)
+    setattr(module, ENTRY, getattr(own, ENTRY))
+    assert loaded() is Presence.REFUSED
+    assert next(n.why for n in launches_loaded([NAME])).endswith("is replaced and launches it no more")

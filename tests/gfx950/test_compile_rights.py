@@ -35,12 +35,11 @@ def compile(source, target, options):
 TELL = """
 import json, os
 said = dict(ids=[os.getresuid(), os.getresgid(), os.getgroups()], environment=dict(os.environ), session=os.getsid(0))
-for place in ("/root/aiterfix-test", "/etc/aiterfix-test"):
-    try:
-        open(place, "w")
-        said["wrote"] = place
-    except OSError:
-        pass
+try:
+    open({closed!r}, "w")
+    said["wrote"] = {closed!r}
+except OSError:
+    pass
 open(os.path.join(os.environ["TMPDIR"], "ours"), "w").write("x")
 open({place!r}, "w").write(json.dumps(said))
 """
@@ -104,14 +103,15 @@ def compiler(place: Path, theirs: Owner, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 def test_the_top_level_runs_with_the_owners_rights(compiler: Compiler, place: Path) -> None:
-    told = place / "theirs" / "told"
-    kernel = compiler.compile(request(TELL.format(place=str(told))))
+    told, closed = place / "theirs" / "told", place / "closed"
+    closed.mkdir(0o755)  # root's: it alone may write there
+    kernel = compiler.compile(request(TELL.format(place=str(told), closed=str(closed / "file"))))
     assert (kernel.code, kernel.ttgir, kernel.triton) == (b"\x7fELF", "module", "9.9")
     said = json.loads(told.read_text())
     assert said["ids"] == [[OTHER] * 3, [OTHER] * 3, []] and told.stat().st_uid == OTHER
     assert "wrote" not in said and "SECRET_TOKEN" not in said["environment"]
     assert said["session"] != os.getsid(0)
-    entry = compiler.cache.path(compiler.key(request(TELL.format(place=str(told)))))
+    entry = compiler.cache.path(compiler.key(request(TELL.format(place=str(told), closed=str(closed / "file")))))
     assert entry.stat().st_uid == 0, "the cache is ours"
     with Compiler(compiler.python, compiler.cache) as ours:
         assert ours.key(request("")) != compiler.key(request("")), "and what they made counts for their files alone"

@@ -168,3 +168,19 @@ def test_what_is_missing_is_no_notice(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert believed(tmp_path / "file" / "below") is None
     assert notices() == []
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "cache" / "entry"
+    keep(target, b"old")
+
+    def refuse(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr("os.fsync", refuse)
+    with pytest.raises(OSError, match="disk full"):
+        keep(target, b"new")
+    assert target.read_bytes() == b"old"
+    assert list(target.parent.iterdir()) == [target]

@@ -8,14 +8,14 @@ from aiterfix.family.kernels import ENTRY
 from aiterfix.family.paging import CACHES, PAGING, UNTOLD
 from aiterfix.faults.base import NO_SIZE, Finding, Presence
 from aiterfix.source.columns import NotExpressible
-from aiterfix.source.encoding import as_utf8, in_own_encoding
+from aiterfix.source.encoding import as_utf8
 from aiterfix.source.entries import KernelLaunch, kernel_launches
 from aiterfix.source.locate import Edit, Lines
 from aiterfix.source.paging import PagedLoad, paging, paging_edits
 from aiterfix.source.proof import ProofError
 from aiterfix.source.rebuilt import EditedPlace, prove_changes
 from aiterfix.source.refusal_edits import refusal_edit
-from aiterfix.source.rewrite import EncodingNotUnderstoodError
+from aiterfix.source.rewrite import own_edits
 from aiterfix.source.sites import KernelAnalysis, SourceAnalysis
 
 _SIZE = next(iter(PAGING.values())).block_size
@@ -75,11 +75,7 @@ def edits(text: bytes, analysis: SourceAnalysis, filename: str) -> tuple[list[Ed
         for taught_load in taught:
             found += taught_load.edits
             places.append(EditedPlace(kernel.name, taught_load.load.node.lineno, taught_load.changes))
-    found.sort(key=lambda e: e.span.start)
-    own = in_own_encoding(text, found)
-    if own is None:
-        raise EncodingNotUnderstoodError(filename)
-    return own, places
+    return own_edits(text, found, filename), places
 
 
 def launches(analysis: SourceAnalysis) -> tuple[KernelLaunch, ...]:

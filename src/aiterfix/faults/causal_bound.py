@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from aiterfix.family.paging import PAGING
 from aiterfix.faults.base import Finding, Presence
 from aiterfix.source.causal import CausalBound, bound_edit, causal_bounds, mended_term, position_terms
-from aiterfix.source.encoding import as_utf8, in_own_encoding
+from aiterfix.source.encoding import as_utf8
 from aiterfix.source.locate import Edit, Lines
 from aiterfix.source.proof import ProofError
 from aiterfix.source.rebuilt import EditedPlace, prove_changes
-from aiterfix.source.rewrite import EncodingNotUnderstoodError
+from aiterfix.source.rewrite import own_edits
 from aiterfix.source.sites import KernelAnalysis, SourceAnalysis
 
 _NOT_WRITTEN = "the row's position is not subtracted in the comparison itself"
@@ -57,11 +57,7 @@ def edits(text: bytes, analysis: SourceAnalysis, filename: str) -> tuple[list[Ed
         for node in terms.values():
             found.append(bound_edit(lines, node, roles))
             places.append(EditedPlace(kernel.name, node.lineno, ((node, mended_term(node, roles)),)))
-    found.sort(key=lambda e: e.span.start)
-    own = in_own_encoding(text, found)
-    if own is None:
-        raise EncodingNotUnderstoodError(filename)
-    return own, places
+    return own_edits(text, found, filename), places
 
 
 def prove(before: SourceAnalysis, after: SourceAnalysis, edited: Sequence[EditedPlace], filename: str) -> None:

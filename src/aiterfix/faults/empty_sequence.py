@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from aiterfix.family.paging import PAGING
 from aiterfix.faults.base import Finding, Presence
-from aiterfix.source.encoding import as_utf8, in_own_encoding
+from aiterfix.source.encoding import as_utf8
 from aiterfix.source.locate import Edit, Lines
 from aiterfix.source.proof import ProofError
 from aiterfix.source.rebuilt import EditedPlace, prove_changes
-from aiterfix.source.rewrite import EncodingNotUnderstoodError
+from aiterfix.source.rewrite import own_edits
 from aiterfix.source.sequence_walk import SequenceWalk, sequence_walks
 from aiterfix.source.sites import KernelAnalysis, SourceAnalysis
 
@@ -49,11 +49,7 @@ def edits(text: bytes, analysis: SourceAnalysis, filename: str) -> tuple[list[Ed
                 assert walk.until is not None
                 found.append(Edit(lines.span(part), ast.unparse(walk.until).encode()))
                 places.append(EditedPlace(kernel.name, part.lineno, ((part, walk.until),)))
-    found.sort(key=lambda e: e.span.start)
-    own = in_own_encoding(text, found)
-    if own is None:
-        raise EncodingNotUnderstoodError(filename)
-    return own, places
+    return own_edits(text, found, filename), places
 
 
 def prove(before: SourceAnalysis, after: SourceAnalysis, edited: Sequence[EditedPlace], filename: str) -> None:

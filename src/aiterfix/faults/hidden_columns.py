@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from aiterfix.family.paging import PAGING
 from aiterfix.faults.base import Finding, Presence
 from aiterfix.source.columns import NotExpressible
-from aiterfix.source.encoding import as_utf8, in_own_encoding
+from aiterfix.source.encoding import as_utf8
 from aiterfix.source.locate import Edit, Lines
 from aiterfix.source.proof import ProofError
 from aiterfix.source.rebuilt import EditedPlace, prove_changes
-from aiterfix.source.rewrite import EncodingNotUnderstoodError
+from aiterfix.source.rewrite import own_edits
 from aiterfix.source.sites import KernelAnalysis, SiteSyntax, SourceAnalysis
 from aiterfix.source.unseen import UnseenScores, hidden_value, hiding_edit, stored_value, unseen_scores
 
@@ -60,11 +60,7 @@ def edits(text: bytes, analysis: SourceAnalysis, filename: str) -> tuple[list[Ed
                 continue
             found.append(hiding_edit(lines, syntax, value))
             places.append(EditedPlace(kernel.name, scores.site.line, ((node, value),)))
-    found.sort(key=lambda e: e.span.start)
-    own = in_own_encoding(text, found)
-    if own is None:
-        raise EncodingNotUnderstoodError(filename)
-    return own, places
+    return own_edits(text, found, filename), places
 
 
 def prove(before: SourceAnalysis, after: SourceAnalysis, edited: Sequence[EditedPlace], filename: str) -> None:

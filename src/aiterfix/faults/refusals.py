@@ -7,13 +7,13 @@ from collections.abc import Collection, Sequence
 
 from aiterfix.family.entries import REFUSALS
 from aiterfix.source.columns import NotExpressible
-from aiterfix.source.encoding import as_utf8, in_own_encoding
+from aiterfix.source.encoding import as_utf8
 from aiterfix.source.entry_tests import EntryTest, reaching
 from aiterfix.source.locate import Edit, Lines
 from aiterfix.source.proof import ProofError
 from aiterfix.source.rebuilt import EditedPlace, prove_changes
 from aiterfix.source.refusal_edits import refuse_first
-from aiterfix.source.rewrite import EncodingNotUnderstoodError
+from aiterfix.source.rewrite import own_edits
 from aiterfix.source.sites import SourceAnalysis
 
 
@@ -37,11 +37,7 @@ def refusing_edits(
             continue
         found.append(edit)
         places.append(place)
-    found.sort(key=lambda e: e.span.start)
-    own = in_own_encoding(text, found)
-    if own is None:
-        raise EncodingNotUnderstoodError(filename)
-    return own, places
+    return own_edits(text, found, filename), places
 
 
 def _bound(function: ast.FunctionDef, asked: EntryTest, tree: ast.Module) -> bool:

@@ -133,7 +133,7 @@ def replace(
 ) -> None:
     """Write ``data`` as ``beside`` and rename that over ``place``: the old file or the new one, never a part.
 
-    Unlike `aiterfix.storage.files.write_atomically` it sets mode and owner, uses a name that a later run can find, and
+    Unlike `aiterfix.storage.believed.keep` it sets mode and owner, uses a name that a later run can find, and
     brings the directory to the disk.
     """
     unlink_if_there(beside)

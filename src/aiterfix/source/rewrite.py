@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterable
 
 from aiterfix.errors import NotUnderstoodError
 from aiterfix.source.encoding import as_utf8, in_own_encoding
@@ -48,11 +49,19 @@ def bound_edits(text: bytes, analysis: SourceAnalysis, filename: str) -> tuple[l
             if not site.guard.bounded and not site.obstacle and syntax.column is not None:
                 edits += _SiteEditor(lines, site, syntax).edits()
                 edited.append(site)
-    edits.sort(key=lambda e: e.span.start)
-    own = in_own_encoding(text, edits)
+    return own_edits(text, edits, filename), edited
+
+
+def own_edits(text: bytes, edits: Iterable[Edit], filename: str) -> list[Edit]:
+    """Edits of the UTF-8 form of a text as edits of its own bytes, in ascending order.
+
+    Raises:
+        EncodingNotUnderstoodError: the file's encoding lets no part of it be replaced alone.
+    """
+    own = in_own_encoding(text, sorted(edits, key=lambda e: e.span.start))
     if own is None:
         raise EncodingNotUnderstoodError(filename)
-    return own, edited
+    return own
 
 
 class _SiteEditor:

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
+from functools import cache, reduce
 from typing import Any
 
 _TOKEN = re.compile(
@@ -133,7 +133,14 @@ def _extremes(name: str) -> Callable[..., Value]:
     _, which, kind = name.split("_")
     pick = max if "max" in which else min
     if kind == "f32":
-        return lambda a, b: run_expression_of(name.upper() + "_E32", a, b)
+        pair = f"V_{which[:3].upper()}_F32_E32"
+
+        def chosen(a: Value, b: Value) -> Value:
+            if which in ("maximum", "minimum") and (_is_nan(a) or _is_nan(b)):
+                return real(math.nan, 32)
+            return run_expression_of(pair, a, b)
+
+        return lambda *values: reduce(chosen, values)
     return lambda *values: pick(values, key=lambda v: v.number)
 
 
@@ -592,6 +599,8 @@ _FUNCTIONS: dict[str, Callable[..., Value]] = {
     ),
     "f32_to_i32": _to_int(32, True),
     "f32_to_u32": _to_int(32, False),
+    "f64_to_i32": _to_int(32, True),
+    "f64_to_u32": _to_int(32, False),
     "i32_to_f32": lambda v: _converted(v, "f", 32),
     "u32_to_f32": lambda v: _converted(v, "f", 32),
     "i32_to_f64": lambda v: _converted(v, "f", 64),

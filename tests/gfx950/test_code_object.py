@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import struct
-import sys
 from pathlib import Path
 
 import pytest
 
-if sys.version_info < (3, 11):
-    pytest.skip("the decoder needs Python 3.11", allow_module_level=True)
+from tests.emulator import RUNS_HERE, WHY_NOT
+
+if not RUNS_HERE:
+    pytest.skip(WHY_NOT, allow_module_level=True)
 
 from aiterfix.errors import NotUnderstoodError
 from aiterfix.gfx950 import CodeObject

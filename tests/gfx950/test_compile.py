@@ -94,6 +94,55 @@ def test_keys_tell_apart_what_compiles_differently(tmp_path: Path, monkeypatch: 
         assert made.key(request()) in keys
 
 
+def test_whether_products_and_sums_are_fused_is_asked_of_triton_as_a_launch_asks_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("triton", reason="needs Triton 3.6 or later")
+    said = {}
+    for value in ("1", "0"):
+        monkeypatch.setenv("TRITON_DEFAULT_FP_FUSION", value)
+        with compiler(tmp_path) as made:
+            said[value] = (made.fp_fusion, made.key(request()), made.compile(request()).sha256)
+    assert (said["1"][0], said["0"][0]) == (True, False)
+    assert said["1"][1] != said["0"][1] and said["1"][2] != said["0"][2]
+
+
+BACKEND = """
+class Backend:
+    def parse_options(self, given):
+        assert given == {}
+        return type("Options", (), {"enable_fp_fusion": FUSES})
+def make_backend(target):
+    return Backend()
+"""
+
+
+@pytest.mark.parametrize(("fuses", "said"), [("True", True), ("False", False), ("1 // 0", None)])
+def test_builds_of_one_number_that_fuse_otherwise_have_other_keys(
+    tmp_path: Path, fuses: str, said: bool | None
+) -> None:
+    python = a_python_with(tmp_path, "__version__ = '3.10.0'", gluon=True)
+    with compiler(tmp_path, python) as made:
+        assert made.fp_fusion is None  # there is no backend to ask
+        before = made.key(request())
+    (tmp_path / "modules/triton/compiler").mkdir()
+    (tmp_path / "modules/triton/compiler/compiler.py").write_text(BACKEND.replace("FUSES", fuses))
+    with compiler(tmp_path, python) as made:
+        assert made.fp_fusion is said
+        assert (made.key(request()) == before) is (said is None)
+
+
+def test_a_warning_of_the_compiler_s_is_no_refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Triton 3.9.0 gives one where a launch says nothing of fusion."""
+    monkeypatch.setenv("PYTHONWARNINGS", "error")
+    python = a_python_with(tmp_path, "__version__ = '3.9.0'", gluon=True)
+    (tmp_path / "modules/triton/compiler").mkdir()
+    warns = "import warnings\n" + BACKEND.replace("FUSES", "warnings.warn('the default will change') or True")
+    (tmp_path / "modules/triton/compiler/compiler.py").write_text(warns)
+    with compiler(tmp_path, python) as made:
+        assert made.fp_fusion is True
+
+
 def test_no_triton_says_what_to_install(tmp_path: Path) -> None:
     python = a_python_with(tmp_path, "raise ImportError('libamd is missing')")
     with compiler(tmp_path, python) as made, pytest.raises(EnvironmentProblem, match="no Triton in") as caught:

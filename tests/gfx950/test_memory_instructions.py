@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import numpy as np
 import pytest
 
-if sys.version_info < (3, 11):
-    pytest.skip("the decoder needs Python 3.11", allow_module_level=True)
+from tests.emulator import RUNS_HERE, WHY_NOT
+
+if not RUNS_HERE:
+    pytest.skip(WHY_NOT, allow_module_level=True)
 
 from tinygrad.renderer.amd.dsl import NULL, s, v
 from tinygrad.runtime.autogen.amd.cdna import ins
@@ -209,6 +210,7 @@ def test_buffer_load_to_lds(suffix: str, dwords: int) -> None:
     memory, allocation = _memory()
     code = code_of(b"", lds=2048)
     waves = new_waves(code, 2, memory=memory)
+    assert waves.batch.lds_written is not None
     waves.batch.lds_written[:] = 0
     _set_descriptor(waves, allocation.address, 1024)
     waves.scalar[12][:] = 0
@@ -242,6 +244,7 @@ def test_global_load_to_lds(suffix: str, dwords: int) -> None:
     memory, allocation = _memory()
     code = code_of(b"", lds=1200)
     waves = new_waves(code, 1, memory=memory)
+    assert waves.batch.lds_written is not None
     waves.batch.lds_written[:] = 0
     waves.scalar[124][:] = 64  # M0
     order = np.random.default_rng(8).permutation(64)
@@ -345,6 +348,72 @@ def test_lds_pairs_and_workgroups_apart() -> None:
             both = np.stack([row, ~row], axis=1).reshape(-1)[:64]
             assert (waves.vector[8 + half][wave] == both).all()
     assert waves.batch.recorder.findings() == ()
+
+
+@pytest.mark.parametrize(
+    "suffix", ["B8", "B16", "B32", "B64", "B96", "B128", "2_B32", "2_B64", "2ST64_B32", "2ST64_B64"]
+)
+def test_lds_addresses_wrap_at_32_bits(suffix: str) -> None:
+    """A negative register and a constant that makes up for it, as LLVM folds them: ``0xffffe000 + 16 * lane + 8192``."""
+    element, unit = {
+        "2_B32": (4, 4), "2_B64": (8, 8), "2ST64_B32": (4, 256), "2ST64_B64": (8, 512),
+    }.get(suffix, (int(suffix.rsplit("B", 1)[1]) // 8, 1))  # fmt: skip
+    pair = suffix.startswith("2")
+    offsets: tuple[int, ...] = (254, 252) if pair else (0x2000,)
+    lds = code_of(b"", lds=4096)
+    waves = new_waves(lds, 1)
+    waves.vector[0] = (np.arange(64)[np.newaxis] * element + 1024 - offsets[0] * unit).astype(np.uint32)
+    waves.vector[2:6] = np.random.default_rng(1).integers(0, 1 << 32, (4, 1, 64), dtype=np.uint32)
+    waves.vector[6:8] = ~waves.vector[2:4]
+    width = max(element // 4, 1)
+    fields = (
+        {"offset0": offsets[0], "offset1": offsets[1]}
+        if pair
+        else {"offset0": offsets[0] & 255, "offset1": offsets[0] >> 8}
+    )
+    data = [v[2 : 1 + width] if width > 1 else v[2], v[6 : 5 + width] if width > 1 else v[6]][: len(offsets)]
+    execute(ins.DS(DSOp[f"DS_WRITE{'' if pair else '_'}{suffix}"], v[0], v[0], *data, **fields), waves, lds)
+    for place, offset in enumerate(offsets):
+        start = 1024 + (offset - offsets[0]) * unit
+        raw = waves.vector[(2, 6)[place] : (2, 6)[place] + width, 0].T.copy().view(np.uint8)[:, :element]
+        # The second of two ranges that overlap wins where they do.
+        if place == len(offsets) - 1:
+            assert (waves.batch.lds[start : start + 64 * element] == raw.reshape(-1)).all()
+    reads = {1: "_U8", 2: "_U16"}.get(element, f"{'' if pair else '_'}{suffix}")
+    words = width * len(offsets)
+    back = v[12 : 11 + words] if words > 1 else v[12]
+    execute(ins.DS(DSOp[f"DS_READ{reads}"], back, v[0], **fields), waves, lds)
+    for place, offset in enumerate(offsets):
+        start = 1024 + (offset - offsets[0]) * unit
+        want = np.zeros((64, max(element, 4)), np.uint8)
+        want[:, :element] = waves.batch.lds[start : start + 64 * element].reshape(64, element)
+        got = waves.vector[12 + place * width : 12 + (place + 1) * width, 0].T
+        assert (got == want.view(np.uint32)).all()
+    assert waves.vector[12 : 12 + words].any()
+    assert waves.batch.recorder.findings() == ()
+
+
+def test_lds_addresses_below_zero_stay_out_of_range() -> None:
+    waves = _waves(DeviceMemory(), 1)
+    waves.vector[0] = 0xFFFF_FFFC  # its last byte is the last of 32 bits: nothing wraps inside an access
+    execute(ins.DS(DSOp.DS_READ_B64, v[6:7], v[0]), waves, CODE)
+    assert {f.kind for f in waves.batch.recorder.findings()} == {FindingKind.LDS_OUT_OF_RANGE}
+    assert not waves.vector[6:8].any()
+
+
+def test_load_to_lds_below_its_first_byte() -> None:
+    """A negative constant counts in LDS too; what lies before its start is out of range, and nothing is written."""
+    memory, allocation = _memory()
+    code = code_of(b"", lds=1024)
+    waves = new_waves(code, 2, memory=memory)
+    waves.scalar[124][:] = 8  # M0
+    _set64(waves, 0, allocation.address + 16)
+    load = ins.GLOBAL(GLOBALOp.GLOBAL_LOAD_LDS_DWORD, v[4], v[0], saddr=OFF, offset=(-16) & 0x1FFF)
+    execute(load, waves, code)
+    lds = waves.batch.lds.view(np.uint32).reshape(2, 256)
+    assert (lds[:, :62] == DATA.view(np.uint32)[0]).all()
+    assert not lds[:, 62:].any()
+    assert {f.kind: f.count for f in waves.batch.recorder.findings()} == {FindingKind.LDS_OUT_OF_RANGE: 4}
 
 
 def test_lds_faults() -> None:

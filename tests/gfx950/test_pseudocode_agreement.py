@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import struct
-import sys
 import zlib
 from typing import Any
 
 import numpy as np
 import pytest
 
-if sys.version_info < (3, 11):
-    pytest.skip("the decoder needs Python 3.11", allow_module_level=True)
+from tests.emulator import RUNS_HERE, WHY_NOT
+
+if not RUNS_HERE:
+    pytest.skip(WHY_NOT, allow_module_level=True)
 
 from tinygrad.renderer.amd.dsl import LIT, VCC, s, v
 from tinygrad.runtime.autogen.amd.cdna import enum, ins
 from tinygrad.runtime.autogen.amd.cdna.str_pcode import PCODE
 
-from aiterfix.gfx950 import sop, vop, vopc
+from aiterfix.gfx950 import division, small_floats, sop, vop, vopc
 from aiterfix.gfx950.instruction import Encoding
 from aiterfix.gfx950.operands import Kind
 from tests.gfx950.pseudocode import Interpreter, Value
@@ -35,13 +36,21 @@ EDGES_64 = [0, 1, 0xFFFFFFFFFFFFFFFF, 1 << 63, (1 << 63) - 1, 1 << 32, (1 << 32)
             0x0000000000000001, 0x000FFFFFFFFFFFFF, 0x47EFFFFFE0000000, 0x47EFFFFFF0000000, 0x36A0000000000001,
             0x3690000000000000, 0x123456789ABCDEF0, 0x8000000000000001]  # fmt: skip
 WAVES = 2
-APPROXIMATE = {"v_rcp_f32", "v_rcp_iflag_f32", "v_rsq_f32", "v_sqrt_f32", "v_exp_f32", "v_log_f32"}
+NO_DENORMALS = {"v_rcp_f32", "v_rcp_iflag_f32", "v_rsq_f32", "v_exp_f32", "v_log_f32"}
+"""Denormals are zeros to these, in source and result: LLVM says so, the pseudocode does not."""
+APPROXIMATE = NO_DENORMALS | {"v_sqrt_f32"}
 """Within 1 ulp: so the manual for the hardware; the rest must agree to the bit."""
 BY_HAND = {
     "v_perm_b32": "its pseudocode defines a function; see test_vector_by_hand",
     "v_cvt_pkrtz_f16_f32": "its pseudocode switches the rounding mode; see test_vector_by_hand",
     "v_fract_f32": "the pseudocode's sum rounds up to 1.0, which the hardware avoids; see test_vector_by_hand",
     "v_rndne_f32": "the pseudocode loses the sign of -0; see test_vector_by_hand",
+    "v_rndne_f64": "likewise",
+    "v_ldexp_f64": "the pseudocode rounds 2 ** n first; see test_vector_by_hand",
+    **dict.fromkeys(("v_sin_f32", "v_cos_f32"), "no bound is given on their error; see test_vector_by_hand"),
+    **dict.fromkeys(division.FIXUPS, "held to what a division gives; see test_division"),
+    **dict.fromkeys(small_floats.OPERATIONS, "tables, not code; see test_small_floats"),
+    "v_cvt_f32_bf16": "the pseudocode's cast reads as one of the value; see test_vector_by_hand",
     "v_ldexp_f32": "the pseudocode rounds 2 ** n first; see test_vector_by_hand",
 }
 
@@ -57,8 +66,8 @@ def _enum_member(name: str, classes: tuple[str, ...]) -> Any:
 
 def _text(op: Any) -> str:
     if op in PCODE:
-        return PCODE[op]
-    return next(text for other, text in PCODE.items() if other.name.split("_E")[0] == op.name.split("_E")[0])
+        return str(PCODE[op])
+    return str(next(text for other, text in PCODE.items() if other.name.split("_E")[0] == op.name.split("_E")[0]))
 
 
 def _values(name: str, number: int, bits: int, shape: tuple[int, ...]) -> Any:
@@ -89,10 +98,14 @@ def _same(kind: Kind, got: int, want: int, name: str) -> bool:
         a, b = np.array([got], unsigned).view(dtype)[0], np.array([want], unsigned).view(dtype)[0]
         if np.isnan(a) and np.isnan(b):
             # Which NaN comes out of arithmetic is not asked for; minimum and maximum hand one through.
-            return ("max" not in name and "min" not in name) or got == want
+            return not any(word in name for word in ("max_", "min_", "max3", "min3")) or got == want
         if name in APPROXIMATE and np.isfinite(a) and np.isfinite(b) and (a < 0) == (b < 0):
             return abs(int(got) - int(want)) <= 1
     return got == want
+
+
+def _without_denormal(bits: int) -> int:
+    return bits if bits & 0x7F80_0000 else bits & 0x8000_0000
 
 
 def _vector_instruction(op: Any, sources: int, wide: tuple[int, ...], result_bits: int) -> Any:
@@ -146,8 +159,11 @@ def test_vector(name: str) -> None:
             # 16-bit results of these encodings clear the register's upper half.
             start = 0 if operation.result.bits == 16 else int(before[wave, lane])
             variables |= {"D0": Value("u", result_width, start), "laneId": Value("u", 32, lane)}
+            if name in NO_DENORMALS:
+                variables["S0"] = Value("u", 32, _without_denormal(variables["S0"].bits))
             Interpreter(text, variables).run()
             want = variables["D0"].bits & (1 << result_width) - 1
+            want = _without_denormal(want) if name in NO_DENORMALS else want
             got = int(after[wave, lane])
             assert _same(operation.result, got, want, name), (
                 f"{name} lane {lane}: sources {[hex(int(x[wave, lane])) for x in sources]}, got {got:#x}, want {want:#x}"

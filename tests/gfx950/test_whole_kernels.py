@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-if sys.version_info < (3, 11):
-    pytest.skip("the decoder needs Python 3.11", allow_module_level=True)
+from tests.emulator import RUNS_HERE, WHY_NOT
+
+if not RUNS_HERE:
+    pytest.skip(WHY_NOT, allow_module_level=True)
 
 from aiterfix.gfx950 import Allocation, CodeObject, DeviceMemory, Launch, RunResult, run
 from aiterfix.gfx950.findings import Access, FindingKind
@@ -97,6 +98,8 @@ def test_divergent_loop(samples: Path) -> None:
 @pytest.mark.parametrize(("fmt", "rows", "columns"), [("fp8", 64, 64), ("f16", 32, 64), ("bf16", 64, 32)])
 def test_matrix_product(samples: Path, fmt: str, rows: int, columns: int) -> None:
     depth = 192
+    a: Any
+    b: Any
     if fmt == "fp8":
         a, b = (RNG.integers(0, 256, shape, dtype=np.uint8) & 0xBF for shape in ((rows, depth), (depth, columns)))
         left, right = fp8_table("e4m3fn")[a], fp8_table("e4m3fn")[b]
@@ -137,7 +140,7 @@ def test_wide_integers(samples: Path) -> None:
 def test_gluon_buffer_store_beyond_the_end(samples: Path) -> None:
     """The mask of a buffer store is an offset past the descriptor: no violation. A wrong mask is one."""
     x = RNG.standard_normal(500).astype(np.float32)
-    args = {"x": x, "out": np.zeros(500, np.float32), "n": 500}
+    args: dict[str, Any] = {"x": x, "out": np.zeros(500, np.float32), "n": 500}
     result, memory = execute(samples, "buffer_copy", 2, **args, limit=500)
     assert (memory["out"].array(np.float32) == x).all()
     assert result.violations == ()
@@ -157,6 +160,6 @@ def test_too_little_lds_is_found(samples: Path) -> None:
         ["x", "out", "columns"]
     )
     memory = DeviceMemory()
-    args = {"x": memory.allocate("x", x), "out": memory.allocate("out", x), "columns": 300}
+    args: dict[str, Any] = {"x": memory.allocate("x", x), "out": memory.allocate("out", x), "columns": 300}
     result = run(code, memory, Launch((1, 1, 1), (256, 1, 1), args))
     assert FindingKind.LDS_OUT_OF_RANGE in {f.kind for f in result.findings}

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import random
-import sys
 
 import pytest
 
 from aiterfix.family.signature import Kernel
+from tests.emulator import needs_emulator
 from tests.overshoot.emulation import random_config, row_ends_agree
 from tests.overshoot.kernels import FAULTY, SOUND, asking_each_wave, compiled, ending
 
 pytest.importorskip("triton")
-pytestmark = pytest.mark.skipif(sys.version_info < (3, 11), reason="the decoder needs Python 3.11")
+pytestmark = needs_emulator
 ODD = ending("gl.cdiv(context_length, 192) * 192")
 WAVES = asking_each_wave()
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 
 from aiterfix.family.signature import Kernel, KernelConfig
@@ -11,10 +9,11 @@ from aiterfix.overshoot import run
 from aiterfix.overshoot.execute import stored_ends
 from aiterfix.overshoot.lanes import NotInForm
 from aiterfix.overshoot.programs import Launches, whole_launch
+from tests.emulator import needs_emulator
 from tests.overshoot.kernels import FAULTY, SOUND, TWICE, asking_each_wave, integer_part
 
 pytest.importorskip("triton")
-pytestmark = pytest.mark.skipif(sys.version_info < (3, 11), reason="the decoder needs Python 3.11")
+pytestmark = needs_emulator
 
 
 def test_what_was_stored_early_counts() -> None:

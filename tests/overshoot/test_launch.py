@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 
 from aiterfix.family.signature import Kernel, KernelConfig
 from aiterfix.overshoot.launch import check_arguments
+from tests.emulator import needs_emulator
 from tests.overshoot.kernels import FAULTY, SOUND, integer_part
 
 pytest.importorskip("triton")
-pytestmark = pytest.mark.skipif(sys.version_info < (3, 11), reason="the decoder needs Python 3.11")
+pytestmark = needs_emulator
 
 
 @pytest.mark.parametrize("kernel", list(Kernel))

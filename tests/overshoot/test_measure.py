@@ -3,7 +3,6 @@ the rules by which few of them decide. The answer is exact or there is none; it 
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from typing import Any
 
@@ -14,10 +13,11 @@ from aiterfix.family.signature import Kernel, KernelConfig
 from aiterfix.gfx950 import CodeObject
 from aiterfix.overshoot.measure import IntegerPart
 from aiterfix.overshoot.programs import whole_launch
+from tests.emulator import needs_emulator
 from tests.overshoot.kernels import FAULTY, SOUND, TWICE, ending, integer_part
 
 pytest.importorskip("triton")
-pytestmark = pytest.mark.skipif(sys.version_info < (3, 11), reason="the decoder needs Python 3.11")
+pytestmark = needs_emulator
 
 
 def brute(part: IntegerPart, width: int, next_n: int) -> int:

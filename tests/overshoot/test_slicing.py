@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 
 from aiterfix.family.signature import Kernel, KernelConfig
 from aiterfix.overshoot.slicing import is_store
+from tests.emulator import needs_emulator
 from tests.overshoot.kernels import FAULTY, integer_part
 
 pytest.importorskip("triton")
-pytestmark = pytest.mark.skipif(sys.version_info < (3, 11), reason="the decoder needs Python 3.11")
+pytestmark = needs_emulator
 
 
 def test_stores_stay_and_matrix_products_go() -> None:
@@ -47,3 +46,18 @@ def test_branches_around_loads_of_data_are_no_matter() -> None:
     assert all(len(block.successors) == 2 for block in skipping)
     # The branch over the whole program, where there is no work, is not one of them.
     assert not all(block.skips for block in blocks if len(block.successors) == 2)
+
+
+def test_atomic_operations_store() -> None:
+    """They write memory: a measurement that left them out would bound what it did not look at."""
+    from tinygrad.renderer.amd.dsl import s, v
+    from tinygrad.runtime.autogen.amd.cdna import ins
+    from tinygrad.runtime.autogen.amd.cdna.enum import GLOBALOp, MUBUFOp
+
+    from aiterfix.gfx950.decode import decode
+
+    atomics = (
+        ins.MUBUF(MUBUFOp.BUFFER_ATOMIC_ADD_F32, v[1], v[0], s[8:11], s[12], 0, offen=1),
+        ins.GLOBAL(GLOBALOp.GLOBAL_ATOMIC_SWAP, v[0], v[0], v[1], saddr=s[4:5]),
+    )
+    assert all(is_store(instruction) for instruction in decode(b"".join(i.to_bytes() for i in atomics)))

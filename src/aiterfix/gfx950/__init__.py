@@ -23,17 +23,17 @@ What is modelled, and what is not:
   kernel descriptor says. What the descriptor or an instruction asks for beyond that is an error that names it.
 - Memory order: loads and stores take effect when they are issued, in lockstep over the waves of a group; there are no
   caches and no timing. So a missing ``s_waitcnt`` never changes a result. Instead ``waits`` checks, over the executed
-  part of the program, that every use of a load's result is covered by a wait, and reports what is not. Races between
-  waves, through LDS or memory, are not detected.
+  part of the program, that every use of a load's result is covered by a wait, and reports what is not. ``lds_watch``
+  finds races through LDS between waves of a workgroup, in the first workgroups of each batch; races through memory are
+  not detected.
 - An access outside every allocation is recorded and not performed: loads give 0, stores are dropped, dword by dword.
   A buffer access that the descriptor's ``num_records`` excludes is no violation: that is how masked lanes work.
-- Findings: LDS and scratch out of range, LDS and registers never written, missing waits, waves that end while others
-  of their workgroup wait at a barrier. Compilers do read registers nobody wrote where the value does not matter (the
-  unused half of a packed operation), so that finding alone is no proof of a fault.
-- Matrix products sum in an order of their own; results differ from hardware in the last bits. ``v_rcp``, ``v_rsq``,
-  ``v_sqrt``, ``v_exp`` and ``v_log`` are rounded correctly, where hardware may be 1 ulp off.
-- Not modelled: atomics, LDS transpose reads, loads straight into LDS, 6- and 4-bit matrix formats, scaled matrix
-  operands, structured and swizzled buffers, writes to hardware registers.
+- Findings: LDS and scratch out of range, LDS and registers never written, missing waits, LDS races, waves that end
+  while others of their workgroup wait at a barrier. Compilers do read registers nobody wrote where the value does not
+  matter (the unused half of a packed operation), so that finding alone is no proof of a fault.
+- Matrix products sum in an order of their own; results differ from hardware in the last bits. Reciprocals, roots,
+  ``v_exp``, ``v_log``, ``v_sin`` and ``v_cos`` are rounded correctly, where hardware may be 1 ulp off (doubles: more).
+- ``docs/internals/emulator.md`` lists what is not modelled, made from this package, and what was assumed.
 
 Needs numpy, pyelftools, tinygrad's decoder and Python 3.11 (extra ``validate``); importing this package alone needs
 none of them.
@@ -46,6 +46,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from aiterfix.gfx950.code_object import CodeObject as CodeObject
     from aiterfix.gfx950.code_object import KernelArgument as KernelArgument
+    from aiterfix.gfx950.instruction import UnmodelledInstructionError as UnmodelledInstructionError
     from aiterfix.gfx950.launch import Launch as Launch
     from aiterfix.gfx950.launch import RunResult as RunResult
     from aiterfix.gfx950.launch import run as run
@@ -54,11 +55,14 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Allocation": "memory", "CodeObject": "code_object", "DeviceMemory": "memory", "KernelArgument": "code_object",
-    "Launch": "launch", "RunResult": "launch", "run": "launch",
+    "Launch": "launch", "RunResult": "launch", "UnmodelledInstructionError": "instruction", "run": "launch",
 }  # fmt: skip
 """Public name to module; loaded when first asked for, so that importing the package stays cheap."""
 
-__all__ = ["Allocation", "CodeObject", "DeviceMemory", "KernelArgument", "Launch", "RunResult", "run"]
+__all__ = [
+    "Allocation", "CodeObject", "DeviceMemory", "KernelArgument", "Launch", "RunResult", "UnmodelledInstructionError",
+    "run",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> object:
@@ -71,11 +75,11 @@ def __getattr__(name: str) -> object:
     except ImportError as error:
         if (error.name or "").startswith("aiterfix"):
             raise
-        from aiterfix.errors import EnvironmentProblem
+        from aiterfix.errors import EnvironmentProblem, install_line
 
         raise EnvironmentProblem(
             f"The gfx950 emulator needs {error.name}, which could not be imported.",
             why=str(error),
-            remedy="pip install 'aiterfix[validate]'",
+            remedy=install_line("validate"),
         ) from error
     return getattr(module, name)

@@ -26,13 +26,26 @@ def _environment() -> dict[str, object]:
     except Exception as error:  # noqa: BLE001 - a broken installation raises anything
         return {"ok": False, "kind": "no-triton", "message": f"{type(error).__name__}: {error}"}
     version = str(triton.__version__)
+    said = {"ok": True, "triton": version, "gluon": True, "fp_fusion": _fp_fusion(), "message": ""}
     try:
         importlib.import_module("triton.experimental.gluon._runtime").GluonASTSource  # noqa: B018 - presence is asked
         importlib.import_module("triton.experimental.gluon.language.amd.cdna3").buffer_store  # noqa: B018
-        gluon = True
     except Exception as error:  # noqa: BLE001 - see above
-        return {"ok": True, "triton": version, "gluon": False, "message": f"{type(error).__name__}: {error}"}
-    return {"ok": True, "triton": version, "gluon": gluon, "message": ""}
+        return {**said, "gluon": False, "message": f"{type(error).__name__}: {error}"}
+    return said
+
+
+def _fp_fusion() -> "bool | None":
+    """Whether a multiplication and an addition may become one instruction where a launch says nothing of it, asked of
+    the backend as a launch asks it; None where it has no answer."""
+    try:
+        compiler = importlib.import_module("triton.backends.compiler")
+        backend = importlib.import_module("triton.compiler.compiler").make_backend(
+            compiler.GPUTarget("hip", "gfx950", 64)
+        )
+        return bool(backend.parse_options({}).enable_fp_fusion)
+    except Exception:  # noqa: BLE001 - see above
+        return None
 
 
 def _load(text: str, filename: str) -> types.ModuleType:

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aiterfix.gfx950 import atomics
 from aiterfix.gfx950.findings import Access
+from aiterfix.gfx950.instruction import UnmodelledInstructionError
 from aiterfix.gfx950.memory import gather, scatter
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from aiterfix.gfx950.atomics import AtomicOperation
     from aiterfix.gfx950.instruction import Instruction
     from aiterfix.gfx950.memory import Allocation
     from aiterfix.gfx950.waves import Waves
@@ -78,6 +81,34 @@ def store(
         for owner, chosen in _owners(g, instruction, Access.STORE, addresses + 4 * k, active, unit, base):
             place = (*chosen, slice(k, k + 1))
             _write(owner, addresses[chosen] + 4 * k - owner.address, values[place], unit)
+
+
+def atomic(
+    g: Waves,
+    instruction: Instruction,
+    addresses: Addresses,
+    active: Any,
+    op: AtomicOperation,
+    values: list[Any],
+    base: int | None = None,
+) -> Any:
+    """Do an atomic operation for every active lane; see ``store``.
+
+    Args:
+        values: arrays of the addresses' shape and the operation's type.
+
+    Returns:
+        What each lane found, of the addresses' shape; 0 for lanes that are off or outside every allocation.
+    """
+    result = np.zeros(addresses.shape, op.dtype)
+    if active is None:
+        active = np.ones(addresses.shape, np.bool_)
+    if ((addresses % op.size != 0) & active).any():
+        raise UnmodelledInstructionError(instruction, "an atomic access that is not aligned")
+    for owner, chosen in _owners(g, instruction, Access.STORE, addresses, active, op.size, base):
+        places = addresses[chosen] - owner.address
+        result[chosen] = atomics.update(owner.data, places, op, [value[chosen] for value in values])
+    return result
 
 
 def _read(allocation: Allocation, index: Any, size: int) -> NDArray[np.uint32]:

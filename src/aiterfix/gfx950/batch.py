@@ -11,6 +11,7 @@ from aiterfix.gfx950.memory import aligned_bytes
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from aiterfix.gfx950.lds_watch import LdsWatch
     from aiterfix.gfx950.memory import DeviceMemory
     from aiterfix.gfx950.recorder import Recorder
 
@@ -22,6 +23,7 @@ class Batch:
         first_workgroup: linear id of the first; the batch holds a run of consecutive ids.
         lds: LDS of all workgroups end to end, ``lds_bytes`` each.
         lds_written: 1 for every byte of it that was written; None once every byte has been written.
+        lds_watch: what looks for waves that disturb each other there, if anything does.
         scratch: private memory, ``scratch_bytes`` a lane, lanes end to end.
     """
 
@@ -44,6 +46,7 @@ class Batch:
         self.scratch_bytes = scratch_bytes
         self.lds: NDArray[np.uint8] = aligned_bytes(workgroups * lds_bytes)
         self.lds_written: NDArray[np.uint8] | None = aligned_bytes(workgroups * lds_bytes)
+        self.lds_watch: LdsWatch | None = None
         self.scratch: NDArray[np.uint8] = aligned_bytes(workgroups * waves_per_workgroup * 64 * scratch_bytes)
 
     def workgroup_of(self, wave_ids: NDArray[np.int64]) -> NDArray[np.int64]:

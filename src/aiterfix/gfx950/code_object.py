@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from aiterfix.errors import EnvironmentProblem, NotUnderstoodError
+from aiterfix.errors import EnvironmentProblem, NotUnderstoodError, install_line
 from aiterfix.gfx950 import messagepack
 from aiterfix.gfx950.decode import decode
 from aiterfix.gfx950.findings import SourceLine
@@ -95,7 +95,7 @@ class CodeObject:
             from elftools.elf.elffile import ELFFile
         except ImportError as error:
             raise EnvironmentProblem(
-                "Reading a code object needs pyelftools.", why=str(error), remedy="pip install 'aiterfix[validate]'"
+                "Reading a code object needs pyelftools.", why=str(error), remedy=install_line("validate")
             ) from error
         try:
             elf = ELFFile(io.BytesIO(blob))

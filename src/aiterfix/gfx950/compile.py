@@ -108,6 +108,20 @@ class Compiler:
         assert self._environment is not None
         return str(self._environment["triton"])
 
+    @property
+    def fp_fusion(self) -> bool | None:
+        """Whether it makes one instruction of a multiplication and an addition where a request says nothing of it:
+        ``TRITON_DEFAULT_FP_FUSION``, or what the release does without. None where it does not say.
+
+        Raises:
+            EnvironmentProblem: as for ``triton``.
+        """
+        if self._environment is None:
+            self._start()
+        assert self._environment is not None
+        said = self._environment.get("fp_fusion")
+        return said if isinstance(said, bool) else None
+
     def compile(self, request: CompileRequest) -> CompiledKernel:
         """The code object for a request, from the cache where it is there.
 
@@ -149,12 +163,16 @@ class Compiler:
         return kernel
 
     def key(self, request: CompileRequest) -> str:
-        """Name of the result by content: source, specialisation, Triton release, and the compiler's own switches."""
+        """Name of the result by content: source, specialisation, Triton release, and the compiler's own switches.
+
+        What those leave to the release is in it as the release decides it: builds of one number may differ.
+        """
         knobs = sorted(
             (name, value) for name, value in os.environ.items() if name.startswith(_KNOBS) and name not in _NO_KNOBS
         )
         said: dict[str, Any] = {
             "triton": self.triton,
+            "fp_fusion": self.fp_fusion,
             "source": hashlib.sha256(request.source).hexdigest(),
             "filename": request.filename,
             "function": request.function,

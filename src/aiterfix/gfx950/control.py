@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aiterfix.gfx950.instruction import EXEC, VCC, Instruction
-from aiterfix.gfx950.operands import SCC_REGISTER, Binder, Bound
+from aiterfix.gfx950.instruction import EXEC, MODE, VCC, Instruction
+from aiterfix.gfx950.operands import SCC_REGISTER, Binder, Bound, Kind
 
 if TYPE_CHECKING:
+    from aiterfix.gfx950.code_object import CodeObject
     from aiterfix.gfx950.waves import Waves
 
 NAME = "control"
@@ -58,13 +59,45 @@ def bind(binder: Binder) -> Bound:
     if name == "s_sendmsg":
         binder.refuse("a message to the host")
     if name.startswith("s_setreg"):
-        binder.refuse("a write to a hardware register: the mode is taken from the kernel descriptor")
+        return _bind_set_overflow(binder)
     if name.startswith("s_cbranch_scc"):
         binder.reads.add(SCC_REGISTER)
         binder.steers.add(SCC_REGISTER)
     elif name.startswith("s_cbranch_vcc"):
         binder.note_scalar(VCC, 2, binder.reads, steer=True)
     return binder.bound(_nothing)
+
+
+_MODE_REGISTER, _OVERFLOW_BIT = 1, 23
+
+
+def _writes_overflow(instruction: Instruction) -> bool:
+    """Does it write MODE.FP16_OVFL and nothing else?"""
+    if not instruction.mnemonic.startswith("s_setreg"):
+        return False
+    place = instruction["simm16"]
+    return (place & 63, place >> 6 & 31, place >> 11) == (_MODE_REGISTER, _OVERFLOW_BIT, 0)
+
+
+def sets_overflow(code: CodeObject) -> bool:
+    """Does the kernel write MODE.FP16_OVFL?"""
+    return any(_writes_overflow(instruction) for instruction in code.instructions)
+
+
+def overflow_clamps(g: Waves) -> Any:
+    """``(n, 1)`` bool: what is too large for 8 or 16 bits becomes the largest number (MODE.FP16_OVFL)."""
+    return g.scalar[MODE][:, np.newaxis] != 0
+
+
+def _bind_set_overflow(binder: Binder) -> Bound:
+    instruction = binder.instruction
+    if not _writes_overflow(instruction):
+        binder.refuse("a write to a hardware register other than MODE.FP16_OVFL: the mode is the kernel descriptor's")
+    if instruction.mnemonic == "s_setreg_imm32_b32":
+        bit = np.array([(instruction.literal or 0) & 1], np.uint32)
+        return binder.bound(lambda g: np.copyto(g.scalar[MODE], bit))
+    fetch = binder.scalar_source(instruction["sdst"], Kind.U32)
+    return binder.bound(lambda g: np.copyto(g.scalar[MODE], fetch(g) & np.uint32(1)))
 
 
 def _nothing(g: Waves) -> None:

@@ -81,7 +81,11 @@ def _bind_write(binder: Binder) -> Bound:
 
 
 def _bind_swap(binder: Binder) -> Bound:
-    """Odd rows (of 16 or 32 lanes) of VDST change places with even rows of SRC0; EXEC plays no part."""
+    """Odd rows (of 16 or 32 lanes) of VDST change places with even rows of SRC0.
+
+    The manual's pseudocode does not name EXEC, LLVM's intrinsic has flags for inactive lanes (fetch-inactive, bound
+    control): what lanes that are off do is not known.
+    """
     instruction = binder.instruction
     width = 16 if instruction.mnemonic == "v_permlane16_swap_b32" else 32
     first, second = binder.row(instruction["vdst"]), binder.row(instruction["src0"])
@@ -90,6 +94,8 @@ def _bind_swap(binder: Binder) -> Bound:
         binder.note_vector(row, 1, binder.writes)
 
     def execute(g: Waves) -> None:
+        if g.lanes is not None:
+            binder.refuse("a swap with lanes that are off")
         upper = g.vector[first].reshape(g.count, -1, 2, width)[:, :, 1]
         lower = g.vector[second].reshape(g.count, -1, 2, width)[:, :, 0]
         kept = upper.copy()

@@ -10,7 +10,7 @@ import sys
 from dataclasses import replace
 from typing import Any
 
-from aiterfix.errors import EnvironmentProblem, NotUnderstoodError
+from aiterfix.errors import EnvironmentProblem, NotUnderstoodError, install_line
 from aiterfix.gfx950.instruction import VGPR, Encoding, Instruction
 
 _ENCODINGS: dict[str, tuple[Encoding, Encoding]] = {
@@ -43,7 +43,7 @@ def _decoder() -> Any:
         raise EnvironmentProblem(
             "The gfx950 emulator's instruction decoder could not be imported.",
             why=f"{type(error).__name__}: {error}",
-            remedy="pip install 'aiterfix[validate]' (it brings tinygrad==0.14.0).",
+            remedy=f"{install_line('validate')} brings tinygrad==0.14.0.",
         ) from error
     return amd
 
@@ -95,6 +95,20 @@ def decode(code: bytes, arch: str = "cdna") -> tuple[Instruction, ...]:
         found.append(replace(template, pc=pc) if template.pc != pc else template)
         pc += template.size
     return tuple(found)
+
+
+def mnemonics(arch: str = "cdna") -> dict[str, frozenset[str]]:
+    """Every instruction that the decoder knows, by format."""
+    from enum import EnumMeta
+    from importlib import import_module
+
+    _decoder()
+    members = vars(import_module(f"tinygrad.runtime.autogen.amd.{arch}.enum"))
+    return {
+        name.removesuffix("Op"): frozenset(_normalised(member) for member in kind.__members__)
+        for name, kind in members.items()
+        if name.endswith("Op") and isinstance(kind, EnumMeta)
+    }
 
 
 _DECIDING = 8

@@ -46,7 +46,7 @@ def source_lanes(control: int) -> Any:
     }.get(control)
 
 
-def dpp_sources(binder: Binder, kinds: tuple[Kind, ...]) -> list[Fetch]:
+def dpp_sources(binder: Binder, kinds: tuple[Kind, ...], signed_bits: bool) -> list[Fetch]:
     """The sources, the first permuted; lanes without a source read 0 here and are sorted out by ``dpp_result``."""
     instruction = binder.instruction
     lanes = source_lanes(instruction["dpp"])
@@ -61,13 +61,14 @@ def dpp_sources(binder: Binder, kinds: tuple[Kind, ...]) -> list[Fetch]:
         active = np.broadcast_to(valid, (g.count, 64)) if g.lanes is None else valid & (g.lanes != 0)[:, take]
         return np.where(active, plain(g)[:, take], 0).astype(kinds[0].dtype)
 
-    fetches = [
-        modified(binder, permuted, kinds[0], bool(instruction["src0_abs"]), bool(instruction["src0_neg"])),
-    ]
+    sources: list[Fetch] = [permuted]
     if instruction.base is not Encoding.VOP1 and len(kinds) > 1:
-        second = binder.vector_source(instruction["vsrc1"], kinds[1])
-        fetches.append(modified(binder, second, kinds[1], bool(instruction["src1_abs"]), bool(instruction["src1_neg"])))
-    return fetches
+        sources.append(binder.vector_source(instruction["vsrc1"], kinds[1]))
+    signs = [(bool(instruction[f"src{k}_abs"]), bool(instruction[f"src{k}_neg"])) for k in range(len(sources))]
+    return [
+        modified(binder, fetch, kind, *sign, signed_bits)
+        for fetch, kind, sign in zip(sources, kinds, signs, strict=False)
+    ]
 
 
 def dpp_result(

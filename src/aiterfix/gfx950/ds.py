@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aiterfix.gfx950 import atomics
 from aiterfix.gfx950.findings import FindingKind
 from aiterfix.gfx950.memory import gather, scatter
-from aiterfix.gfx950.operands import Binder, Bound, write_vector
+from aiterfix.gfx950.operands import Binder, Bound, joined, write_vector, write_vector64
 
 if TYPE_CHECKING:
+    from aiterfix.gfx950.atomics import AtomicOperation
     from aiterfix.gfx950.instruction import Instruction
     from aiterfix.gfx950.waves import Waves
 
@@ -24,14 +27,39 @@ PAIRS = {"2_b32": (4, 4), "2_b64": (8, 8), "2st64_b32": (4, 256), "2st64_b64": (
 """Suffix of two-address forms to bytes of an element and the unit of the two offsets."""
 _WRITTEN = np.uint32(0x0101_0101)
 """Four bytes of ``Batch.lds_written``, all set."""
+HALF_READS = {
+    f"{kind}_d16{hi}": (size, sign, bool(hi))
+    for kind, size, sign in (("u8", 1, 0), ("i8", 1, 8), ("u16", 2, 0))
+    for hi in ("", "_hi")
+}
+"""Suffix to bytes, sign width, and whether the high half of the register is written; the other half stays."""
+HALF_WRITES = {"b8_d16_hi": 1, "b16_d16_hi": 2}
+"""Suffix to bytes, which the register's high half begins with."""
+TRANSPOSES = {"ds_read_b64_tr_b8": 1, "ds_read_b64_tr_b16": 2}
+"""Mnemonic to bytes of an element."""
 PERMUTES = frozenset({"ds_bpermute_b32", "ds_permute_b32", "ds_swizzle_b32"})
 NAMES = frozenset(
     {f"ds_read_{s}" for s in READS}
     | {f"ds_write_{s}" for s in WRITES}
     | {f"ds_{d}{s}" for d in ("read", "write") for s in PAIRS}
+    | {f"ds_read_{s}" for s in HALF_READS}
+    | {f"ds_write_{s}" for s in HALF_WRITES}
+    | set(TRANSPOSES)
+    | set(atomics.LDS)
     | PERMUTES
     | {"ds_nop"}
 )
+
+
+def narrowest(mnemonic: str) -> int:
+    """Bytes that an LDS access of this name tells apart, 4 at most."""
+    narrow = re.match(r"ds_(?:read|write)_[bui](8|16)(?:_|$)", mnemonic)
+    return int(narrow[1]) // 8 if narrow else 4
+
+
+def changes_lds(mnemonic: str) -> bool:
+    """Is this an LDS instruction that writes there?"""
+    return mnemonic in NAMES and not mnemonic.startswith("ds_read") and mnemonic not in PERMUTES | {"ds_nop"}
 
 
 def bind(binder: Binder) -> Bound:
@@ -45,15 +73,23 @@ def bind(binder: Binder) -> Bound:
         return _bind_permute(binder)
     address_row = binder.row(instruction["addr"])
     binder.note_vector(address_row, 1, binder.reads, steer=True)
+    if name in TRANSPOSES:
+        return _bind_transpose(binder, address_row, TRANSPOSES[name])
+    if name in atomics.LDS:
+        return _bind_atomic(binder, address_row, atomics.LDS[name])
     reads = name.startswith("ds_read")
     suffix = name.removeprefix("ds_read").removeprefix("ds_write")
     if suffix in PAIRS:
         size, unit = PAIRS[suffix]
         offsets = [instruction["offset0"] * unit, instruction["offset1"] * unit]
         sign = 0
+    elif suffix[1:] in HALF_READS:
+        return _bind_half_read(binder, address_row, *HALF_READS[suffix[1:]])
     else:
-        offsets = [instruction["offset0"] | instruction["offset1"] << 8]
-        size, sign = READS[suffix[1:]] if reads else (WRITES[suffix[1:]], 0)
+        offsets = [_offset(instruction)]
+        sizes = {**WRITES, **HALF_WRITES}
+        size, sign = READS[suffix[1:]] if reads else (sizes[suffix[1:]], 0)
+    shift = np.uint32(16 if suffix[1:] in HALF_WRITES else 0)
     dwords = max(size // 4, 1)
     accumulation = bool(instruction["acc"])
     if reads:
@@ -61,8 +97,7 @@ def bind(binder: Binder) -> Bound:
         binder.note_vector(row, dwords * len(offsets), binder.writes)
 
         def execute_read(g: Waves) -> None:
-            address = g.vector[address_row].astype(np.int64)
-            found = [_read(g, instruction, address + offset, size) for offset in offsets]
+            found = [_read(g, instruction, _address(g, address_row, offset), size) for offset in offsets]
             values = found[0] if len(found) == 1 else np.concatenate(found, axis=2)
             if sign:
                 values = values.astype(f"i{sign // 8}").astype(np.int32).view(np.uint32)
@@ -78,11 +113,97 @@ def bind(binder: Binder) -> Bound:
         binder.note_vector(row, dwords, binder.reads)
 
     def execute_write(g: Waves) -> None:
-        address = g.vector[address_row].astype(np.int64)
         for row, offset in zip(rows, offsets, strict=True):
-            write(g, instruction, address + offset, g.vector[row : row + dwords].transpose(1, 2, 0), size)
+            address = _address(g, address_row, offset)
+            write(g, instruction, address, g.vector[row : row + dwords].transpose(1, 2, 0) >> shift, size)
 
     return binder.bound(execute_write)
+
+
+def _offset(instruction: Instruction) -> int:
+    return instruction["offset0"] | instruction["offset1"] << 8
+
+
+def _bind_half_read(binder: Binder, address_row: int, size: int, sign: int, high: bool) -> Bound:
+    instruction = binder.instruction
+    row = binder.row(instruction["vdst"], bool(instruction["acc"]))
+    binder.note_vector(row, 1, binder.reads)
+    binder.note_vector(row, 1, binder.writes)
+    offset = _offset(instruction)
+
+    def execute(g: Waves) -> None:
+        value = _read(g, instruction, _address(g, address_row, offset), size)[..., 0]
+        if sign:
+            value = value.astype(np.int8).astype(np.int16).astype(np.uint16).astype(np.uint32)
+        old = g.vector[row]
+        kept = old & np.uint32(0xFFFF) | value << np.uint32(16) if high else old & np.uint32(0xFFFF_0000) | value
+        write_vector(g, row, kept)
+
+    return binder.bound(execute)
+
+
+def _bind_transpose(binder: Binder, address_row: int, size: int) -> Bound:
+    """Each 16 lanes read 8 bytes each and exchange them: of the ``n`` elements that lane ``i`` gets, the ``j``-th is
+    element ``i % n`` of those read by lane ``16 / n * j + i // n``.
+
+    The manual says no more than that a matrix is transposed; this order makes the products of Triton's kernels right.
+    """
+    instruction = binder.instruction
+    row = binder.row(instruction["vdst"], bool(instruction["acc"]))
+    binder.note_vector(row, 2, binder.writes)
+    offset, count = _offset(instruction), 8 // size
+    lane, place = np.arange(64)[:, np.newaxis], np.arange(count)
+    sources = lane // 16 * 16 + 16 // count * place + lane % 16 // count
+    elements = np.broadcast_to(lane % count, sources.shape)
+
+    def execute(g: Waves) -> None:
+        if g.lanes is not None:
+            binder.refuse("a transposing read with lanes that are off")
+        found = np.ascontiguousarray(_read(g, instruction, _address(g, address_row, offset), 8))
+        exchanged = found.view(f"u{size}")[:, sources, elements]
+        words = np.ascontiguousarray(exchanged).view(np.uint32)
+        g.vector[row : row + 2] = words.transpose(2, 0, 1)
+
+    return binder.bound(execute)
+
+
+def _bind_atomic(binder: Binder, address_row: int, op: AtomicOperation) -> Bound:
+    instruction = binder.instruction
+    accumulation, dwords, offset = bool(instruction["acc"]), op.size // 4, _offset(instruction)
+    rows = [binder.row(instruction[field], accumulation) for field in ("data0", "data1")[: op.operands]]
+    for row in rows:
+        binder.note_vector(row, dwords, binder.reads)
+    target = None
+    if "_rtn_" in instruction.mnemonic:
+        target = binder.row(instruction["vdst"], accumulation)
+        binder.note_vector(target, dwords, binder.writes)
+
+    def execute(g: Waves) -> None:
+        address = _address(g, address_row, offset)
+        index, chosen = _inside(g, instruction, address, op.size)
+        if (address[chosen] % op.size).any():
+            binder.refuse("an atomic access that is not aligned")
+        values = [np.ascontiguousarray(g.vector[row] if dwords == 1 else joined(g, row)).view(op.dtype) for row in rows]
+        batch = g.batch
+        _check_written(g, instruction, index, chosen, op.size)
+        found = np.zeros(address.shape, op.dtype)
+        if batch.lds_bytes:
+            if batch.lds_watch is not None and (watched := batch.lds_watch.rows(g)):
+                batch.lds_watch.atomic(g, instruction, index[:watched], chosen[:watched], op.size)
+            found[chosen] = atomics.update(batch.lds, index[chosen], op, [value[chosen] for value in values])
+        if target is None:
+            return
+        if dwords == 2:
+            write_vector64(g, target, found.view(np.uint64))
+        else:
+            write_vector(g, target, found.view(np.uint32))
+
+    return binder.bound(execute)
+
+
+def _address(g: Waves, row: int, offset: int) -> Any:
+    """Register and constant, which wrap at 32 bits: LLVM folds constants into the instruction on the strength of it."""
+    return (g.vector[row] + np.uint32(offset)).astype(np.int64)
 
 
 def _inside(g: Waves, instruction: Instruction, address: Any, size: int) -> tuple[Any, Any]:
@@ -113,6 +234,16 @@ def _read(g: Waves, instruction: Instruction, address: Any, size: int) -> Any:
         _inside(g, instruction, address, size)
         return np.zeros((*address.shape, dwords), np.uint32)
     index, chosen = _inside(g, instruction, address, size)
+    _check_written(g, instruction, index, chosen, size)
+    if batch.lds_watch is not None and (rows := batch.lds_watch.rows(g)):
+        batch.lds_watch.read(g, instruction, index[:rows], chosen[:rows], size)
+    values = _bytes_at(batch.lds, index, size)
+    return values if chosen.all() else np.where(chosen[..., np.newaxis], values, np.uint32(0))
+
+
+def _check_written(g: Waves, instruction: Instruction, index: Any, chosen: Any, size: int) -> None:
+    """Report lanes that read LDS which nobody has written."""
+    batch, dwords = g.batch, max(size // 4, 1)
     if batch.lds_written is not None:
         if size >= 4:
             known = (gather(batch.lds_written, index, dwords) == _WRITTEN).all(axis=2)
@@ -127,26 +258,42 @@ def _read(g: Waves, instruction: Instruction, address: Any, size: int) -> Any:
                 batch.workgroup_of(g.ids)[np.nonzero(fresh)[0]],
                 int(fresh.sum()),
             )
+
+
+def _bytes_at(lds: Any, index: Any, size: int) -> Any:
+    """``size`` bytes at each byte index as dwords: ``index.shape + (dwords,)``."""
     if size >= 4:
-        values: Any = gather(batch.lds, index, dwords)
-    else:
-        values = batch.lds.take(index, mode="clip").astype(np.uint32)
-        if size == 2:
-            values |= batch.lds.take(index + 1, mode="clip").astype(np.uint32) << np.uint32(8)
-        values = values[..., np.newaxis]
-    return values if chosen.all() else np.where(chosen[..., np.newaxis], values, np.uint32(0))
+        return gather(lds, index, size // 4)
+    values = lds.take(index, mode="clip").astype(np.uint32)
+    if size == 2:
+        values |= lds.take(index + 1, mode="clip").astype(np.uint32) << np.uint32(8)
+    return values[..., np.newaxis]
 
 
-def write(g: Waves, instruction: Instruction, address: Any, values: Any, size: int) -> None:
-    """Write ``size`` bytes of ``(n, 64, dwords)`` values to LDS for every active lane, each at its address."""
+def write(g: Waves, instruction: Instruction, address: Any, values: Any, size: int, *, direct: bool = False) -> None:
+    """Write ``size`` bytes of ``(n, 64, dwords)`` values to LDS for every active lane, each at its address.
+
+    Args:
+        direct: by a load straight into LDS, which may take until it is waited for.
+    """
     batch = g.batch
     index, chosen = _inside(g, instruction, address, size)
     flat, data = index[chosen], values[chosen]
+    watch = batch.lds_watch
+    rows = 0 if watch is None else watch.rows(g)
+    watched = flat[: np.count_nonzero(chosen[:rows])]
+    before = _bytes_at(batch.lds, watched, size) if rows else None
     if size >= 4:
         scatter(batch.lds, flat, data)
     else:
         for k in range(size):
             batch.lds[flat + k] = (data[:, 0] >> np.uint32(8 * k)).astype(np.uint8)
+    if watch is not None and rows:
+        wanted = data[: len(watched)]
+        wanted = wanted if size >= 4 else wanted & np.uint32((1 << 8 * size) - 1)
+        changed = (before != wanted).any(axis=1)
+        lost = (_bytes_at(batch.lds, watched, size) != wanted).any(axis=1)
+        watch.write(g, instruction, index[:rows], chosen[:rows], size, changed=changed, lost=lost, direct=direct)
     written = batch.lds_written
     if written is not None:
         if size >= 4:
@@ -167,7 +314,7 @@ def _bind_permute(binder: Binder) -> Bound:
     address = binder.row(instruction["addr"])
     binder.note_vector(address, 1, binder.reads)
     if name == "ds_swizzle_b32":
-        lanes = _swizzled(offset)
+        lanes = _swizzled(binder, offset)
 
         def swizzle(g: Waves) -> None:
             values = g.vector[address][:, lanes]
@@ -194,8 +341,10 @@ def _bind_permute(binder: Binder) -> Bound:
     return binder.bound(permute)
 
 
-def _swizzled(offset: int) -> Any:
+def _swizzled(binder: Binder, offset: int) -> Any:
     """The lane each lane reads: quad permutation where bit 15 is set, else AND, OR and XOR masks within 32 lanes."""
+    if offset >= 0xC000:
+        binder.refuse(f"swizzle mode {offset:#x}: a rotation or an FFT permutation")
     lane = np.arange(64)
     if offset & 0x8000:
         return lane & ~3 | (offset >> (2 * (lane & 3))) & 3

@@ -61,6 +61,7 @@ class FindingKind(Enum):
 
     LDS_OUT_OF_RANGE = "lds-out-of-range"
     LDS_NEVER_WRITTEN = "lds-never-written"
+    LDS_RACE = "lds-race"
     SCRATCH_OUT_OF_RANGE = "scratch-out-of-range"
     REGISTER_NEVER_WRITTEN = "register-never-written"
     MISSING_WAIT = "missing-wait"

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aiterfix.gfx950 import ds
-from aiterfix.gfx950.access import load, store
+from aiterfix.gfx950 import atomics, ds
+from aiterfix.gfx950.access import atomic, load, store
 from aiterfix.gfx950.instruction import M0, Encoding
-from aiterfix.gfx950.operands import Binder, Bound, Fetch, Kind, joined, write_vector
+from aiterfix.gfx950.operands import Binder, Bound, Fetch, Kind, joined, write_vector, write_vector64
 
 if TYPE_CHECKING:
+    from aiterfix.gfx950.atomics import AtomicOperation
+    from aiterfix.gfx950.instruction import Instruction
     from aiterfix.gfx950.waves import Waves
 
 NAME = "global memory"
@@ -44,7 +46,36 @@ def names(prefix: str) -> frozenset[str]:
 TO_LDS = ("dword", "dwordx3", "dwordx4")
 """Suffixes of loads that can go into LDS instead of registers."""
 _LDS_PLACE = np.uint32(0x3_FFFF)
-NAMES = names("global") | names("flat") | {f"global_load_lds_{suffix}" for suffix in TO_LDS}
+ATOMICS = frozenset({f"{unit}_{name}" for unit in ("global", "flat") for name in atomics.MEMORY})
+NAMES = names("global") | names("flat") | {f"global_load_lds_{suffix}" for suffix in TO_LDS} | ATOMICS
+
+
+def read_atomic(binder: Binder, row: int, op: AtomicOperation) -> Fetch:
+    """A function that gives what an atomic operation's lanes bring: a list of ``(n, 64)`` of its type."""
+    dwords = op.size // 4
+    binder.note_vector(row, dwords * op.operands, binder.reads)
+
+    def read(g: Waves) -> Any:
+        found = []
+        for first in range(row, row + dwords * op.operands, dwords):
+            values = g.vector[first] if dwords == 1 else joined(g, first)
+            found.append(np.ascontiguousarray(values).view(op.dtype))
+        return found
+
+    return read
+
+
+def write_found(binder: Binder, row: int, op: AtomicOperation) -> Any:
+    """A function that writes what an atomic operation found, ``(n, 64)``, to registers."""
+    binder.note_vector(row, op.size // 4, binder.writes)
+    if op.size == 8:
+        return lambda g, values: write_vector64(g, row, values.view(np.uint64))
+    return lambda g, values: write_vector(g, row, values.view(np.uint32))
+
+
+def loads_to_lds(instruction: Instruction) -> bool:
+    """Is this a load straight into LDS?"""
+    return "_load_lds_" in instruction.mnemonic or (instruction.encoding is Encoding.MUBUF and bool(instruction["lds"]))
 
 
 def split(mnemonic: str) -> tuple[bool, str]:
@@ -98,7 +129,8 @@ def write_to_lds(binder: Binder, suffix: str, immediate: int) -> Any:
 
     def write(g: Waves, values: Any) -> None:
         place = (g.scalar[M0] & _LDS_PLACE).astype(np.int64) + immediate
-        ds.write(g, binder.instruction, place[:, np.newaxis] + np.arange(64) * size, values, size)
+        address = (place[:, np.newaxis] + np.arange(64) * size) & 0xFFFF_FFFF
+        ds.write(g, binder.instruction, address, values, size, direct=True)
 
     return write
 
@@ -147,6 +179,20 @@ def bind(binder: Binder) -> Bound:
             return found + immediate if immediate else found
         return g.vector[address_row].astype(np.int64) + (scalar(g).view(np.int64) + immediate)[:, np.newaxis]
 
+    if instruction.mnemonic in ATOMICS:
+        op = atomics.MEMORY[f"atomic_{suffix}"]
+        values = read_atomic(binder, binder.row(instruction["data"], accumulation), op)
+        # SC0 asks for what was found before.
+        found: Any = None
+        if instruction["sc0"]:
+            found = write_found(binder, binder.row(instruction["vdst"], accumulation), op)
+
+        def execute_atomic(g: Waves) -> None:
+            before = atomic(g, instruction, addresses(g), g.active(), op, values(g))
+            if found is not None:
+                found(g, before)
+
+        return binder.bound(execute_atomic)
     if is_load:
         write = (
             write_to_lds(binder, suffix, immediate)

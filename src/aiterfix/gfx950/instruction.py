@@ -12,6 +12,8 @@ from aiterfix.errors import NotUnderstoodError
 VGPR = 256
 AGPR = 512
 VCC, M0, EXEC = 106, 124, 126
+MODE = 123
+"""Where the emulator keeps MODE.FP16_OVFL: a trap handler's register, which no kernel reads."""
 VCCZ, EXECZ, SCC, LITERAL = 251, 252, 253, 255
 
 

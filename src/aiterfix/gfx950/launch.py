@@ -19,6 +19,7 @@ from aiterfix.gfx950.batch import Batch
 from aiterfix.gfx950.blas import one_thread
 from aiterfix.gfx950.blocks import PRELOAD_ENTRY
 from aiterfix.gfx950.instruction import EXEC
+from aiterfix.gfx950.lds_watch import LdsWatch
 from aiterfix.gfx950.machine import Machine
 from aiterfix.gfx950.memory import Allocation, DeviceMemory, aligned_bytes
 from aiterfix.gfx950.operands import VECTOR_BASE
@@ -134,6 +135,8 @@ def run(
     def run_batch(first: int) -> Machine:
         count = min(size, workgroups - first)
         batch = Batch(visible, recorder, first, count, waves_per_workgroup, lds_bytes, code.scratch_bytes)
+        if lds_bytes and (waves_per_workgroup > 1 or program.loads_to_lds):
+            batch.lds_watch = LdsWatch(batch, program.lds_cell, program.loads_to_lds)
         machine = Machine(batch, program, step_limit, profile)
         machine.run(_initial_waves(code, program, batch, launch, pointers, kernarg.data))
         return machine
@@ -146,7 +149,7 @@ def run(
             with ThreadPoolExecutor(threads) as pool:
                 machines = list(pool.map(run_batch, starts))
     seconds = perf_counter() - started
-    program.report_missing_waits(recorder, np.sum([machine.counts for machine in machines], axis=0))
+    program.report_missing_waits(recorder, set().union(*(machine.edges for machine in machines)))
     return _result(program, recorder, machines, seconds)
 
 
@@ -238,9 +241,12 @@ def _dimensions(launch: Launch) -> int:
 
 
 def _trailing_pointers(code: CodeObject) -> list[KernelArgument]:
-    """The pointers at the end that Triton appends: global scratch, and profile scratch from 3.5 on."""
+    """The pointers at the end that Triton appends: global scratch, and profile scratch from 3.5 on.
+
+    From 3.9 on hidden arguments may follow them.
+    """
     tail: list[KernelArgument] = []
-    for argument in reversed(code.kernarg):
+    for argument in reversed([a for a in code.kernarg if not a.kind.startswith("hidden_")]):
         if len(tail) == 2 or not argument.is_pointer:
             break
         tail.append(argument)

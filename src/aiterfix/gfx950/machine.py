@@ -44,6 +44,7 @@ class Machine:
     Attributes:
         counts: wave-instructions executed, by index of the instruction in the program.
         seconds: time spent, likewise; zeros unless ``profile``.
+        edges: pairs of blocks, the second executed after the first by some wave.
     """
 
     def __init__(self, batch: Batch, program: Program, step_limit: int, profile: bool) -> None:
@@ -53,6 +54,7 @@ class Machine:
         self.profile = profile
         self.counts: NDArray[np.int64] = np.zeros(len(program.instructions), np.int64)
         self.seconds: NDArray[np.float64] = np.zeros(len(program.instructions), np.float64)
+        self.edges: set[tuple[int, int]] = set()
         self._live = np.full(batch.workgroups, batch.waves_per_workgroup, np.int64)
         self._arrived = np.zeros(batch.workgroups, np.int64)
         self._ready: list[Waves] = []
@@ -142,7 +144,9 @@ class Machine:
             self._end(group)
             group.dissolve()
         elif name == control.BARRIER:
-            group.block = self.program.block_at(last.end, last)
+            self._enter(group, last.end, last)
+            if self.batch.lds_watch is not None:
+                self.batch.lds_watch.barrier(group)
             self._arrive(group)
         elif name == control.BRANCH:
             self._go(group, control.branch_target(last), last)
@@ -160,8 +164,12 @@ class Machine:
             self._go(group, last.end, last)
 
     def _go(self, group: Waves, pc: int, last: Instruction) -> None:
-        group.block = self.program.block_at(pc, last)
+        self._enter(group, pc, last)
         self._ready.append(group)
+
+    def _enter(self, group: Waves, pc: int, last: Instruction) -> None:
+        before, group.block = group.block, self.program.block_at(pc, last)
+        self.edges.add((before, group.block))
 
     def _workgroups(self, group: Waves) -> NDArray[np.int64]:
         """Each wave's workgroup, counted within the batch."""

@@ -1,14 +1,15 @@
 """Matrix instructions: MFMA (ISA manual, chapter 7).
 
 Operand layout. ``A`` is M x K, ``B`` is K x N, one block. Lane ``l`` holds row ``l % M`` of ``A`` (column ``l % N`` of
-``B``) and the ``K / (64 / M)`` consecutive values of k that start at ``(l // M) * K / (64 / M)``, lowest k in the
-lowest bits. ``A`` and ``B`` are laid out alike, so the order in which k is summed is free. ``D`` and ``C``: lane ``l``
+``B``) and ``K / (64 / M)`` values of k. Which ones plays no part where ``A`` and ``B`` are laid out alike: the order
+in which k is summed is free. Else, and where they are scaled, ``matrix_formats`` has it. ``D`` and ``C``: lane ``l``
 holds column ``l % N``; register ``r`` of a 16 x 16 result is row ``4 * (l // 16) + r``, of a 32 x 32 result row
 ``8 * (r // 4) + 4 * (l // 32) + r % 4``.
 
 Products of 8- and 16-bit floats are exact in single precision; sums are taken by BLAS in single precision, in an
-order that may differ from the hardware's (ISA manual: the order is not specified). NaN and infinity propagate as in
-IEEE arithmetic. EXEC plays no part.
+order that may differ from the hardware's (ISA manual: the order is not specified). Scaled and mixed products are summed
+in double precision and rounded once; integer ones are exact and wrap. NaN and infinity propagate as in IEEE arithmetic.
+EXEC plays no part.
 
 Converted operands are kept until a register under them is written (``Waves.versions`` tells): a kernel multiplies
 the same registers many times.
@@ -16,11 +17,12 @@ the same registers many times.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aiterfix.gfx950 import matrix_formats
 from aiterfix.gfx950.instruction import AGPR, VGPR
 from aiterfix.gfx950.numerics import fp8_pair_table
 from aiterfix.gfx950.operands import Binder, Bound, Execute, Fetch, Kind, constant_bits
@@ -41,13 +43,15 @@ class MatrixOperation:
     Attributes:
         size: M and N.
         depth: K.
-        a, b: element format: ``fp8``, ``bf8``, ``f16``, ``bf16``.
+        a, b: element format, a key of ``matrix_formats.BITS``.
+        scaled: each has scales.
     """
 
     size: int
     depth: int
     a: str
     b: str
+    scaled: bool = False
 
     @property
     def elements_per_lane(self) -> int:
@@ -56,7 +60,15 @@ class MatrixOperation:
 
     def registers(self, fmt: str) -> int:
         """Registers of an operand."""
-        return self.elements_per_lane * (1 if fmt in ("fp8", "bf8") else 2) // 4
+        return self.elements_per_lane * matrix_formats.BITS[fmt] // 32
+
+    @property
+    def any_order(self) -> bool:
+        """Is the order of k free, so that operands may stay as they lie?"""
+        return not self.scaled and self.a not in _ORDERED and self.b not in _ORDERED
+
+
+_ORDERED = ("i8", "fp6", "bf6", "fp4")
 
 
 _EIGHT_BIT = [("fp8", "fp8"), ("fp8", "bf8"), ("bf8", "fp8"), ("bf8", "bf8")]
@@ -68,21 +80,32 @@ OPERATIONS: dict[str, MatrixOperation] = {
         for size, depth in ((16, 16), (16, 32), (32, 8), (32, 16))
         for fmt in ("f16", "bf16")
     },
+    **{f"v_mfma_f32_{n}x{n}x{k}_f32": MatrixOperation(n, k, "f32", "f32") for n, k in ((16, 4), (32, 2))},
+    **{
+        f"v_mfma_i32_{n}x{n}x{k}_i8": MatrixOperation(n, k, "i8", "i8")
+        for n, k in ((16, 32), (16, 64), (32, 16), (32, 32))
+    },
 }
-_F8F6F4 = {"v_mfma_f32_16x16x128_f8f6f4": (16, 128), "v_mfma_f32_32x32x64_f8f6f4": (32, 64)}
-"""Formats are in the instruction: modelled for the two 8-bit ones."""
+_F8F6F4 = {
+    f"v_mfma_{scale}f32_{shape}_f8f6f4": MatrixOperation(size, depth, "", "", bool(scale))
+    for scale in ("", "scale_")
+    for shape, size, depth in (("16x16x128", 16, 128), ("32x32x64", 32, 64))
+}
+_FORMATS = {0: "fp8", 1: "bf8", 2: "fp6", 3: "bf6", 4: "fp4"}
+"""Formats that these instructions have in a field each."""
 NAMES = frozenset({*OPERATIONS, *_F8F6F4})
 
 
-def _operation(binder: Binder) -> MatrixOperation:
+def operation_of(binder: Binder) -> MatrixOperation:
+    """Shape and formats of a matrix instruction."""
     instruction = binder.instruction
     if instruction.mnemonic in _F8F6F4:
-        formats = {0: "fp8", 1: "bf8"}
-        if instruction["cbsz"] not in formats or instruction["blgp"] not in formats:
-            binder.refuse("a 6- or 4-bit format")
-        size, depth = _F8F6F4[instruction.mnemonic]
-        binder.only_zero("abid")
-        return MatrixOperation(size, depth, formats[instruction["cbsz"]], formats[instruction["blgp"]])
+        if instruction["cbsz"] not in _FORMATS or instruction["blgp"] not in _FORMATS:
+            binder.refuse("a format that is none")
+        op = replace(_F8F6F4[instruction.mnemonic], a=_FORMATS[instruction["cbsz"]], b=_FORMATS[instruction["blgp"]])
+        if not op.scaled:
+            binder.only_zero("abid")
+        return op
     binder.only_zero("cbsz", "abid", "blgp")
     return OPERATIONS[instruction.mnemonic]
 
@@ -115,7 +138,7 @@ class Matrices:
 def matrices(binder: Binder) -> Matrices:
     """The operands of a matrix instruction; notes what it reads and writes."""
     instruction = binder.instruction
-    op = _operation(binder)
+    op = operation_of(binder)
     rows = []
     for field, fmt, bit in (("src0", op.a, 0), ("src1", op.b, 1)):
         code = instruction[field]
@@ -132,10 +155,11 @@ def matrices(binder: Binder) -> Matrices:
         addend = binder.row(code, accumulation)
         binder.note_vector(addend, results, binder.reads)
     else:
-        bits = constant_bits(code, Kind.F32, None)
+        kind = Kind.I32 if op.a == "i8" else Kind.F32
+        bits = constant_bits(code, kind, None)
         if bits is None:
             binder.refuse("a scalar register as addend")
-        constant = float(np.uint32(bits).view(np.float32))
+        constant = float(np.uint32(bits).view(kind.dtype))
     target = binder.row(instruction["vdst"], accumulation)
     binder.note_vector(target, results, binder.writes)
     return Matrices(op, rows[0], rows[1], addend, constant, target)
@@ -143,7 +167,47 @@ def matrices(binder: Binder) -> Matrices:
 
 def bind(binder: Binder) -> Bound:
     """Bind a matrix instruction."""
-    return binder.bound(executor([matrices(binder)]))
+    operands = matrices(binder)
+    return binder.bound(executor([operands]) if operands.op.any_order else _ordered(binder, operands))
+
+
+def _ordered(binder: Binder, operands: Matrices) -> Execute:
+    """A product whose operands must be brought into the order of k: scaled, mixed, or of integers."""
+    op, instruction = operands.op, binder.instruction
+    size, depth = op.size, op.depth
+    exponents: list[Fetch | None] = [None, None]
+    if op.scaled:
+        for number in range(2):
+            fetch = binder.vector_source(instruction[f"scale_src{number}"], Kind.U32)
+            byte = (instruction["opsel"] >> number & 1) + 2 * (instruction["opsel_hi"] >> number & 1)
+            exponents[number] = _byte(fetch, byte)
+    dtype = np.dtype(np.int32 if op.a == "i8" else np.float32)
+
+    def operand(g: Waves, rows: tuple[int, ...], fmt: str, exponent: Fetch | None) -> Any:
+        packed = np.stack([g.vector[row] for row in rows], axis=-1)
+        values = matrix_formats.values(packed, fmt, size, depth)
+        return values if exponent is None else values * matrix_formats.scales(exponent(g), size)
+
+    def execute(g: Waves) -> None:
+        left = operand(g, operands.a, op.a, exponents[0])
+        right = operand(g, operands.b, op.b, exponents[1])
+        product = np.matmul(left, right.swapaxes(1, 2))
+        # (wave, r // 4, l // N, r % 4, column) to (r // 4, r % 4, wave, l // N, column): see the docstring above.
+        split = product.reshape(g.count, operands.results // 4, 64 // size, 4, size).transpose(1, 3, 0, 2, 4)
+        total = split.reshape(operands.results, g.count, 64)
+        out = g.vector[operands.target : operands.target + operands.results].view(dtype)
+        addend: Any = operands.constant
+        if operands.addend is not None:
+            addend = g.vector[operands.addend : operands.addend + operands.results].view(dtype).astype(np.float64)
+        # Integer sums stay far below 2^53, so that they are exact before they wrap.
+        wide = total + addend
+        out[...] = wide.astype(np.int64).astype(np.int32) if dtype.kind == "i" else wide
+
+    return execute
+
+
+def _byte(fetch: Fetch, number: int) -> Fetch:
+    return lambda g: np.broadcast_to(fetch(g), (g.count, 64)) >> np.uint32(8 * number) & np.uint32(0xFF)
 
 
 def executor(chain: Sequence[Matrices]) -> Execute:
@@ -228,6 +292,9 @@ def _convert(g: Waves, rows: tuple[int, ...], fmt: str, out: Any, step: int) -> 
         table = fp8_pair_table("e4m3fn" if fmt == "fp8" else "e5m2")
         pairs = packed.view(np.uint16).reshape(count, size, depth // 2)
         table.take(pairs, mode="clip", out=out.view(np.complex64))
+        return
+    if fmt == "f32":
+        out[...] = packed.view(np.float32).reshape(count, size, depth)
         return
     halves = packed.view(np.uint16).reshape(count, size, depth)
     if fmt == "f16":

@@ -6,8 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aiterfix.gfx950.access import load, store
-from aiterfix.gfx950.global_memory import TO_LDS, loaded_bytes, names, read_stored, split, write_loaded, write_to_lds
+from aiterfix.gfx950 import atomics
+from aiterfix.gfx950.access import atomic, load, store
+from aiterfix.gfx950.global_memory import (
+    TO_LDS,
+    loaded_bytes,
+    names,
+    read_atomic,
+    read_stored,
+    split,
+    write_found,
+    write_loaded,
+    write_to_lds,
+)
 from aiterfix.gfx950.operands import Binder, Bound, Kind
 
 if TYPE_CHECKING:
@@ -16,7 +27,8 @@ if TYPE_CHECKING:
 NAME = "buffer memory"
 IGNORED = frozenset({"buffer_wbl2", "buffer_inv"})
 """Cache maintenance: memory is modelled without caches."""
-NAMES = names("buffer") | IGNORED
+ATOMICS = frozenset({f"buffer_{name}" for name in atomics.MEMORY})
+NAMES = names("buffer") | IGNORED | ATOMICS
 
 _STRIDE_AND_SWIZZLE = np.uint32(0xFFFF_0000)
 _ADD_THREAD_ID_AND_TYPE = np.uint32(0xC080_0000)
@@ -47,6 +59,7 @@ def bind(binder: Binder) -> Bound:
     descriptor = instruction["srsrc"]
     binder.note_scalar(descriptor, 4, binder.reads, steer=True)
     size = loaded_bytes(suffix) if is_load else 0
+    op = atomics.MEMORY[f"atomic_{suffix}"] if instruction.mnemonic in ATOMICS else None
     row = 0 if to_lds else binder.row(instruction["vdata"], bool(instruction["acc"]))
     write: Any = None
     read: Any = None
@@ -54,6 +67,10 @@ def bind(binder: Binder) -> Bound:
         write = write_to_lds(binder, suffix, immediate)
     elif is_load:
         write = write_loaded(binder, row, suffix)
+    elif op is not None:
+        read, size = read_atomic(binder, row, op), op.size
+        if instruction["sc0"]:  # asks for what was found before
+            write = write_found(binder, row, op)
     else:
         read, size = read_stored(binder, row, suffix)
 
@@ -75,6 +92,14 @@ def bind(binder: Binder) -> Bound:
         addresses = offsets + (base + moved)[:, np.newaxis]
         active = g.active()
         anchor = int(base[0])
+        if op is not None:
+            inside_all = offsets + size <= limit[:, np.newaxis]
+            found = atomic(
+                g, instruction, addresses, inside_all if active is None else inside_all & active, op, read(g), anchor
+            )
+            if write is not None:
+                write(g, found)
+            return
         if int(offsets.max()) + size <= int(limit.min()):
             if is_load:
                 write(g, load(g, instruction, addresses, active, size, anchor))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aiterfix.gfx950 import matrix_formats
 from aiterfix.gfx950.workspace import temporary
 
 if TYPE_CHECKING:
@@ -69,6 +70,62 @@ def fma_f64(a: Array, b: Array, c: Array, out: NDArray[np.float64]) -> None:
     out[...] = result
 
 
+def fma_f16(a: Array, b: Array, c: Array, out: NDArray[np.float16]) -> None:
+    """``a * b + c`` in half precision with one rounding: exact in double precision but for its last step.
+
+    A product of halves has 22 bits and a sum with a half at most 64 places, so double precision (53) may round; it is
+    rounded to odd, which makes the second rounding right.
+    """
+    product = np.multiply(a, b, dtype=np.float64)
+    addend = np.broadcast_to(c, out.shape).astype(np.float64)
+    total = np.add(product, addend, out=np.empty(out.shape))
+    _round_to_odd(total, np.broadcast_to(product, out.shape), addend)
+    out[...] = total
+
+
+def median(a: Array, b: Array, c: Array, out: Array) -> None:
+    """The value in the middle; the least number where one is NaN (ISA manual, V_MED3_F32)."""
+    shape = out.shape
+    least, largest = np.empty(shape, out.dtype), np.empty(shape, out.dtype)
+    minimum(a, b, least)
+    minimum(least, c, least)
+    pairs = []
+    for first, second in ((b, c), (a, c), (a, b)):
+        pair = np.empty(shape, out.dtype)
+        maximum(first, second, pair)
+        pairs.append(pair)
+    maximum(a, b, largest)
+    maximum(largest, c, largest)
+    nan = np.isnan(a) | np.isnan(b) | np.isnan(c)
+    out[...] = np.select([nan, largest == a, largest == b], [least, pairs[0], pairs[1]], pairs[2])
+
+
+def ieee_maximum(a: Array, b: Array, out: Array) -> None:
+    """The larger value, a NaN where either is one (IEEE 754-2019, ``maximum``)."""
+    nan = np.isnan(a) | np.isnan(b)
+    total = np.add(a, b)
+    maximum(a, b, out)
+    out[...] = np.where(nan, total, out)
+
+
+def ieee_minimum(a: Array, b: Array, out: Array) -> None:
+    """The smaller value, a NaN where either is one."""
+    nan = np.isnan(a) | np.isnan(b)
+    total = np.add(a, b)
+    minimum(a, b, out)
+    out[...] = np.where(nan, total, out)
+
+
+def of_revolutions(function: Any) -> Any:
+    """Sine or cosine of an angle in revolutions, evaluated in double precision and rounded once."""
+
+    def compute(a: Array, out: Array) -> None:
+        turns = np.asarray(a, np.float64)
+        out[...] = function(2 * np.pi * (turns - np.rint(turns)))
+
+    return compute
+
+
 def maximum(a: Array, b: Array, out: Array) -> None:
     """The larger value in IEEE mode: a NaN loses against a number, +0 is larger than -0, a signalling NaN wins quieted.
 
@@ -119,34 +176,53 @@ def to_integer(dtype: Any) -> Any:
     return convert
 
 
-def rounded(function: Any) -> Any:
-    """A transcendental evaluated in double precision and rounded once; the hardware's own error is up to 1 ulp."""
+def flush_denormals(values: Array) -> Array:
+    """Denormals as zeros of the same sign."""
+    tiny = np.finfo(values.dtype).tiny
+    return np.where(np.abs(values) < tiny, np.copysign(values.dtype.type(0), values), values)
+
+
+def approximate(function: Any) -> Any:
+    """A transcendental evaluated in double precision and rounded once; the hardware's own error is up to 1 ulp.
+
+    Denormals count as zeros, in source and result, whatever the mode: LLVM scales sources and results around these
+    instructions for that reason (AMDGPUCodeGenPrepare: "v_rcp_f32 and v_rsq_f32 do not support denormals").
+    """
 
     def compute(a: Array, out: Array) -> None:
-        out[...] = function(np.asarray(a, np.float64))
+        exact = function(flush_denormals(a).astype(np.float64))
+        out[...] = flush_denormals(exact.astype(a.dtype))
 
     return compute
 
 
-@cache
+def to_half(values: Array) -> Array:
+    """Single to half, to nearest even; a NaN keeps its payload's upper bits and becomes quiet (NumPy's may not)."""
+    bits = np.ascontiguousarray(values).view(np.uint32)
+    nan = bits >> np.uint32(16) & np.uint32(0x8000) | bits >> np.uint32(13) & np.uint32(0x3FF) | np.uint32(0x7E00)
+    return np.where(
+        np.isnan(values), nan.astype(np.uint16), np.asarray(values).astype(np.float16).view(np.uint16)
+    ).view(np.float16)
+
+
+def to_bf16(values: Array) -> Array:
+    """Single to bfloat16 bits (in uint32), to nearest even; NaN stays NaN."""
+    bits = np.ascontiguousarray(values).view(np.uint32)
+    rounded = bits + (np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))) >> np.uint32(16)
+    return np.where(np.isnan(values), bits >> np.uint32(16) | np.uint32(0x40), rounded)
+
+
+def from_half(values: Array) -> Array:
+    """Half to single, exactly; a NaN becomes quiet."""
+    bits = np.ascontiguousarray(values).view(np.uint16).astype(np.uint32)
+    nan = (bits & np.uint32(0x8000)) << np.uint32(16) | (bits & np.uint32(0x3FF)) << np.uint32(13)
+    single = np.asarray(values).astype(np.float32)
+    return np.where(np.isnan(values), nan | np.uint32(0x7FC0_0000), single.view(np.uint32)).view(np.float32)
+
+
 def fp8_table(fmt: str) -> NDArray[np.float32]:
     """The 256 values of an 8-bit float: ``e4m3fn`` or ``e5m2`` (OCP, as gfx950 reads fp8 and bf8)."""
-    codes = np.arange(256)
-    sign = np.where(codes & 0x80, -1.0, 1.0)
-    mantissa_bits, bias = {"e4m3fn": (3, 7), "e5m2": (2, 15)}[fmt]
-    exponent = (codes & 0x7F) >> mantissa_bits
-    mantissa = codes & (1 << mantissa_bits) - 1
-    value = np.where(
-        exponent == 0,
-        mantissa * 2.0 ** (1 - bias - mantissa_bits),
-        (1 + mantissa / 2.0**mantissa_bits) * 2.0 ** (exponent - bias),
-    )
-    if fmt == "e4m3fn":
-        value = np.where(codes & 0x7F == 0x7F, np.nan, value)
-    else:
-        value = np.where(exponent == 31, np.where(mantissa == 0, np.inf, np.nan), value)
-    table: NDArray[np.float32] = (sign * value).astype(np.float32)
-    return table
+    return matrix_formats.table({"e4m3fn": "fp8", "e5m2": "bf8"}[fmt]).astype(np.float32)
 
 
 @cache

@@ -19,6 +19,7 @@ from aiterfix.gfx950.instruction import (
     EXEC,
     EXECZ,
     LITERAL,
+    MODE,
     SCC,
     VCC,
     VCCZ,
@@ -27,6 +28,7 @@ from aiterfix.gfx950.instruction import (
     UnmodelledInstructionError,
 )
 from aiterfix.gfx950.kernel_descriptor import Denormals
+from aiterfix.gfx950.numerics import flush_denormals
 from aiterfix.gfx950.waves import bits_from_bools, masks_from_bits
 
 if TYPE_CHECKING:
@@ -65,6 +67,7 @@ _INLINE_FLOATS = {240: 0.5, 241: -0.5, 242: 1.0, 243: -1.0, 244: 2.0, 245: -2.0,
 _INVERSE_TWO_PI = {16: 0x3118, 32: 0x3E22F983, 64: 0x3FC45F306DC9C882}
 _FLOAT_FORMAT = {16: ("<e", "<H"), 32: ("<f", "<I"), 64: ("<d", "<Q")}
 _SCALAR_REGISTERS = 128
+_FIRST_TRAP_REGISTER = 108
 VECTOR_BASE = _SCALAR_REGISTERS
 """Register numbers in ``reads`` and ``writes``: 0 to 127 scalar by operand code, then vector rows."""
 SCC_REGISTER = -1
@@ -164,7 +167,7 @@ class Binder:
 
     def note_scalar(self, code: int, count: int, into: set[int], steer: bool = False) -> None:
         """Note ``count`` scalar registers from ``code`` in ``reads`` or ``writes``."""
-        if code + count > _SCALAR_REGISTERS:
+        if code + count > _SCALAR_REGISTERS or (code <= MODE and code + count > _FIRST_TRAP_REGISTER):
             self.refuse(f"scalar operand {code} of {count} dwords")
         into.update(range(code, code + count))
         if steer:
@@ -186,12 +189,13 @@ class Binder:
             return lambda g: value
         dtype = kind.dtype
         if code in (SCC, VCCZ, EXECZ):
+            bits = f"u{kind.bits // 8}"  # the integer 0 or 1, whatever the operand's type
             if code == SCC:
                 self.reads.add(SCC_REGISTER)
-                return lambda g: g.scc.astype(dtype)
+                return lambda g: g.scc.astype(bits).view(dtype)
             pair = VCC if code == VCCZ else EXEC
             self.note_scalar(pair, 2, self.reads, steer)
-            return lambda g: (g.pairs64[pair >> 1] == 0).astype(dtype)
+            return lambda g: (g.pairs64[pair >> 1] == 0).astype(bits).view(dtype)
         if code >= _SCALAR_REGISTERS:
             self.refuse(f"scalar operand code {code}")
         self.note_scalar(code, 2 if kind.bits == 64 else 1, self.reads, steer)
@@ -207,7 +211,7 @@ class Binder:
         return lambda g: g.scalar[code].view(dtype)
 
     def vector_source(self, code: int, kind: Kind, steer: bool = False, high_half: bool = False) -> Fetch:
-        """A vector ALU operand as an array that broadcasts to ``(n, 64)``."""
+        """A vector ALU operand as an array that broadcasts to ``(n, 64)``, denormals as the mode has them."""
         if code < VGPR:
             if high_half:
                 self.refuse("the high half of a scalar or constant")
@@ -278,12 +282,6 @@ class Binder:
         """A lane mask operand as ``(n, 64)`` uint32, all ones where the bit is set."""
         fetch = self.scalar_source(code, Kind.U64)
         return lambda g: masks_from_bits(fetch(g))
-
-
-def flush_denormals(values: Array) -> Array:
-    """Denormals as zeros of the same sign."""
-    tiny = np.finfo(values.dtype).tiny
-    return np.where(np.abs(values) < tiny, np.copysign(values.dtype.type(0), values), values)
 
 
 def _vector_fetch(row: int, kind: Kind, high_half: bool) -> Fetch:

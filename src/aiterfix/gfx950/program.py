@@ -7,19 +7,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aiterfix.gfx950 import mfma
-from aiterfix.gfx950.blocks import Block, ControlFlow
+from aiterfix.gfx950 import ds, global_memory, mfma
+from aiterfix.gfx950.blocks import PRELOAD_ENTRY, Block, ControlFlow
 from aiterfix.gfx950.findings import FindingKind
-from aiterfix.gfx950.instruction import Encoding
+from aiterfix.gfx950.instruction import UnmodelledInstructionError
 from aiterfix.gfx950.operands import VECTOR_BASE, Binder, Bound, Execute
-from aiterfix.gfx950.waits import MissingWait, missing_waits
+from aiterfix.gfx950.waits import (
+    LDS_WRITES,
+    VMCNT,
+    MissingWait,
+    counters_of,
+    counts_waited_for,
+    missing_waits,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
+    from collections.abc import Collection, Sequence
 
     from aiterfix.gfx950.code_object import CodeObject
+    from aiterfix.gfx950.instruction import Instruction
     from aiterfix.gfx950.recorder import Recorder
     from aiterfix.gfx950.waves import Waves
 
@@ -35,8 +41,11 @@ class Program(ControlFlow):
         super().__init__(code)
         self.registers = VECTOR_BASE + code.vgprs + code.agprs
         self._lock = threading.Lock()
-        self._missing_waits: dict[frozenset[int], tuple[MissingWait, ...]] = {}
+        self._missing_waits: dict[frozenset[tuple[int, int]], tuple[MissingWait, ...]] = {}
         self._matrix_rows = _matrix_rows(code)
+        self.entry = self.block_at(PRELOAD_ENTRY if code.descriptor.preload_length else 0)
+        self.loads_to_lds = any(global_memory.loads_to_lds(i) for i in self.instructions)
+        self.lds_cell = min((ds.narrowest(i.mnemonic) for i in self.instructions), default=4)
 
     def bind(self, block: Block) -> None:
         """Make a block executable.
@@ -58,21 +67,24 @@ class Program(ControlFlow):
             block.bound = bound
             replaced = chained(block, bound, self.code)
             block.executes = tuple(
-                self._counting_versions(replaced.get(position, item.execute), item)
-                for position, item in enumerate(bound)
+                self._counting_loads(self._counting_versions(replaced.get(position, item.execute), item), instruction)
+                for position, (item, instruction) in enumerate(zip(bound, block.instructions, strict=True))
             )
 
-    def report_missing_waits(self, recorder: Recorder, counts: NDArray[np.int64]) -> None:
-        """Report uses of a load's result without a wait, among the instructions that were executed."""
-        executed = frozenset(block.number for block in self.blocks if counts[block.first])
+    def report_missing_waits(self, recorder: Recorder, edges: Collection[tuple[int, int]]) -> None:
+        """Report uses of a load's result without a wait, along the edges between blocks that were taken."""
+        taken = frozenset(edges)
         with self._lock:
-            if executed not in self._missing_waits:
-                self._missing_waits[executed] = missing_waits(self, executed)
-        for missing in self._missing_waits[executed]:
+            if taken not in self._missing_waits:
+                self._missing_waits[taken] = missing_waits(self.blocks, self.entry, taken)
+        for missing in self._missing_waits[taken]:
+            what = (
+                "lets other waves go on while its own writes to LDS may be under way,"
+                if missing.register == LDS_WRITES
+                else f"touches {self.register_name(missing.register)}"
+            )
             recorder.finding(
-                FindingKind.MISSING_WAIT,
-                missing.instruction,
-                f"touches {self.register_name(missing.register)} without waiting for {missing.counter}",
+                FindingKind.MISSING_WAIT, missing.instruction, f"{what} without waiting for {missing.counter}"
             )
 
     def register_name(self, number: int) -> str:
@@ -95,15 +107,47 @@ class Program(ControlFlow):
 
         return execute_and_count
 
+    def _counting_loads(self, execute: Execute, instruction: Instruction) -> Execute:
+        """Where loads go straight into LDS, let it be known what each wave has issued and what it waited for."""
+        if not self.loads_to_lds:
+            return execute
+        if VMCNT in counters_of(instruction):
+
+            def execute_and_issue(g: Waves) -> None:
+                execute(g)
+                if g.batch.lds_watch is not None:
+                    g.batch.lds_watch.memory_operation(g)
+
+            return execute_and_issue
+        if instruction.mnemonic == "s_waitcnt":
+            left, _ = counts_waited_for(instruction)
+
+            def execute_and_wait(g: Waves) -> None:
+                if g.batch.lds_watch is not None:
+                    g.batch.lds_watch.waited(g, left)
+
+            return execute_and_wait
+        return execute
+
 
 def _matrix_rows(code: CodeObject) -> frozenset[int]:
     """Vector registers that some matrix instruction multiplies."""
     rows: set[int] = set()
     for instruction in code.instructions:
-        if instruction.mnemonic in mfma.NAMES and instruction.encoding is not Encoding.MFMA_SCALED:
-            operands = mfma.matrices(Binder(instruction, code))
+        if (operands := _matrices(instruction, code)) is not None:
             rows.update(operands.a, operands.b)
     return frozenset(rows)
+
+
+def _matrices(instruction: Instruction, code: CodeObject) -> mfma.Matrices | None:
+    """Operands of a matrix instruction that keeps them converted; None for any other, and for what is not modelled."""
+    if instruction.mnemonic not in mfma.NAMES:
+        return None
+    try:
+        operands = mfma.matrices(Binder(instruction, code))
+    except UnmodelledInstructionError:
+        return None
+    return operands if operands.op.any_order else None
 
 
 def _nothing(g: Waves) -> None:
@@ -119,11 +163,8 @@ def chained(block: Block, bound: Sequence[Bound], code: CodeObject) -> dict[int,
     Returns:
         By position in the block, the replacements: nothing for all but the last of a chain.
     """
-    operands = {
-        position: mfma.matrices(Binder(instruction, code))
-        for position, instruction in enumerate(block.instructions)
-        if instruction.mnemonic in mfma.NAMES
-    }
+    found = {position: _matrices(instruction, code) for position, instruction in enumerate(block.instructions)}
+    operands = {position: matrices for position, matrices in found.items() if matrices is not None}
     replaced: dict[int, Execute] = {}
     used: set[int] = set()
     for start in operands:

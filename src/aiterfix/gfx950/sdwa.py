@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aiterfix.gfx950.instruction import Encoding
-from aiterfix.gfx950.operands import Array, Binder, Execute, Fetch, Kind, write_vector
+from aiterfix.gfx950.operands import Array, Binder, Execute, Fetch, Kind, write_vector, write_vector64
 from aiterfix.gfx950.vector_operation import VectorOperation, modified
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _PLACES = {0: (0, 8), 1: (8, 8), 2: (16, 8), 3: (24, 8), 4: (0, 16), 5: (16, 16)
 _PAD, _SIGN_EXTEND, _PRESERVE = 0, 1, 2
 
 
-def sdwa_sources(binder: Binder, kinds: tuple[Kind, ...]) -> list[Fetch]:
+def sdwa_sources(binder: Binder, kinds: tuple[Kind, ...], signed_bits: bool) -> list[Fetch]:
     """The selected, extended and modified sources."""
     instruction = binder.instruction
     fields = ("vsrc0",) if instruction.base is Encoding.VOP1 else ("vsrc0", "vsrc1")
@@ -32,7 +32,9 @@ def sdwa_sources(binder: Binder, kinds: tuple[Kind, ...]) -> list[Fetch]:
         select, sign = instruction[f"src{number}_sel"], instruction[f"src{number}_sext"]
         fetch = _picked(binder, fetch, select, bool(sign), kind)
         negative, absolute = instruction[f"src{number}_neg"], instruction[f"src{number}_abs"]
-        fetches.append(modified(binder, fetch, kind, bool(absolute), bool(negative)))
+        if signed_bits and (negative or absolute) and select != _DWORD:
+            binder.refuse("a sign modifier on a part of a register that is no number")
+        fetches.append(modified(binder, fetch, kind, bool(absolute), bool(negative), signed_bits))
     return fetches
 
 
@@ -56,12 +58,23 @@ def _picked(binder: Binder, fetch: Fetch, select: int, sign: bool, kind: Kind) -
     return pick
 
 
+def _wide(compute: Callable[..., Any], fetches: list[Fetch], op: VectorOperation, row: int) -> Execute:
+    def execute(g: Waves) -> None:
+        out = np.empty((g.count, 64), op.result.dtype)
+        compute(*[fetch(g) for fetch in fetches], out=out)
+        write_vector64(g, row, out)
+
+    return execute
+
+
 def sdwa_result(
     binder: Binder, compute: Callable[..., Any], fetches: list[Fetch], op: VectorOperation, row: int
 ) -> Execute:
     """The function that computes and places the result."""
     instruction = binder.instruction
     select, unused = instruction["dst_sel"], instruction["dst_unused"]
+    if op.result.bits == 64 and select == _DWORD and unused <= _PRESERVE:
+        return _wide(compute, fetches, op, row)
     if op.result.bits == 64 or select not in _PLACES or unused > _PRESERVE:
         binder.refuse(f"destination selector {select}, unused bits {unused}, result of {op.result.bits} bits")
     first, width = _PLACES[select]

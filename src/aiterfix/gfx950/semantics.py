@@ -7,18 +7,19 @@ from collections.abc import Callable
 from aiterfix.gfx950 import (
     control,
     crosslane,
+    division,
     ds,
     global_memory,
     mfma,
     mubuf,
     scratch,
+    small_floats,
     smem,
     sop,
     vop,
     vop3p,
     vopc,
 )
-from aiterfix.gfx950.instruction import Encoding
 from aiterfix.gfx950.operands import Binder, Bound
 
 Bind = Callable[[Binder], Bound]
@@ -31,6 +32,8 @@ _TABLE: dict[str, tuple[str, Bind]] = {
     **dict.fromkeys(vop.FLOAT, (vop.NAME_FLOAT, vop.bind)),
     **dict.fromkeys(vop.BITOP3, (vop.NAME_INTEGER, vop.bind_bitop3)),
     **dict.fromkeys(vop.LITERAL_FMA, (vop.NAME_FLOAT, vop.bind_literal_fma)),
+    **dict.fromkeys(division.NAMES, (division.NAME, division.bind)),
+    **dict.fromkeys(small_floats.NAMES, (small_floats.NAME, small_floats.bind)),
     **dict.fromkeys(vopc.NAMES, (vopc.NAME, vopc.bind)),
     **dict.fromkeys(crosslane.NAMES, (crosslane.NAME, crosslane.bind)),
     **dict.fromkeys(vop3p.NAMES, (vop3p.NAME, vop3p.bind)),
@@ -57,6 +60,4 @@ def bind(binder: Binder) -> Bound:
     instruction = binder.instruction
     if instruction.mnemonic not in _TABLE:
         binder.refuse("no semantics for it")
-    if instruction.encoding is Encoding.MFMA_SCALED:
-        binder.refuse("scaled matrix operands")
     return _TABLE[instruction.mnemonic][1](binder)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aiterfix.gfx950.instruction import EXEC, Encoding
+from aiterfix.gfx950.instruction import EXEC, LITERAL, Encoding
 from aiterfix.gfx950.operands import SCC_REGISTER, Array, Binder, Bound, Fetch, Kind
 
 if TYPE_CHECKING:
@@ -301,6 +301,8 @@ IMMEDIATE_OPERATIONS: dict[str, ScalarOperation] = {
     },
 }
 
+_SHIFTS_64 = frozenset({"s_lshl_b64", "s_lshr_b64", "s_ashr_i64", "s_bfe_u64", "s_bfe_i64"})
+
 SAVE_EXEC: dict[str, Callable[[Array, Array], Array]] = {
     f"s_{name}_saveexec_b64": f
     for name, f in {
@@ -323,6 +325,8 @@ def bind(binder: Binder) -> Bound:
         return _bind_immediate(binder, IMMEDIATE_OPERATIONS[name])
     op = OPERATIONS[name]
     fields = ("ssrc0",) if instruction.encoding is Encoding.SOP1 else ("ssrc0", "ssrc1")
+    if name in _SHIFTS_64 and instruction["ssrc0"] == LITERAL and (instruction.literal or 0) >> 31:
+        binder.refuse("a negative literal as 64-bit source: whether its sign extends it is not known")
     fetches = [binder.scalar_source(instruction[f], kind) for f, kind in zip(fields, op.sources, strict=True)]
     return _bind(binder, op, fetches)
 

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aiterfix.gfx950.control import sets_overflow
 from aiterfix.gfx950.dpp import dpp_result, dpp_sources
 from aiterfix.gfx950.instruction import Encoding
 from aiterfix.gfx950.kernel_descriptor import Denormals
+from aiterfix.gfx950.numerics import flush_denormals
 from aiterfix.gfx950.operands import (
     Array,
     Binder,
@@ -17,7 +19,6 @@ from aiterfix.gfx950.operands import (
     Execute,
     Fetch,
     Kind,
-    flush_denormals,
     write_vector,
     write_vector64,
 )
@@ -28,7 +29,7 @@ from aiterfix.gfx950.workspace import temporary
 if TYPE_CHECKING:
     from aiterfix.gfx950.waves import Waves
 
-_SOURCE_FIELDS = {
+SOURCE_FIELDS = {
     Encoding.VOP1: ("src0",),
     Encoding.VOP2: ("src0", "vsrc1"),
     Encoding.VOPC: ("src0", "vsrc1"),
@@ -37,35 +38,44 @@ _SOURCE_FIELDS = {
 }
 
 
-def sources_of(binder: Binder, kinds: tuple[Kind, ...]) -> list[Fetch]:
-    """The sources of a vector instruction in any encoding, modifiers applied."""
+def sources_of(binder: Binder, kinds: tuple[Kind, ...], *, signed_bits: bool = False) -> list[Fetch]:
+    """The sources of a vector instruction in any encoding, modifiers applied.
+
+    Args:
+        signed_bits: singles fetched as integers: their modifiers change the sign bit.
+    """
     instruction = binder.instruction
     if instruction.encoding is Encoding.SDWA:
-        return sdwa_sources(binder, kinds)
+        return sdwa_sources(binder, kinds, signed_bits)
     if instruction.encoding is Encoding.DPP:
-        return dpp_sources(binder, kinds)
+        return dpp_sources(binder, kinds, signed_bits)
     fetches = []
     opsel = instruction.get("opsel")
-    for number, (field, kind) in enumerate(zip(_SOURCE_FIELDS[instruction.encoding], kinds, strict=False)):
+    for number, (field, kind) in enumerate(zip(SOURCE_FIELDS[instruction.encoding], kinds, strict=False)):
         high = bool(opsel >> number & 1)
         if high and kind.bits != 16:
             binder.refuse(f"opsel {opsel:#x} on an operand of {kind.bits} bits")
         fetch = binder.vector_source(instruction[field], kind, high_half=high)
         absolute = instruction.get("abs") >> number & 1
         negative = instruction.get("neg") >> number & 1
-        fetches.append(modified(binder, fetch, kind, bool(absolute), bool(negative)))
+        fetches.append(modified(binder, fetch, kind, bool(absolute), bool(negative), signed_bits))
     return fetches
 
 
 def bind_vector(binder: Binder, op: VectorOperation) -> Bound:
     """Bind a vector instruction whose result is a vector register."""
+    fetches = sources_of(binder, op.sources)
+    if op.accumulates:
+        fetches.append(binder.vector_source(binder.instruction["vdst"], op.result))
+    return vector_result(binder, op, fetches)
+
+
+def vector_result(binder: Binder, op: VectorOperation, fetches: list[Fetch]) -> Bound:
+    """Bind a vector instruction from its sources on."""
     instruction = binder.instruction
     compute = _finished(binder, op)
-    fetches = sources_of(binder, op.sources)
     row = binder.row(instruction["vdst"])
     count = 2 if op.result.bits == 64 else 1
-    if op.accumulates:
-        fetches.append(binder.vector_source(instruction["vdst"], op.result))
     binder.note_vector(row, count, binder.writes)
     high_result = bool(instruction.get("opsel") & 8)
     if high_result and op.result.bits != 16:
@@ -100,7 +110,11 @@ def _finished(binder: Binder, op: VectorOperation) -> Callable[..., Any]:
         width_mode = mode.denormals_32 if op.result is Kind.F32 else mode.denormals_16_64
         if width_mode in (Denormals.FLUSH_ALL, Denormals.FLUSH_RESULTS):
             steps.append(flush_denormals)
+    if (op.result is Kind.F16 or instruction.mnemonic in _HALVES_AS_BITS) and sets_overflow(binder.code):
+        binder.refuse("a half as result in a kernel that sets MODE.FP16_OVFL")
     if instruction.get("clmp"):
+        if instruction.mnemonic in SATURATING:
+            return _saturating(*SATURATING[instruction.mnemonic])
         if not op.result.is_float:
             binder.refuse("clamp on an integer result")
         if not mode.dx10_clamp:
@@ -115,6 +129,25 @@ def _finished(binder: Binder, op: VectorOperation) -> Callable[..., Any]:
             out[...] = step(out)
 
     return stepped
+
+
+_HALVES_AS_BITS = frozenset({"v_cvt_pkrtz_f16_f32", "v_cvt_pk_f16_f32"})
+
+SATURATING: dict[str, tuple[Any, bool]] = {
+    f"v_{name}_{kind}": (function, swapped)
+    for kind in ("u32", "i32", "u16", "i16")
+    for name, function, swapped in (("add", np.add, False), ("sub", np.subtract, False), ("subrev", np.subtract, True))
+}
+"""Mnemonic to the operation whose exact result the clamp limits to what the type holds, and whether sources swap."""
+
+
+def _saturating(function: Any, swapped: bool) -> Callable[..., Any]:
+    def compute(a: Array, b: Array, out: Array) -> None:
+        first, second = (b, a) if swapped else (a, b)
+        limits = np.iinfo(out.dtype)
+        out[...] = np.clip(function(first.astype(np.int64), second.astype(np.int64)), limits.min, limits.max)
+
+    return compute
 
 
 def _clamped(values: Array) -> Array:

@@ -39,10 +39,22 @@ def operation(compute: Callable[..., Any], kinds: str, *, accumulates: bool = Fa
     )
 
 
-def modified(binder: Binder, fetch: Fetch, kind: Kind, absolute: bool, negative: bool) -> Fetch:
-    """A source with the floating-point input modifiers."""
+_SIGN = np.uint32(1 << 31)
+
+
+def modified(
+    binder: Binder, fetch: Fetch, kind: Kind, absolute: bool, negative: bool, signed_bits: bool = False
+) -> Fetch:
+    """A source with the floating-point input modifiers.
+
+    Args:
+        signed_bits: a single's bits, fetched as an integer so that nothing about them is a number, are meant.
+    """
     if not (absolute or negative):
         return fetch
+    if signed_bits and kind is Kind.U32:
+        kept, flipped = (~_SIGN if absolute else ~np.uint32(0)), (_SIGN if negative else np.uint32(0))
+        return lambda g: fetch(g) & kept ^ flipped
     if not kind.is_float:
         binder.refuse("abs or neg on an integer operand")
     if absolute and negative:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from aiterfix.gfx950 import numerics
+from aiterfix.gfx950 import division, numerics, small_floats
 from aiterfix.gfx950.instruction import LITERAL, Instruction
 from aiterfix.gfx950.operands import Array, Binder, Bound, Kind
 from aiterfix.gfx950.vector import bind_vector, plain_result
@@ -100,6 +100,11 @@ def _first_high(a: Array, out: Array) -> None:
     out[...] = np.where(a == 0, -1, 32 - exponent).astype(np.int32).view(np.uint32)
 
 
+def _first_unlike(a: Array, out: Array) -> None:
+    """Bits from the top that are like the sign, -1 where all are."""
+    _first_high((a ^ (a >> np.int32(31))).view(np.uint32), out.view(np.uint32))
+
+
 def _first_low(a: Array, out: Array) -> None:
     lowest = a & (~a + np.uint32(1))
     exponent = np.frexp(lowest.astype(np.float64))[1] - 1
@@ -146,7 +151,7 @@ def _extreme3(first: Any) -> Any:
 
 
 def _ldexp(a: Array, exponent: Array, out: Array) -> None:
-    out[...] = np.ldexp(np.asarray(a, np.float64), np.clip(exponent, -2000, 2000))
+    out[...] = np.ldexp(np.asarray(a, np.float64), np.clip(exponent, -5000, 5000))
 
 
 def _convert(a: Array, out: Array) -> None:
@@ -174,22 +179,24 @@ def _pack_f16(a: Array, b: Array, out: Array) -> None:
     result = []
     for source in (a, b):
         source = np.broadcast_to(source, out.shape)
-        half = source.astype(np.float16)
+        half = numerics.to_half(source)
         over = np.abs(half.astype(np.float32)) > np.abs(source)
         bits = half.view(np.uint16)
         result.append(np.where(over, bits - np.uint16(1), bits).astype(np.uint32))
     out[...] = result[0] | result[1] << np.uint32(16)
 
 
-def _to_bf16(values: Array) -> Array:
-    """Single to bfloat16 bits (in uint32), to nearest even; NaN stays NaN."""
-    bits = np.ascontiguousarray(values).view(np.uint32)
-    rounded = bits + (np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1))) >> np.uint32(16)
-    return np.where(np.isnan(values), bits >> np.uint32(16) | np.uint32(0x40), rounded)
+def _pack_f16_nearest(a: Array, b: Array, out: Array) -> None:
+    low, high = (numerics.to_half(np.broadcast_to(x, out.shape)).view(np.uint16).astype(np.uint32) for x in (a, b))
+    out[...] = low | high << np.uint32(16)
+
+
+def _from_bf16(bits: Array) -> Array:
+    return (np.ascontiguousarray(bits).astype(np.uint32) << np.uint32(16)).view(np.float32)
 
 
 def _pack_bf16(a: Array, b: Array, out: Array) -> None:
-    out[...] = _to_bf16(a) | _to_bf16(b) << np.uint32(16)
+    out[...] = numerics.to_bf16(a) | numerics.to_bf16(b) << np.uint32(16)
 
 
 def _swapped(compute: Any) -> Any:
@@ -282,6 +289,12 @@ INTEGER: dict[str, VectorOperation] = {
     "v_max_u16": operation(np.maximum, "U16 <- U16 U16"),
     "v_min_i16": operation(np.minimum, "I16 <- I16 I16"),
     "v_max_i16": operation(np.maximum, "I16 <- I16 I16"),
+    "v_add_i16": operation(np.add, "I16 <- I16 I16"),
+    "v_sub_i16": operation(np.subtract, "I16 <- I16 I16"),
+    "v_ffbh_i32": operation(_first_unlike, "I32 <- I32"),
+    "v_pack_b32_f16": operation(
+        lambda a, b, out: np.copyto(out, a.astype(np.uint32) | b.astype(np.uint32) << np.uint32(16)), "U32 <- U16 U16"
+    ),
 }
 
 FLOAT: dict[str, VectorOperation] = {
@@ -295,12 +308,12 @@ FLOAT: dict[str, VectorOperation] = {
     "v_min3_f32": operation(_extreme3(numerics.minimum), "F32 <- F32 F32 F32"),
     "v_fma_f32": operation(numerics.fma_f32, "F32 <- F32 F32 F32"),
     "v_fmac_f32": operation(numerics.fma_f32, "F32 <- F32 F32", accumulates=True),
-    "v_rcp_f32": operation(lambda a, out: np.divide(np.float32(1), a, out=out), "F32 <- F32"),
-    "v_rcp_iflag_f32": operation(lambda a, out: np.divide(np.float32(1), a, out=out), "F32 <- F32"),
-    "v_rsq_f32": operation(numerics.rounded(lambda a: 1 / np.sqrt(a)), "F32 <- F32"),
+    "v_rcp_f32": operation(numerics.approximate(np.reciprocal), "F32 <- F32"),
+    "v_rcp_iflag_f32": operation(numerics.approximate(np.reciprocal), "F32 <- F32"),
+    "v_rsq_f32": operation(numerics.approximate(lambda a: 1 / np.sqrt(a)), "F32 <- F32"),
     "v_sqrt_f32": operation(np.sqrt, "F32 <- F32"),
-    "v_exp_f32": operation(numerics.rounded(np.exp2), "F32 <- F32"),
-    "v_log_f32": operation(numerics.rounded(np.log2), "F32 <- F32"),
+    "v_exp_f32": operation(numerics.approximate(np.exp2), "F32 <- F32"),
+    "v_log_f32": operation(numerics.approximate(np.log2), "F32 <- F32"),
     "v_floor_f32": operation(np.floor, "F32 <- F32"),
     "v_ceil_f32": operation(np.ceil, "F32 <- F32"),
     "v_trunc_f32": operation(np.trunc, "F32 <- F32"),
@@ -311,8 +324,8 @@ FLOAT: dict[str, VectorOperation] = {
     "v_cvt_f32_u32": operation(_convert, "F32 <- U32"),
     "v_cvt_i32_f32": operation(numerics.to_integer(np.int32), "I32 <- F32"),
     "v_cvt_u32_f32": operation(numerics.to_integer(np.uint32), "U32 <- F32"),
-    "v_cvt_f16_f32": operation(_convert, "F16 <- F32"),
-    "v_cvt_f32_f16": operation(_convert, "F32 <- F16"),
+    "v_cvt_f16_f32": operation(lambda a, out: np.copyto(out, numerics.to_half(a)), "F16 <- F32"),
+    "v_cvt_f32_f16": operation(lambda a, out: np.copyto(out, numerics.from_half(a)), "F32 <- F16"),
     **{f"v_cvt_f32_ubyte{k}": operation(_unsigned_byte(k), "F32 <- U32") for k in range(4)},
     "v_cvt_pkrtz_f16_f32": operation(_pack_f16, "U32 <- F32 F32"),
     "v_cvt_pk_bf16_f32": operation(_pack_bf16, "U32 <- F32 F32"),
@@ -328,6 +341,30 @@ FLOAT: dict[str, VectorOperation] = {
     "v_cvt_f64_u32": operation(_convert, "F64 <- U32"),
     "v_cvt_f64_f32": operation(_convert, "F64 <- F32"),
     "v_cvt_f32_f64": operation(_convert, "F32 <- F64"),
+    "v_cvt_i32_f64": operation(numerics.to_integer(np.int32), "I32 <- F64"),
+    "v_cvt_u32_f64": operation(numerics.to_integer(np.uint32), "U32 <- F64"),
+    "v_cvt_f32_bf16": operation(lambda a, out: np.copyto(out, _from_bf16(a)), "F32 <- U16"),
+    "v_cvt_pk_f16_f32": operation(_pack_f16_nearest, "U32 <- F32 F32"),
+    "v_med3_f32": operation(numerics.median, "F32 <- F32 F32 F32"),
+    "v_maximum3_f32": operation(_extreme3(numerics.ieee_maximum), "F32 <- F32 F32 F32"),
+    "v_minimum3_f32": operation(_extreme3(numerics.ieee_minimum), "F32 <- F32 F32 F32"),
+    "v_subrev_f16": operation(_swapped(np.subtract), "F16 <- F16 F16"),
+    "v_fma_f16": operation(numerics.fma_f16, "F16 <- F16 F16 F16"),
+    "v_fmac_f64": operation(numerics.fma_f64, "F64 <- F64 F64", accumulates=True),
+    "v_min_f64": operation(numerics.minimum, "F64 <- F64 F64"),
+    "v_max_f64": operation(numerics.maximum, "F64 <- F64 F64"),
+    "v_rcp_f64": operation(lambda a, out: np.divide(1.0, a, out=out), "F64 <- F64"),
+    "v_rsq_f64": operation(lambda a, out: np.divide(1.0, np.sqrt(a), out=out), "F64 <- F64"),
+    "v_sqrt_f64": operation(np.sqrt, "F64 <- F64"),
+    "v_ldexp_f64": operation(_ldexp, "F64 <- F64 I32"),
+    "v_floor_f64": operation(np.floor, "F64 <- F64"),
+    "v_ceil_f64": operation(np.ceil, "F64 <- F64"),
+    "v_trunc_f64": operation(np.trunc, "F64 <- F64"),
+    "v_rndne_f64": operation(_nearest_even, "F64 <- F64"),
+    "v_sin_f32": operation(numerics.of_revolutions(np.sin), "F32 <- F32"),
+    "v_cos_f32": operation(numerics.of_revolutions(np.cos), "F32 <- F32"),
+    **division.FIXUPS,
+    **small_floats.OPERATIONS,
 }
 
 LITERAL_FMA = {"v_fmamk_f32": ("src0", "literal", "vsrc1"), "v_fmaak_f32": ("src0", "vsrc1", "literal")}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aiterfix.gfx950 import numerics
+from aiterfix.gfx950.control import sets_overflow
 from aiterfix.gfx950.instruction import AGPR, VGPR
 from aiterfix.gfx950.kernel_descriptor import Denormals
 from aiterfix.gfx950.operands import Array, Binder, Bound, Fetch, Kind, write_vector
@@ -152,6 +153,10 @@ def _bind_move(binder: Binder) -> Bound:
 
 
 def _bind_16(binder: Binder, compute: Callable[..., Any], kind: Kind) -> Bound:
+    if kind.is_float and sets_overflow(binder.code):
+        binder.refuse("a half as result in a kernel that sets MODE.FP16_OVFL")
+    if kind.is_float and binder.code.descriptor.mode.denormals_16_64 is not Denormals.KEEP:
+        binder.refuse("a packed operation while denormals are flushed")
     low, high, negative_low, negative_high = _selectors(binder)
     if (negative_low or negative_high) and not kind.is_float:
         binder.refuse("neg on integers")

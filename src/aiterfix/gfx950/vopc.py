@@ -9,7 +9,8 @@ import numpy as np
 
 from aiterfix.gfx950.instruction import EXEC, VCC, Encoding
 from aiterfix.gfx950.operands import Array, Binder, Bound, Kind, write_vector, write_vector64
-from aiterfix.gfx950.vector import sources_of
+from aiterfix.gfx950.vector import sources_of, vector_result
+from aiterfix.gfx950.vector_operation import operation
 from aiterfix.gfx950.waves import bools_from_bits
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def bind(binder: Binder) -> Bound:
     if name in COMPARISONS:
         return _bind_comparison(binder, *COMPARISONS[name])
     if name.endswith("_class_f32"):
-        return _bind_comparison(binder, _class_f32, Kind.F32, Kind.U32)
+        return _bind_comparison(binder, _class_f32, Kind.U32, Kind.U32)
     if name in CARRIES:
         return _bind_carry(binder, *CARRIES[name])
     if name in MULTIPLY_ADDS:
@@ -112,9 +113,8 @@ def _bind_comparison(binder: Binder, compare: Callable[..., Array], kind: Kind, 
     return binder.bound(execute)
 
 
-def _class_f32(a: Array, mask: Array) -> Array:
+def _class_f32(bits: Array, mask: Array) -> Array:
     """Membership in the classes of the mask: sNaN, qNaN, -inf, -normal, -denormal, -0, +0, ..., +inf."""
-    bits = np.ascontiguousarray(a).view(np.uint32)
     magnitude, negative = bits & np.uint32(0x7FFF_FFFF), bits >> np.uint32(31) != 0
     size = np.select(
         [magnitude == 0, magnitude < 0x0080_0000, magnitude < 0x7F80_0000, magnitude == 0x7F80_0000], [0, 1, 2, 3], 4
@@ -170,21 +170,16 @@ def _bind_multiply_add(binder: Binder, kind: Kind) -> Bound:
     return binder.bound(execute)
 
 
+def _select(zero: Array, one: Array, lanes: Array, out: Array) -> None:
+    out[...] = zero ^ ((zero ^ one) & lanes)
+
+
+_SELECT = operation(_select, "U32 <- U32 U32 U32")
+
+
 def _bind_select(binder: Binder) -> Bound:
+    """Bits, not numbers: sign modifiers change the sign bit and nothing is flushed."""
     instruction = binder.instruction
-    kind = Kind.F32 if instruction.get("neg") or instruction.get("abs") else Kind.U32
-    if instruction.encoding in (Encoding.SDWA, Encoding.DPP):
-        kind = Kind.U32
-    first, second = sources_of(binder, (kind, kind))
-    mask = binder.mask_source(instruction["src2"] if instruction.encoding is Encoding.VOP3 else VCC)
-    row = binder.row(instruction["vdst"])
-    binder.note_vector(row, 1, binder.writes)
-    if instruction.encoding in (Encoding.SDWA, Encoding.DPP):
-        binder.refuse("v_cndmask in SDWA or DPP form")
-
-    def execute(g: Waves) -> None:
-        zero, one = first(g).view(np.uint32), second(g).view(np.uint32)
-        lanes = mask(g)
-        write_vector(g, row, zero ^ ((zero ^ one) & lanes))
-
-    return binder.bound(execute)
+    fetches = sources_of(binder, (Kind.U32, Kind.U32), signed_bits=True)
+    fetches.append(binder.mask_source(instruction["src2"] if instruction.encoding is Encoding.VOP3 else VCC))
+    return vector_result(binder, _SELECT, fetches)

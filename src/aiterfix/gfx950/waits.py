@@ -2,14 +2,15 @@
 
 The emulator completes every load when it is issued, so a missing wait never changes a result here; on hardware it
 does, now and then. So the counters are checked apart from execution, over the blocks that were executed and the
-branches between them (ISA manual, section 4.4):
+edges between them that were taken (ISA manual, section 4.4):
 
 - ``vmcnt`` counts buffer, global, flat and scratch loads and stores, which are taken to finish in order.
 - ``lgkmcnt`` counts LDS instructions, which finish in order among themselves, and scalar loads, which do not: only a
   wait for 0 covers a scalar load. Flat instructions count in both.
 
 A register with a load under way may neither be read nor be overwritten, except by a later load that counts in the
-same counter and finishes in order.
+same counter and finishes in order. A barrier may not be reached with writes to LDS under way: the other waves would
+read what is not there yet. Loads straight into LDS may cross one, as pipelines have them; ``lds_watch`` follows those.
 """
 
 from __future__ import annotations
@@ -17,19 +18,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from aiterfix.gfx950 import control, ds
 from aiterfix.gfx950.instruction import Encoding, Instruction
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
-    from aiterfix.gfx950.blocks import Block, ControlFlow
+    from aiterfix.gfx950.blocks import Block
 
-_VECTOR, _LDS, _SCALAR = "vmcnt", "lgkmcnt (LDS)", "lgkmcnt (scalar)"
+VMCNT, _LDS, _SCALAR = "vmcnt", "lgkmcnt (LDS)", "lgkmcnt (scalar)"
+LDS_WRITES = -2
+"""Writes to LDS, where registers have their numbers."""
 _COUNTERS = {
-    Encoding.MUBUF: (_VECTOR,),
-    Encoding.GLOBAL: (_VECTOR,),
-    Encoding.SCRATCH: (_VECTOR,),
-    Encoding.FLAT: (_VECTOR, _LDS),
+    Encoding.MUBUF: (VMCNT,),
+    Encoding.GLOBAL: (VMCNT,),
+    Encoding.SCRATCH: (VMCNT,),
+    Encoding.FLAT: (VMCNT, _LDS),
     Encoding.DS: (_LDS,),
     Encoding.SMEM: (_SCALAR,),
 }
@@ -41,7 +45,7 @@ _AGE_LIMIT = 64
 class _LoadsUnderWay:
     """For each counter: register to the number of operations issued after the load into it."""
 
-    ages: dict[str, dict[int, int]] = field(default_factory=lambda: {_VECTOR: {}, _LDS: {}, _SCALAR: {}})
+    ages: dict[str, dict[int, int]] = field(default_factory=lambda: {VMCNT: {}, _LDS: {}, _SCALAR: {}})
 
     def copy(self) -> _LoadsUnderWay:
         return _LoadsUnderWay({counter: dict(ages) for counter, ages in self.ages.items()})
@@ -73,22 +77,28 @@ def counts_waited_for(instruction: Instruction) -> tuple[int, int]:
     return bits & 0xF | bits >> 14 << 4, bits >> 8 & 0xF
 
 
-def missing_waits(program: ControlFlow, executed: Collection[int]) -> tuple[MissingWait, ...]:
-    """Check the blocks with these numbers.
+def counters_of(instruction: Instruction) -> tuple[str, ...]:
+    """The counters that it counts in until it is complete."""
+    return _COUNTERS.get(instruction.encoding, ())
+
+
+def missing_waits(blocks: Sequence[Block], entry: int, edges: Collection[tuple[int, int]]) -> tuple[MissingWait, ...]:
+    """Check what was executed.
 
     Args:
-        executed: blocks that were run (and so are bound). Paths through others are not followed.
+        blocks: the kernel's; those executed are bound.
+        entry: number of the first one executed.
+        edges: pairs of blocks, the second executed after the first.
     """
-    entries: dict[int, _LoadsUnderWay] = {}
-    followed = {number: [n for n in program.successors(program.blocks[number]) if n in executed] for number in executed}
-    targets = {n for successors in followed.values() for n in successors}
-    work = [number for number in executed if number not in targets] or [min(executed, default=0)]
-    for number in work:
-        entries[number] = _LoadsUnderWay()
+    followed: dict[int, list[int]] = {}
+    for before, after in sorted(edges):
+        followed.setdefault(before, []).append(after)
+    entries = {entry: _LoadsUnderWay()}
+    work = [entry]
     while work:
         number = work.pop()
         state = entries[number].copy()
-        _walk(program.blocks[number], state, None)
+        _walk(blocks[number], state, None)
         for successor in followed.get(number, ()):
             if successor not in entries:
                 entries[successor] = state.copy()
@@ -97,14 +107,15 @@ def missing_waits(program: ControlFlow, executed: Collection[int]) -> tuple[Miss
                 work.append(successor)
     found: dict[tuple[int, int, str], MissingWait] = {}
     for number, state in entries.items():
-        if number in followed:
-            _walk(program.blocks[number], state.copy(), found)
+        _walk(blocks[number], state.copy(), found)
     return tuple(found[key] for key in sorted(found))
 
 
 def _walk(block: Block, state: _LoadsUnderWay, found: dict[tuple[int, int, str], MissingWait] | None) -> None:
     for instruction, bound in zip(block.instructions, block.bound, strict=True):
-        counters = _COUNTERS.get(instruction.encoding, ())
+        if found is not None and instruction.mnemonic == control.BARRIER and LDS_WRITES in state.ages[_LDS]:
+            found[instruction.pc, LDS_WRITES, _LDS] = MissingWait(instruction, LDS_WRITES, _LDS)
+        counters = counters_of(instruction)
         for counter, ages in state.ages.items():
             touched = ages.keys() & (bound.reads | bound.writes)
             for register in sorted(touched):
@@ -116,7 +127,7 @@ def _walk(block: Block, state: _LoadsUnderWay, found: dict[tuple[int, int, str],
                 del ages[register]
         if instruction.mnemonic == "s_waitcnt":
             vector, lgkm = counts_waited_for(instruction)
-            for counter, limit in ((_VECTOR, vector), (_LDS, lgkm)):
+            for counter, limit in ((VMCNT, vector), (_LDS, lgkm)):
                 state.ages[counter] = {r: age for r, age in state.ages[counter].items() if age < limit}
             if lgkm == 0:
                 state.ages[_SCALAR] = {}
@@ -126,3 +137,5 @@ def _walk(block: Block, state: _LoadsUnderWay, found: dict[tuple[int, int, str],
                 ages[register] = min(ages[register] + 1, _AGE_LIMIT)
             for register in bound.writes:
                 ages[register] = 0
+            if counter == _LDS and ds.changes_lds(instruction.mnemonic):
+                ages[LDS_WRITES] = 0

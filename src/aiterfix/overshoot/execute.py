@@ -68,8 +68,8 @@ def stored_ends(part: Slice, kernel: CompiledKernel, config: KernelConfig, table
     left = np.sort(np.concatenate(run.left)) if run.left else np.zeros(0, np.int64)
     size = max(1, _WAVES // waves)
     for first in range(0, len(left), size):
-        numbers = np.repeat(left[first : first + size], waves)
-        batch = NumberedBatch(memory, watch, numbers, waves, code.scratch_bytes)
-        launches = launch_of[numbers]
-        run.lane_by_lane(start(part, batch, segments[launches], words, launches, identity[numbers], waves))
+        of_waves = np.repeat(left[first : first + size], waves)
+        batch = NumberedBatch(memory, watch, of_waves, waves, code.scratch_bytes)
+        launches = launch_of[of_waves]
+        run.lane_by_lane(start(part, batch, segments[launches], words, launches, identity[of_waves], waves))
     return watch.resolve(len(left))

@@ -208,7 +208,7 @@ def truth_table(table: int) -> Callable[..., Spread]:
     """The function of three bits whose result is bit ``4 a + 2 b + c`` of ``table``."""
 
     def function(a: Numbers, b: Numbers, c: Numbers) -> Numbers:
-        result: Numbers = np.uint32(0)
+        result: Numbers = np.zeros((), np.uint32)
         for entry in range(8):
             if table >> entry & 1:
                 chosen = [bit if entry & place else ~bit for bit, place in zip((a, b, c), (4, 2, 1), strict=True)]

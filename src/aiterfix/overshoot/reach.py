@@ -50,7 +50,7 @@ def _best(mask: Mask, table: Table, count: int, lanes: int) -> Numbers:
     rows = np.flatnonzero(partly)
     if not len(rows):
         return best
-    code = np.zeros(len(rows), np.int64)
+    code: Numbers = np.zeros(len(rows), np.int64)
     for other, least in mask.conditions:
         # A lane is on where its rank is at least the place of the program's number among the steps.
         code = code * (len(other.steps) + 1) + np.searchsorted(other.steps, of_rows(least, rows))

@@ -134,8 +134,8 @@ class Slice:
 
 
 def is_store(instruction: Instruction) -> bool:
-    """Whether an instruction stores registers to device memory."""
-    return instruction.encoding in _MEMORY and "_store_" in instruction.mnemonic
+    """Whether an instruction stores registers to device memory; atomic operations do."""
+    return instruction.encoding in _MEMORY and ("_store_" in instruction.mnemonic or "_atomic_" in instruction.mnemonic)
 
 
 def slice_of(program: Program) -> Slice:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from types import ModuleType
 
 import pytest
 
+from tests.emulator import RUNS_HERE, WHY_NOT
+
 pytest.importorskip("torch")
 pytest.importorskip("triton")
-if sys.version_info < (3, 11):
-    pytest.skip("the emulator's decoder needs Python 3.11", allow_module_level=True)
+if not RUNS_HERE:
+    pytest.skip(WHY_NOT, allow_module_level=True)
 import torch
 
 from aiterfix.gfx950.compile import Compiler

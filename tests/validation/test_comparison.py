@@ -13,6 +13,7 @@ from aiterfix.validation.execution import Execution
 from aiterfix.validation.report import AccessOutside, ScenarioResult
 from aiterfix.validation.scenarios import (
     GAP,
+    OF_COMPILER,
     Scenario,
     empty_first,
     far_blocks,
@@ -27,6 +28,8 @@ from .conftest import MakeModel  # only for the annotation; the fixture gives th
 
 EDGES = Scenario(Kernel.PRESHUFFLE, KernelConfig(), "edges", (1, 2, 65, 999, 1000), 2, 1000, GAP, 3)
 FULL = Scenario(Kernel.PRESHUFFLE, KernelConfig(), "full", (1000, 1000), 2, 1000, 0, 3)
+OTHER_TRITON = frozenset({OF_COMPILER})
+"""What a run with any Triton but 3.5.1 knows not to be the reason."""
 
 
 def names(result: ScenarioResult) -> dict[str, int]:
@@ -89,8 +92,8 @@ def test_rows_after_an_empty_sequence_are_wrong_which_the_schedule_s_fault_expla
     result = run_scenario(scenario, compiled, model(stop_at_empty=True))
     assert not result.passed and result.wrong_logits == result.visible_logits > 0
     assert "untouched" in result.wrong_at[0]
-    assert attributed(result, scenario).known_faults == ("empty-sequence-schedule",)
-    assert attributed(result, scenario, frozenset({"empty-sequence-schedule"})).known_faults == ()
+    assert attributed(result, scenario, OTHER_TRITON).known_faults == ("empty-sequence-schedule",)
+    assert attributed(result, scenario, OTHER_TRITON | {"empty-sequence-schedule"}).known_faults == ()
 
 
 @pytest.mark.parametrize(
@@ -110,8 +113,12 @@ def test_rows_after_an_empty_sequence_are_wrong_which_the_schedule_s_fault_expla
 def test_a_failure_is_explained_by_the_fault_that_its_scenario_shows(
     scenario: Scenario, faults: dict[str, Any], known: tuple[str, ...], model: MakeModel, compiled: CompiledKernel
 ) -> None:
-    result = attributed(run_scenario(scenario, compiled, model(**faults)), scenario)
-    assert result.known_faults == known
+    result = run_scenario(scenario, compiled, model(**faults))
+    assert attributed(result, scenario, OTHER_TRITON).known_faults == known
+    # A compiler that has the fault may be why a kernel for a cache in tiles fails, whatever it is launched for.
+    tiles = isinstance(scenario.kernel, Kernel) and scenario.kernel.preshuffled
+    compiler = {OF_COMPILER} if tiles and not result.passed else set()
+    assert set(attributed(result, scenario).known_faults) == {*known, *compiler}
 
 
 def test_stores_far_past_the_end_are_counted_without_being_listed(model: MakeModel, compiled: CompiledKernel) -> None:

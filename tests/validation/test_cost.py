@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib.metadata
 import importlib.util
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests import paged
 from tests.cli.conftest import Runner, run  # noqa: F401 - a fixture
+from tests.emulator import needs_emulator
 
-pytestmark = pytest.mark.skipif(sys.version_info < (3, 11), reason="the decoder needs Python 3.11")
+pytestmark = needs_emulator
 KERNELS = Path(__file__).parents[1] / "data" / "sample_kernels.py"
 
 
@@ -63,11 +66,51 @@ def test_cost_of_the_fix(run: Runner, tmp_path: Path) -> None:  # noqa: F811
     assert any(g != 0 for g in grew)
     assert facts["dearer"] is any(k["dearer"] for k in facts["kernels"])
     assert ran.status == (1 if facts["dearer"] else 0)
+    assert facts["triton"] == importlib.metadata.version("triton").split("+")[0]
+    assert facts["sha256"] == hashlib.sha256(unbounded.read_bytes()).hexdigest()
+    assert {tuple(k["mends"]) for k in facts["kernels"]} == {()}
 
     same = run("cost", "--source", KERNELS, "--against", KERNELS, *words)
     assert same.status == 0
     assert "both texts are the same" in same.text
     assert "no difference" in same.text
+
+
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton to compile")
+def test_cost_of_a_plain_kernel_s_mends(run: Runner, tmp_path: Path) -> None:  # noqa: F811
+    plain = KERNELS.with_name("sample_plain.py")
+    ran = run("cost", "--source", plain, "--kernel", "stage1", "--context", "512", "--heads", "128", "--json")
+    (kernel,) = ran.json("cost")["kernels"]
+    assert (kernel["kernel"], kernel["configuration"]) == ("stage1", "h128-b1-unaligned")
+    before, after = kernel["before"]["executed"], kernel["after"]["executed"]
+    # The bound that it lacks is a comparison.
+    assert after["vector compare and select"] > before["vector compare and select"]
+    assert run("cost", "--source", plain).status == 3
+    assert run("cost", "--source", plain, "--kernel", "own").status == 2
+
+
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton to compile")
+def test_each_mend_alone_and_all_together(run: Runner, tmp_path: Path) -> None:  # noqa: F811
+    """The base kernel of `tests.paged`: its store is bounded, its cache addresses and its paging are not right."""
+    source = tmp_path / "kernels.py"
+    text = paged.GLUON.replace(b"from aiter.ops.triton.gluon.pa_decode_gluon import get_cdna_version\n", b"")
+    source.write_bytes(text.replace(b"tl.constexpr(get_cdna_version())", b"tl.constexpr(4)"))
+    words = ["--heads", "64", "--context", "512"]
+    ran = run("cost", "--source", source, *words, "--json")
+    facts = ran.json("cost")
+    rows = {tuple(k["mends"]): k for k in facts["kernels"]}
+    assert set(rows) == {("block-paging",), ("cache-offset-32",), ("block-paging", "cache-offset-32")}
+    assert len({str(k["before"]) for k in facts["kernels"]}) == 1
+    # With each the code is another, and with both another again; by how much, and which way, is the compiler's affair:
+    # 64-bit addresses take fewer instructions with Triton 3.9.0.
+    executed = {m: k["after"]["executed_total"] - k["before"]["executed_total"] for m, k in rows.items()}
+    assert len({0, *executed.values()}) == 4
+    assert "column-bound" in facts["unaffected"] and "block-paging" not in facts["unaffected"]
+    text_of = run("cost", "--source", source, *words).text
+    first, second = text_of.splitlines()[:2]
+    assert first == f"{source} (sha256 {facts['sha256'][:12]})"
+    assert second.startswith(f"compiled for gfx950 by Triton {facts['triton']}, ")
+    assert "\nall: block-paging, cache-offset-32, as `aiterfix apply` mends them\n" in text_of
 
 
 def test_kernels_that_the_fix_does_not_understand(run: Runner) -> None:  # noqa: F811

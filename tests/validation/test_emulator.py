@@ -20,6 +20,7 @@ from aiterfix.validation.comparison import SENTINEL
 from aiterfix.validation.emulator import Emulator, EmulatorLauncher, allocate_output, execution_of
 from aiterfix.validation.report import ScenarioResult
 from aiterfix.validation.scenarios import GAP, Scenario, far_rows, scenarios
+from tests.emulator import needs_emulator
 from tests.validation.launching import run_scenario, source
 
 pytestmark = pytest.mark.skipif(
@@ -52,6 +53,7 @@ def quick(kernel: Kernel) -> tuple[Scenario, ...]:
     return tuple(s for s in every if s.title in ("full", "empty", "wide") or (s.title, s.next_n) == ("edges", 1))
 
 
+@needs_emulator
 @pytest.mark.parametrize("kernel", list(Kernel))
 def test_a_sound_kernel_passes_every_quick_scenario_with_nothing_found(compiler: Compiler, kernel: Kernel) -> None:
     for scenario in quick(kernel):
@@ -64,6 +66,7 @@ def test_a_sound_kernel_passes_every_quick_scenario_with_nothing_found(compiler:
         assert result.wave_instructions > 0
 
 
+@needs_emulator
 @pytest.mark.parametrize("kernel", [Kernel.PRESHUFFLE, Kernel.PRESHUFFLE_VARCTX])
 def test_an_unbounded_kernel_overshoots_by_what_is_missing_to_the_block(compiler: Compiler, kernel: Kernel) -> None:
     seen = set()
@@ -80,6 +83,7 @@ def test_an_unbounded_kernel_overshoots_by_what_is_missing_to_the_block(compiler
     assert seen == {True, False}
 
 
+@needs_emulator
 @pytest.mark.parametrize("block", [16, 128, 512])
 @pytest.mark.parametrize("stride", ["i32", "i64"])
 def test_other_blocks_and_row_strides(compiler: Compiler, block: int, stride: str) -> None:
@@ -89,6 +93,7 @@ def test_other_blocks_and_row_strides(compiler: Compiler, block: int, stride: st
     assert run(compiler, FAULTY, scenario).overshoot_columns == -(-700 // block) * block - 700
 
 
+@needs_emulator
 @pytest.mark.parametrize(
     ("before", "after", "noticed"),
     [
@@ -122,6 +127,7 @@ ROW_IN_32_BITS = SOUND.replace(
 )
 
 
+@needs_emulator
 @pytest.mark.parametrize("kernel", list(Kernel))
 def test_rows_past_2_gib_are_written_or_missed(compiler: Compiler, kernel: Kernel) -> None:
     assert ROW_IN_32_BITS != SOUND
@@ -135,6 +141,7 @@ def test_rows_past_2_gib_are_written_or_missed(compiler: Compiler, kernel: Kerne
     assert short.elements_in_gaps == 0
 
 
+@needs_emulator
 def test_the_same_scenario_gives_the_same_result(compiler: Compiler) -> None:
     scenario = Scenario(Kernel.PRESHUFFLE, KernelConfig(), "again", (300,) * 5, 2, 300, 0, 1)
     one, two = (run(compiler, FAULTY, scenario) for _ in range(2))
@@ -142,6 +149,7 @@ def test_the_same_scenario_gives_the_same_result(compiler: Compiler) -> None:
     assert replace(one, seconds=0.0) == replace(two, seconds=0.0)
 
 
+@needs_emulator
 def test_the_whole_from_text_to_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AITERFIX_CACHE", str(tmp_path))
     chosen = Selection((Kernel.PRESHUFFLE,), pattern="*/h64-b64/full/*-len300-*")

@@ -10,20 +10,18 @@ from typing import Any
 
 import pytest
 
+from aiterfix.history.known import FILE
 from aiterfix.validation.evidence import (
-    NAME,
     Evidence,
-    evidence_folders,
     evidence_for,
     evidence_of,
     keep,
     lines_of,
     names_digest,
     read_evidence,
-    shipped_folder,
     shown,
-    user_folder,
 )
+from aiterfix.validation.stores import NAME, evidence_folders, shipped_folder, user_folder
 
 TEXT, ORIGINAL = "ab" * 32, "cd" * 32
 RUN = Evidence(
@@ -121,17 +119,44 @@ def test_a_mend_is_shown_by_a_failure_before_and_none_after(
     assert shown("row-offset-32", [AFTER], [BEFORE]) == "shown"
 
 
-def test_what_is_shipped_shows_every_mend_that_it_is_about() -> None:
+def shipped_records() -> list[Evidence]:
     lines = (shipped_folder() / NAME).read_text().splitlines()
     records = [read_evidence(json.loads(line)["text_sha256"], [], noted=line) for line in lines]
     assert lines and all(len(found) == 1 and not refused for found, refused in records)
-    shipped = [found[0] for found, _ in records]
+    return [found[0] for found, _ in records]
+
+
+def test_what_is_shipped_shows_every_mend_that_it_is_about() -> None:
+    shipped = shipped_records()
     assert not any(e.failed for e in shipped)
     for original in {e.original_sha256 for e in shipped}:
         (before,), after = evidence_of(original, [shipped_folder()]), [e for e in shipped if e.mends]
         mended = [e for e in after if e.original_sha256 == original]
         assert mended and before.mends == ()
-        assert {shown(fault, mended, [before]) for e in mended for fault in e.mends} == {"shown"}
+        # A kernel that gives no code shows nothing of what was mended in it.
+        silent = {"not shown"} if before.of_fault("instruction-shape") == "no code" else set()
+        assert {shown(fault, mended, [before]) for e in mended for fault in e.mends} <= {"shown"} | silent
+
+
+NOT_RUN = frozenset(
+    {
+        "88358a596c01",
+        "92e7945d8788",
+        "9c34a737a373",
+    }
+)
+"""First digits of released texts of which a record is still to be made; nothing is added here."""
+
+
+def test_what_is_shipped_is_of_every_released_text_and_of_what_apply_writes_for_it() -> None:
+    """By the recorded history, which a clone is held to elsewhere."""
+    facts = json.loads(FILE.read_text())
+    made = {(e.original_sha256, e.mends): e.text_sha256 for e in shipped_records()}
+    written = {(d, tuple(sorted(f for f, _ in m["steps"]))): m["sha256"] for d, m in facts["mends"].items()}
+    written |= {(digest, ()): digest for digest in (*facts["texts"], *facts["mends"])}
+    assert {asked: made[asked] for asked in written if asked in made} == {a: w for a, w in written.items() if a in made}
+    assert {digest[:12] for digest, mends in written.keys() - made.keys()} == NOT_RUN
+    assert {(d, m) for d, m in made if d in facts["mends"]} <= written.keys()
 
 
 def test_the_names_of_scenarios_tell_sets_apart_but_not_orders() -> None:
@@ -155,7 +180,9 @@ Change = Callable[[dict[str, Any]], object]
         (lambda said: said | {"mends": ["row-offset-32", "column-bound"]}, "`mends"),
         (lambda said: said | {"suite": "scenario"}, "`suite`"),
         (lambda said: said | {"names_sha256": "../x"}, "`names_sha256`"),
-        (lambda said: said | {"scenarios": 0}, "`scenarios`"),
+        (lambda said: said | {"scenarios": -1}, "`scenarios`"),
+        (lambda said: said | {"scenarios": 0}, "counts do not fit"),
+        (lambda said: said | {"fp_fusion": "off"}, "`fp_fusion`"),
         (lambda said: said | {"failed": 37}, "counts do not fit"),
         (lambda said: said | {"faults": [["column-bound", "perhaps"]]}, "`faults[0][1]`"),
         (lambda said: said | {"original_sha256": "ab" * 32}, "digests do not fit"),

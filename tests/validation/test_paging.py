@@ -17,6 +17,7 @@ from aiterfix.validation.kernel_file import KernelFile
 from aiterfix.validation.report import ScenarioResult
 from aiterfix.validation.scenarios import SCENARIOS_OF_FAULT, Scenario
 from aiterfix.validation.source import AiterSource
+from tests.emulator import needs_emulator
 from tests.paged import CAUSAL, FAULTS, GLUON, PAGING, PLAIN, RAGGED
 
 pytestmark = pytest.mark.skipif(
@@ -39,6 +40,7 @@ def shown(fault: str, kernel: Kernel | Portable) -> Scenario:
     return next(s for s in SCENARIOS_OF_FAULT[fault] if s.kernel is kernel)
 
 
+@needs_emulator
 def test_the_base_kernel_is_taught_blocks(compiler: Compiler) -> None:
     scenario = shown(PAGING, Kernel.BASE)
     before = run(compiler, scenario, GLUON)
@@ -53,6 +55,7 @@ def test_the_base_kernel_is_taught_blocks(compiler: Compiler) -> None:
     assert run(compiler, scenario, everything).passed
 
 
+@needs_emulator
 def test_rows_of_ragged_kernels_see_their_own_columns(compiler: Compiler) -> None:
     scenario = shown(CAUSAL, Portable.REDUCING_RAGGED)
     assert scenario.kernel.function == RAGGED

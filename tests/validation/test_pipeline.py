@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,9 @@ from aiterfix.report.document import dump
 from aiterfix.report.types.validate import ValidateReport
 from aiterfix.validation import Progress, Report, Selection, validate
 from aiterfix.validation.emulator import Emulator
-from aiterfix.validation.evidence import evidence_of, names_digest, read_evidence
+from aiterfix.validation.evidence import evidence_of, names_digest, read_evidence, shown
 from aiterfix.validation.execution import Execution
-from aiterfix.validation.report import tail
+from aiterfix.validation.report import head, tail
 from aiterfix.validation.scenarios import SCENARIOS_OF_FAULT, Scenario, scenarios
 from tests.validation.launching import source
 
@@ -41,7 +42,8 @@ class FakeCompiler:
 
     triton = "3.6.0"
 
-    def __init__(self, refuses: str = "") -> None:
+    def __init__(self, refuses: str = "", fp_fusion: bool = True) -> None:
+        self.fp_fusion = fp_fusion
         self.refuses = refuses
         self.requests: list[CompileRequest] = []
 
@@ -185,7 +187,7 @@ def test_a_kernel_that_does_not_compile_is_named_and_fails_the_whole(model: Make
 
 
 def test_a_kernel_that_never_ran_is_missing_whatever_explains_it(model: MakeModel) -> None:
-    """And is no evidence; a scenario that a known fault leaves without code is not missing where its kernel ran."""
+    """A scenario that a known fault leaves without code is not missing where its kernel ran."""
 
     class Shape(FakeCompiler):
         def compile(self, request: CompileRequest) -> CompiledKernel:
@@ -199,9 +201,48 @@ def test_a_kernel_that_never_ran_is_missing_whatever_explains_it(model: MakeMode
     assert not report.failures and not report.passed
     assert {(m.kernel, m.known_faults) for m in report.missing} == {("base", ("instruction-shape",))}
     assert {m.known_faults for m in report.not_run} == {("instruction-shape",), ("small-chunk",)}
-    assert evidence_of(report.sources[0].sha256) == ()
+    (found,) = evidence_of(report.sources[0].sha256)
+    assert (found.of_fault("instruction-shape"), found.of_fault("small-chunk"), found.failed) == ("no code",) * 2 + (0,)
     others = (Kernel.PRESHUFFLE, Kernel.PRESHUFFLE_VARCTX)
     assert run(model(), Shape(), kernels=others).passed
+
+
+def test_a_text_of_which_nothing_compiles_is_recorded_as_that(model: MakeModel) -> None:
+    class Shape(FakeCompiler):
+        def compile(self, request: CompileRequest) -> CompiledKernel:
+            raise CompileError("refused", why="no matching matrix core intrinsic for mfma version 3")
+
+    report = run(model(), Shape())
+    assert not report.scenarios and not report.passed
+    (found,) = evidence_of(report.sources[0].sha256)
+    assert (found.scenarios, found.outcome, found.faults) == (0, "failed", (("instruction-shape", "no code"),))
+
+
+@pytest.mark.parametrize("fusion", [True, False])
+def test_what_a_text_was_compiled_with_is_part_of_its_evidence(model: MakeModel, fusion: bool) -> None:
+    report = run(model(), FakeCompiler(fp_fusion=fusion))
+    assert report.fp_fusion is fusion
+    assert ("without FP fusion" in "\n".join(head(report, ()))) is not fusion
+    run(model(), FakeCompiler(fp_fusion=not fusion))
+    found = {e.fp_fusion: e for e in evidence_of(report.sources[0].sha256)}
+    assert found.keys() == {True, False} and found[True].ran != found[False].ran
+    before = replace(found[fusion], faults=(("column-bound", "failed"),))
+    after = replace(found[fusion], original_sha256=ORIGINAL, mends=("column-bound",))
+    assert shown("column-bound", [after], [before]) == "shown"
+    assert shown("column-bound", [after], [replace(before, fp_fusion=not fusion)]) == "not shown"
+
+
+@pytest.mark.parametrize("release", ["3.5.1", "3.6.0"])
+def test_what_one_compiler_spoils_is_told_from_what_a_text_does(model: MakeModel, release: str) -> None:
+    """Kernels for a cache in tiles alone; and as evidence it counts as unexplained, for no text is to blame."""
+    compiler = FakeCompiler()
+    compiler.triton = release
+    report = run(model(relative_error=1e-3), compiler)
+    explained = {s.kernel for s in report.failures if "triton-3-5-1" in s.known_faults}
+    assert explained == ({"preshuffle", "preshuffle_varctx"} if release == "3.5.1" else set())
+    (found,) = evidence_of(report.sources[0].sha256)
+    assert found.failed == sum(not set(s.known_faults) - {"triton-3-5-1"} for s in report.failures) > 0
+    assert found.of_fault("triton-3-5-1") == "failed" and found.of_fault("instruction-shape") == "passed"
 
 
 def test_a_scenario_that_every_entry_refuses_is_not_launched(model: MakeModel) -> None:

@@ -12,6 +12,7 @@ from aiterfix.gfx950.compile import Compiler
 from aiterfix.validation import Selection, validate
 from aiterfix.validation.emulator import Emulator
 from aiterfix.validation.prebuilt import CodeObjectFile, config_from_path, kernel_of, signature_of
+from tests.emulator import needs_emulator
 
 SOURCE = (Path(__file__).parents[1] / "data" / "sample_kernels.py").read_bytes()
 WIDE = {"i64"}
@@ -59,6 +60,7 @@ def test_a_function_tells_the_kernel() -> None:
         kernel_of("_some_gemm")
 
 
+@needs_emulator
 def test_a_prebuilt_kernel_runs_like_one_just_compiled(tmp_path: Path) -> None:
     pytest.importorskip("triton", reason="needs Triton 3.6 or later")
     faulty = SOURCE.replace(b"BOUND_STORES = tl.constexpr(True)", b"BOUND_STORES = tl.constexpr(False)")

@@ -11,7 +11,9 @@ from aiterfix.family.signature import Kernel, KernelConfig, check_config
 from aiterfix.faults.base import Reach
 from aiterfix.faults.registry import load_faults
 from aiterfix.validation.execution import cache_row_bytes
+from aiterfix.validation.report import NO_CODE
 from aiterfix.validation.scenarios import (
+    CALLS_OF_FAULT,
     SCENARIOS_OF_FAULT,
     Scenario,
     default_configs,
@@ -21,6 +23,7 @@ from aiterfix.validation.scenarios import (
     inputs_of,
     scenarios,
     select,
+    shows,
 )
 
 FULL = scenarios("full")
@@ -104,11 +107,24 @@ KNOWN = load_faults()
 
 def test_every_known_fault_that_a_launch_can_show_has_scenarios_in_the_quick_set() -> None:
     every = {fault.id for fault in KNOWN.judged} | {fault.id for fault in KNOWN.not_judged}
-    # These are about a wrapper, a release of Triton, and a compiler that refuses any scenario.
-    assert every - set(SCENARIOS_OF_FAULT) == {"launch-arguments", "output-rank", "triton-3-5-1", "instruction-shape"}
+    assert every == {*SCENARIOS_OF_FAULT, *CALLS_OF_FAULT}
+    assert {*CALLS_OF_FAULT} - {*SCENARIOS_OF_FAULT} == {"output-rank", "launch-arguments"}
     for fault, shown in SCENARIOS_OF_FAULT.items():
-        assert fault in every and set(shown) <= {*QUICK, *PLAIN}
-        assert all(fault in faults_shown(scenario) for scenario in shown)
+        assert shown and set(shown) <= {*QUICK, *PLAIN}
+        # By no code at all, one is shown.
+        assert fault == NO_CODE or all(fault in faults_shown(scenario) for scenario in shown)
+
+
+def test_calls_are_no_launches_and_show_their_fault_alone() -> None:
+    calls = [s for shown in CALLS_OF_FAULT.values() for s in shown]
+    assert all(s.call for s in calls) and len({s.name for s in calls}) == len(calls)
+    assert not any(s.call for s in (*FULL, *PLAIN))
+    for fault, shown in CALLS_OF_FAULT.items():
+        assert shown and all(faults_shown(s) == (fault,) and shows(s, fault) for s in shown)
+    ranks = {s.kernel for s in CALLS_OF_FAULT["output-rank"]}
+    # Stage1 takes an output with heads in it.
+    assert ranks == {*Kernel, Portable.REDUCING, Portable.REDUCING_RAGGED}
+    assert {s.kernel for s in CALLS_OF_FAULT["launch-arguments"]} == {k for k in (*Kernel, *Portable) if k.function}
 
 
 def test_the_triggers_of_judged_faults_are_met_by_their_scenarios() -> None:
@@ -132,6 +148,8 @@ def facts_of(scenario: Scenario) -> dict[str, int]:
         "preshuffle": scenario.kernel.preshuffled,
         "plain": isinstance(scenario.kernel, Portable),
         "schedule": scenario.kernel is Kernel.PRESHUFFLE_VARCTX,
+        "triton": 30501,
+        "triton_published": 1,
     }
 
 

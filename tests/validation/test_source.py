@@ -33,6 +33,7 @@ from aiterfix.validation.scenarios import (
 )
 from aiterfix.validation.selection import Selection
 from aiterfix.validation.source import AiterSource, plain_request, takes_blocks
+from tests.emulator import needs_emulator
 from tests.kernels import SHIPPED, bound
 
 DATA = Path(__file__).parents[1] / "data"
@@ -63,6 +64,7 @@ def full(width: int, batch: int) -> Scenario:
     return Scenario(Portable.STAGE1, KernelConfig(), "full", (width,) * batch, 2, width, 0, 3)
 
 
+@needs_emulator
 @needs_triton
 @pytest.mark.parametrize(("width", "batch", "past"), [(1000, 2, 24), (300, 3, 212), (1024, 1, 0)])
 def test_an_output_a_head_overshoots_as_on_a_gpu(compiler: Compiler, width: int, batch: int, past: int) -> None:
@@ -83,6 +85,7 @@ PLANTED = [
 ]
 
 
+@needs_emulator
 @needs_triton
 @pytest.mark.parametrize(("scenario", "text", "wrong"), PLANTED, ids=lambda value: getattr(value, "name", None))
 def test_addresses_past_2_gib_are_reached_or_missed(
@@ -140,6 +143,7 @@ BY_POSITION = RAGGED_KERNEL.replace(b"LAST_SEEN", b"column <= length - next_n + 
 THE_OTHER_WAY = RAGGED_KERNEL.replace(b"LAST_SEEN", b"column <= length - place")
 
 
+@needs_emulator
 @needs_triton
 def test_ragged_rows_see_one_column_more_each(compiler: Compiler) -> None:
     scenario = ragged_rows(Portable.REDUCING_RAGGED, RAGGED)
@@ -174,6 +178,7 @@ def _deepgemm_fp8_paged_mqa_logits_varctx_schedule(
 """
 
 
+@needs_emulator
 @needs_triton
 def test_the_schedule_kernel_runs_before_the_kernel_that_reads_it(compiler: Compiler) -> None:
     scenario = Scenario(Kernel.PRESHUFFLE_VARCTX, KernelConfig(), "shared out", (1000, 300, 77), 2, 1000, GAP, 12)
@@ -249,12 +254,14 @@ def test_the_strides_of_a_cache_are_the_scenario_s() -> None:
     assert cache_row_bytes(far_blocks(Kernel.BASE, TOKENS)) == 132
 
 
+@needs_emulator
 @needs_triton
 def test_sequences_of_length_0_anywhere_leave_the_fixed_kernels_right(compiler: Compiler) -> None:
     for kernel, text in ((Kernel.PRESHUFFLE, GLUON), (Portable.STAGE1, BOUNDED)):
         assert run(compiler, empty_first(kernel, KernelConfig()), text).passed
 
 
+@needs_emulator
 @needs_triton
 def test_a_report_names_every_text_and_what_is_mended_in_it(
     compiler: Compiler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -22,9 +22,10 @@ from aiterfix.validation.requirements import require_emulator, require_packages,
 if TYPE_CHECKING:
     from aiterfix.family.signature import StrideType, WrapperFacts
     from aiterfix.faults.diagnosis import TextDiagnosis
+    from aiterfix.faults.mend import Mended
     from aiterfix.faults.registry import Faults
     from aiterfix.judge.judgement import Judgement
-    from aiterfix.judge.refusals import NamedLaunch
+    from aiterfix.validation.calls import WrapperFile
     from aiterfix.validation.interface import Executor, Subject
     from aiterfix.validation.kernel_file import KernelFile
     from aiterfix.validation.report import Hardware
@@ -54,6 +55,7 @@ class Asked:
         kv_block_sizes, heads, chunks: of the configurations; empty for the suite's own.
         fault: run only what shows this fault, before and after its mend.
         pattern: of scenarios' names.
+        jobs: processes to spread them over on the emulator, at most; None for as many as there are cores, up to 16.
     """
 
     installed: Callable[[], Sequence[Judgement]]
@@ -73,6 +75,7 @@ class Asked:
     suite: Suite = "quick"
     pattern: str | None = None
     fault: str | None = None
+    jobs: int | None = None
 
 
 class Chosen(NamedTuple):
@@ -90,14 +93,16 @@ class Chosen(NamedTuple):
 
 
 class Texts(NamedTuple):
-    """Kernel files, and what else is known of them: before a fault's mend, and after; ``places`` is where they stand,
-    since whose files they are decides with whose rights they are run."""
+    """Kernel files, and what launches them: before a fault's mend, and after, None where it changes nothing; ``places``
+    is where they stand, since whose files they are decides with whose rights they are run."""
 
     before: tuple[KernelFile, ...]
     after: tuple[KernelFile, ...] | None
     wrapper: WrapperFacts | None
     prebuilt: str = ""
     places: tuple[Path | None, ...] = ()
+    wrappers: tuple[WrapperFile, ...] = ()
+    wrappers_after: tuple[WrapperFile, ...] = ()
 
     def of(self, group: Callable[[KernelFile], object]) -> Texts:
         """Those files alone."""
@@ -119,11 +124,14 @@ def choose(asked: Asked) -> Chosen:
         )
     hardware = _hardware(asked)
     if hardware is not None:
+        if asked.jobs is not None:
+            raise UsageError("--jobs spreads what the emulator runs, not a GPU", remedy="--device emulator")
         return _on_gpu(asked, hardware)
     require_emulator("validate")
     from aiterfix.validation.emulator import Emulator
+    from aiterfix.validation.spread import default_jobs
 
-    emulator = Emulator(python=asked.python)
+    emulator = Emulator(python=asked.python, jobs=asked.jobs or default_jobs())
     if asked.hsaco is not None:
         return _prebuilt(asked, emulator)
     if "own" in asked.kernels:
@@ -138,8 +146,8 @@ def choose(asked: Asked) -> Chosen:
 
     texts = kernel_texts(asked)
     emulator.owner = run_as(asked.note, *texts.places)
-    subject = AiterSource(texts.before, texts.wrapper)
-    after = AiterSource(texts.after, texts.wrapper) if texts.after is not None else None
+    subject = AiterSource(texts.before, texts.wrapper, texts.wrappers)
+    after = AiterSource(texts.after, texts.wrapper, texts.wrappers_after) if texts.after is not None else None
     kernels = _named(asked.kernels, subject) if asked.kernels and "all" not in asked.kernels else None
     return Chosen(subject, emulator, _selection(asked, subject, kernels), texts.prebuilt, after)
 
@@ -302,7 +310,7 @@ def _from_installation(asked: Asked) -> Texts:
     prebuilt = ", ".join(str(p.directory) for p in judgement.prebuilt_in_use)
     files = tuple((file.text, file.relative, file.where, file.diagnosis) for _, file in found)
     launchers = tuple((t.relative, t.text) for t in judgement.launchers)
-    places = tuple(file.path for _, file in found)
+    places = tuple(file.path for file in (*(file for _, file in found), *judgement.launchers))
     return _mended(asked, files, _wrapper(judgement), launchers)._replace(prebuilt=prebuilt, places=places)
 
 
@@ -320,48 +328,75 @@ def _mended(
     """The texts as they are to run: as found, or as ``apply`` would write them; and with the fault mended as well."""
     known = asked.known()
     wanted = known.deciding if asked.patched else frozenset()
-    before = tuple(kernel_file(file, known, wanted - {asked.fault}, launchers) for file in files)
-    after = None
+
+    def mended(faults: frozenset[str]) -> tuple[tuple[KernelFile, ...], tuple[WrapperFile, ...]]:
+        wrappers = wrapper_files(launchers, known, faults)
+        return tuple(kernel_file(file, known, faults, wrappers) for file in files), wrappers
+
+    before, wrappers = mended(wanted - {asked.fault})
+    texts = Texts(before, None, wrapper, wrappers=wrappers)
     if asked.fault in {fault.id for fault in known.judged}:
         assert asked.fault is not None
         try:
-            after = tuple(kernel_file(file, known, wanted | {asked.fault}, launchers) for file in files)
+            after = mended(wanted | {asked.fault})
         except NotUnderstoodError as error:
             asked.note(f"aiterfix: nothing mends {asked.fault} here: {error.what}: {error.why}")
-    return Texts(before, after, wrapper)
+        else:
+            if after != (before, wrappers):
+                texts = texts._replace(after=after[0], wrappers_after=after[1])
+    return texts
+
+
+def wrapper_files(launchers: tuple[Launcher, ...], known: Faults, wanted: frozenset[str]) -> tuple[WrapperFile, ...]:
+    """What launches kernels, with these faults mended in it as far as they can be."""
+    from aiterfix.validation.calls import WrapperFile
+
+    found = []
+    for name, text in launchers:
+        steps: tuple[str, ...] = ()
+        new = text
+        if wanted:
+            done = _mend(text, known, wanted, name, None)
+            new, steps = done.new, tuple(sorted(step.fault for step in done.steps))
+        found.append(WrapperFile(new, name, steps, sha256_hex(text)))
+    return tuple(found)
+
+
+def _mend(text: bytes, known: Faults, wanted: frozenset[str], filename: str, diagnosis: TextDiagnosis | None) -> Mended:
+    """As `apply` does it: what is recorded of a released text, or else made now."""
+    from aiterfix.faults.diagnosis import TextDiagnosis
+    from aiterfix.history.known import mended
+
+    there = diagnosis or TextDiagnosis(sha256_hex(text), (), ())
+    return mended(text, there, known, wanted) or mend(
+        text, known.judged, filename=filename, wanted=tuple(wanted), diagnosis=diagnosis
+    )
 
 
 def kernel_file(
-    file: FileText, known: Faults, wanted: frozenset[str], launchers: tuple[Launcher, ...] = ()
+    file: FileText, known: Faults, wanted: frozenset[str], wrappers: tuple[WrapperFile, ...] = ()
 ) -> KernelFile:
-    """A text with these faults mended as far as they can be; in the wrappers that launch its kernels too.
+    """A text with these faults mended as far as they can be, and what the wrappers that launch its kernels refuse.
 
     Raises:
         NotUnderstoodError: it is not understood, or an edit did not come out as intended.
     """
-    from aiterfix.judge.refusals import with_refusals
+    from aiterfix.judge.refusals import launches_in, with_refusals
     from aiterfix.validation.kernel_file import KernelFile
 
     text, filename, shown, diagnosis = file
     original = sha256_hex(text)
     mends: tuple[str, ...] = ()
     if wanted:
-        mended = mend(text, known.judged, filename=filename, wanted=tuple(wanted), diagnosis=diagnosis)
+        mended = _mend(text, known, wanted, filename, diagnosis)
         text, mends, diagnosis = mended.new, tuple(sorted(step.fault for step in mended.steps)), mended.after
     elif diagnosis is None:
         diagnosis = diagnose(text, known.judged)
-    if launchers:
-        diagnosis = with_refusals(text, diagnosis, _launches(launchers, known, wanted), known)
+    if wrappers:
+        launches = tuple(launch for w in wrappers for launch in launches_in(w.filename, w.text))
+        diagnosis = with_refusals(text, diagnosis, launches, known)
     presence = {unit.name: {d.fault: d.presence for d in unit.diagnoses} for unit in diagnosis.units}
     return KernelFile(text, filename, shown, mends, original, presence)
-
-
-def _launches(launchers: tuple[Launcher, ...], known: Faults, wanted: frozenset[str]) -> tuple[NamedLaunch, ...]:
-    """What wrappers launch, as `apply` would leave them."""
-    from aiterfix.judge.refusals import launches_in
-
-    texts = ((n, mend(t, known.judged, filename=n, wanted=tuple(wanted)).new if wanted else t) for n, t in launchers)
-    return tuple(launch for name, text in texts for launch in launches_in(name, text))
 
 
 def _root(judgement: Judgement) -> Path:

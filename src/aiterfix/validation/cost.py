@@ -1,22 +1,28 @@
-"""What the fix costs on gfx950: registers, spills, LDS, occupancy, code size, instructions executed.
+"""What mends cost on gfx950, each alone and all together: registers, LDS, occupancy, code size, instructions.
 
-Both texts are compiled by the same Triton for the same configuration, and run on the emulator on the same inputs.
+All texts are compiled by the same Triton for the same configuration, and run on the emulator on the same inputs.
 Counts, not times: nothing here has run on gfx950 hardware.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from aiterfix.family.signature import Kernel, KernelConfig, WrapperFacts, make_request
+from aiterfix.family.inputs import LaunchInputs
+from aiterfix.family.signature import KernelConfig, WrapperFacts
+from aiterfix.faults.base import Fault
+from aiterfix.faults.mend import mend
 from aiterfix.gfx950 import CodeObject
 from aiterfix.gfx950.cache import CompiledKernel
 from aiterfix.gfx950.compile import Compiler
 from aiterfix.storage.children import Owner
 from aiterfix.validation.emulator import EmulatorLauncher
-from aiterfix.validation.execution import Launcher
-from aiterfix.validation.scenarios import Scenario, inputs_of
+from aiterfix.validation.execution import Execution
+from aiterfix.validation.kernel_file import KernelFile
+from aiterfix.validation.scenarios import AnyKernel, Scenario, inputs_of
+from aiterfix.validation.source import AiterSource
 
 # CDNA 4 ("MI350 Series" ISA guide, and LLVM's AMDGPU usage guide): a SIMD has 512 vector registers a lane, shared by
 # architectural and accumulation registers and handed out in eights, and holds at most 8 waves; a compute unit has four
@@ -72,12 +78,14 @@ class KernelCost:
     Attributes:
         kernel: which.
         config: what it is compiled for.
+        mends: ids of the faults that the other text has out; empty where it is another text for another reason.
         before: cost of the one text.
         after: cost of the other.
     """
 
-    kernel: Kernel
+    kernel: AnyKernel
     config: KernelConfig
+    mends: tuple[str, ...]
     before: CodeCost
     after: CodeCost
 
@@ -92,6 +100,42 @@ class KernelCost:
             if new > old:
                 reasons.append(f"{name.replace('_', ' ')} {old} -> {new}")
         return tuple(reasons)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A text to compare with the one before.
+
+    Attributes:
+        mends: ids of the faults that it has out.
+        text: the file's bytes.
+        kernels: functions that differ; None where any may.
+    """
+
+    mends: tuple[str, ...]
+    text: bytes
+    kernels: frozenset[str] | None = None
+
+
+def variants(before: bytes, faults: Sequence[Fault], filename: str, together: Collection[str]) -> tuple[Variant, ...]:
+    """Each fault's mend alone, and those of ``together`` together: the texts that differ.
+
+    Args:
+        before: a kernel file.
+        faults: every fault to judge by.
+        filename: for messages.
+        together: ids of the faults that are mended together.
+
+    Raises:
+        NotUnderstoodError: the text is not understood.
+    """
+    found = []
+    for wanted in (*((f.id,) for f in faults), tuple(f.id for f in faults if f.id in together)):
+        result = mend(before, faults, filename=filename, wanted=wanted)
+        if result.changed:
+            names = frozenset(kernel for step in result.steps for kernel, _ in step.places)
+            found.append(Variant(tuple(step.fault for step in result.steps), result.new, names))
+    return tuple({v.mends: v for v in found}.values())
 
 
 def occupancy(vector_registers: int, lds_bytes: int, waves: int) -> int:
@@ -110,14 +154,9 @@ def occupancy(vector_registers: int, lds_bytes: int, waves: int) -> int:
     return min(MOST_WAVES, by_registers, workgroups * waves // SIMDS)
 
 
-def code_cost(kernel: CompiledKernel, scenario: Scenario, launcher: Launcher) -> CodeCost:
-    """Read a code object and run it once.
-
-    Raises:
-        NotUnderstoodError: the emulator does not understand something in it.
-    """
+def code_cost(kernel: CompiledKernel, execution: Execution) -> CodeCost:
+    """Read a code object, and what a run of it came to."""
     code = CodeObject.from_bytes(kernel.code, kernel=kernel.function)
-    execution = launcher.launch(kernel, scenario, inputs_of(scenario))
     lds = code.lds_bytes + kernel.shared_bytes
     # Accumulation registers start at a multiple of four behind the architectural ones.
     registers = (code.vgprs + 3) // 4 * 4 + code.agprs if code.agprs else code.vgprs
@@ -138,9 +177,9 @@ def code_cost(kernel: CompiledKernel, scenario: Scenario, launcher: Launcher) ->
 
 def measure(
     before: bytes,
-    after: bytes,
+    others: Sequence[Variant],
     filename: str,
-    configs: Sequence[tuple[Kernel, KernelConfig]],
+    configs: Sequence[tuple[AnyKernel, KernelConfig]],
     *,
     context: int = 8192,
     next_n: int = 1,
@@ -148,12 +187,12 @@ def measure(
     python: str | None = None,
     owner: Owner | None = None,
     progress: Callable[[str], None] | None = None,
-) -> tuple[KernelCost, ...]:
-    """Compare two texts of a kernel file.
+) -> tuple[tuple[KernelCost, ...], str]:
+    """Compare texts of a kernel file with one of them, and say which Triton compiled them.
 
     Args:
         before: the one text.
-        after: the other.
+        others: what it is compared with, each where it differs.
         filename: for messages.
         configs: kernels and what to compile them for.
         context: tokens of the one sequence that is run; also the width of a row, so that bounds are tight.
@@ -167,16 +206,40 @@ def measure(
         CompileError: Triton refuses one of the texts.
         NotUnderstoodError: a kernel or its code is not understood.
     """
-    launcher = EmulatorLauncher()
     results = []
     with Compiler(python, owner=owner) as compiler:
         for kernel, config in configs:
-            if progress:
-                progress(f"{kernel.value} {config.name}")
             scenario = Scenario(kernel, config, "cost", (context,), next_n, context, 0, 1)
-            costs = [
-                code_cost(compiler.compile(make_request(text, filename, kernel, config, wrapper)), scenario, launcher)
-                for text in (before, after)
-            ]
-            results.append(KernelCost(kernel, config, *costs))
-    return tuple(results)
+            known = _SameCode()
+            first: CodeCost | None = None
+            for v in (Variant((), before), *others):
+                if v.kernels is not None and kernel.function not in v.kernels:
+                    continue
+                if progress:
+                    progress(f"{kernel.value} {config.name} {'+'.join(v.mends) or 'as it is'}")
+                run = AiterSource((KernelFile(v.text, filename),), wrapper).emulated(compiler, known)
+                cost = code_cost(*run.launch(scenario, inputs_of(scenario)))
+                if first is None:
+                    first = cost
+                else:
+                    results.append(KernelCost(kernel, config, v.mends, first, cost))
+        return tuple(results), compiler.triton
+
+
+class _SameCode:
+    """The emulator, for one configuration: the same instructions in the same frame are run once, since a mend may be
+    for other configurations."""
+
+    device = EmulatorLauncher.device
+
+    def __init__(self) -> None:
+        self._emulator = EmulatorLauncher()
+        self._known: dict[object, Execution] = {}
+
+    def launch(self, kernel: CompiledKernel, scenario: Scenario, inputs: LaunchInputs, **how: Any) -> Execution:
+        """See :class:`aiterfix.validation.execution.Launcher`."""
+        code = CodeObject.from_bytes(kernel.code, kernel=kernel.function)
+        same = (bytes(code.text), code.lds_bytes, code.vgprs, code.agprs, code.sgprs, kernel.shared_bytes)
+        if same not in self._known:
+            self._known[same] = self._emulator.launch(kernel, scenario, inputs, **how)
+        return self._known[same]

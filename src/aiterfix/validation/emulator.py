@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
@@ -21,12 +21,21 @@ from aiterfix.gfx950.blas import one_thread
 from aiterfix.gfx950.cache import CompiledKernel
 from aiterfix.gfx950.compile import Compiler
 from aiterfix.storage.children import Owner
+from aiterfix.validation.calls import Calls
 from aiterfix.validation.comparison import SENTINEL, compare
-from aiterfix.validation.execution import Execution, Launcher, cache_of, scalar_arguments, schedule_arguments
+from aiterfix.validation.execution import (
+    Execution,
+    KernelCompiler,
+    Launcher,
+    cache_of,
+    scalar_arguments,
+    schedule_arguments,
+)
 from aiterfix.validation.interface import Subject
 from aiterfix.validation.report import AccessOutside, Anomaly, CodeObjectFacts, Report, ScenarioResult
 from aiterfix.validation.scenarios import Scenario, inputs_of, scenarios
 from aiterfix.validation.source_lines import SourceLines
+from aiterfix.validation.spread import SpreadRun
 
 _STRIDES = (STORE_STRIDE, "stride_logits_row")
 """What kernels call the row stride of their output: aiter's, and this project's."""
@@ -52,23 +61,34 @@ class EmulatedRun:
         launch: compiles what is not yet, and launches. It raises CompileError where the compiler refuses or dies, and
             NotUnderstoodError where the kernel, its code object or an instruction is not understood.
         lines: what makes reports name statements, one a source.
+        calls: what calls wrappers, where there are any.
     """
 
     ran: Report
     launch: Callable[[Scenario, LaunchInputs], Launched]
     lines: tuple[SourceLines, ...] = ()
+    calls: Calls | None = None
 
     def run(self, scenario: Scenario) -> ScenarioResult:
-        """Make the inputs, launch, compare."""
+        """Make the inputs, launch, compare; or call."""
+        if self.calls is not None and scenario.call:
+            return self.calls.run(scenario)
         inputs = inputs_of(scenario)
         kernel, execution = self.launch(scenario, inputs)
         stride = next((kind for name, kind in kernel.arguments if name in _STRIDES), "i32")
         facts = CodeObjectFacts(scenario.kernel.value, scenario.config.name, kernel.sha256, stride)
-        if facts not in self.ran.code_objects:
-            self.ran = replace(self.ran, code_objects=(*self.ran.code_objects, facts))
+        self.note(facts)
         for lines in self.lines:
             execution = lines.located(execution)
         return compare(scenario, reference(inputs), execution)
+
+    def note(self, facts: CodeObjectFacts) -> None:
+        """A code object was executed."""
+        if facts not in self.ran.code_objects:
+            self.ran = replace(self.ran, code_objects=(*self.ran.code_objects, facts))
+
+    def ahead(self, scenarios: Sequence[Scenario]) -> None:
+        """Nothing: one is run after another."""
 
     def report(self) -> Report:
         """What ran so far."""
@@ -78,7 +98,7 @@ class EmulatedRun:
 class EmulatedSubject(Subject, Protocol):
     """A subject that runs on the emulator."""
 
-    def emulated(self, compiler: Compiler, launcher: Launcher) -> EmulatedRun:
+    def emulated(self, compiler: KernelCompiler, launcher: Launcher) -> EmulatedRun:
         """It, with what compiles it for gfx950 and what launches a code object."""
 
 
@@ -91,22 +111,30 @@ class Emulator:
         compiler: instead of one made for each validation.
         launcher: instead of the emulator's.
         owner: whose rights the compiling process has; None for this process's.
+        jobs: processes to spread scenarios over, at most; with a launcher of one's own all are run in this one.
     """
 
     python: str | None = None
     compiler: Compiler | None = None
     launcher: Launcher | None = None
     owner: Owner | None = None
+    jobs: int = 1
     offered = staticmethod(scenarios)
 
     @contextmanager
-    def prepare(self, subject: EmulatedSubject) -> Iterator[EmulatedRun]:
+    def prepare(self, subject: EmulatedSubject) -> Iterator[EmulatedRun | SpreadRun]:
         """See :class:`aiterfix.validation.interface.Executor`."""
         with ExitStack() as stack:
             compiler = self.compiler or stack.enter_context(Compiler(self.python, owner=self.owner))
             # BLAS's own threads would spin beside the emulator's, between the reference's products.
             stack.enter_context(one_thread())
-            yield subject.emulated(compiler, self.launcher or EmulatorLauncher())
+            local = subject.emulated(compiler, self.launcher or EmulatorLauncher())
+            if self.jobs == 1 or self.launcher is not None:
+                yield local
+                return
+            spread = SpreadRun(local, subject, compiler, self.jobs)
+            stack.callback(spread.close)
+            yield spread
 
 
 @dataclass
@@ -115,9 +143,11 @@ class EmulatorLauncher:
 
     Attributes:
         step_limit: instructions of one wave after which a launch counts as endless.
+        threads: of a launch; None for the emulator's own choice.
     """
 
     step_limit: int = 5_000_000
+    threads: int | None = None
     device: str = "emulator"
     _parsed: dict[str, CodeObject] = field(default_factory=dict)
 
@@ -186,7 +216,7 @@ class EmulatorLauncher:
             launch,
             step_limit=self.step_limit,
             batch_workgroups=order.get("batch_workgroups"),
-            threads=order.get("threads"),
+            threads=order.get("threads", self.threads),
         )
 
     def _parse(self, kernel: CompiledKernel) -> CodeObject:

@@ -18,16 +18,14 @@ from aiterfix.storage import codec
 from aiterfix.storage.believed import keep as keep_file
 from aiterfix.storage.believed import read_believed, refuse
 from aiterfix.storage.codec import StoredError
-from aiterfix.storage.files import cache_directory
 from aiterfix.storage.held import read_file
-from aiterfix.storage.readers import Count, Sha256, within
+from aiterfix.storage.readers import Count, Sha256
+from aiterfix.validation.stores import LARGEST, NAME, evidence_folders, shipped_folder, user_folder
 
 FORMAT = 2
-NAME = "evidence.jsonl"
-"""Of a store's file."""
-_LARGEST = 1 << 26
-"""Bytes of a file; a record is some hundreds."""
 _LARGEST_LINE = 1 << 16
+CALLED = "CPU, launches recorded"
+"""The device of a record about a wrapper: its functions were called, and the kernels that they launch were not run."""
 Outcome = Literal["passed", "failed", "refused", "no code"]
 """What the scenarios of a fault came to: right logits; wrong ones; no launch, since the wrapper raises first; no code,
 since the compiler gives none."""
@@ -72,15 +70,17 @@ class Evidence:
         text_sha256: digest of the text as it ran.
         original_sha256: digest of the text before it was mended; the same where nothing was.
         mends: ids of the faults that were mended in it for the run, sorted.
-        triton: release that compiled it.
-        device: what executed it: ``emulator``, or the name of a GPU.
+        triton: release that compiled it; of a wrapper, those that it was told of.
+        device: what executed it: ``emulator``, the name of a GPU, or :data:`CALLED`.
         suite: ``quick`` or ``full``.
-        scenarios: how many were run.
+        scenarios: how many were run; 0 where the compiler gives no code for any of its kernels.
         names_sha256: digest of their names; see :func:`names_digest`.
         failed: how many did not pass that no known fault explains. There is no record where one could not be run.
         faults: of each fault that a scenario was there to show, what they came to.
         version: of this package.
         date: of the run, ``2026-08-22``.
+        fp_fusion: whether the compiler made one instruction of a multiplication and an addition where a launch says
+            nothing of it; None where that was not noted.
     """
 
     text_sha256: Sha256
@@ -89,31 +89,32 @@ class Evidence:
     triton: _Text
     device: _Text
     suite: Annotated[str, _known_suite]
-    scenarios: Annotated[int, within(1)]
+    scenarios: Count
     names_sha256: Sha256
     failed: Count
     faults: Annotated[tuple[tuple[str, Outcome], ...], _in_order_of_faults]
     version: _Text
     date: _Text
+    fp_fusion: bool | None = None
 
     @property
     def outcome(self) -> Literal["passed", "failed"]:
-        """Whether every scenario passed, those that show a known fault too."""
-        return "failed" if self.failed or "failed" in dict(self.faults).values() else "passed"
+        """Whether something ran and every scenario passed, those that show a known fault too."""
+        return "failed" if self.failed or not self.scenarios or "failed" in dict(self.faults).values() else "passed"
 
     def of_fault(self, fault: str) -> Outcome | None:
         """What the scenarios of a fault came to; None where there was none."""
         return dict(self.faults).get(fault)
 
     @property
-    def ran(self) -> tuple[str, str, str]:
+    def ran(self) -> tuple[object, ...]:
         """What ran it and how much: runs of two texts are compared where these are the same."""
-        return (self.triton, self.device, self.suite)
+        return (self.triton, self.fp_fusion, self.device, self.suite)
 
     @property
     def same(self) -> tuple[object, ...]:
         """What a later run has in common that replaces it."""
-        return (self.original_sha256, self.mends, self.text_sha256, self.triton, self.device, self.suite)
+        return (self.original_sha256, self.mends, self.text_sha256, *self.ran)
 
 
 @dataclass(frozen=True)
@@ -134,22 +135,6 @@ def today() -> str:
     from datetime import datetime, timezone  # not where records are only read, as at a patched import
 
     return datetime.now(timezone.utc).date().isoformat()
-
-
-def shipped_folder() -> Path:
-    """The package's own records: inside it when installed, else in the checkout."""
-    packaged = Path(__file__).parents[1] / "_data" / "evidence"
-    return packaged if packaged.is_dir() else Path(__file__).parents[3] / "evidence"
-
-
-def evidence_folders() -> tuple[Path, ...]:
-    """Where stores are looked for: the package's own, and the user's."""
-    return (shipped_folder(), user_folder())
-
-
-def user_folder() -> Path:
-    """Where a user's own runs are kept: beside the compiled kernels."""
-    return cache_directory() / "evidence"
 
 
 def keep(evidence: Evidence, folder: Path | None = None) -> Path:
@@ -184,7 +169,13 @@ def shown(fault: str, after: Collection[Evidence], before: Collection[Evidence])
     runs = [e for e in after if fault in e.mends and e.ran not in blameless]
     if any(e.failed or e.of_fault(fault) == "failed" for e in runs):
         return "failed"
-    return "shown" if any(e.of_fault(fault) == "passed" and e.ran in met for e in runs) else "not shown"
+    # That a wrapper refuses is shown where it was called; of a kernel it was read.
+    right = any(
+        e.ran in met and (said == "passed" or (said == "refused" and e.device == CALLED))
+        for e in runs
+        for said in (e.of_fault(fault),)
+    )
+    return "shown" if right else "not shown"
 
 
 def evidence_for(
@@ -245,7 +236,7 @@ def _read(path: Path, digest: bytes) -> tuple[list[Evidence], list[NotBelieved]]
     try:
         # What came with the package is believed as its code is.
         shipped = path.is_relative_to(shipped_folder())
-        data = read_file(path, most=_LARGEST) if shipped else read_believed(path, _LARGEST)
+        data = read_file(path, most=LARGEST) if shipped else read_believed(path, LARGEST)
     except (FileNotFoundError, NotADirectoryError):
         return [], []
     except PermissionError:  # another user's cache, as where HOME is root's: none of ours, and nothing to complain of
@@ -274,7 +265,7 @@ def _parse(line: bytes, path: Path) -> Evidence:
         evidence = codec.build(said, Evidence, path)
     except StoredError as error:
         raise _Damaged(error.detail) from error
-    if evidence.failed > evidence.scenarios:
+    if evidence.failed > evidence.scenarios or not (evidence.scenarios or "no code" in dict(evidence.faults).values()):
         raise _Damaged("its counts do not fit each other")
     if (evidence.text_sha256 == evidence.original_sha256) == bool(evidence.mends):
         raise _Damaged("its digests do not fit its mends")

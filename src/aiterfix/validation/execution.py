@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from aiterfix.family.inputs import LaunchInputs, pack_cache
 from aiterfix.gfx950.cache import CompiledKernel
+from aiterfix.gfx950.request import CompileRequest
+from aiterfix.storage.children import Owner
 from aiterfix.validation.report import AccessOutside, Anomaly
 from aiterfix.validation.scenarios import Scenario
 
@@ -36,6 +38,29 @@ class Execution:
     wave_instructions: int
     by_group: Mapping[str, int] = field(default_factory=dict)
     written_behind: int = 0
+
+
+class KernelCompiler(Protocol):
+    """Something that compiles; see :class:`aiterfix.gfx950.compile.Compiler`."""
+
+    @property
+    def python(self) -> str:
+        """The interpreter whose Triton it is."""
+
+    @property
+    def owner(self) -> Owner | None:
+        """Whose rights the compiling process has."""
+
+    @property
+    def triton(self) -> str:
+        """The release that compiles."""
+
+    @property
+    def fp_fusion(self) -> bool | None:
+        """Whether it makes one instruction of a multiplication and an addition of its own accord."""
+
+    def compile(self, request: CompileRequest) -> CompiledKernel:
+        """The code object for a request."""
 
 
 class Launcher(Protocol):

@@ -6,6 +6,7 @@ Subjects are what holds the kernels: a source text, a prebuilt code object, this
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
@@ -36,6 +37,10 @@ class Subject(Protocol):
     def configs(self) -> tuple[KernelConfig, ...] | None:
         """The only configurations that it was made for; None where any that a kernel takes will do."""
 
+    @property
+    def calls(self) -> tuple[Scenario, ...]:
+        """The calls that can be made of the wrappers that it holds beside its kernels."""
+
 
 class Prepared(Protocol):
     """A subject on an executor, ready to run."""
@@ -46,6 +51,9 @@ class Prepared(Protocol):
         Raises:
             EnvironmentProblem, NotUnderstoodError: its kernel cannot be compiled or run in this configuration.
         """
+
+    def ahead(self, scenarios: Sequence[Scenario]) -> None:
+        """Told once what is likely to be run, in order: what can may start on it."""
 
     def report(self) -> Report:
         """What ran so far, on what: a report without results."""

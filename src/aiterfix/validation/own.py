@@ -21,7 +21,6 @@ from aiterfix.family.portable import Portable
 from aiterfix.family.signature import OUTPUT
 from aiterfix.gfx950 import Allocation, CodeObject, DeviceMemory, Launch, RunResult, run
 from aiterfix.gfx950.cache import CompiledKernel
-from aiterfix.gfx950.compile import Compiler
 from aiterfix.gfx950.request import CompileRequest
 from aiterfix.storage.digest import sha256_hex
 from aiterfix.validation.emulator import (
@@ -32,7 +31,7 @@ from aiterfix.validation.emulator import (
     arguments_in_order,
     execution_of,
 )
-from aiterfix.validation.execution import Launcher, cache_row_bytes
+from aiterfix.validation.execution import KernelCompiler, Launcher, cache_row_bytes
 from aiterfix.validation.gpu.subjects import load_file
 from aiterfix.validation.report import Report, SourceFacts
 from aiterfix.validation.scenarios import Scenario
@@ -53,8 +52,9 @@ class OwnKernel:
     file: Path
     kernels = (Portable.OWN, Portable.OWN_PRESHUFFLE)
     configs = None
+    calls = ()
 
-    def emulated(self, compiler: Compiler, launcher: Launcher) -> EmulatedRun:
+    def emulated(self, compiler: KernelCompiler, launcher: Launcher) -> EmulatedRun:
         """See :class:`aiterfix.validation.emulator.EmulatedSubject`.
 
         Raises:
@@ -63,7 +63,11 @@ class OwnKernel:
         source, name = self.file.read_bytes(), self.file.name
         digest = sha256_hex(source)
         ran = Report(
-            (SourceFacts(str(self.file), digest, digest),), "emulator", compiler.triton, subject="this project's kernel"
+            (SourceFacts(str(self.file), digest, digest),),
+            "emulator",
+            compiler.triton,
+            subject="this project's kernel",
+            fp_fusion=compiler.fp_fusion,
         )
         launches = _Planned(_load(source, name), source, name, compiler)
         return EmulatedRun(ran, launches.launch, (SourceLines.of(source, name),))
@@ -76,7 +80,7 @@ class _Planned:
     module: ModuleType
     source: bytes
     filename: str
-    compiler: Compiler
+    compiler: KernelCompiler
     parsed: dict[str, CodeObject] = field(default_factory=dict)
 
     def plan(self, scenario: Scenario, tensors: dict[str, Any]) -> Any:

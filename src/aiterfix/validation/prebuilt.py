@@ -16,10 +16,11 @@ from aiterfix.errors import NotUnderstoodError, UsageError
 from aiterfix.family.signature import ARGUMENT_TYPES, STORE_STRIDE, Kernel, KernelConfig, check_config
 from aiterfix.gfx950 import CodeObject
 from aiterfix.gfx950.cache import CompiledKernel
-from aiterfix.gfx950.compile import Compiler, load_prebuilt
+from aiterfix.gfx950.compile import load_prebuilt
 from aiterfix.validation.emulator import EmulatedRun, Launched
-from aiterfix.validation.execution import Launcher
+from aiterfix.validation.execution import KernelCompiler, Launcher
 from aiterfix.validation.report import Report, SourceFacts
+from aiterfix.validation.scenarios import Scenario
 
 _FOLDER = re.compile(r"_(\d+)x(\d+)x(\d+)_B(\d+)P([TF])W(\d+)(?:$|[./])")
 _ORDER = (
@@ -138,11 +139,16 @@ class CodeObjectFile:
         return (self.kernel,)
 
     @property
+    def calls(self) -> tuple[Scenario, ...]:
+        """See :class:`aiterfix.validation.interface.Subject`."""
+        return ()
+
+    @property
     def configs(self) -> tuple[KernelConfig, ...]:
         """See :class:`aiterfix.validation.interface.Subject`."""
         return (self.config,)
 
-    def emulated(self, compiler: Compiler, launcher: Launcher) -> EmulatedRun:
+    def emulated(self, compiler: KernelCompiler, launcher: Launcher) -> EmulatedRun:
         """See :class:`aiterfix.validation.emulator.EmulatedSubject`."""
         code = self.compiled
         ran = Report((SourceFacts(str(self.path)),), device=launcher.device, triton=code.triton)

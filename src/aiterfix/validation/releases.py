@@ -1,29 +1,33 @@
 """Make the package's evidence: run the scenarios over the kernel files of releases, as they are and with faults mended.
 
+    python -m aiterfix.validation.releases --out evidence --repo CLONE
     python -m aiterfix.validation.releases --out evidence TREE...
 
-A tree is a folder that holds ``aiter/``. Mended is what `apply` mends, all together; ``--alone`` and ``--pairs`` add
-more. Of texts that several trees share, and of sets of mends that come to one text, each is run once.
-``git show TAG:aiter/…`` or ``pip download amd-aiter --no-deps`` gives trees.
+Of a clone every tag and the newest commit is taken, without checking any of them out (extra ``upstream``). A tree is a
+folder that holds ``aiter/``, as ``pip download amd-aiter --no-deps`` gives. Mended is what `apply` mends, all together;
+``--alone`` and ``--pairs`` add more. Of texts that several releases share, and of sets of mends that come to one text,
+each is run once. What is recorded stays, and is not run again: a run that was ended is taken up where it was.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
-from aiterfix.errors import AiterfixError, ExitCode
+from aiterfix.errors import AiterfixError, ExitCode, NotUnderstoodError
 from aiterfix.family.kernels import GROUPS, WRAPPERS
 from aiterfix.family.signature import read_wrapper
 from aiterfix.faults.registry import Faults, load_faults
-from aiterfix.validation.choice import kernel_file
+from aiterfix.validation.calls import TOLD
+from aiterfix.validation.choice import kernel_file, wrapper_files
 from aiterfix.validation.emulator import Emulator
 from aiterfix.validation.evidence import evidence_of, keep
-from aiterfix.validation.kernel_file import KernelFile
 from aiterfix.validation.pipeline import evidence_from, validate
+from aiterfix.validation.report import Report, SourceFacts
 from aiterfix.validation.scenarios import Suite
 from aiterfix.validation.selection import Selection
 from aiterfix.validation.source import AiterSource
@@ -37,45 +41,102 @@ def mend_sets(known: Faults, *, alone: bool = False, pairs: bool = False) -> tup
     return tuple(dict.fromkeys((*found, frozenset(single))))
 
 
-def tree_source(tree: Path, known: Faults, wanted: frozenset[str]) -> AiterSource:
-    """The kernel files of a tree with these faults mended, and its wrapper.
+Release = Mapping[str, bytes]
+"""The kernel files and wrappers of one release, by path."""
+_PATHS = tuple(
+    dict.fromkeys(
+        f"{module.replace('.', '/')}.py" for module in (*(m for group in GROUPS for m in group.modules), *WRAPPERS)
+    )
+)
+_CALLS = "*/entry-[!c]*"
+"""Names the calls of a suite: all but those of small chunks, see `choose_scenarios`."""
+_WRAPPER_PATHS = tuple(f"{module.replace('.', '/')}.py" for module in WRAPPERS)
+
+
+def tree_release(tree: Path) -> Release:
+    """What a folder that holds ``aiter/`` has."""
+    return {path: (tree / path).read_bytes() for path in _PATHS if (tree / path).is_file()}
+
+
+def clone_releases(repository: Path) -> Iterator[Release]:
+    """What every tag of a clone has, and its newest commit; each distinct set of files once.
+
+    Raises:
+        EnvironmentProblem: it cannot be read, or the extra ``upstream`` is not installed.
+    """
+    from aiterfix.upstream.gitrepo import Clone
+
+    clone = Clone(repository)
+    commits = dict.fromkeys(commit for commit in (*(t.commit for t in clone.tags()), clone.resolve("HEAD")) if commit)
+    seen: set[tuple[tuple[str, str], ...]] = set()
+    for commit in commits:
+        listed = (line.split() for line in clone.text("ls-tree", commit, "--", *_PATHS).splitlines())
+        files = tuple((path, oid) for _, kind, oid, path in listed if kind == "blob")
+        if files and files not in seen:
+            seen.add(files)
+            yield {path: clone.output("cat-file", "blob", oid) for path, oid in files}
+
+
+def release_source(release: Release, known: Faults, wanted: frozenset[str]) -> AiterSource:
+    """The kernel files of a release with these faults mended, and its wrapper.
 
     Raises:
         NotUnderstoodError: a text is not understood, or an edit did not come out as intended.
     """
-    modules = dict.fromkeys(module for group in GROUPS for module in group.modules)
-    wrappers = [path for path in (_path(tree, module) for module in WRAPPERS) if path.is_file()]
-    launchers = tuple((path.relative_to(tree).as_posix(), path.read_bytes()) for path in wrappers)
-    files = []
-    for path in (_path(tree, module) for module in modules):
-        if path.is_file():
-            text, relative = path.read_bytes(), path.relative_to(tree).as_posix()
-            files.append(kernel_file((text, relative, str(path), None), known, wanted, launchers))
-    facts = next((found for name, text in launchers if (found := read_wrapper(text, name))), None)
-    return AiterSource(tuple(file for file in files if file.kernels), facts)
+    launchers = tuple((path, text) for path, text in release.items() if path in _WRAPPER_PATHS)
+    wrappers = wrapper_files(launchers, known, wanted)
+    files = tuple(
+        kernel_file((text, path, path, None), known, wanted, wrappers)
+        for path, text in release.items()
+        if path not in _WRAPPER_PATHS
+    )
+    facts = next((found for path, text in launchers if (found := read_wrapper(text, path))), None)
+    return AiterSource(tuple(file for file in files if file.kernels), facts, wrappers)
 
 
-def _path(tree: Path, module: str) -> Path:
-    return tree.joinpath(*module.split(".")).with_suffix(".py")
-
-
-def runs(trees: Sequence[Path], known: Faults, sets: Collection[frozenset[str]]) -> Iterator[AiterSource]:
-    """What is to be run: each set of texts once."""
-    seen: set[tuple[bytes, ...]] = set()
-    for tree in trees:
+def runs(
+    releases: Iterable[Release], known: Faults, sets: Collection[frozenset[str]]
+) -> Iterator[AiterSource | NotUnderstoodError]:
+    """What is to be run, so that each text is; or why a release is not, as one that this Python is too old for."""
+    seen: set[tuple[bytes, frozenset[str]]] = set()
+    ran: set[bytes] = set()
+    for release in releases:
         for wanted in sets:
-            source = tree_source(tree, known, wanted)
-            texts = tuple(file.text for file in source.files)
-            if texts and texts not in seen:
-                seen.add(texts)
+            asked = {(text, wanted) for text in release.values()}
+            if asked <= seen:
+                continue
+            try:
+                source = release_source(release, known, wanted)
+            except NotUnderstoodError as error:
+                yield error
+                break
+            seen |= asked
+            texts = {file.text for file in source.files} | {wrapper.text for wrapper in source.called}
+            if not texts <= ran:
+                ran |= texts
                 yield source
 
 
-def shown_already(files: Sequence[KernelFile], folder: Path, triton: str, suite: Suite) -> bool:
-    """Whether a store holds this run of every text."""
-    return all(
-        any((e.triton, e.suite) == (triton, suite) for e in evidence_of(file.facts.sha256, [folder])) for file in files
-    )
+def left_to_run(
+    source: AiterSource, folder: Path, report: Report, suite: Suite, *, calls: bool = False
+) -> Selection | None:
+    """What a store does not hold yet of a source's texts: a whole suite, the calls of its wrapper, or nothing.
+
+    Args:
+        source: the texts.
+        folder: of the store.
+        report: of what would run them.
+        suite: which.
+        calls: whether nothing but calls is wanted.
+    """
+
+    def held(text: SourceFacts) -> bool:
+        ran = (TOLD, None, suite) if text.wrapper else (report.triton, report.fp_fusion, suite)
+        return any((e.triton, e.fp_fusion, e.suite) == ran for e in evidence_of(text.sha256, [folder]))
+
+    if not calls and not all(held(file.facts) for file in source.files):
+        return Selection(suite=suite)
+    return None if all(held(file.facts) for file in source.called) else Selection(suite=suite, pattern=_CALLS)
 
 
 def _say(line: str) -> None:
@@ -86,26 +147,41 @@ def _say(line: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(description="Record what the scenarios show of the kernel files of releases.")
-    parser.add_argument("trees", nargs="+", type=Path, metavar="TREE", help="a folder that holds aiter/")
+    parser.add_argument("trees", nargs="*", type=Path, metavar="TREE", help="a folder that holds aiter/")
+    parser.add_argument("--repo", type=Path, metavar="CLONE", help="a clone of ROCm/aiter: every tag, and HEAD")
     parser.add_argument("--out", type=Path, required=True, help="the store to add to: evidence/ of a checkout")
     parser.add_argument("--python", metavar="EXE", help="the interpreter whose Triton compiles (default: this one)")
     parser.add_argument("--full", action="store_const", const="full", default="quick", dest="suite")
     parser.add_argument("--alone", action="store_true", help="each mend alone too")
     parser.add_argument("--pairs", action="store_true", help="mends in pairs too")
+    parser.add_argument("--calls", action="store_true", help="the calls of wrappers alone, which take seconds each")
     parser.add_argument("--again", action="store_true", help="run what the store has already")
     options = parser.parse_args(arguments)
     known, emulator = load_faults(), Emulator(python=options.python)
+    releases = [tree_release(tree) for tree in options.trees]
+    if options.repo is not None:
+        releases += clone_releases(options.repo)
+    sets = mend_sets(known, alone=options.alone, pairs=options.pairs)
     failed = 0
-    for source in runs(options.trees, known, mend_sets(known, alone=options.alone, pairs=options.pairs)):
-        mends = sorted({mend for file in source.files for mend in file.mends or ()})
-        name = f"{source.files[0].shown} with {', '.join(mends) or 'nothing'} mended"
+    for number, source in enumerate(runs(releases, known, sets), 1):
+        if isinstance(source, NotUnderstoodError):
+            _say(f"[{number}] a release is left out: {source.what}: {source.why}")
+            failed += 1
+            continue
+        files = source.facts
+        mends = sorted({mend for file in files for mend in file.mends or ()})
+        digests = ", ".join(f"{file.original_sha256[:12]} {file.path}" for file in files)
+        name = f"[{number}, at most {len(releases) * len(sets)}] {digests}, with {', '.join(mends) or 'nothing'} mended"
         with emulator.prepare(source) as prepared:
-            triton = prepared.report().triton
-        if not options.again and shown_already(source.files, options.out, triton, options.suite):
+            ready = prepared.report()
+        left: Selection | None = Selection(suite=options.suite, pattern=_CALLS if options.calls else None)
+        if not options.again:
+            left = left_to_run(source, options.out, ready, options.suite, calls=options.calls)
+        if left is None:
             _say(f"{name}: recorded already")
             continue
         try:
-            report = validate(source, emulator, Selection(suite=options.suite), record=False)
+            report = replace(validate(source, emulator, left, record=False), suite=options.suite)
         except AiterfixError as error:
             _say(f"{name}: {error.what}")
             failed += 1

@@ -13,6 +13,9 @@ from aiterfix.faults.base import Presence
 if TYPE_CHECKING:
     from aiterfix.validation.scenarios import AnyKernel, Scenario
 
+NO_CODE = "instruction-shape"
+"""The fault by which a kernel gives no code in any configuration: one that runs has it not."""
+
 
 @dataclass(frozen=True)
 class AccessOutside:
@@ -133,7 +136,7 @@ class NotRun:
 
     ``understood`` is false where the kernel or its code object holds something that this package does not know;
     ``refused`` is true where no launch of the kind can be, because the wrapper raises first; ``known_faults`` explain
-    why there is no code.
+    why there is no code. ``call`` is true where it is a call of a wrapper that was not made.
     """
 
     kernel: str
@@ -143,6 +146,7 @@ class NotRun:
     understood: bool = True
     refused: bool = False
     known_faults: tuple[str, ...] = ()
+    call: bool = False
 
 
 @dataclass(frozen=True)
@@ -156,6 +160,7 @@ class SourceFacts:
         mends: ids of the faults that were mended in it; None where what ran may be another text.
         kernels: those that it defines.
         presence: function to fault to whether source says that it has it.
+        wrapper: whether it is what launches the kernels, of which calls were made.
     """
 
     path: str
@@ -164,6 +169,7 @@ class SourceFacts:
     mends: tuple[str, ...] | None = None
     kernels: tuple[str, ...] = ()
     presence: Mapping[str, Mapping[str, Presence]] = field(default_factory=dict, repr=False)
+    wrapper: bool = False
 
 
 @dataclass(frozen=True)
@@ -194,6 +200,8 @@ class Report:
         hardware: the GPU that it ran on; None for the emulator.
         subject: what was run, in words; empty for Gluon kernels and prebuilt code objects on the emulator.
         interrupted: how many scenarios were left when somebody ended the run; 0 where nobody did.
+        fp_fusion: whether that Triton makes one instruction of a multiplication and an addition where a launch says
+            nothing of it, as the wrappers do; None where it is not known.
     """
 
     sources: tuple[SourceFacts, ...]
@@ -209,6 +217,7 @@ class Report:
     hardware: Hardware | None = None
     subject: str = ""
     interrupted: int = 0
+    fp_fusion: bool | None = None
 
     def presence(self, kernel: AnyKernel) -> Mapping[str, Presence]:
         """What source says of each judged fault in a kernel; of files that define it, the first one's counts."""
@@ -250,7 +259,7 @@ def head(report: Report, scenarios: Sequence[Scenario]) -> Iterator[str]:
         yield f"{source.path}  sha256 {digest}{mended}"
     yield from _executed_by(report)
     width = _width(scenarios)
-    yield f"{'scenario':{width}}  {'':6}  {'over':>4}  {'wrong':>7}  {'error':>8}  {'tolerance':>9}  {'seconds':>7}"
+    yield f"{'scenario':{width}}  status  {'over':>4}  {'wrong':>7}  {'error':>8}  {'tolerance':>9}  {'seconds':>7}"
 
 
 def row(report: Report, result: ScenarioResult, scenarios: Sequence[Scenario]) -> str:
@@ -259,7 +268,7 @@ def row(report: Report, result: ScenarioResult, scenarios: Sequence[Scenario]) -
     line = f"{result.name:{_width(scenarios)}}  {word}"
     if result.fault:
         line += f"  {result.fault}"
-    else:
+    elif result.visible_logits or not result.passed:
         numbers = f"{result.largest_error:8.2e}  {result.tolerance:9.2e}  {result.seconds:7.2f}"
         line += f"  {result.overshoot_columns:4}  {result.wrong_logits:7}  {numbers}"
     return f"{line}  known fault: {', '.join(result.known_faults)}" if result.known_faults else line
@@ -320,7 +329,7 @@ def _executed_by(report: Report) -> Iterator[str]:
     ran = report.hardware
     if ran is None:
         what = f"{report.subject}, " if report.subject else ""
-        triton = report.triton or "(unknown)"
+        triton = (report.triton or "(unknown)") + (" without FP fusion" if report.fp_fusion is False else "")
         yield f"{what}executed by {report.device}, compiled by Triton {triton}, {report.suite} set"
         return
     yield f"{report.subject}, {report.suite} set"

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from aiterfix.errors import EnvironmentProblem
+from aiterfix.errors import EnvironmentProblem, UsageError, install_line
+from aiterfix.installation.forms import FORMS
 from aiterfix.storage.children import Owner, owner_of
 
 
@@ -43,7 +44,7 @@ def require_packages(command: str, names: Sequence[str]) -> None:
     if missing:
         raise EnvironmentProblem(
             f"{command} needs packages that are not installed: {', '.join(missing)}",
-            remedy="pip install 'aiterfix[validate]'",
+            remedy=install_line("validate"),
         )
 
 
@@ -55,9 +56,16 @@ def run_as(note: Callable[[str], None], *files: Path | None) -> Owner | None:
         files: where the kernel files stand.
 
     Raises:
+        UsageError: they stand in an archive, which belongs to nobody that could be asked.
         EnvironmentProblem: a file is gone.
     """
     named = [file for file in files if file is not None]
+    archive = next((root for root in FORMS if any(file.is_relative_to(root) for file in named)), None)
+    if archive is not None:
+        raise UsageError(
+            f"{archive}: kernels in an archive are judged and not run",
+            remedy="Unpack it (a wheel: python -m zipfile -e FILE FOLDER) and give the folder with --path or --root.",
+        )
     try:
         owner = owner_of(*named)
     except OSError as error:

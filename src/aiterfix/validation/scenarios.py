@@ -22,6 +22,14 @@ function that it stands in for:
 ``empty-first`` context length 0 before other sequences
 ``hidden``     the columns that a row may not see fill the last stage of a loop
 ``small-chunk`` chunks of 64 columns
+``compiled``   two short sequences: whether there is code at all, and whether it is right
+
+And calls of a wrapper's functions, that launch nothing (:mod:`aiterfix.validation.calls`):
+
+``entry-rank`` an output of (heads, rows, columns): the row stride that the kernel is handed
+``entry-arguments`` as many arguments as the kernel has parameters
+``entry-blocks`` blocks of 64 tokens, for kernels that are not told of any
+``entry-chunk`` chunks of 64 columns
 """
 
 from __future__ import annotations
@@ -37,7 +45,7 @@ from aiterfix.errors import UsageError
 from aiterfix.family.inputs import LaunchInputs, make_inputs
 from aiterfix.family.portable import RAGGED_SPLITS, Portable, check_portable, portable_configs
 from aiterfix.family.signature import OUTPUT, Kernel, KernelConfig
-from aiterfix.validation.report import AccessOutside
+from aiterfix.validation.report import NO_CODE, AccessOutside
 
 Suite = Literal["quick", "full"]
 AnyKernel = Kernel | Portable
@@ -97,6 +105,11 @@ class Scenario:
     def seed(self) -> int:
         """Seed of the inputs."""
         return zlib.crc32(self.name.encode())
+
+    @property
+    def call(self) -> bool:
+        """Whether it is a call of a wrapper's function, and no launch."""
+        return self.title in _CALLED
 
     @property
     def rows(self) -> int:
@@ -449,6 +462,24 @@ def small_chunk(kernel: AnyKernel, config: KernelConfig) -> Scenario:
     return _scenario(kernel, config, "small-chunk", (300, 77), next_n=1, max_model_len=320)
 
 
+def compiled(kernel: AnyKernel, config: KernelConfig) -> Scenario:
+    """Little that any fault of a text bites in: what goes wrong here, compiler and text do not agree on."""
+    return _scenario(kernel, config, "compiled", (300, 77), next_n=1, max_model_len=512)
+
+
+_CALLED = {
+    "entry-rank": "output-rank",
+    "entry-arguments": "launch-arguments",
+    "entry-blocks": "block-paging",
+    "entry-chunk": "small-chunk",
+}
+"""Titles of calls, and the fault that each shows."""
+
+
+def _called(title: str, kernel: AnyKernel, config: KernelConfig) -> Scenario:
+    return Scenario(kernel, config, title, (5,), next_n=2, max_model_len=256, gap=0, splits=1)
+
+
 _TOKENS = KernelConfig(kv_block_size=1, aligned_cache=False)
 _RAGGED = replace(_TOKENS, chunk_k=64)
 _B16, _B64, _B128, _B256 = (KernelConfig(kv_block_size=size) for size in (16, 64, 128, 256))
@@ -469,8 +500,29 @@ _SHOWN: Mapping[
     "hidden-columns": (hidden, {_FIXED: (_B128, _B256), _VARCTX: (_B256,)}),
     "empty-sequence-schedule": (empty_first, {_VARCTX: (_B64,)}),
     "small-chunk": (small_chunk, {_FIXED: (_B64,), _VARCTX: (_B64,)}),
+    "instruction-shape": (compiled, {Kernel.BASE: (_TOKENS,), _FIXED: (_B64,), _VARCTX: (_B64,)}),
+    "triton-3-5-1": (compiled, {_FIXED: (_B64,), _VARCTX: (_B64,)}),
 }
 """Fault to what makes a scenario that shows it, and the kernels and configurations that it is made for."""
+
+_IN_CALLS: Mapping[AnyKernel, KernelConfig] = {
+    _FIXED: _B64,
+    _VARCTX: _B64,
+    **{kernel: configs[0] for kernel, configs in _ON_TOKENS.items()},
+}
+_CALLS: Mapping[str, Mapping[AnyKernel, KernelConfig]] = {
+    # Stage1 hands on both strides of its own output, which has heads.
+    "entry-rank": {k: c for k, c in _IN_CALLS.items() if k not in (Portable.STAGE1, Portable.STAGE1_RAGGED)},
+    "entry-arguments": _IN_CALLS,
+    "entry-blocks": {k: _B64 for k in _ON_TOKENS if isinstance(k, Portable)},
+    "entry-chunk": {k: replace(_B64, chunk_k=_SMALL_CHUNK) for k in (_FIXED, _VARCTX)},
+}
+
+CALLS_OF_FAULT: Mapping[str, tuple[Scenario, ...]] = MappingProxyType(
+    {_CALLED[title]: tuple(_called(title, k, c) for k, c in where.items()) for title, where in _CALLS.items()}
+)
+"""Fault to the calls of wrappers that show it, where a wrapper's text is at hand; they are part of every suite, but for
+those of small chunks."""
 
 SCENARIOS_OF_FAULT: Mapping[str, tuple[Scenario, ...]] = MappingProxyType(
     {
@@ -515,11 +567,19 @@ FINDINGS_OF_FAULT: Mapping[str, frozenset[str]] = MappingProxyType(
 
 def shows(scenario: Scenario, fault: str) -> bool:
     """Whether a scenario is one of those that are there to show a fault."""
-    return any(s.title == scenario.title and s.kernel is scenario.kernel for s in SCENARIOS_OF_FAULT.get(fault, ()))
+    those = (*SCENARIOS_OF_FAULT.get(fault, ()), *CALLS_OF_FAULT.get(fault, ()))
+    return any(s.title == scenario.title and s.kernel is scenario.kernel for s in those)
 
 
+OF_COMPILER = "triton-3-5-1"
+"""The fault that the compiler has and no text: it may show in whatever the kernels for a cache in tiles are run in."""
 _BY_TITLE = MappingProxyType(
-    {s.title: fault for fault, shown in SCENARIOS_OF_FAULT.items() for s in shown if fault != "column-bound"}
+    {
+        s.title: fault
+        for fault, shown in SCENARIOS_OF_FAULT.items()
+        for s in shown
+        if fault not in ("column-bound", NO_CODE, OF_COMPILER)
+    }
 )
 
 
@@ -528,7 +588,11 @@ def faults_shown(scenario: Scenario) -> tuple[str, ...]:
     project's kernel has no known fault: nothing explains its failures."""
     if isinstance(scenario.kernel, Portable) and scenario.kernel.own:
         return ()
+    if scenario.call:
+        return (_CALLED[scenario.title],)
     found = [_BY_TITLE.get(scenario.title, "column-bound")]
     if scenario.config.kv_block_size > 1 and not scenario.kernel.preshuffled and "block-paging" not in found:
         found.append("block-paging")
+    if isinstance(scenario.kernel, Kernel) and scenario.kernel.preshuffled:
+        found.append(OF_COMPILER)
     return tuple(found)

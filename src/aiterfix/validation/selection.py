@@ -7,7 +7,16 @@ from dataclasses import dataclass
 
 from aiterfix.errors import UsageError
 from aiterfix.family.signature import Kernel, KernelConfig, check_config
-from aiterfix.validation.scenarios import SCENARIOS_OF_FAULT, AnyKernel, Scenario, Suite, select, shows, suits
+from aiterfix.validation.scenarios import (
+    CALLS_OF_FAULT,
+    SCENARIOS_OF_FAULT,
+    AnyKernel,
+    Scenario,
+    Suite,
+    select,
+    shows,
+    suits,
+)
 
 Offered = Callable[[Suite, tuple[AnyKernel, ...], "tuple[KernelConfig, ...] | None"], tuple[Scenario, ...]]
 
@@ -46,25 +55,36 @@ def choose_scenarios(
     configs: tuple[KernelConfig, ...] | None,
     selection: Selection,
     offered: Offered,
+    calls: tuple[Scenario, ...] = (),
 ) -> tuple[Scenario, ...]:
-    """The scenarios of a selection among those that an executor offers.
+    """The scenarios of a selection among those that an executor offers, and a subject's calls.
 
     Raises:
         UsageError: no scenario has this name, no scenario shows this fault, or a configuration suits no kernel.
     """
     if configs is not None:
         check_configs(kernels, configs)
-    if selection.fault is not None and selection.fault not in SCENARIOS_OF_FAULT:
-        raise UsageError(f"no scenario shows {selection.fault!r}", remedy="one of " + ", ".join(SCENARIOS_OF_FAULT))
+    known = dict.fromkeys((*SCENARIOS_OF_FAULT, *CALLS_OF_FAULT))
+    if selection.fault is not None and selection.fault not in known:
+        raise UsageError(f"no scenario shows {selection.fault!r}", remedy="one of " + ", ".join(known))
+    # Last, since a call leaves what is compiled where it is.
+    calls = tuple(call for call in calls if call.kernel in kernels and (configs is None or call.config in configs))
     if selection.pattern is not None:
-        everything = (*offered("full", kernels, configs), *offered("quick", kernels, configs))
+        everything = (*offered("full", kernels, configs), *offered("quick", kernels, configs), *calls)
         return select(selection.pattern, dict.fromkeys(everything))
-    found = offered(selection.suite, kernels, configs)
+    if selection.fault is None:
+        # That the wrapper lets them through fails nobody who does not ask: no code comes of it.
+        calls = tuple(call for call in calls if not shows(call, "small-chunk"))
+    found = (*offered(selection.suite, kernels, configs), *calls)
     if selection.fault is None:
         return found
     chosen = tuple(scenario for scenario in found if shows(scenario, selection.fault))
     if not chosen:
-        raise UsageError(f"no scenario that runs here shows {selection.fault}", remedy="run it with --device emulator")
+        raise UsageError(
+            f"no scenario that runs here shows {selection.fault}",
+            remedy="run it with --device emulator"
+            + (", over an installation that has the wrapper" if selection.fault in CALLS_OF_FAULT else ""),
+        )
     return chosen
 
 

@@ -65,12 +65,13 @@ def run_series(
         progress: called before and after every scenario.
     """
     results: list[ScenarioResult] = []
-    given_up: dict[tuple[object, object], NotRun] = {}
+    given_up: dict[tuple[object, ...], NotRun] = {}
     first: AiterfixError | None = None
     done = 0
     try:
         for done, item in enumerate(todo):
-            if (item.kernel, item.config) in given_up:
+            about = group_of(item)
+            if about in given_up:
                 continue
             if progress:
                 progress(Progress(done, len(todo), item.name))
@@ -79,13 +80,18 @@ def run_series(
             except (EnvironmentProblem, NotUnderstoodError, RefusedLaunchError) as error:
                 if not isinstance(error, RefusedLaunchError):
                     first = first or error
-                given_up[item.kernel, item.config] = _not_run(item, error)
+                given_up[about] = _not_run(item, error)
                 continue
             if progress:
                 progress(Progress(done + 1, len(todo), item.name, results[-1]))
     except KeyboardInterrupt:
         return Series(tuple(results), tuple(given_up.values()), first, len(todo) - done)
     return Series(tuple(results), tuple(given_up.values()), first)
+
+
+def group_of(scenario: Scenario) -> tuple[object, ...]:
+    """What is given up together: a kernel in a configuration, or one kind of call."""
+    return scenario.kernel, scenario.config, scenario.title if scenario.call else None
 
 
 def _not_run(scenario: Scenario, error: AiterfixError) -> NotRun:
@@ -99,6 +105,7 @@ def _not_run(scenario: Scenario, error: AiterfixError) -> NotRun:
         understood=not isinstance(error, NotUnderstoodError),
         refused=refused,
         known_faults=known,
+        call=scenario.call,
     )
 
 

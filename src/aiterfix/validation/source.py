@@ -12,10 +12,11 @@ from aiterfix.family.launcher import Parameter, Pointer, read_parameters, specia
 from aiterfix.family.portable import SCHEDULE, Portable, defines
 from aiterfix.family.signature import OUTPUT, OUTPUT_BY_HEAD, Kernel, WrapperFacts, make_request
 from aiterfix.gfx950.cache import CompiledKernel
-from aiterfix.gfx950.compile import Compiler
 from aiterfix.gfx950.request import CompileRequest
+from aiterfix.validation.calls import Calls, WrapperFile, calls_of
 from aiterfix.validation.emulator import EmulatedRun, Launched
 from aiterfix.validation.execution import (
+    KernelCompiler,
     Launcher,
     cache_row_bytes,
     scalar_arguments,
@@ -24,7 +25,7 @@ from aiterfix.validation.execution import (
 )
 from aiterfix.validation.interface import RefusedLaunchError
 from aiterfix.validation.kernel_file import KernelFile
-from aiterfix.validation.report import Report
+from aiterfix.validation.report import Report, SourceFacts
 from aiterfix.validation.scenarios import AnyKernel, Scenario
 from aiterfix.validation.source_lines import SourceLines
 
@@ -40,10 +41,12 @@ class AiterSource:
     Attributes:
         files: they. Of kernels that several define, the first one's count.
         wrapper: facts from the wrapper's text, where it is at hand.
+        wrappers: the texts of what launches the kernels, where they are.
     """
 
     files: tuple[KernelFile, ...]
     wrapper: WrapperFacts | None = None
+    wrappers: tuple[WrapperFile, ...] = ()
     configs = None
 
     @property
@@ -58,11 +61,27 @@ class AiterSource:
             )
         return present
 
-    def emulated(self, compiler: Compiler, launcher: Launcher) -> EmulatedRun:
+    @property
+    def calls(self) -> tuple[Scenario, ...]:
+        """See :class:`aiterfix.validation.interface.Subject`."""
+        return calls_of(self.kernels, self.wrappers)
+
+    @property
+    def called(self) -> tuple[WrapperFile, ...]:
+        """The wrappers that these are made of."""
+        return tuple(w for w in self.wrappers if any(w.launches(kernel) for kernel in self.kernels))
+
+    @property
+    def facts(self) -> tuple[SourceFacts, ...]:
+        """What reports say of its texts."""
+        return (*(file.facts for file in self.files), *(wrapper.facts for wrapper in self.called))
+
+    def emulated(self, compiler: KernelCompiler, launcher: Launcher) -> EmulatedRun:
         """See :class:`aiterfix.validation.emulator.EmulatedSubject`; what is compiled once is not compiled again."""
-        ran = Report(tuple(file.facts for file in self.files), device=launcher.device, triton=compiler.triton)
+        ran = Report(self.facts, launcher.device, compiler.triton, fp_fusion=compiler.fp_fusion)
+        calls = Calls(self.files, self.called, compiler.python, compiler.owner) if self.called else None
         lines = tuple(SourceLines.of(file.text, file.filename) for file in self.files)
-        return EmulatedRun(ran, _Launches(self, compiler, launcher).launch, lines)
+        return EmulatedRun(ran, _Launches(self, compiler, launcher).launch, lines, calls)
 
     def file_of(self, kernel: AnyKernel) -> KernelFile:
         """The file that defines a kernel.
@@ -81,7 +100,7 @@ class _Launches:
     """Compiles and launches the kernels of a source."""
 
     source: AiterSource
-    compiler: Compiler
+    compiler: KernelCompiler
     launcher: Launcher
     compiled: dict[object, CompiledKernel] = field(default_factory=dict)
 

@@ -26,6 +26,7 @@ class Interpreted:
 
     inner: GpuSubject
     configs = None
+    calls = ()
 
     @property
     def kernels(self) -> tuple[AnyKernel, ...]:
@@ -61,6 +62,7 @@ class Model:
     behind: str = ""
     kernels = (*Portable, *Kernel)
     configs = None
+    calls = ()
 
     def load(self) -> Loaded:
         return Loaded(self.launch, "a model", SourceFacts(__file__, "0" * 64))
@@ -116,6 +118,7 @@ class Unloadable:
 
     kernels = (Portable.OWN,)
     configs = None
+    calls = ()
 
     def load(self) -> Loaded:
         raise ImportError("libamdhip64.so: not found")

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import select
-import signal
-import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
 
 from aiterfix.errors import EnvironmentProblem
-from aiterfix.storage import children
 from aiterfix.storage.children import NOT_FROM_HERE
-from aiterfix.validation.gpu.messages import Raised, Ready, Refused, Setup, receive, send
+from aiterfix.validation.child import Child
+from aiterfix.validation.gpu.messages import Raised, Ready, Refused, Setup
 from aiterfix.validation.gpu.subjects import GpuSubject
 from aiterfix.validation.report import ScenarioResult
 from aiterfix.validation.scenarios import Scenario
@@ -25,7 +17,6 @@ from aiterfix.validation.scenarios import Scenario
 _START = (
     NOT_FROM_HERE + "sys.path.append({root!r}); from aiterfix.validation.gpu.worker import main; main({descriptor})"
 )
-_LAST_WORDS = 2000
 
 
 class Contained:
@@ -52,7 +43,8 @@ class Contained:
         self._python = python or sys.executable
         self._limit = limit
         self._start_limit = start_limit
-        self._child: _Child | None = None
+        self._child: Child | None = None
+        self._ready: Ready | None = None
         self.children = 0
         """How many children there have been."""
 
@@ -64,14 +56,13 @@ class Contained:
             NotUnderstoodError: the subject is not understood.
         """
         if self._child is None:
-            self._child = _Child(self._python)
+            self._child = Child(self._python, _START)
             self.children += 1
-        child = self._child
-        if child.ready is not None:
-            return child.ready
-        reply = child.ask(self._setup, self._start_limit)
+        if self._ready is not None:
+            return self._ready
+        reply = self._child.ask(self._setup, self._start_limit)
         if isinstance(reply, Ready):
-            child.ready = reply
+            self._ready = reply
             return reply
         self.close()
         if isinstance(reply, Refused):
@@ -104,8 +95,9 @@ class Contained:
     def close(self) -> None:
         """End the child, whatever it does."""
         child, self._child = self._child, None
+        ready, self._ready = self._ready, None
         if child is not None:
-            child.end()
+            child.end(patience=0.0 if ready is None else 5.0)
 
     def __enter__(self) -> Contained:
         return self
@@ -114,69 +106,6 @@ class Contained:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-class _Child:
-    def __init__(self, python: str) -> None:
-        self.ready: Ready | None = None
-        self._scratch = tempfile.TemporaryDirectory(prefix="aiterfix-gpu-")
-        self._words = Path(self._scratch.name, "words")
-        root = str(Path(__file__).parents[3])
-        reading, writing = os.pipe()
-        try:
-            with self._words.open("wb") as words:
-                self._process = subprocess.Popen(
-                    [python, "-c", _START.format(root=root, descriptor=writing)],
-                    stdin=subprocess.PIPE,
-                    stdout=words,
-                    stderr=subprocess.STDOUT,
-                    pass_fds=(writing,),
-                    start_new_session=True,
-                    env=children.environment({"TMPDIR": self._scratch.name}),
-                )
-        except OSError as error:
-            os.close(reading)
-            self._scratch.cleanup()
-            raise EnvironmentProblem(f"cannot run {python}", why=str(error)) from error
-        finally:
-            os.close(writing)
-        self._replies: BinaryIO = os.fdopen(reading, "rb", buffering=0)
-
-    def ask(self, message: object, limit: float) -> object:
-        """The reply, or in words what became of the child instead."""
-        assert self._process.stdin is not None
-        try:
-            send(self._process.stdin, message)  # type: ignore[arg-type]
-        except BrokenPipeError:
-            return self._fate()
-        if not select.select([self._replies], [], [], limit)[0]:
-            return f"did not finish within {limit:g} s"
-        try:
-            return receive(self._replies)
-        except EOFError:
-            return self._fate()
-
-    def _fate(self) -> str:
-        try:
-            status = self._process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            return "stopped answering"
-        killed = f"was killed by {signal.Signals(-status).name}" if status < 0 else ""
-        how = killed or f"ended with exit status {status}"
-        words = self._words.read_bytes()[-_LAST_WORDS:].decode(errors="replace").strip()
-        return f"{how}: {words.splitlines()[-1]}" if words else how
-
-    def end(self) -> None:
-        assert self._process.stdin is not None
-        with contextlib.suppress(OSError):  # what was not yet written to a dead child cannot be flushed
-            self._process.stdin.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=0.0 if self.ready is None else 5.0)
-        with contextlib.suppress(ProcessLookupError):  # the group of a child that has ended may be gone
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        self._replies.close()
-        self._scratch.cleanup()
 
 
 def faulted(scenario: Scenario, fault: str, seconds: float) -> ScenarioResult:

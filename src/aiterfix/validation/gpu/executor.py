@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -64,6 +64,9 @@ class GpuRun:
         if isinstance(outcome, Refused):
             raise outcome.error()
         return outcome
+
+    def ahead(self, scenarios: Sequence[Scenario]) -> None:
+        """Nothing: a GPU runs one after another."""
 
     def report(self) -> Report:
         """What ran so far."""

@@ -1,18 +1,13 @@
-"""What parent and child say to one another beside scenarios and results: pickled objects, each after its length."""
+"""What parent and child say to one another beside scenarios and results."""
 
 from __future__ import annotations
 
-import pickle
-import struct
 from dataclasses import dataclass, field
-from typing import BinaryIO
 
 from aiterfix.errors import AiterfixError, EnvironmentProblem, NotUnderstoodError
 from aiterfix.validation.gpu.subjects import GpuSubject
 from aiterfix.validation.interface import RefusedLaunchError
 from aiterfix.validation.report import Hardware, SourceFacts
-
-_LENGTH = struct.Struct("<Q")
 
 
 @dataclass(frozen=True)
@@ -63,29 +58,3 @@ class Raised:
 
     what: str
     usable: bool
-
-
-def send(stream: BinaryIO, message: object) -> None:
-    """Write one message."""
-    data = pickle.dumps(message, protocol=4)
-    stream.write(_LENGTH.pack(len(data)) + data)
-    stream.flush()
-
-
-def receive(stream: BinaryIO) -> object:
-    """Read one message.
-
-    Raises:
-        EOFError: the other side is gone.
-    """
-    return pickle.loads(_exactly(stream, _LENGTH.unpack(_exactly(stream, _LENGTH.size))[0]))
-
-
-def _exactly(stream: BinaryIO, count: int) -> bytes:
-    data = b""
-    while len(data) < count:
-        part = stream.read(count - len(data))
-        if not part:
-            raise EOFError("the other side is gone")
-        data += part
-    return data

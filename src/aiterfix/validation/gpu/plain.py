@@ -26,6 +26,7 @@ class PlainKernels:
 
     file: KernelFile
     configs = None
+    calls = ()
 
     @property
     def kernels(self) -> tuple[Portable, ...]:

@@ -65,6 +65,7 @@ class OwnFunction:
     path: Path
     kernels = (Portable.OWN, Portable.OWN_PRESHUFFLE)
     configs = None
+    calls = ()
 
     def load(self) -> Loaded:
         """See :class:`GpuSubject`."""
@@ -102,6 +103,7 @@ class AiterFunction:
     patched: bool = False
     kernels: tuple[AnyKernel, ...] = (Portable.STAGE1,)
     configs = None
+    calls = ()
 
     def load(self) -> Loaded:
         """See :class:`GpuSubject`.

@@ -11,8 +11,9 @@ import sys
 from typing import Any, BinaryIO
 
 from aiterfix.errors import AiterfixError, EnvironmentProblem
+from aiterfix.validation.child import receive, send
 from aiterfix.validation.gpu.devices import probe
-from aiterfix.validation.gpu.messages import Raised, Ready, Refused, Setup, receive, send
+from aiterfix.validation.gpu.messages import Raised, Ready, Refused, Setup
 from aiterfix.validation.gpu.runner import LAUNCHES, Runner
 from aiterfix.validation.report import ScenarioResult
 

@@ -1,12 +1,14 @@
-"""What the import hook costs: every interpreter start, and the import of a patched module.
+"""What the import hook costs: every interpreter start, the import of a patched module, and a call that is watched.
 
-Run by hand: ``python -m benchmarks.hook [STARTS] [IMPORTS] [KERNEL_FILE]``. Starts are paired, with and without
-the start-up file in turn, so that the machine's mood falls on both alike. Without KERNEL_FILE the import is that of
-the sample package, with stand-ins for Triton; with it, of that text (a real kernel module, say).
+Run by hand: ``python -m benchmarks.hook [STARTS] [IMPORTS] [KERNEL_FILE]``, or ``python -m benchmarks.hook calls
+[ROUNDS]`` for a call of a watched function against the same one bare, with torch's tensors on the CPU. Starts are
+paired, with and without the start-up file in turn, so that the machine's mood falls on both alike. Without KERNEL_FILE
+the import is that of the sample package, with stand-ins for Triton; with it, of that text (a real kernel module, say).
 """
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import statistics
@@ -42,6 +44,40 @@ sys.modules["triton"].language = sys.modules["triton.language"]
 # What a process that imports aiter has imported long before, through torch.
 _PRELOADED = "import ast, contextlib, dataclasses, functools, hashlib, inspect, logging, pathlib, re, typing"
 _MODULE = "aiter.ops.triton.gluon.pa_mqa_logits"
+# The function takes what the real one takes, and launches nothing: what is measured is the guard alone.
+_WRAPPER = """\
+from aiter.ops.triton.gluon.pa_mqa_logits import _gluon_deepgemm_fp8_paged_mqa_logits_preshuffle
+
+
+def deepgemm_fp8_paged_mqa_logits(q_fp8, kv_cache, weights, out_logits, context_lens, kv_indices, max_model_len,
+                                  Preshuffle=False, KVBlockSize=1, ChunkK=256, TotalCuCount=None, WavePerEU=2,
+                                  VarCtxSchedule=None):
+    return None
+"""
+_CALLS = """\
+import timeit, torch
+import aiter.ops.triton.attention.pa_mqa_logits as wrapper
+from aiterfix.importing import guard, seen
+assert guard.stand(wrapper)
+watched = wrapper.deepgemm_fp8_paged_mqa_logits
+bare = watched.__wrapped__
+q, cache = torch.zeros(4, 2, 64, 128, dtype=torch.uint8), torch.zeros(512, 64, 1, 132, dtype=torch.uint8)
+weights, lengths, table = torch.zeros(8, 64), torch.zeros(4, dtype=torch.int32), torch.zeros(4, 64, dtype=torch.int32)
+def call(function, width=WIDTH, out=torch.zeros(8, WIDTH + 256)[:, :WIDTH]):
+    return lambda: function(q, cache, weights, out, lengths, table, width, Preshuffle=True, KVBlockSize=64, ChunkK=256)
+import time
+began = time.perf_counter(); call(watched)(); first = time.perf_counter() - began
+began = time.perf_counter(); call(watched, WIDTH - 1)(); other = time.perf_counter() - began
+# Loops shorter than a share of the processor: the least of many is one that nobody interrupted.
+number, loops = 500, 200
+pairs = []
+for i in range(ROUNDS):
+    order = (bare, watched) if i % 2 else (watched, bare)
+    taken = {f: min(timeit.repeat(call(f), number=number, repeat=loops)) / number for f in order}
+    pairs.append((taken[bare], taken[watched]))
+assert len(seen.launches().seen) == 2
+import json; print(json.dumps([first, other, pairs, torch.__version__]))
+"""
 
 
 def venv(folder: Path) -> Path:
@@ -94,8 +130,36 @@ def row(name: str, plain: list[float], hooked: list[float]) -> str:
     )
 
 
+def calls(rounds: int) -> int:
+    """A call after the first of its combination, watched and bare in turn in one process."""
+    with tempfile.TemporaryDirectory() as temporary:
+        site = Path(temporary)
+        write_sample(site)
+        for folder in ("", "attention"):
+            (site / "aiter/ops/triton" / folder / "__init__.py").write_text("")
+        (site / "aiter/ops/triton/attention/pa_mqa_logits.py").write_text(_WRAPPER)
+        source = Path(__file__).parents[1] / "src"
+        path = os.pathsep.join([str(source), str(site)])
+        script = f"import torch\nWIDTH, ROUNDS = 4000, {rounds}\n{_STANDIN}\n{_CALLS}"
+        done = subprocess.run(
+            [sys.executable, "-c", script], check=True, env={**clean(), "PYTHONPATH": path}, stdout=subprocess.PIPE
+        )
+    first, other, pairs, version = json.loads(done.stdout)
+    bare, watched = [p[0] for p in pairs], [p[1] for p in pairs]
+    more = [w - b for b, w in pairs]
+    print(f"a call, torch {version} on the CPU, {rounds} rounds, in each the least of 200 loops of 500 calls:")
+    print(
+        f"  bare {1e6 * min(bare):.3f} us  watched {1e6 * min(watched):.3f} us  more: least {1e6 * min(more):.3f}, "
+        f"median {1e6 * statistics.median(more):.3f}, most {1e6 * max(more):.3f} us"
+    )
+    print(f"  the first of all {1e3 * first:.2f} ms, of another combination {1e3 * other:.2f} ms")
+    return 0
+
+
 def main(arguments: list[str]) -> int:
     """Measure and print."""
+    if arguments[:1] == ["calls"]:
+        return calls(int(arguments[1]) if len(arguments) > 1 else 15)
     starts = int(arguments[0]) if arguments else 200
     imports = int(arguments[1]) if len(arguments) > 1 else 20
     source = Path(__file__).parents[1] / "src"

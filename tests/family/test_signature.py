@@ -67,6 +67,15 @@ def test_arguments_follow_the_parameter_list() -> None:
     assert dict(request(kernel=Kernel.PRESHUFFLE_VARCTX).signature)["safe_chunks_per_cta_ptr"] == "*i32"
 
 
+def test_what_the_wrapper_leaves_to_triton_is_left_to_it() -> None:
+    """As whether products and sums are fused: what it states, and no more."""
+    options = dict(request().options)
+    assert options.keys() == {
+        *("num_warps", "waves_per_eu", "num_stages", "num_ctas", "cluster_dims", "arch", "backend_name", "warp_size"),
+        "name",
+    }
+
+
 def test_a_parameter_that_a_release_lacks_is_left_out() -> None:
     older = SOURCE.replace(b" num_block,", b"").replace(b' ARCH: gl.constexpr = "gfx942",', b"")
     made = request(older)

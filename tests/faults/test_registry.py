@@ -49,7 +49,6 @@ def test_shipped_faults_load_under_their_files_names() -> None:
     assert known <= faults.deciding
     assert all(f.groups == GROUPS for f in faults.judged)
     assert faults.not_judged == ()
-    assert {f.id for f in faults.judged} - {f.id for f in faults.in_kernels} == {"launch-arguments", "output-rank"}
     names = [k.name for k in faults.kernels]
     assert len(names) == len(set(names)) == 8
     stage1 = next(k for k in faults.kernels if k.name == "_deepgemm_fp8_paged_mqa_logits_stage1")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.version import InvalidVersion, Version
@@ -16,7 +17,8 @@ from aiterfix.faults.registry import load_faults
 from aiterfix.history.bounds import BoundState, GuardCounts, bounds_of
 from aiterfix.history.compat import compat
 from aiterfix.history.crosscheck import cross_check, known_digest
-from aiterfix.history.record import FileRecord, History, KernelRecord, RefRecord
+from aiterfix.history.digests import kernels_of_release
+from aiterfix.history.record import FileRecord, History, KernelRecord, Launcher, RefRecord
 from aiterfix.history.store import (
     RELEASES,
     SHIPPED,
@@ -31,6 +33,7 @@ from aiterfix.history.store import (
 from aiterfix.history.versions import read_version
 from aiterfix.judge.verdict import Verdict
 from aiterfix.source.guards import Guard
+from aiterfix.source.kernel_launch import KernelLaunch
 
 FAULTS = load_faults()
 GLUON, STAGE1 = bounds_of(FAULTS)
@@ -80,6 +83,44 @@ PRESENCES: dict[tuple[str, str], dict[str, str]] = {
         "v0.1.20.post1": "present",
     },
 }
+
+
+# How many kernels have a fault that is about what a wrapper hands on, or refuses: as judged by people, see docs/faults.md.
+@pytest.mark.parametrize(
+    ("ref", "rank", "blocks", "refused", "arguments"),
+    [
+        ("v0.1.6", 2, 4, 0, 0),
+        ("v0.1.12.post2", 5, 4, 1, 0),
+        ("v0.1.13.post1", 5, 4, 1, 0),
+        ("v0.1.15.post3", 5, 4, 1, 0),
+        ("v0.1.18", 5, 4, 1, 0),
+        ("v0.1.20.post1", 5, 3, 1, 0),
+        ("main", 5, 3, 0, 0),
+    ],
+)
+def test_faults_of_wrappers_by_release(ref: str, rank: int, blocks: int, refused: int, arguments: int) -> None:
+    record = next(r for r in load_history().everything if r.ref == ref)
+    assert [record.having(f) for f in ("output-rank", "block-paging", "launch-arguments")] == [rank, blocks, arguments]
+    kernels = [k.presence["block-paging"] for f in record.shipped for k in f.kernels]
+    assert kernels.count(Presence.REFUSED) == refused
+    assert len(record.launchers) == 1
+    assert record.having("output-rank") == sum(
+        k.presence["output-rank"] is not k.by_text["output-rank"] for f in record.shipped for k in f.kernels
+    ), "a kernel's own text says nothing of it"
+
+
+def test_the_branch_is_there_and_is_no_tag() -> None:
+    history = load_history()
+    (main,) = history.branches
+    assert main.ref == "main" and main.when > history.refs[-1].when
+    answer = compat("main")
+    assert answer.release is main and compat(main.commit).release is main
+    assert answer.newest == history.newest
+    digests = {f.sha256 for f in main.files}
+    tagged = {f.sha256 for r in history.refs for f in r.files}
+    assert digests - tagged, "it has files of its own"
+    for sha in digests - tagged:
+        assert known_digest(sha) == kernels_of_release(sha) == ()
 
 
 @pytest.mark.parametrize(
@@ -252,15 +293,19 @@ def test_a_build_between_releases_usually_has_a_releases_kernels() -> None:
 
 def sample() -> History:
     presence = {f.id: Presence.PRESENT for f in FAULTS.judged}
-    kernel = KernelRecord("k", "gluon", 7, GuardCounts(1, 2, 3, 4), presence, "a reason")
+    alone = {**presence, FAULTS.judged[0].id: Presence.ABSENT}
+    kernel = KernelRecord("k", "gluon", 7, GuardCounts(1, 2, 3, 4), presence, "a reason", alone)
     files = (
         FileRecord("aiter/a.py", "a" * 64, True, (kernel,)),
         FileRecord("aiter/b.py", "b" * 64, True, (), ("syntax at line 3",)),
         FileRecord("op_tests/c.py", "c" * 64, False, (kernel,)),
     )
-    second = RefRecord("v2", "2026-02-01T00:00:00+08:00", "2" * 40, files, ("something is missing",))
+    wrapper = Launcher("aiter/w.py", "d" * 64)
+    second = RefRecord("v2", "2026-02-01T00:00:00+08:00", "2" * 40, files, ("something is missing",), (wrapper,))
     first = RefRecord("v1", "2026-02-01T00:00:00Z", "1" * 40, files[:1])
-    return make_history([first, second], FAULTS)
+    tip = RefRecord("main", "2026-03-01T00:00:00Z", "3" * 40, (replace(files[0], sha256="e" * 64),))
+    launch = KernelLaunch("k", "entry", 3, True, False, True, about="a case", refusable=True)
+    return replace(make_history([first, second], FAULTS, branches=[tip]), launches={"d" * 64: (launch,), "a" * 64: ()})
 
 
 def test_round_trip(tmp_path: Path) -> None:
@@ -278,11 +323,20 @@ def test_round_trip(tmp_path: Path) -> None:
 def test_damaged_files(tmp_path: Path) -> None:
     releases, texts = json.loads(dump_releases(sample())), json.loads(dump_texts(sample()))
     unit = ["k", "gluon", 7, [1, 2, 3, 4], ["present"] * len(FAULTS.judged)]
+    (package,) = {e["package"] for e in releases["refs"] if e["ref"] == "v1"}
+    one = releases["packages"][package]
+    words: list[dict[str, Any]] = [{}, {"a" * 64: []}, {"a" * 64: [["fine"] * len(FAULTS.judged)]}]
     bad = [
         *((name, text) for name in (RELEASES, TEXTS) for text in ("", "[]", "[" * 100_000)),
         (RELEASES, json.dumps({**releases, "schema_version": 1})),
         (TEXTS, json.dumps({**texts, "schema_version": 1})),
         (RELEASES, json.dumps({**releases, "refs": [{}]})),
+        (RELEASES, json.dumps({**releases, "packages": {}})),
+        *(
+            (RELEASES, json.dumps({**releases, "packages": {**releases["packages"], package: {**one, "presence": p}}}))
+            for p in words
+        ),
+        (TEXTS, json.dumps({**texts, "launches": {"a" * 64: [["k"]]}})),
         (TEXTS, json.dumps({**texts, "texts": {}})),
         *(
             (TEXTS, json.dumps({**texts, "texts": {d: {"units": [u]} for d in texts["texts"]}}))

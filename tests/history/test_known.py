@@ -13,12 +13,14 @@ import pytest
 
 from aiterfix.faults.base import Diagnosis, Presence
 from aiterfix.faults.diagnosis import diagnose
+from aiterfix.faults.launch_arguments import ABOUT
 from aiterfix.faults.registry import Faults, load_faults
 from aiterfix.history import known
 from aiterfix.history.digests import kernels_of_release
 from aiterfix.history.known import diagnosis_of
 from aiterfix.history.record import FileRecord, RefRecord
-from aiterfix.history.store import load_history, make_history, write_history
+from aiterfix.history.store import dump_texts, load_history, make_history, write_history
+from aiterfix.judge.refusals import launches_in
 from tests.upstream_tools.kernels import BOTH, FAULTS, FIXED, GLUON, HALF, LOWER, PLAIN, UNPATCHED, UPPER, gluon
 
 # Its second store has a column that cannot be written down twice: it is unbounded, and no edit helps.
@@ -121,11 +123,12 @@ def test_a_line_says_what_the_whole_file_says() -> None:
     assert len(digests) > 60
     for digest in dict.fromkeys(digests):
         found = known.texts(digest)
-        assert {k: v for k, v in found.items() if not k.startswith(("texts", "mends", "wrappers"))} == {
-            k: v for k, v in whole.items() if not k.startswith(("texts", "mends", "wrappers"))
+        assert {k: v for k, v in found.items() if not k.startswith(("texts", "mends", "wrappers", "launches"))} == {
+            k: v for k, v in whole.items() if not k.startswith(("texts", "mends", "wrappers", "launches"))
         }
         assert found["texts"].get(digest) == whole["texts"].get(digest)
         assert found["mends"].get(digest) == whole["mends"].get(digest)
+        assert found["launches"].get(digest) == whole["launches"].get(digest)
         assert [m for m in found["mends"].values() if m["sha256"] == digest] == [
             m for m in whole["mends"].values() if m["sha256"] == digest
         ]
@@ -137,17 +140,45 @@ def test_a_line_says_what_the_whole_file_says() -> None:
 def test_what_shipped_says_the_same_as_the_history() -> None:
     """Every released text: answered as recorded, or not at all."""
     faults = load_faults()
-    files = {f.sha256: f for r in load_history().refs for f in r.files}
+    files = {f.sha256: f for r in load_history().everything for f in r.files}
     for sha, file in files.items():
         found = diagnosis_of(sha, faults)
-        understood = file.presence([f.id for f in faults.judged]) is not Presence.UNKNOWN
+        understood = not file.problems and all(
+            p is not Presence.UNKNOWN for k in file.kernels for p in k.by_text.values()
+        )
         assert (found is not None) is (understood and not any(k.obstacle for k in file.kernels))
         if found is not None:
             for unit, kernel in zip(found.units, file.kernels, strict=True):
-                assert {d.fault: d.presence for d in unit.diagnoses} == kernel.presence
+                assert {d.fault: d.presence for d in unit.diagnoses} == kernel.by_text
                 assert (unit.name, unit.group, unit.line, unit.stores) == (
                     kernel.kernel, kernel.group, kernel.line, kernel.counts.total,
                 )  # fmt: skip
+
+
+WRAPPER = f"""
+from aiter.ops.triton.gluon.pa_mqa_logits import {GLUON}
+
+
+def deepgemm_fp8_paged_mqa_logits(q_fp8, kv_cache_fp8, out_logits, max_model_len, ChunkK=256):
+    {GLUON}[grid](out_logits, out_logits.stride(0), ChunkK=ChunkK)
+""".encode()
+
+
+def test_a_released_wrapper_s_launches_are_not_looked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults, sha = load_faults(), sha256(WRAPPER).hexdigest()
+    read = [n.launch for n in launches_in("w", WRAPPER) if n.launch.about != ABOUT]
+    assert {n.about for n in read} == {"first-stride"} and read[0].refusable and not read[0].refused
+    history = replace(make_history([], faults), launches={sha: tuple(read)})
+    write_history(history, tmp_path)
+    monkeypatch.setattr(known, "FILE", tmp_path / "texts.json")
+    found = known.launches_of(sha, "w", faults)
+    assert found is not None and [n.launch for n in found] == read and {n.where for n in found} == {"w"}
+    assert known.launches_of("0" * 64, "w", faults) is None
+    assert known.launches_of(sha, "w", Faults(faults.judged[:1])) is None, "recorded for other faults"
+    (tmp_path / "texts.json").write_text(dump_texts(history).replace("first-stride", 'first-stride", "more'))
+    assert known.launches_of(sha, "w", faults) is None, "damaged"
 
 
 def test_a_recorded_presence_needs_no_findings() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 
+from aiterfix.family import cases
+from aiterfix.family.cases import CHUNK, SAID, SMALLEST_CHUNK
 from aiterfix.family.kernels import GROUPS
 from aiterfix.family.paging import PAGING
 from aiterfix.source.entry_tests import EntryTest
@@ -11,9 +13,7 @@ from aiterfix.source.names import function_parameters
 
 OUTPUT = "out_logits"
 """What the entries call an output of one row a query. Those of stage1 call theirs otherwise: it has heads too."""
-SHUFFLED, CHUNK = "Preshuffle", "ChunkK"
-SMALLEST_CHUNK = 128
-"""Columns: four warps take 16 each of either half of a chunk."""
+SHUFFLED = "Preshuffle"
 OTHER_GPU = "gfx1250"
 """Runs kernels of the same names that are made in another way."""
 
@@ -51,8 +51,8 @@ def _chunk(function: ast.FunctionDef) -> str | None:
     return f"{test} and get_gfx() != '{OTHER_GPU}'" if OTHER_GPU in gpus else test
 
 
-ROW_STRIDE = EntryTest("first-stride", "an output with more axes than rows and columns", _row_stride, _takes_rows)
-CHUNK_OF_TILES = EntryTest("no-tile", f"{CHUNK} below {SMALLEST_CHUNK}", _chunk)
+ROW_STRIDE = EntryTest(cases.ROW_STRIDE, SAID[cases.ROW_STRIDE], _row_stride, _takes_rows)
+CHUNK_OF_TILES = EntryTest(cases.CHUNK_OF_TILES, SAID[cases.CHUNK_OF_TILES], _chunk)
 
 REFUSALS = {
     ROW_STRIDE.about: "takes an output of rows and columns, and was handed one of shape "

@@ -93,8 +93,9 @@ class LaunchInputs:
     def visible_counts(self) -> npt.NDArray[np.int64]:
         """Columns that each row may see, from column 0 on, (rows,): ``context_length - next_n + position + 1``."""
         position = np.tile(np.arange(self.next_n), self.batch)
-        counts: npt.NDArray[np.int64] = self.row_contexts() - self.next_n + position + 1
-        return np.minimum(np.maximum(counts, 0), self.row_contexts())
+        counts = self.row_contexts() - self.next_n + position + 1
+        seen: npt.NDArray[np.int64] = np.minimum(np.maximum(counts, 0), self.row_contexts())
+        return seen
 
 
 def pack_cache(

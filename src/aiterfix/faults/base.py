@@ -110,7 +110,7 @@ class Trigger:
 
 @record(frozen=True)
 class PullRequest:
-    """A pull request that brought, or proposes, part of a fault's mend.
+    """A pull request that brought, or proposes, part of a fault's mend; or an issue that reports it.
 
     Attributes:
         repository: owner and name.
@@ -118,12 +118,14 @@ class PullRequest:
         role: what it does, one phrase.
         removes: for store bounds: guards that no store has once its change is in; by these, source tells whether a
             tree has it. Empty where it does not change the kernels.
+        issue: whether it is an issue, which changes no text.
     """
 
     repository: str
     number: int
     role: str
     removes: tuple[str, ...] = ()
+    issue: bool = False
 
 
 @record(frozen=True)

@@ -9,7 +9,8 @@ from aiterfix.family.paging import CACHES, PAGING, UNTOLD
 from aiterfix.faults.base import NO_SIZE, Finding, Presence
 from aiterfix.source.columns import NotExpressible
 from aiterfix.source.encoding import as_utf8
-from aiterfix.source.entries import KernelLaunch, kernel_launches
+from aiterfix.source.entries import kernel_launches
+from aiterfix.source.kernel_launch import KernelLaunch
 from aiterfix.source.locate import Edit, Lines
 from aiterfix.source.paging import PagedLoad, paging, paging_edits
 from aiterfix.source.proof import ProofError

@@ -47,11 +47,10 @@ class Condition:
 
     text: str
     names: frozenset[str] = field(init=False, compare=False, repr=False)
-    _tree: ast.expr = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         try:
-            tree = ast.parse(self.text, mode="eval").body
+            tree = self.tree()
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             raise ConditionError(f"{self.text!r} is no expression: {error}") from error
         names = set()
@@ -64,7 +63,10 @@ class Condition:
             elif not isinstance(node, _ALLOWED):
                 raise ConditionError(f"{type(node).__name__} has no place in {self.text!r}")
         object.__setattr__(self, "names", frozenset(names))
-        object.__setattr__(self, "_tree", tree)
+
+    def tree(self) -> ast.expr:
+        """Its syntax. Not kept: every process with the import hook has some forty conditions, and asks few of them."""
+        return ast.parse(self.text, mode="eval").body
 
     def evaluate(self, facts: Mapping[str, int]) -> tuple[bool | None, tuple[str, ...]]:
         """Whether it holds; None where facts that decide are missing, and which these are.
@@ -73,7 +75,7 @@ class Condition:
         """
         missing: dict[str, None] = {}
         try:
-            return bool(_value(self._tree, facts, missing)), ()
+            return bool(_value(self.tree(), facts, missing)), ()
         except _Open:
             return None, tuple(missing)
 
@@ -102,7 +104,7 @@ class Phrase:
     def fill(self, facts: Mapping[str, int]) -> str | None:
         """The phrase with the numbers put in; None where a fact is missing that they hang on."""
         try:
-            return "".join(p if isinstance(p, str) else str(_value(p._tree, facts, {})) for p in self._parts)
+            return "".join(p if isinstance(p, str) else str(_value(p.tree(), facts, {})) for p in self._parts)
         except _Open:
             return None
 

@@ -125,13 +125,15 @@ def mend(
         if wanted is not None and fault.id not in wanted:
             continue
         verb = BY_NAME[fault.verb]
-        edits, edited = verb.edits(new, _selected(analysis, groups), filename)
+        # A fault of one kind may be in kernels that another fault of that kind is about.
+        own = [g.name for g in fault.groups if groups is None or g.name in groups]
+        edits, edited = verb.edits(new, _selected(analysis, own), filename)
         if not edits:
             continue
         new = splice(new, edits)
         previous, analysis = analysis, analyse(new, kernels)
         verb.prove(previous, analysis, edited, filename)
-        if verb.edits(new, _selected(analysis, groups), filename)[0]:
+        if verb.edits(new, _selected(analysis, own), filename)[0]:
             raise ProofError(filename, f"a second run would change it again ({fault.id})")
         then, now = now, diagnosis_of(analysis, faults, new)
         _not_worse(then, now, filename)
@@ -140,7 +142,7 @@ def mend(
 
 
 def _selected(analysis: SourceAnalysis, groups: Sequence[str] | None) -> SourceAnalysis:
-    if groups is None:
+    if groups is None or all(k.group in groups for k in analysis.kernels):
         return analysis
     return replace(analysis, kernels=tuple(k for k in analysis.kernels if k.group in groups))
 

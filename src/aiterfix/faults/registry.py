@@ -48,8 +48,6 @@ _MOST_BYTES = 1 << 20  # of a fault file; the longest has some thousand
 _MOST_LEVELS = 12
 _MANY_PARTS = re.compile(rb"""(?:\.(?:"[^"\n]*"|'[^'\n]*'|[\w-]+)){40}""")
 
-_OF_WRAPPERS = frozenset({"match-parameters", "take-row-stride"})
-
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\Z")
 _WORDS = "lower-case words joined by hyphens"
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*\Z")
@@ -102,12 +100,6 @@ class Faults:
     def deciding_by_compiler(self) -> frozenset[str]:
         """The same of those that take a certain compiler: they decide only where it is known which one there is."""
         return frozenset(f.id for f in self.judged if f.consequence.decides and f.by_compiler)
-
-    @property
-    def in_kernels(self) -> tuple[Fault, ...]:
-        """Judged faults that a kernel's text tells of. The others are about what wrappers hand on: of a kernel's text
-        alone nothing is known about them."""
-        return tuple(f for f in self.judged if f.verb not in _OF_WRAPPERS)
 
     def get(self, fault: str) -> Fault:
         """The judged fault of this id.
@@ -236,12 +228,14 @@ def _group(t: _Table) -> KernelGroup:
 
 
 def _pull_request(t: _Table) -> PullRequest:
-    t.only("repository", "number", "role", "removes")
+    t.only("repository", "number", "role", "removes", "issue")
     kind = "a guard without an upper bound (none, lower)"
     removes = t.strings("removes", re.compile(r"(none|lower)\Z"), kind) if "removes" in t.data else ()
-    return PullRequest(
-        t.string("repository", _REPOSITORY, "owner/name"), t.integer("number"), t.string("role"), removes
-    )
+    issue = t.data.get("issue", False)
+    if not isinstance(issue, bool):
+        raise t.fail("issue", "must be true or false")
+    repository = t.string("repository", _REPOSITORY, "owner/name")
+    return PullRequest(repository, t.integer("number"), t.string("role"), removes, issue)
 
 
 def _trigger(t: _Table, *, judged: bool) -> Trigger:

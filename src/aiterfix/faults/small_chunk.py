@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
-from aiterfix.family.entries import CHUNK, CHUNK_OF_TILES, SHUFFLED_KERNELS, SMALLEST_CHUNK
+from aiterfix.family.cases import CHUNK, SMALLEST_CHUNK
+from aiterfix.family.entries import CHUNK_OF_TILES, SHUFFLED_KERNELS
 from aiterfix.faults.base import Finding, Presence
 from aiterfix.faults.refusals import prove_refusals, refusing_edits
 from aiterfix.source.branches import Tests, exclude, with_tests

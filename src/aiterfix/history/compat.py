@@ -49,7 +49,7 @@ def compat(asked: str, history: History | None = None) -> Compat:
     """
     facts = load_history() if history is None else history
     literal = asked.strip()
-    release: RefRecord | None = next((r for r in facts.refs if literal in _spellings(r)), None)
+    release: RefRecord | None = next((r for r in facts.everything if literal in _spellings(r)), None)
     closest: RefRecord | None = None
     reason = ""
     if release is None:
@@ -92,6 +92,6 @@ def _public(ref: RefRecord) -> str | None:
 
 
 def _at_commit(prefix: str, facts: History) -> RefRecord | None:
-    """The tag at a commit; None where no tag is there, or the abbreviation is ambiguous."""
-    found = [r for r in facts.refs if r.commit.startswith(prefix)]
+    """The tag, or branch, at a commit; None where none is there, or the abbreviation is ambiguous."""
+    found = [r for r in facts.everything if r.commit.startswith(prefix)]
     return found[-1] if found and len({r.commit for r in found}) == 1 else None

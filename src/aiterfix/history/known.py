@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,8 @@ _ROW = b" " * 4
 
 if TYPE_CHECKING:
     from aiterfix.installation.kernelfiles import PackageText
+    from aiterfix.judge.refusals import NamedLaunch
+    from aiterfix.source.kernel_launch import KernelLaunch
 
 
 def diagnosis_of(digest: str, known: Faults) -> TextDiagnosis | None:
@@ -57,6 +59,34 @@ def _about(facts: Any, known: Faults) -> bool:
     return set(facts["faults"]) == {f.id for f in known.judged} and set(facts["kernels"]) == {
         k.name for k in known.kernels
     }
+
+
+def launches_of(digest: str, where: str, known: Faults) -> tuple[NamedLaunch, ...] | None:
+    """The launches of a released text, or of its mended text, so far as a deciding fault is about them; None where it
+    has to be read. What they hand on is not recorded.
+
+    Args:
+        digest: sha256 of the text, hexadecimal.
+        where: what people call it.
+        known: the faults asked about.
+    """
+    from aiterfix.judge.refusals import NamedLaunch
+
+    try:
+        facts = texts(digest)
+        if digest not in facts["launches"] or not _about(facts, known):
+            return None
+        return tuple(NamedLaunch(where, launch(row)) for row in facts["launches"][digest])
+    except DAMAGED:
+        return None
+
+
+def launch(row: Sequence[Any]) -> KernelLaunch:
+    """A launch as `aiterfix.history.store` writes it."""
+    from aiterfix.source.kernel_launch import KernelLaunch
+
+    kernel, entry, line, told, refused, asserted, about, refusable = row
+    return KernelLaunch(kernel, entry, line, told, refused, asserted, None, about, refusable)
 
 
 def mended(text: bytes, diagnosis: TextDiagnosis, known: Faults, wanted: Collection[str]) -> Mended | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 
 from aiterfix.faults.base import Fault, Presence, worst
 from aiterfix.faults.diagnosis import TextDiagnosis, Unit
 from aiterfix.history.bounds import Bounds, BoundState, GuardCounts
 from aiterfix.judge.verdict import Verdict, of_presence
+from aiterfix.source.kernel_launch import KernelLaunch
 from aiterfix.source.sites import KernelAnalysis
 
 
@@ -22,8 +23,10 @@ class KernelRecord:
         group: its code path.
         line: 1-based line of the definition.
         counts: its stores by guard.
-        presence: of every fault that was looked for, by id; absent where it cannot be in this kernel.
+        presence: of every fault that was looked for, by id; absent where it cannot be in this kernel. In a package, as
+            the functions that launch it make it: what they hand on, and what they refuse.
         obstacle: why one of them that is present cannot be taken out; empty where each can.
+        alone: the same by the kernel's own text, where that says another thing.
     """
 
     kernel: str
@@ -32,19 +35,33 @@ class KernelRecord:
     counts: GuardCounts
     presence: Mapping[str, Presence]
     obstacle: str = ""
+    alone: Mapping[str, Presence] | None = None
+
+    @property
+    def by_text(self) -> Mapping[str, Presence]:
+        """Presence by the kernel's own text."""
+        return self.presence if self.alone is None else self.alone
+
+    def in_package(self, presence: Mapping[str, Presence]) -> KernelRecord:
+        """The same kernel beside the functions that launch it."""
+        return replace(self, presence=presence, alone=None if presence == self.by_text else self.by_text)
 
     @classmethod
     def of(cls, unit: Unit, analysis: KernelAnalysis, faults: Sequence[Fault]) -> KernelRecord:
         """From what was found in a unit, the stores that it was found by, and what was looked for."""
-        found = {d.fault: d.presence for d in unit.diagnoses}
         return cls(
             unit.name,
             unit.group,
             unit.line,
             GuardCounts.of(s.guard for s in analysis.sites),
-            {f.id: found.get(f.id, Presence.ABSENT) for f in faults},
+            _presence(unit, faults),
             next((d.obstacle for d in unit.diagnoses if d.obstacle), ""),
         )
+
+
+def _presence(unit: Unit, faults: Sequence[Fault]) -> dict[str, Presence]:
+    found = {d.fault: d.presence for d in unit.diagnoses}
+    return {f.id: found.get(f.id, Presence.ABSENT) for f in faults}
 
 
 @dataclass(frozen=True)
@@ -71,8 +88,16 @@ class FileRecord:
         assert diagnosis.analysis is not None
         pairs = zip(diagnosis.units, diagnosis.analysis.kernels, strict=True)
         kernels = tuple(KernelRecord.of(unit, kernel, faults) for unit, kernel in pairs)
-        problems = tuple(f"{p.code} at line {p.line}" for p in diagnosis.problems)
+        problems = tuple(
+            f"{p.code} at line {p.line}" + (f": Python {p.python} or later may be needed" if p.python else "")
+            for p in diagnosis.problems
+        )
         return cls(path, diagnosis.sha256, in_package, kernels, problems)
+
+    def beside(self, units: Sequence[Unit], faults: Sequence[Fault]) -> FileRecord:
+        """The same file beside the functions that launch its kernels: with what is said of its units there."""
+        pairs = zip(self.kernels, units, strict=True)
+        return replace(self, kernels=tuple(k.in_package(_presence(unit, faults)) for k, unit in pairs))
 
     def presence(self, faults: Collection[str], groups: Collection[str] | None = None) -> Presence:
         """Judgement over some faults, in the kernels of some code paths (all by default).
@@ -84,9 +109,26 @@ class FileRecord:
         kernels = [k for k in self.kernels if groups is None or k.group in groups]
         return worst(k.presence.get(f, Presence.UNKNOWN) for k in kernels for f in faults)
 
+    def having(self, fault: str) -> int:
+        """How many of its kernels have a fault."""
+        return sum(k.presence.get(fault) is Presence.PRESENT for k in self.kernels)
+
     def verdict(self, faults: Collection[str]) -> Verdict:
         """The verdict that these faults make."""
         return of_presence(self.presence(faults))
+
+
+@dataclass(frozen=True)
+class Launcher:
+    """A file without kernels of its own that launches some: a wrapper.
+
+    Attributes:
+        path: from the top of the tree, with forward slashes.
+        sha256: hexadecimal digest of its bytes.
+    """
+
+    path: str
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -99,6 +141,7 @@ class RefRecord:
         commit: full hexadecimal name.
         files: kernel files, by path.
         doubts: what keeps the judgement from being complete.
+        launchers: wrappers of the package, by path.
     """
 
     ref: str
@@ -106,6 +149,7 @@ class RefRecord:
     commit: str
     files: tuple[FileRecord, ...]
     doubts: tuple[str, ...] = ()
+    launchers: tuple[Launcher, ...] = ()
 
     @property
     def when(self) -> datetime:
@@ -123,6 +167,10 @@ class RefRecord:
         if self.doubts:
             return Presence.UNKNOWN
         return worst(f.presence(faults, groups) for f in self.shipped)
+
+    def having(self, fault: str) -> int:
+        """How many kernels of the package have a fault."""
+        return sum(f.having(fault) for f in self.shipped)
 
     def verdict(self, faults: Collection[str]) -> Verdict:
         """The verdict that these faults make."""
@@ -183,12 +231,14 @@ class History:
 
     Attributes:
         repository: owner and name.
-        newest: date of the newest reference in it, ISO 8601.
+        newest: date of the newest tag in it, ISO 8601.
         faults: ids of the faults that were looked for.
         kernels: names of the kernels that they were looked for in.
         refs: by date, then name.
         mends: of its texts, by digest.
         wrappers: of its packages, released and mended.
+        branches: what branches held when the facts were made, in the same form.
+        launches: what each of its texts launches, released and mended, by digest.
     """
 
     repository: str
@@ -198,3 +248,10 @@ class History:
     refs: tuple[RefRecord, ...]
     mends: Mapping[str, MendRecord] = field(default_factory=dict)
     wrappers: tuple[WrapperRecord, ...] = ()
+    branches: tuple[RefRecord, ...] = ()
+    launches: Mapping[str, tuple[KernelLaunch, ...]] = field(default_factory=dict)
+
+    @property
+    def everything(self) -> tuple[RefRecord, ...]:
+        """Tags, and branches behind them."""
+        return (*self.refs, *self.branches)

@@ -32,11 +32,18 @@ class VersionName:
         public: normalised, without the local label.
         local: the label behind ``+``, normalised; empty without one. Someone's own build.
         development: whether it is a ``.dev`` version: a commit between releases.
+        prerelease: whether it is one, or a development version.
+        order: what versions are ordered by, labels apart.
     """
 
     public: str
     local: str
     development: bool
+    prerelease: bool = False
+    order: tuple[object, ...] = ()
+
+    def __lt__(self, other: VersionName) -> bool:
+        return self.order < other.order
 
 
 def read_version(text: str) -> VersionName | None:
@@ -59,4 +66,18 @@ def read_version(text: str) -> VersionName | None:
     if m["dev"]:
         public += f".dev{int(m['dev_number'] or 0)}"
     local = ".".join(str(int(p)) if p.isdigit() else p for p in re.split(r"[-_.]", m["local"] or ""))
-    return VersionName(public, local, m["dev"] is not None)
+    development = m["dev"] is not None
+    return VersionName(public, local, development, development or m["pre"] is not None, _order(m, release))
+
+
+def _order(m: re.Match[str], release: list[str]) -> tuple[object, ...]:
+    """What comes before what: development, then pre-releases, then the release, then what was released after it."""
+    before, after = (-1,), (4,)  # two that no pre-release is beyond
+    dev = (int(m["dev_number"] or 0),) if m["dev"] else (1 << 63,)
+    post = (int(m["post_implicit"] or m["post_number"] or 0),) if m["post"] else before
+    pre: tuple[int, ...]
+    if m["pre"]:
+        pre = (["a", "b", "rc"].index(_PRE[m["pre"]]), int(m["pre_number"] or 0))
+    else:
+        pre = before if m["dev"] and not m["post"] else after
+    return int(m["epoch"] or 0), tuple(map(int, release)), pre, post, dev

@@ -8,35 +8,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
 from enum import Enum
 
+from aiterfix.source.kernel_launch import KernelLaunch
 from aiterfix.source.names import bound_names, function_parameters
-
-
-@dataclass(frozen=True)
-class KernelLaunch:
-    """A place where a function launches a kernel, or hands it on.
-
-    Attributes:
-        kernel: its name.
-        entry: the function; empty at module level.
-        line: 1-based.
-        told: whether the launch hands the size of a block on.
-        refused: whether the function raises first where a block holds more than one token.
-        asserted: whether that is an assertion, which Python leaves out where it optimises.
-        function: the function's definition.
-        about: what it is asked about: the code of the finding that its refusal answers; empty for blocks.
-    """
-
-    kernel: str
-    entry: str
-    line: int
-    told: bool
-    refused: bool
-    asserted: bool = False
-    function: ast.FunctionDef | None = field(repr=False, compare=False, default=None)
-    about: str = ""
 
 
 def kernel_launches(
@@ -67,7 +42,10 @@ def kernel_launches(
             told = call is not None and function is not None and _tells(function, call, size)
             guard = _guard(function, call, caches) if function is not None and call is not None else _Guard.NONE
             refused, asserted = guard is not _Guard.NONE, guard is _Guard.ASSERT
-            found.append(KernelLaunch(node.id, entry, node.lineno, told, refused, asserted, function))
+            refusable = function is not None and bool(handed_cache(function, caches))
+            found.append(
+                KernelLaunch(node.id, entry, node.lineno, told, refused, asserted, function, refusable=refusable)
+            )
     return tuple(sorted(found, key=lambda f: f.line))
 
 
@@ -132,12 +110,10 @@ def block_test(cache: str) -> str:
     return f"{cache}.numel() != {cache}.size(0) * {cache}.size(-1)"
 
 
-def handed_cache(launch: KernelLaunch, caches: Collection[str]) -> str:
-    """The parameter by which the function that launches is handed the cache; empty where there is none, so that no
-    refusal can be written there."""
-    if launch.function is None:
-        return ""
-    return next((p for p in function_parameters(launch.function) if p in caches), "")
+def handed_cache(function: ast.FunctionDef, caches: Collection[str]) -> str:
+    """The parameter by which a function is handed the cache; empty where there is none, so that no refusal can be
+    written there."""
+    return next((p for p in function_parameters(function) if p in caches), "")
 
 
 # ---- the wrapper's own assert ---------------------------------------------------------------------

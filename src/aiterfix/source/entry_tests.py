@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
 
-from aiterfix.source.entries import KernelLaunch
+from aiterfix.source.kernel_launch import KernelLaunch
 from aiterfix.source.names import bound_names, function_parameters
+from aiterfix.storage.record import record
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class EntryTest:
     """A test on what a function was handed, under which it must raise.
 
@@ -49,7 +49,10 @@ def reaching(tree: ast.Module, kernels: Collection[str], asked: EntryTest) -> tu
                 spared = asked.needless(tree if entry is None else entry)
                 refused = entry is not None and not spared and _refuses(entry, statement, kernels, asked)
                 called = entry.name if entry is not None else ""
-                found.append(KernelLaunch(name, called, line, spared, refused, function=entry, about=asked.about))
+                able = entry is not None and asked.test(entry) is not None
+                found.append(
+                    KernelLaunch(name, called, line, spared, refused, False, entry, asked.about, refusable=able)
+                )
     return tuple(sorted(dict.fromkeys(found), key=lambda f: f.line))
 
 

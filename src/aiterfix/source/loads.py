@@ -59,23 +59,27 @@ class KernelView:
         """See `loads_of`."""
         return loads_of(self)
 
-    @cached_property
+    @property
     def _names(self) -> dict[str, Atom]:
         """What each name that is used holds first."""
+        return self.walk.once("names", self._first_held)
+
+    def _first_held(self) -> dict[str, Atom]:
         found: dict[str, Atom] = {}
         for node, value in self.walk.values.items():
             if isinstance(node, ast.Name) and value.atom is not None:
                 found.setdefault(node.id, value.atom)
         return found
 
-    @cached_property
+    @property
     def _bound(self) -> frozenset[str]:
-        return frozenset(n for s in self.walk.function.body for n in bound_names(s))
+        body = self.walk.function.body
+        return self.walk.once("bound", lambda: frozenset(n for s in body for n in bound_names(s)))
 
-    @cached_property
+    @property
     def _mentioned(self) -> frozenset[str]:
         body = (n for s in self.walk.function.body for n in ast.walk(s))
-        return frozenset(n.id for n in body if isinstance(n, ast.Name))
+        return self.walk.once("mentioned", lambda: frozenset(n.id for n in body if isinstance(n, ast.Name)))
 
     def parameter(self, name: str) -> Atom | None:
         """The symbol of a parameter; None where there is none, nothing uses it, or its name is bound anew."""

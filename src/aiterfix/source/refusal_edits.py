@@ -9,7 +9,8 @@ import textwrap
 from collections.abc import Collection
 
 from aiterfix.source.columns import NotExpressible
-from aiterfix.source.entries import KernelLaunch, block_test, handed_cache
+from aiterfix.source.entries import block_test, handed_cache
+from aiterfix.source.kernel_launch import KernelLaunch
 from aiterfix.source.locate import Edit, Lines, Span
 from aiterfix.source.rebuilt import EditedPlace
 
@@ -26,7 +27,8 @@ def refusal_edit(launch: KernelLaunch, lines: Lines, caches: Collection[str], re
     Raises:
         NotExpressible: there is no cache among its parameters, or no place for the statement.
     """
-    function, cache = launch.function, handed_cache(launch, caches)
+    function = launch.function
+    cache = handed_cache(function, caches) if function is not None else ""
     if function is None or not cache:
         raise NotExpressible(f"{launch.entry or 'what launches it'} is not handed the cache by a name that is known")
     return refuse_first(function, lines, block_test(cache), reason.replace("{cache}", f"{{tuple({cache}.shape)}}"))

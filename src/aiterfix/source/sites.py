@@ -246,7 +246,13 @@ def _parse(text: bytes) -> tuple[ast.Module | None, Problem | None]:
         # Text in another encoding goes in decoded: its cookie does not hold for its UTF-8 form.
         return ast.parse(utf8 if utf8 is text else utf8.decode()), None
     except SyntaxError as error:
-        return None, Problem("syntax", f"does not parse: {error.msg}", error.lineno or 1)
+        message, wanting = f"does not parse: {error.msg}", ""
+        if sys.version_info < (3, 12) and error.msg.startswith("f-string"):
+            # PEP 701: quotes, backslashes and comments inside an f-string's braces.
+            wanting = "3.12"
+            message += f" (Python {wanting} takes f-strings that {'.'.join(map(str, sys.version_info[:2]))} refuses: "
+            message += f"run aiterfix with {wanting} or later)"
+        return None, Problem("syntax", message, error.lineno or 1, python=wanting)
     except ValueError as error:
         return None, Problem("syntax", f"does not parse: {error}", 1)
     except (RecursionError, MemoryError):

@@ -103,6 +103,10 @@ def _doubt(syntax: SiteSyntax, view: KernelView) -> str:
 
 def _length_name(walk: KernelWalk, roles: PagingRoles) -> str:
     """The one local name that holds nothing but lengths as they were loaded; empty where there is none, or several."""
+    return walk.once(("length", roles), lambda: _only_length(walk, roles))
+
+
+def _only_length(walk: KernelWalk, roles: PagingRoles) -> str:
     found: dict[str, int] = {}
     for s in ast.walk(walk.function):
         target = s.targets[0] if isinstance(s, ast.Assign) and len(s.targets) == 1 else None

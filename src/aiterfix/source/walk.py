@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from aiterfix.source.logic import Condition
 from aiterfix.source.names import Flow
@@ -11,6 +13,7 @@ from aiterfix.source.scope import ModuleScope
 from aiterfix.source.values import Atom, Universe, Value
 
 Environment = dict[str, Value]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -22,12 +25,14 @@ class Problem:
         message: one sentence for people.
         line: 1-based line in the file.
         kernel: the kernel's name, or "" for the whole file.
+        python: the release of Python that may be wanting, as "3.12"; empty where none is known to.
     """
 
     code: str
     message: str
     line: int
     kernel: str = ""
+    python: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,15 @@ class KernelWalk:
     """Symbols that are values of the device whatever is specialised: they have methods."""
     relaid: bool = False
     """Whether a layout was converted: values that are equal may then be in different layouts."""
+    kept: dict[object, Any] = field(default_factory=dict)
+    """What several faults ask of the same function and take long to find, by question."""
+
+    def once(self, question: object, find: Callable[[], T]) -> T:
+        """The answer to a question about this walk, found when it is first asked."""
+        if question not in self.kept:
+            self.kept[question] = find()
+        answer: T = self.kept[question]
+        return answer
 
 
 @dataclass

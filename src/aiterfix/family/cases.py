@@ -1,0 +1,16 @@
+"""Cases that a public entry should refuse: the names that findings, refusals and records have for them.
+
+Apart from `entries`, which tests a function for them: what every process with the import hook loads.
+"""
+
+from __future__ import annotations
+
+SMALLEST_CHUNK = 128
+"""Columns: four warps take 16 each of either half of a chunk."""
+CHUNK = "ChunkK"
+ROW_STRIDE, CHUNK_OF_TILES = "first-stride", "no-tile"
+SAID = {
+    ROW_STRIDE: "an output with more axes than rows and columns",
+    CHUNK_OF_TILES: f"{CHUNK} below {SMALLEST_CHUNK}",
+}
+"""What a function is handed then, for people."""

@@ -1,0 +1,132 @@
+"""What a call hands over, as facts: by tensors of torch, of every layout that callers use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+torch: Any = pytest.importorskip("torch")
+
+from aiterfix.family.handed import facts_of, kernels_of, key_of  # noqa: E402 - torch first
+from aiterfix.family.kernels import ENTRIES, ENTRY  # noqa: E402
+from aiterfix.family.portable import _RAGGED  # noqa: E402
+from aiterfix.judge.judgement import LaunchFacts  # noqa: E402
+
+STAGE1, RAGGED, STAGE1_RAGGED = f"{ENTRY}_stage1", f"{ENTRY}_ragged_k", f"{ENTRY}_stage1_ragged_k"
+
+
+def query(batch: int = 4, next_n: int = 2, heads: int = 64) -> Any:
+    return torch.zeros(batch, next_n, heads, 128, dtype=torch.uint8)
+
+
+def handed(**more: Any) -> dict[str, Any]:
+    cache = torch.zeros(16, 64, 1, 132, dtype=torch.uint8)
+    given = {"q_fp8": query(), "kv_cache": cache, "out_logits": torch.zeros(8, 1000), "max_model_len": 1000}
+    return {**given, "Preshuffle": True, "KVBlockSize": 64, "ChunkK": 256, "VarCtxSchedule": None, **more}
+
+
+def test_the_main_function() -> None:
+    facts = facts_of(ENTRY, handed())
+    assert LaunchFacts(**facts) == LaunchFacts(
+        rows=8, width=1000, row_stride=1000, kv_blocks=16, block_stride=64 * 132, kv_block_size=64, chunk_k=256,
+        next_n=2, heads=64, preshuffle=1, output_rank=2, output_inner=1, schedule=0, padding=0,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("output", "padding", "row_stride"),
+    [
+        (lambda: torch.zeros(8, 1256)[:, :1000], 256, 1256),
+        (lambda: torch.zeros(8, 1256), 256, 1256),
+        (lambda: torch.zeros(8, 1000), 0, 1000),
+        # More rows than are written: those behind the last one are memory too, but not between rows.
+        (lambda: torch.zeros(64, 1000), 0, 1000),
+        (lambda: torch.zeros(64, 1100)[:8, :1000], 100, 1100),
+        # The last row's padding is not there.
+        (lambda: torch.empty_strided((8, 1000), (1256, 1)), 0, 1256),
+        (lambda: torch.zeros(8 * 1256 - 100)[: 7 * 1256 + 1000].as_strided((8, 1000), (1256, 1)), 156, 1256),
+        # Behind an offset the same.
+        (lambda: torch.zeros(9, 1256)[1:, :1000], 256, 1256),
+        (lambda: torch.zeros(8, 1256)[:, 256:], 0, 1256),
+        (lambda: torch.zeros(8, 1256)[:, 100:1100], 156, 1256),
+        (lambda: torch.zeros(8, 1, 1256)[:, :, :1000], 256, 1256),
+    ],
+)
+def test_padding_is_memory_of_the_output_behind_every_row(output: Any, padding: int, row_stride: int) -> None:
+    facts = facts_of(ENTRY, handed(out_logits=output()))
+    assert (facts["padding"], facts["row_stride"]) == (padding, row_stride)
+
+
+@pytest.mark.parametrize(
+    ("shape", "rank", "inner", "stride"),
+    [((8, 1000), 2, 1, 1000), ((64, 8, 1000), 3, 8, None), ((8000,), 1, 0, None), ((8, 1, 1000), 3, 1, 1000),
+     ((2, 2, 2, 1000), 4, 4, None), ((1, 8, 1000), 3, 8, None)],
+)  # fmt: skip
+def test_the_rank_of_the_output(shape: tuple[int, ...], rank: int, inner: int, stride: int | None) -> None:
+    facts = facts_of(ENTRY, handed(out_logits=torch.zeros(shape)))
+    assert (facts["output_rank"], facts["output_inner"], facts.get("row_stride")) == (rank, inner, stride)
+
+
+def test_blocks_of_a_shared_cache_have_its_stride_in_bytes() -> None:
+    whole = torch.zeros(16, 3, 64, 1, 132, dtype=torch.uint8)
+    facts = facts_of(ENTRY, handed(kv_cache=whole[:, 1]))
+    assert (facts["kv_blocks"], facts["block_stride"]) == (16, 3 * 64 * 132)
+    wide = torch.zeros(16, 64, 1, 33, dtype=torch.int32)
+    assert facts_of(ENTRY, handed(kv_cache=wide))["block_stride"] == 64 * 132
+
+
+def by_head(**more: Any) -> dict[str, Any]:
+    cache = torch.zeros(16, 1, 1, 132, dtype=torch.uint8)
+    out = torch.zeros(64, 8, 1256)[:, :, :1000]
+    return {"q_fp8": query(), "kv_cache_fp8": cache, "out_qk": out, "max_model_len": 1000, "ChunkK": 256, **more}
+
+
+def test_stage1_has_an_output_of_heads_rows_and_columns() -> None:
+    facts = facts_of(STAGE1, by_head())
+    assert (facts["heads"], facts["rows"], facts["row_stride"], facts["padding"]) == (64, 8, 1256, 256)
+    assert (facts["output_rank"], facts["preshuffle"], facts["schedule"], facts["kv_block_size"]) == (3, 0, 0, 1)
+    blocks = torch.zeros(16, 64, 1, 132, dtype=torch.uint8)
+    assert facts_of(STAGE1, by_head(kv_cache_fp8=blocks))["kv_block_size"] == 64
+    # Heads that do not follow one another: how far they reach is not said.
+    spread = torch.zeros(64, 32, 1000)[:, :8]
+    facts = facts_of(STAGE1, by_head(out_qk=spread))
+    assert "heads" not in facts and facts["row_stride"] == 1000
+    assert facts_of(STAGE1, by_head(out_qk=torch.zeros(8, 1000)))["output_rank"] == 2
+
+
+def test_the_ragged_functions() -> None:
+    flat = torch.zeros(1000, 1, 1, 132, dtype=torch.uint8)
+    facts = facts_of(RAGGED, handed(kv_cache_fp8=flat, ChunkK=64) | {"KVBlockSize": None, "kv_cache": None})
+    assert facts["chunk_k"] == 64 and facts["rows"] == 8
+    given = by_head(kv_cache_fp8=flat)
+    del given["ChunkK"]
+    facts = facts_of(STAGE1_RAGGED, given)
+    assert facts["chunk_k"] == _RAGGED.chunk_k == 64 and facts["kv_block_size"] == 1 and facts["kv_blocks"] == 1000
+
+
+def test_what_cannot_be_read_is_left_out() -> None:
+    assert facts_of(ENTRY, {}) == {"schedule": 0, "preshuffle": 0}
+    odd = handed(q_fp8=None, kv_cache=None, out_logits=None, max_model_len=torch.tensor(3), KVBlockSize=None)
+    assert set(facts_of(ENTRY, odd)) == {"chunk_k", "preshuffle", "schedule"}
+    assert "rows" not in facts_of(ENTRY, handed(q_fp8=torch.zeros(8, 64, 128)))
+    assert set(facts_of(ENTRY, handed())) <= set(LaunchFacts.__dataclass_fields__)
+
+
+def test_a_schedule_is_a_fact_whatever_is_in_it() -> None:
+    assert facts_of(ENTRY, handed(VarCtxSchedule=torch.zeros(1)))["schedule"] == 1
+
+
+def test_every_fact_is_in_the_key() -> None:
+    """Calls that differ in a fact differ in what they are looked up by."""
+    names = [*handed(), *by_head()]
+    parts = {part for name in names for part in key_of(name)}
+    assert {"q_fp8.shape", "kv_cache.stride()", "kv_cache.dtype", "out_logits.stride()", "max_model_len"} <= parts
+    assert {"out_qk.shape", "out_logits.untyped_storage().nbytes()", "out_qk.storage_offset()"} <= parts
+    assert {"Preshuffle", "KVBlockSize", "ChunkK", "VarCtxSchedule is None"} <= parts
+    assert key_of("weights") == key_of("kv_indices") == key_of("TotalCuCount") == ()
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_every_function_comes_to_a_kernel(entry: str) -> None:
+    assert kernels_of(entry, {}, "")

@@ -20,8 +20,8 @@ ENGINES = {
     "vllm-0.33.0": "unknown",
     "vllm-0.26.0": "depends",
     "sglang-0.5.23": "unknown",
-    "sglang-0.5.16": "unknown",
-    "sglang-0.5.11": "safe",
+    "sglang-0.5.16": "depends",
+    "sglang-0.5.11": "depends",
 }
 
 
@@ -63,13 +63,16 @@ def test_pair(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert all(c["padding"] == {"known": True, "value": 0, "text": None} for c in judged), "no padding anywhere"
     if engine == "vllm":
         assert {"operator", "fraction"} <= {w["kind"] for c in judged for w in c["widths"]}
-        assert all(c["conditions"] for c in judged), "drafts, and writers of max_model_len"
+        assert all(c["may_change"] for c in judged), "drafts, and writers of max_model_len"
         assert check("--max-model-len", 10000, "--block-size", 64)[0] == "unsafe-until-apply"
         for words in ((10048,), (10240,), (10240, "--compress-ratio", 1)):
             assert check("--max-model-len", *words, "--block-size", 64)[0] in ("depends", "unknown")
     else:
         sparse = [c for c in judged if "/dsv4/" not in c["file"]]
-        assert check("--caller", sparse[0]["file"])[0] == "safe"
+        assert check("--caller", sparse[0]["file"], "--fault", "column-bound")[0] == "safe"
+        for call in (c for c in judged if "/dsv4/" in c["file"]):
+            assert call["verdict"] == "depends"
+            assert "check that it is a multiple of" in call["reason"]
     assert main(["apply", "--path", str(site), "--require"]) in (0, 1)
     verdict, calls = check()
     judged = [c for c in calls if c["entry"].startswith("deepgemm")]

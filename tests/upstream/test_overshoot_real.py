@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import random
-import sys
 from functools import cache
 
 import pytest
 
 from aiterfix.errors import NotUnderstoodError
 from aiterfix.family.signature import Kernel, KernelConfig
+from tests.emulator import needs_emulator
 from tests.overshoot.emulation import random_config, row_ends_agree
 from tests.upstream.conftest import Clone
 
 pytest.importorskip("triton")
-pytestmark = pytest.mark.skipif(sys.version_info < (3, 11), reason="the decoder needs Python 3.11")
+pytestmark = needs_emulator
 FILE = "aiter/ops/triton/gluon/pa_mqa_logits.py"
 RELEASES = ("v0.1.12.post2", "v0.1.20.post1")
 CASES = [(r, k) for r in RELEASES for k in Kernel if (r, k) != ("v0.1.12.post2", Kernel.BASE)]

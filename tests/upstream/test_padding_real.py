@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import sys
 
 import pytest
 
 from aiterfix.advice.padding import BY_NAME, HeldKernel, Question, bound
 from aiterfix.faults.base import Presence
+from tests.emulator import needs_emulator
 from tests.upstream.conftest import Clone
 
 pytest.importorskip("triton")
-pytestmark = pytest.mark.skipif(sys.version_info < (3, 11), reason="the decoder needs Python 3.11")
+pytestmark = needs_emulator
 FILE = "aiter/ops/triton/gluon/pa_mqa_logits.py"
 
 

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import ast
 import csv
+import io
 import os
 import subprocess
 import sys
+import tarfile
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from aiterfix.faults.base import Presence
 from aiterfix.faults.diagnosis import diagnose
+from aiterfix.faults.launch_arguments import ABOUT
 from aiterfix.faults.registry import load_faults
 from aiterfix.history.bounds import BoundState, bounds_of
+from aiterfix.history.known import launches_of
 from aiterfix.history.record import RefRecord
 from aiterfix.history.store import dump_releases, dump_texts, load_history, make_history
+from aiterfix.importing.decision import refuse
+from aiterfix.installation import find_path
+from aiterfix.judge.disk import judge_installation
+from aiterfix.judge.refusals import launches_in
 from aiterfix.upstream.export import export
 from aiterfix.upstream.facts import with_mends
 from aiterfix.upstream.gitrepo import Clone
 from aiterfix.upstream.milestones import goals, milestone, old_kernels
 from aiterfix.upstream.pulls import load_last_known
-from aiterfix.upstream.scan import ScanResult, scan
+from aiterfix.upstream.scan import ScanResult, main_of, scan
 
 FAULTS = load_faults()
 GLUON, STAGE1 = bounds_of(FAULTS)
@@ -44,18 +54,64 @@ def result(upstream: Clone) -> ScanResult:
 
 def test_what_shipped_is_current(upstream: Clone, result: ScanResult) -> None:
     """Regenerate it with ``aiterfix upstream scan --repo CLONE --write-history src/aiterfix/history``."""
-    fresh = with_mends(make_history(result.refs, FAULTS), upstream, FAULTS, lambda _: None)
+    fresh = make_history(result.refs, FAULTS, branches=main_of(upstream, FAULTS))
+    fresh = with_mends(fresh, upstream, FAULTS, lambda _: None)
     shipped = load_history()
-    assert len(fresh.mends) > 20 and fresh.mends == shipped.mends
+    # What this Python does not parse it neither mends nor finds launches in.
+    assert len(fresh.mends) > 20 and all(m == shipped.mends.get(d) for d, m in fresh.mends.items())
+    found = {digest: launches for digest, launches in fresh.launches.items() if launches}
+    assert len(found) > 20 and found == {d: shipped.launches.get(d) for d in found}
+    assert fresh.branches == shipped.branches
     assert len(fresh.wrappers) > 30 and all(w in shipped.wrappers for w in fresh.wrappers)
     assert {r.ref for r in fresh.refs} == {r.ref for r in shipped.refs}
     if sys.version_info >= (3, 12):
+        assert (fresh.mends, fresh.launches) == (shipped.mends, shipped.launches)
         assert dump_releases(fresh) == dump_releases(shipped)
         assert dump_texts(fresh) == dump_texts(shipped)
     # Some branches use the f-strings of Python 3.12: an older one cannot judge them, so they are not compared.
     readable = [r for r in fresh.refs if not any(p.startswith("syntax ") for f in r.files for p in f.problems)]
     assert len(readable) > 170
     assert readable == [r for r in shipped.refs if r.ref in {s.ref for s in readable}]
+
+
+@pytest.mark.parametrize("tag", ["v0.1.7.post3", "v0.1.12.post2", "v0.1.20.post1", "main"])
+def test_what_shipped_is_what_check_says_of_the_tree(upstream: Clone, tmp_path: Path, tag: str) -> None:
+    """Kernels and wrappers together, extracted as an installation has them."""
+    ref = next(r for r in load_history().everything if r.ref == tag)
+    with tarfile.open(
+        fileobj=io.BytesIO(upstream.output("archive", ref.commit, ":(glob)aiter/ops/triton/**/*.py"))
+    ) as archive:
+        archive.extractall(tmp_path, filter="data")
+    (tmp_path / "aiter" / "__init__.py").touch()
+    (installation,) = find_path(tmp_path).installations
+    judgement = judge_installation(installation, FAULTS)
+    assert not judgement.doubts
+    assert {(t.relative, u.name): {d.fault: d.presence for d in u.diagnoses} for t, u in judgement.units} == {
+        (f.path, k.kernel): dict(k.presence) for f in ref.shipped for k in f.kernels
+    }
+    assert {t.sha256 for t in judgement.launchers} >= {w.sha256 for w in ref.launchers} != set()
+
+
+def test_what_released_wrappers_launch_is_recorded(upstream: Clone) -> None:
+    """The record says what reading says, of every wrapper; and the hook, which asks it, loads nothing to read with."""
+    wrappers = {w.sha256: f"{r.commit}:{w.path}" for r in load_history().everything for w in r.launchers}
+    assert len(wrappers) > 10
+    for sha, place in wrappers.items():
+        text = upstream.output("cat-file", "blob", place)
+        try:
+            ast.parse(text)
+        except SyntaxError:
+            assert sys.version_info < (3, 12)  # takes some that are in no release
+            continue
+        read = [n.launch for n in launches_in("w", text) if n.launch.about != ABOUT]
+        found = launches_of(sha, "w", FAULTS)
+        assert found is not None and [n.launch for n in found] == read
+        handed = refuse(text, FAULTS, "w").text
+        if handed is not None:
+            mended = launches_of(sha256(handed).hexdigest(), "w", FAULTS)
+            assert mended is not None
+            assert [n.launch for n in mended] == [n.launch for n in launches_in("w", handed) if n.launch.about != ABOUT]
+            assert all(n.launch.told or n.launch.refused for n in mended if n.launch.about != "no-tile")
 
 
 def test_what_shipped_was_made_by_a_python_that_can_read_it_all() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
 
 import pytest
 
@@ -13,10 +12,7 @@ from tests.importing.ttgir import stores
 from tests.kernels import SHIPPED
 from tests.upstream.conftest import Clone
 
-pytestmark = [
-    pytest.mark.skipif(sys.version_info < (3, 11), reason="the extra `validate` needs Python 3.11"),
-    pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton to compile"),
-]
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton to compile")
 
 
 def test_patched_kernels_compile_and_every_store_is_bounded(clone: Clone) -> None:

@@ -30,6 +30,7 @@ from aiterfix.validation.report import ScenarioResult
 from aiterfix.validation.scenarios import GAP, Scenario
 from aiterfix.validation.selection import Selection
 from aiterfix.validation.source import AiterSource
+from tests.emulator import needs_emulator
 from tests.validation.launching import run_scenario, source
 
 REPO = os.environ.get("AITERFIX_AITER_REPO", "")
@@ -100,6 +101,7 @@ MEASURED = [  # ref, block, max_model_len, splits, lengths, elements past the la
 ]
 
 
+@needs_emulator
 @pytest.mark.parametrize("stride", ["i32", "as the wrapper"])
 @pytest.mark.parametrize(("ref", "block", "width", "splits", "lengths", "past", "wrong"), MEASURED)
 def test_preshuffle_overshoots_as_measured(
@@ -122,6 +124,7 @@ def test_preshuffle_overshoots_as_measured(
     assert result.largest_error < 5e-4
 
 
+@needs_emulator
 @pytest.mark.parametrize("ref", ["v0.1.12.post2", "v0.1.16", "v0.1.20.post1", PR])
 def test_the_schedule_kernel_overshoots_as_the_fixed_one(compiler: Compiler, ref: str) -> None:
     scenario = launch(Kernel.PRESHUFFLE_VARCTX, 64, 1000, 40, (1000, 1000), stride="auto", gap=GAP)
@@ -130,6 +133,7 @@ def test_the_schedule_kernel_overshoots_as_the_fixed_one(compiler: Compiler, ref
     assert result.wrong_logits == 0
 
 
+@needs_emulator
 @pytest.mark.parametrize("splits", [1, 3])
 @pytest.mark.parametrize("aligned", [False, True])
 @pytest.mark.parametrize("ref", ["v0.1.12.post2", "v0.1.16", "v0.1.20.post1", PR])
@@ -140,6 +144,7 @@ def test_the_base_kernel_never_overshoots(compiler: Compiler, ref: str, aligned:
     assert result.passed and result.overshoot_columns == 0
 
 
+@needs_emulator
 @pytest.mark.parametrize(("block", "length", "cells"), [(64, 129, 0), (64, 257, 0), (128, 129, 3), (256, 257, 3)])
 @pytest.mark.parametrize("ref", ["v0.1.20.post1", PR])
 def test_columns_that_a_row_may_not_see_hold_logits_where_a_tail_straddles_a_stage(
@@ -178,6 +183,7 @@ def test_compile_matrix(compiler: Compiler, ref: str, compiles: bool) -> None:
             assert ("SIGABRT" in caught.value.why) == compiler.triton.startswith("3.5.")
 
 
+@needs_emulator
 def test_the_bounded_branch_passes_the_quick_set(compiler: Compiler) -> None:
     report = validate(source(kernel_file(PR), FILE, wrapper_of(PR)), Emulator(compiler=compiler), record=False)
     assert report.passed, [s.name for s in report.failures]
@@ -200,6 +206,7 @@ def aiter(ref: str) -> AiterSource:
     return AiterSource(files, wrapper_of(ref))
 
 
+@needs_emulator
 @pytest.mark.parametrize(
     ("width", "batch", "past", "wrong"), [(1000, 2, 24, 96), (300, 3, 212, 1272), (1024, 2, 0, 0), (2048, 1, 0, 0)]
 )
@@ -240,6 +247,7 @@ for _ref in FAULTY:
     }
 
 
+@needs_emulator
 @pytest.mark.parametrize("ref", FAULTY)
 def test_each_fault_s_scenarios_fail_where_a_release_has_it(compiler: Compiler, ref: str) -> None:
     """The table of known faults, by running the machine code."""
@@ -250,12 +258,14 @@ def test_each_fault_s_scenarios_fail_where_a_release_has_it(compiler: Compiler, 
         assert not report.missing
 
 
+@needs_emulator
 def test_the_block_sizes_that_a_release_mended_are_right(compiler: Compiler) -> None:
     report = validate(aiter("v0.1.20.post1"), Emulator(compiler=compiler), Selection(fault="cache-offset-32"))
     assert {s.config for s in report.scenarios if s.kernel == "preshuffle" and not s.passed} == {"h64-b256"}
     assert {s.wrong_logits for s in report.failures} == {300}
 
 
+@needs_emulator
 def test_what_does_not_compile_leaves_the_plain_kernels(compiler: Compiler) -> None:
     report = validate(aiter("v0.1.10.post1"), Emulator(compiler=compiler), Selection(), record=False)
     assert {s.kernel for s in report.scenarios} == {kernel.value for kernel in Portable if not kernel.own}
@@ -266,6 +276,7 @@ def test_what_does_not_compile_leaves_the_plain_kernels(compiler: Compiler) -> N
         )
 
 
+@needs_emulator
 @pytest.mark.parametrize(
     ("ref", "wrong"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,11 +16,23 @@ import pytest
 
 import aiterfix
 from aiterfix.cli import main
+from aiterfix.errors import install_line
 from aiterfix.faults.base import NotJudged
 from aiterfix.faults.registry import load_faults
 from tests.upstream_tools.conftest import Repository
 from tests.upstream_tools.github_server import FakeGitHub
-from tests.upstream_tools.kernels import FAULTS, FIXED, GLUON, GLUON_BOUNDS, HALF, PATH, PLAIN, PLAIN_PATH, UNPATCHED
+from tests.upstream_tools.kernels import (
+    FAULTS,
+    FIXED,
+    GLUON,
+    GLUON_BOUNDS,
+    HALF,
+    PATH,
+    PLAIN,
+    PLAIN_PATH,
+    STAGE1,
+    UNPATCHED,
+)
 
 SCHEMAS = Path(aiterfix.__file__).with_name("schemas")
 
@@ -86,7 +99,7 @@ def test_scan_json(run: Run, releases: Repository) -> None:
     assert body["command"] == "upstream scan"
     refs = {r["ref"]: r for r in body["refs"]}
     assert refs["v0.3"]["verdict"] == "affected"
-    assert refs["v0.3"]["faults"] == [{"id": "column-bound", "presence": "present"}]
+    assert refs["v0.3"]["faults"] == [{"id": "column-bound", "presence": "present", "kernels": 2}]
     (gluon,) = [f for f in refs["v0.3"]["files"] if f["path"] == PATH]
     assert gluon["sites"] == {GLUON: {"none": 0, "lower": 1, "upper": 1, "both": 0}}
     states = {b["group"]: b["state"] for b in refs["v0.3"]["bounds"]}
@@ -96,6 +109,10 @@ def test_scan_json(run: Run, releases: Repository) -> None:
     stone = stones["gluon", "no store is without any mask bound"]
     assert (stone["first"], stone["last_without"]) == ("v0.3", "v0.2")
     assert stone["pull_requests"] == ["ROCm/aiter#2866", "ROCm/aiter#3005"]
+    (fix,) = body["fixes"]
+    assert (fix["fault"], fix["kernels"], fix["first"], fix["last_with"]) == (
+        "column-bound", [STAGE1, GLUON], None, "v0.3",
+    )  # fmt: skip
 
 
 @pytest.mark.usefixtures("bounds_alone")
@@ -114,9 +131,9 @@ def test_scan_text(run: Run, releases: Repository) -> None:
 def test_scan_markdown(run: Run, releases: Repository) -> None:
     out = run.text("upstream", "scan", "--repo", releases.path, "--markdown")
     lines = out.splitlines()
-    assert lines[0] == "| ref | date | gluon | stage1 | sha256 |"
+    assert lines[0] == "| ref | date | gluon | stage1 | cb | sha256 |"
     assert any(line.startswith("| archive/some\\|thing |") for line in lines)
-    assert {line.replace("\\|", "").count("|") for line in lines if line.startswith("|")} == {6}
+    assert {line.replace("\\|", "").count("|") for line in lines if line.startswith("|")} == {7}
 
 
 @pytest.mark.usefixtures("bounds_alone")
@@ -175,7 +192,7 @@ def test_the_history_is_written_and_answers(run: Run, releases: Repository, tmp_
         (
             "0.1.13",
             1,
-            "0.1.13 (2026-05-07, commit cdcfa833bdf5): affected\n  column-bound: present\n    gluon: 10 of 18",
+            "0.1.13 (2026-05-07, commit cdcfa833bdf5): affected\n  column-bound  present  in 5 of 7 kernels\n",
         ),
         ("0.1.5", 0, "clean\n  holds none of the kernels\n"),
         ("0.1.13rc2", 1, "0.1.13rc2, that is v0.1.13-rc2"),
@@ -200,9 +217,7 @@ def test_compat(run: Run, monkeypatch: pytest.MonkeyPatch, version: str, status:
 def test_compat_judges_every_fault_that_has_a_module(run: Run) -> None:
     known = load_faults()
     body = run.json("compat", "compat", "0.1.5")
-    # Facts are of kernels; these two stand in wrappers.
-    of_kernels = [f.id for f in known.judged if f.id not in ("launch-arguments", "output-rank")]
-    assert [f["id"] for f in body["release"]["faults"]] == of_kernels
+    assert [f["id"] for f in body["release"]["faults"]] == [f.id for f in known.judged]
     assert body["not_judged"] == [f.id for f in known.not_judged]
 
 
@@ -214,14 +229,30 @@ def test_status_online(run: Run, server: FakeGitHub, releases: Repository, tmp_p
     server.put("vllm-project/vllm", 40643, state="closed")
     server.put("vllm-project/vllm", 41856, state="closed")
     server.documents[f"/repos/{aiter}/compare/{3005:040x}...{2866:040x}?per_page=1"] = {"status": "behind"}
+    for request in {p for f in load_faults().judged if f.id != "column-bound" for p in f.upstream}:
+        if request.issue:
+            path = f"/repos/{request.repository}/issues/{request.number}"
+            server.documents[path] = {"number": request.number, "state": "open", "title": "x"}
+        else:
+            server.put(request.repository, request.number)
     words = ("upstream", "status", "--repo", releases.path, "--release", "0.1.13")
     out = run.text(*words)
     assert "#2866 is closed without merge; its commit is in #3005; released in v0.3; 1 of 2 stores remains" in out
-    assert "title: Bound \\x1b[31mstores\\x07" in out
+    assert "\n  #4774 is open (64-bit cache addresses" in out
+    assert "\n  #4290 is an issue, open (reports it for the ragged kernels); an issue changes no text.\n" in out
+    assert re.search(r"\n  main of 2023-\S+ \(\w{12}\) has the fault in 2 kernels \(stage1, base\), 2 places\n", out)
+    assert "\n  HEAD has the fault in 2 kernels (stage1, base), 2 places\n" in out
     assert "HEAD: 1 of 2 stores bounded; has the change of #2866, #3005; lacks that of #4580" in out
     assert "v0.1.13: 10 of 18 stores bounded" in out
     body = run.json("upstream-status", *words)
-    assert [p["state"] for p in body["pull_requests"][:3]] == ["closed without merge", "merged", "open"]
+    states = {p["number"]: (p["state"], p["title"]) for p in body["pull_requests"]}
+    assert [states[n][0] for n in (2866, 3005, 4580, 4290)] == ["closed without merge", "merged", "open", "open"]
+    assert states[2866][1] == "Bound \\x1b[31mstores\\x07"
+    told = {f["id"]: f for f in body["faults"]}
+    assert [p["pull_request"] for p in told["ragged-causal-bound"]["pull_requests"]] == [
+        f"{aiter}#{n}" for n in (4293, 1311, 4290)
+    ]
+    assert told["column-bound"]["main"]["places"] == 2 and body["main"] == releases.git("rev-parse", "main")
     assert {p["origin"] for p in body["pull_requests"]} == {"github"}
     subjects = {s["name"]: s for b in body["bounds"] if b["group"] == "gluon" for s in b["subjects"]}
     contained = {"ROCm/aiter#2866": True, "ROCm/aiter#3005": True, "ROCm/aiter#4580": False}
@@ -231,14 +262,22 @@ def test_status_online(run: Run, server: FakeGitHub, releases: Repository, tmp_p
 
 def test_status_offline_and_without_network(run: Run, server: FakeGitHub) -> None:
     body = run.json("upstream-status", "upstream", "status", "--offline")
-    assert {p["origin"] for p in body["pull_requests"]} == {"package"}
+    assert {p["origin"] for p in body["pull_requests"] if p["state"]} == {"package"}
+    told = {f["id"]: f for f in body["faults"]}
+    (merged,) = [p for p in told["cache-offset-32"]["pull_requests"] if p["pull_request"] == "ROCm/aiter#4774"]
+    assert merged["sentence"].startswith("#4774 was merged on 2026-08-16 (")
+    assert merged["sentence"].endswith("; main still has the fault in 6 kernels, 31 places.")
+    assert (merged["base"]["places"], merged["head"]["places"]) == (42, 31)
+    # Of a function that launches, facts of kernels say nothing: the judge does.
+    assert len(told["output-rank"]["main"]["present"]) == 5
+    assert "v0.1.20.post1, the newest release known, has the fault in 5 kernels" in told["output-rank"]["places"][1]
     assert body["trouble"] == []
     assert server.requests == [] and run.err == ""
     server.override = lambda request: request.json({}, 403, X_RateLimit_Remaining="0", X_RateLimit_Reset="1")
     body = run.json("upstream-status", "upstream", "status", status=4)
     assert [t["code"] for t in body["trouble"]] == ["github-rate-limit"]
     assert "Come back after" in run.err
-    assert {p["origin"] for p in body["pull_requests"]} == {"package"}
+    assert {p["origin"] for p in body["pull_requests"] if p["state"]} == {"package"}
 
 
 def test_status_of_an_installation(run: Run, server: FakeGitHub, tmp_path: Path) -> None:
@@ -266,7 +305,10 @@ def test_export(run: Run, releases: Repository, tmp_path: Path) -> None:
     body = run.json("upstream-export", *words, "--format-patch", patch, "--pull-request", text)
     assert body["commit"] == releases.git("rev-parse", "fix")
     assert body["base"] == releases.git("rev-parse", "v0.3")
-    assert {f["path"]: (f["bounded"], f["stores"]) for f in body["files"]} == {PATH: (1, 2), PLAIN_PATH: (1, 1)}
+    assert {f["path"]: (f["kernels"], f["places"]) for f in body["files"]} == {
+        PATH: ([GLUON], 1),
+        PLAIN_PATH: ([STAGE1], 1),
+    }
     assert text.read_text() == body["pull_request"]
     assert patch.read_bytes().startswith(f"From {body['commit']} ".encode())
     assert run.error(*words, status=2)["code"] == "usage"
@@ -298,21 +340,11 @@ def test_export_of_what_is_fixed(run: Run, repository: Repository) -> None:
     assert run.error("upstream", "export", "--repo", repository.path, status=1)["code"] == "nothing-to-export"
 
 
-@pytest.mark.parametrize(
-    ("module", "words"),
-    [
-        ("packaging.version", ("upstream", "scan", "--repo", "{}")),
-        ("packaging.version", ("upstream", "status", "--offline")),
-        ("requests", ("upstream", "status")),
-    ],
-)
-def test_a_missing_extra_says_how_to_get_it(
-    run: Run, releases: Repository, monkeypatch: pytest.MonkeyPatch, module: str, words: tuple[str, ...]
-) -> None:
-    monkeypatch.setitem(sys.modules, module, None)
-    error = run.error(*(w.format(releases.path) for w in words), status=4)
+def test_a_missing_extra_says_how_to_get_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "requests", None)
+    error = run.error("upstream", "status", status=4)
     assert error["code"] == "extra-missing"
-    assert error["remedy"] == "pip install 'aiterfix[upstream]'"
+    assert error["remedy"] == install_line("upstream")
 
 
 def test_a_missing_git_is_named(run: Run, releases: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -327,6 +359,7 @@ import sys
 for name in ("requests",):
     sys.modules[name] = None
 from aiterfix.cli import main
+from aiterfix.errors import install_line
 from aiterfix.faults.base import NotJudged
 from aiterfix.faults.registry import load_faults
 sys.exit(main(["upstream", "status", "--offline", "--release", "0.1.13", "--cache", sys.argv[1]]))

@@ -32,6 +32,7 @@ from tests.upstream_tools.kernels import (
     PATH,
     PLAIN,
     PLAIN_PATH,
+    STAGE1,
     UNPATCHED,
     UPPER,
     gluon,
@@ -70,7 +71,7 @@ def test_one_commit_with_the_semantic_patch(repository: Repository) -> None:
     for path in (PATH, PLAIN_PATH):
         text = repository.git("show", f"fix:{path}") + "\n"
         assert diagnose(text.encode(), FAULTS.judged).presence(ALONE) is Presence.ABSENT
-    assert [len(f.edited) for f in made.files] == [1, 2]
+    assert [(f.kernels, len(f.places)) for f in made.files] == [((STAGE1,), 1), ((GLUON,), 2)]
 
 
 def test_commit_message(repository: Repository) -> None:
@@ -82,8 +83,10 @@ def test_commit_message(repository: Repository) -> None:
     assert lines[1] == ""
     assert lines[-1] == SIGN_OFF
     assert message.count("Signed-off-by") == 1
-    assert max(map(len, lines)) <= 72
-    assert "1 store does not bound the column" in message
+    assert max(len(line) for line in lines if "->" not in line) <= 72
+    assert f"1 place is changed, in\n{GLUON}." in message
+    digest = made.files[0].mended
+    assert f"{PATH}: {digest.before.sha256} -> {digest.after.sha256}" in lines
     assert repository.git("log", "-1", "--format=%an %ae %cn %ce", "fix") == " ".join(
         ["Ann Author", "ann@example.org"] * 2
     )
@@ -217,7 +220,7 @@ def test_a_name_below_an_existing_one(repository: Repository) -> None:
 
 def test_the_default_name_tells_the_base(repository: Repository) -> None:
     base = repository.commit({PATH: HALF}, "v1")
-    assert make(repository).branch == f"aiterfix/store-bounds-{base[:12]}"
+    assert make(repository).branch == f"aiterfix/column-bound-{base[:12]}"
 
 
 @pytest.mark.parametrize("key", ["user.name", "user.email"])
@@ -246,7 +249,7 @@ def test_nothing_to_send(repository: Repository) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [HALF.replace("+ gl.arange", "+ surprise(*args)"), "def broken(:  # OutLogits_buffer\n"]
+    "text", [HALF.replace("+ gl.arange", "+ surprise(*args)"), f"def {GLUON}(:  # OutLogits_buffer\n"]
 )
 def test_what_is_not_understood_is_not_sent(repository: Repository, text: str) -> None:
     repository.commit({PATH: UNPATCHED, "aiter/second.py": text.replace(GLUON, GLUON + "_preshuffle")}, "v1")
@@ -290,6 +293,11 @@ def run_generated(
         place = folder / path
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(repository.git("show", f"{revision}:{path}") + "\n")
+    return run_tree(folder, test)
+
+
+def run_tree(folder: Path, test: str) -> tuple[int, str]:
+    """Run a test of a tree with pytest alone."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "PYTHONPATH"))}
     environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     done = subprocess.run(
@@ -443,9 +451,9 @@ def test_no_test_if_not_wanted_and_none_over_another_file(repository: Repository
 def report(sha256: str, *launches: tuple[str, int, int, int], **changes: Any) -> dict[str, Any]:
     """What ``aiterfix validate --json`` prints, cut down to what is used here."""
     return {
-        "schema_version": 1,
+        "schema_version": 2,
         "passed": all(overshoot == 0 for _, overshoot, _, _ in launches),
-        "source": {"path": "x.py", "sha256": sha256},
+        "sources": [{"path": "x.py", "sha256": sha256}],
         "executed_by": {"device": "gfx950 emulator", "triton": "3.6.0"},
         "scenarios": [
             {
@@ -478,7 +486,7 @@ def write(folder: Path, *documents: Any) -> list[Path]:
 def test_without_evidence_the_text_says_so(repository: Repository) -> None:
     repository.commit({PATH: HALF}, "v1")
     body = make(repository, "v1", branch="fix").proposal.body
-    assert "Not measured: neither overshoot nor instruction counts were taken for this patch." in body
+    assert "The very text of this patch was not measured: neither logits nor instruction counts." in body
     assert f"| `{PATH}` | `{GLUON}` | before | 0 | 1 | 1 | 0 |" in body
     assert f"| `{PATH}` | `{GLUON}` | after | 0 | 0 | 1 | 1 |" in body
     assert "ROCm/aiter#4580" in body
@@ -494,12 +502,16 @@ def test_evidence_before_and_after(repository: Repository, tmp_path: Path) -> No
     )
     body = make(repository, branch="fix", evidence=files).proposal.body
     assert (
-        f"- Before (sha256 {old[:12]}, gfx950 emulator, Triton 3.6.0): 3 launches, failed, at most 24 columns" in body
+        f"- Before (sha256 {old[:12]}, gfx950 emulator, Triton 3.6.0): 3 launches, failed, 72 wrong logits, "
+        "at most 24 columns past the row." in body
     )
-    assert f"- After (sha256 {new[:12]}, gfx950 emulator, Triton 3.6.0): 2 launches, passed, at most 0 columns" in body
+    assert (
+        f"- After (sha256 {new[:12]}, gfx950 emulator, Triton 3.6.0): 2 launches, passed, 0 wrong logits, "
+        "at most 0 columns past the row." in body
+    )
     assert body.index("| tail | 24 | 0 | 72 | 0 | 1000 | 1010 |") < body.index("| full | 0 | 0 | 0 | 0 | 2000 | 2000 |")
     assert "All 2: 3000 wave instructions before, 3010 after (+0.33%)." in body
-    assert "Not measured" not in body
+    assert "not measured" not in body.lower()
 
 
 def test_half_the_evidence_is_called_half(repository: Repository, tmp_path: Path) -> None:
@@ -537,11 +549,13 @@ def test_what_is_no_report_is_refused(repository: Repository, tmp_path: Path) ->
         "null",
         "[" * 100_000,
         {},
-        {**good, "schema_version": 2},
+        {**good, "schema_version": 1},
         {**good, "passed": "yes"},
         {**good, "scenarios": {"a": 1}},
         {**good, "executed_by": None},
-        {**good, "source": {"sha256": 5}},
+        {**good, "sources": [{"sha256": 5}]},
+        {**good, "sources": None},
+        {**good, "fault": {"id": "column-bound"}},
         {**good, "scenarios": [{**good["scenarios"][0], "overshoot_columns": -1}]},
         {**good, "scenarios": [{**good["scenarios"][0], "overshoot_columns": True}]},
         {**good, "scenarios": [{**good["scenarios"][0], "wave_instructions": 1.5}]},

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from aiterfix.errors import UsageError
-from aiterfix.faults.base import Fault, Presence
+from aiterfix.faults.base import Fault, Presence, worst
 from aiterfix.faults.diagnosis import TextDiagnosis, diagnose
 from aiterfix.faults.registry import load_faults
 from aiterfix.history.bounds import Bounds, BoundState, GuardCounts
+from aiterfix.installation import find_path
+from aiterfix.judge.disk import judge_installation
 from aiterfix.judge.verdict import Verdict
 from aiterfix.source.search import needles
 from aiterfix.upstream.gitrepo import Clone, CloneError
-from aiterfix.upstream.scan import ScanResult, scan, shortest
+from aiterfix.upstream.scan import ScanResult, main_of, scan, shortest
 from tests.upstream_tools.conftest import Repository
 from tests.upstream_tools.kernels import (
     ALONE,
@@ -107,6 +110,83 @@ def test_every_judged_fault_is_recorded_for_every_kernel(repository: Repository)
     (alone,) = run(repository.path).refs
     assert alone.presence(["row-offset-32"]) is Presence.UNKNOWN
     assert alone.verdict(known.deciding) is Verdict.UNKNOWN
+
+
+WRAPPER_PATH = "aiter/ops/triton/attention/pa_mqa_logits.py"
+TAKES_ANY = f"""
+from aiter.ops.triton.gluon.pa_mqa_logits import {GLUON}
+
+
+def deepgemm_fp8_paged_mqa_logits(q_fp8, kv_cache_fp8, out_logits, max_model_len, ChunkK=256):
+    {GLUON}[grid](out_logits, out_logits.stride(0), ChunkK=ChunkK)
+"""
+REFUSES = TAKES_ANY.replace(
+    "    _gluon",
+    "    if out_logits.numel() != out_logits.size(0) * out_logits.size(-1):\n"
+    "        raise ValueError(out_logits.shape)\n    _gluon",
+)
+
+
+def test_a_wrapper_s_faults_are_those_that_check_finds(repository: Repository, tmp_path: Path) -> None:
+    """By the same code: what a tag's record says is what `check` says of the tree."""
+    known = load_faults()
+    repository.commit({PATH: FIXED}, "v1")
+    repository.commit({WRAPPER_PATH: TAKES_ANY}, "v2")
+    repository.commit({WRAPPER_PATH: REFUSES, "op_tests/w.py": TAKES_ANY}, "v3")
+    repository.commit({WRAPPER_PATH: TAKES_ANY, "aiter/ops/other.py": REFUSES.replace("def deepgemm", "def my")}, "v4")
+    refs = scan(Clone(repository.path), known).refs
+    assert [r.presence(["output-rank"]).value for r in refs] == ["absent", "present", "refused", "present"]
+    assert [[w.path for w in r.launchers] for r in refs] == [
+        [], [WRAPPER_PATH], [WRAPPER_PATH], ["aiter/ops/other.py", WRAPPER_PATH],
+    ]  # fmt: skip
+    for ref in refs:
+        tree = tmp_path / ref.ref
+        repository.git("worktree", "add", "-q", str(tree), ref.ref)
+        (tree / "aiter" / "__init__.py").touch()
+        (installation,) = find_path(tree).installations
+        judgement = judge_installation(installation, known)
+        assert {f.id: ref.presence((f.id,)) for f in known.judged} == {
+            f.id: worst(u.presence((f.id,)) for _, u in judgement.units) for f in known.judged
+        }
+
+
+def test_a_text_alone_is_recorded_beside_what_its_package_makes_of_it(repository: Repository) -> None:
+    known = load_faults()
+    repository.commit({PATH: FIXED, WRAPPER_PATH: TAKES_ANY}, "v1")
+    (ref,) = scan(Clone(repository.path), known).refs
+    (kernel,) = (k for f in ref.files for k in f.kernels)
+    assert (kernel.presence["output-rank"], kernel.by_text["output-rank"]) == (Presence.PRESENT, Presence.ABSENT)
+    assert ref.having("output-rank") == 1
+    other = {f: p for f, p in kernel.presence.items() if kernel.by_text[f] is not p}
+    assert other == dict.fromkeys(["launch-arguments", "output-rank"], Presence.PRESENT)
+
+
+def test_the_main_branch_is_judged_as_it_is(repository: Repository, tmp_path: Path) -> None:
+    repository.commit({PATH: UNPATCHED}, "v1")
+    newest = repository.commit({PATH: FIXED})
+    (main,) = main_of(Clone(repository.path), FAULTS)
+    assert (main.ref, main.commit, main.verdict(ALONE)) == ("main", newest, Verdict.CLEAN)
+    # Of a clone that somebody works in, the branch as it was fetched.
+    repository.git("clone", "-q", repository.path.as_uri(), str(tmp_path / "fetched"))
+    own = Repository(tmp_path / "fetched")
+    own.commit({PATH: UNPATCHED})
+    assert main_of(Clone(own.path), FAULTS)[0].commit == newest
+    repository.git("branch", "-m", "main", "trunk")
+    assert main_of(Clone(repository.path), FAULTS) == ()
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="this Python takes such f-strings")
+def test_a_python_too_old_says_which_one_may_be_needed(repository: Repository) -> None:
+    newer = FIXED + "\n\nsaid = f'{dict(a='b')}'\n"
+    repository.commit({PATH: newer}, "v1")
+    repository.commit({PATH: "def broken(:  # OutLogits_buffer\n"}, "v2")
+    first, second = run(repository.path).refs
+    assert first.verdict(ALONE) is second.verdict(ALONE) is Verdict.UNKNOWN
+    line = newer.count("\n")
+    assert [f.problems for f in first.files] == [(f"syntax at line {line}: Python 3.12 or later may be needed",)]
+    assert [f.problems for f in second.files] == [("syntax at line 1",)]
+    (problem,) = diagnose(newer.encode(), FAULTS.judged).problems
+    assert problem.python == "3.12" and "run aiterfix with 3.12 or later" in problem.message
 
 
 def test_source_decides_and_not_ancestry(repository: Repository) -> None:

@@ -1,7 +1,7 @@
 """What validation measured, for the pull-request text. Bound to the source by digest: nothing is taken on trust.
 
-A report is the JSON of ``aiterfix validate``. Its ``source.sha256`` says whether it is about the file before the
-patch or after it; a report on any other source is refused.
+A report is the JSON of ``aiterfix validate``. The digests of its sources say whether it is about the files before the
+patch or after it; a report on any other source is refused. What this package brings of recorded runs is said beside it.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiterfix.errors import EnvironmentProblem, NotUnderstoodError, UsageError
+from aiterfix.report.document import version_of
 from aiterfix.storage import codec
 from aiterfix.storage.codec import StoredError
 from aiterfix.storage.held import RefusedFileError, read_file
 from aiterfix.storage.text import printable
+from aiterfix.validation import evidence as store
+from aiterfix.validation import stores
 
 _MOST_BYTES = 64 << 20
 
@@ -53,26 +56,50 @@ class RunReport:
     """One report.
 
     Attributes:
-        sha256: of the source that was run.
+        sha256: of those of its sources that the patch changes, or has changed.
         device: what ran it.
         triton: the compiler's version.
         passed: whether everything was right.
         scenarios: by name.
+        pair: of a report on one fault, what its scenarios came to before its mend and after; None of others.
     """
 
-    sha256: str
+    sha256: tuple[str, ...]
     device: str
     triton: str
     passed: bool
     scenarios: Mapping[str, RunScenario]
+    pair: tuple[str, str] | None
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """A run that this package has a record of.
+
+    Attributes:
+        sha256: of the text that ran, or that was mended for it.
+        mends: what was mended in it.
+        triton: the compiler's version.
+        device: what ran it.
+        scenarios: of the whole suite.
+        outcome: of the fault's own scenarios.
+    """
+
+    sha256: str
+    mends: tuple[str, ...]
+    triton: str
+    device: str
+    scenarios: int
+    outcome: str
 
 
 @dataclass(frozen=True)
 class RunReports:
-    """The reports at hand, sorted by what they are about."""
+    """The reports at hand, sorted by what they are about, and what is recorded of the text before the patch."""
 
     before: tuple[RunReport, ...]
     after: tuple[RunReport, ...]
+    recorded: tuple[RecordedRun, ...] = ()
 
     def pairs(self) -> list[tuple[RunScenario, RunScenario]]:
         """The same launch before and after, for launches that both have, run by the same device and compiler."""
@@ -84,37 +111,44 @@ class RunReports:
         return found
 
 
-def read_evidence(paths: Sequence[Path], before: Sequence[str], after: Sequence[str]) -> RunReports:
+def read_evidence(paths: Sequence[Path], fault: str, before: Sequence[str], after: Sequence[str]) -> RunReports:
     """Read reports and sort them.
 
     Args:
         paths: report files.
+        fault: id of the fault that the patch takes out.
         before: digests of the files that the patch changes.
         after: digests of what it makes of them.
 
     Raises:
         EvidenceError: a file is no report.
-        UsageError: a report is about another source.
+        UsageError: a report is about another source, or about both.
     """
     old: list[RunReport] = []
     new: list[RunReport] = []
     for path in paths:
-        evidence = _read(path)
-        if evidence.sha256 in before:
-            old.append(evidence)
-        elif evidence.sha256 in after:
-            new.append(evidence)
-        else:
+        evidence, digests = _read(path, fault, {*before, *after})
+        about = [any(d in digests for d in side) for side in (before, after)]
+        if sum(about) != 1:
+            named = ", ".join(d[:12] or "not stated" for d in digests)
             raise UsageError(
-                f"{path} is about another source (sha256 {evidence.sha256[:12] or 'not stated'})",
-                remedy="Validate the file that the patch changes, or what it becomes: their digests are "
+                f"{path} is about {'both texts' if all(about) else f'another source (sha256 {named})'}",
+                remedy="Validate the files that the patch changes, or what they become: their digests are "
                 + ", ".join(d[:12] for d in (*before, *after))
                 + ".",
             )
-    return RunReports(tuple(old), tuple(new))
+        (old if about[0] else new).append(evidence)
+    recorded = tuple(
+        RecordedRun(e.original_sha256, e.mends, e.triton, e.device, e.scenarios, str(e.of_fault(fault)))
+        for digest in before
+        for e in store.read_evidence(digest, [stores.shipped_folder()])[0]
+        if e.of_fault(fault) is not None and (not e.mends or fault in e.mends) and e.original_sha256 == digest
+    )
+    return RunReports(tuple(old), tuple(new), recorded)
 
 
-def _read(path: Path) -> RunReport:
+def _read(path: Path, fault: str, wanted: set[str]) -> tuple[RunReport, tuple[str, ...]]:
+    """A report, and the digests of all its sources."""
     try:
         data = read_file(path, most=_MOST_BYTES)
     except RefusedFileError as error:
@@ -126,8 +160,8 @@ def _read(path: Path) -> RunReport:
     except StoredError as error:
         raise EvidenceError(path, error.detail) from error
     try:
-        if body["schema_version"] != 1:
-            raise EvidenceError(path, f"its schema version is {body['schema_version']!r}, not 1")
+        if body["schema_version"] != version_of("validate"):
+            raise EvidenceError(path, f"its schema version is {body['schema_version']!r}, not {version_of('validate')}")
         scenarios = {
             _text(s["name"]): RunScenario(
                 _text(s["name"]),
@@ -141,8 +175,12 @@ def _read(path: Path) -> RunReport:
         if not isinstance(body["passed"], bool):
             raise TypeError("`passed` is not true or false")
         ran = body["executed_by"]
-        digest = _text(body["source"]["sha256"])
-        return RunReport(digest, _text(ran["device"]), _text(ran["triton"]), body["passed"], scenarios)
+        digests = tuple(_text(s["sha256"]) for s in body["sources"])
+        said = body.get("fault")
+        pair = (_text(said["before"]), _text(said["after"])) if said and said["id"] == fault else None
+        ours = tuple(d for d in digests if d in wanted)
+        device, triton = _text(ran["device"]), _text(ran["triton"])
+        return RunReport(ours, device, triton, body["passed"], scenarios, pair), digests
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise EvidenceError(path, f"it is not a validation report ({type(error).__name__}: {error})") from error
 

@@ -1,4 +1,4 @@
-"""A branch with one commit that holds the semantic patch, made in the object database alone.
+"""A branch with one commit that takes one fault out, made in the object database alone.
 
 The user's work tree, index, current branch and remotes are not touched: the tree is built in an index of its own in a
 temporary folder, and one reference is created, in one atomic step, at the end.
@@ -6,35 +6,39 @@ temporary folder, and one reference is created, in one atomic step, at the end.
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aiterfix.errors import ActionNeededError, EnvironmentProblem, NotUnderstoodError, UsageError
-from aiterfix.faults.diagnosis import diagnose
-from aiterfix.faults.mend import mend
+from aiterfix.faults.base import Fault, Presence
+from aiterfix.faults.diagnosis import Unit
 from aiterfix.faults.registry import Faults
-from aiterfix.history.bounds import Bounds, bounds_of
+from aiterfix.installation import Installation
+from aiterfix.judge.disk import judge_installation
+from aiterfix.judge.judgement import JudgedText, Judgement, Question
+from aiterfix.patching.mends import mends
 from aiterfix.source.roles import KernelRoles
-from aiterfix.source.search import needles
 from aiterfix.upstream.evidence import read_evidence
-from aiterfix.upstream.gitrepo import Clone, Objects
+from aiterfix.upstream.gitrepo import Clone
+from aiterfix.upstream.launch_test import CHECKS, KNOWN, launch_test
+from aiterfix.upstream.package import Packages
 from aiterfix.upstream.proposal import ChangedFile, Proposal, propose
 from aiterfix.upstream.regression import regression_test
-from aiterfix.upstream.scan import shortest
-from aiterfix.upstream.trees import Forest, in_package
 
-_TEST_NAME = "test_pa_mqa_logits_column_bounds"
+_BOUND = "bound-column"
+_BOUND_TEST = "test_pa_mqa_logits_column_bounds"
 _TEST_FOLDERS = ("op_tests/triton_tests/attention", "op_tests/triton_tests", "op_tests", "tests")
 _IDENT = re.compile(r"(?P<name>.*) <(?P<email>[^<>]*)> \d+ [+-]\d{4}")
 _ABSENT = "0" * 40
 
 
 class NothingToExportError(ActionNeededError):
-    """Every store is bounded already."""
+    """The fault is in no kernel."""
 
     code = "nothing-to-export"
 
@@ -44,6 +48,7 @@ class Export:
     """What was made.
 
     Attributes:
+        fault: id of the fault that is taken out.
         branch: the new branch, without ``refs/heads/``.
         commit: its one commit.
         base: the commit it stands on.
@@ -54,6 +59,7 @@ class Export:
         patch: the commit as a mail, for ``git am``.
     """
 
+    fault: str
     branch: str
     commit: str
     base: str
@@ -69,6 +75,7 @@ def export(
     revision: str,
     faults: Faults,
     *,
+    fault: str = "column-bound",
     groups: Sequence[str] | None = None,
     branch: str | None = None,
     evidence: Sequence[Path] = (),
@@ -80,46 +87,52 @@ def export(
     Args:
         clone: where; only its object database and one reference are written.
         revision: what the patch stands on.
-        faults: every fault to judge by; the stores are bounded.
+        faults: every fault to judge by.
+        fault: id of the one to take out.
         groups: code paths whose kernels are changed; all by default.
-        branch: the new branch; named after the base by default.
+        branch: the new branch; named after fault and base by default.
         evidence: reports of ``aiterfix validate`` on the files before or after.
-        with_test: whether the commit adds a regression test.
+        with_test: whether the commit adds a regression test, where there is one for this fault.
         force: replace a branch of that name.
 
     Raises:
-        UsageError: the revision names nothing, the branch exists or may not be so called, evidence is about
+        UsageError: the revision or fault names nothing, the branch exists or may not be so called, evidence is about
             another source.
         EnvironmentProblem: git has no name and address to sign off with.
-        NotUnderstoodError: a kernel is not understood, or one of its stores cannot be bounded.
-        NothingToExportError: nothing is unbounded.
+        NotUnderstoodError: a kernel is not understood, or the fault cannot be taken out of one.
+        NothingToExportError: the fault is in no kernel.
     """
+    wanted = next((f for f in faults.judged if f.id == fault), None)
+    if wanted is None:
+        raise UsageError(f"no fault has the id {fault!r}", remedy=f"Known: {', '.join(f.id for f in faults.judged)}.")
     base = clone.resolve(revision)
     if base is None:
         raise UsageError(f"{revision!r} names no commit in {clone.path}", remedy="Fetch first, or name another --ref.")
-    name = branch if branch is not None else f"aiterfix/store-bounds-{base[:12]}"
+    name = branch if branch is not None else f"aiterfix/{fault}-{base[:12]}"
     replaced = _check_branch(clone, name, force)
     sign_off = _sign_off(clone)
-    bounds = [b for b in bounds_of(faults) if groups is None or b.group.name in groups]
-    with clone.objects() as objects:
-        files, modes, kernels, taken = _changes(clone, objects, base, faults, bounds)
-    if not files:
+    made = _changes(clone, base, faults, wanted, groups)
+    if not made.files:
         raise NothingToExportError(
-            f"{revision} has no store without an upper bound: there is nothing to send",
+            f"{revision} has no place where {wanted.title}: there is nothing to send",
             remedy="Name another --ref, or judge it with `aiterfix upstream scan --refs`.",
         )
-    test_path = _test_path(taken) if with_test else None
-    measured = read_evidence(evidence, [f.mended.before.sha256 for f in files], [f.mended.after.sha256 for f in files])
+    check = CHECKS.get(wanted.verb)
+    tests = with_test and bool(made.kernels) and (check is not None or wanted.verb == _BOUND)
+    test_path = _test_path(clone, base, check.file if check is not None else _BOUND_TEST) if tests else None
+    before, after = ([getattr(f.mended, w).sha256 for f in made.files] for w in ("before", "after"))
+    measured = read_evidence(evidence, fault, before, after)
     base_name = f"{base}" if base.startswith(revision) else f"`{revision}` ({base})"
-    proposal = propose(files, bounds, base_name, measured, test_path)
+    proposal = propose(wanted, made.files, base_name, measured, test_path)
     proposal = replace(proposal, message=f"{proposal.message}\n{sign_off}\n")
-    contents = {f.path: (modes[f.path], f.mended.new) for f in files}
+    contents = {f.path: (made.modes[f.path], f.mended.new) for f in made.files}
     if test_path is not None:
-        contents[test_path] = ("100644", regression_test(kernels, test_path).encode())
+        text = launch_test(check, made.kernels, test_path) if check else regression_test(made.kernels, test_path)
+        contents[test_path] = ("100644", text.encode())
     commit = _commit(clone, base, contents, proposal.message)
     zero = _ABSENT if len(base) == 40 else "0" * 64
     clone.output("update-ref", "-m", "aiterfix upstream export", f"refs/heads/{name}", commit, replaced or zero)
-    return Export(name, commit, base, replaced, tuple(files), test_path, proposal, _mail(clone, commit))
+    return Export(fault, name, commit, base, replaced, made.files, test_path, proposal, _mail(clone, commit))
 
 
 def _check_branch(clone: Clone, name: str, force: bool) -> str:
@@ -172,51 +185,37 @@ def _sign_off(clone: Clone) -> str:
     return sign_off
 
 
-def _changes(
-    clone: Clone, objects: Objects, base: str, faults: Faults, bounds: Sequence[Bounds]
-) -> tuple[list[ChangedFile], dict[str, str], list[tuple[str, KernelRoles]], set[str]]:
-    """The files to change, their modes, every kernel that stores, and the tree's paths of interest."""
-    forest = Forest(clone, objects, [base])
-    words = [w.encode() for w in shortest(needles(faults.kernels))]
-    blobs = forest.blobs()
-    texts: dict[str, bytes] = {}
-    missing: set[str] = set()
-    for oid, blob in objects.read(blobs):
-        if blob is None:
-            missing.add(oid)
-        elif any(w in blob.data for w in words):
-            texts[oid] = blob.data
-    found, doubts = forest.files(base, set(blobs))
-    doubts += [f"{f.path} is not in this clone" for f in found if f.oid in missing and in_package(f.path)]
-    if doubts:
-        raise NotUnderstoodError(
-            f"not all of the package can be read: {doubts[0]}",
-            why=f"{len(doubts)} such places." if len(doubts) > 1 else "",
-            remedy="Use a full clone.",
-        )
-    groups = tuple(b.group.name for b in bounds)
-    wanted = [b.fault.id for b in bounds]
-    files: list[ChangedFile] = []
-    kernels: list[tuple[str, KernelRoles]] = []
-    for source in found:
-        if source.oid not in texts or not in_package(source.path):
-            continue
-        text = texts[source.oid]
-        seen = diagnose(text, faults.judged)
-        if not seen.units and not seen.problems:
-            continue
-        mended = mend(text, faults.judged, filename=source.path, wanted=wanted, groups=groups, diagnosis=seen)
-        file = ChangedFile(source.path, mended, groups)
-        left = next((s for s in file.stores if not s.guard.bounded), None)
-        if left is not None:  # half a patch is none: the text and the test say that every store is bounded
-            raise NotUnderstoodError(
-                f"{source.path}: {left.kernel}: a store cannot be bounded: {left.obstacle}",
-                remedy="Bound that store by hand, and export the rest from a commit that has it.",
-            )
-        storing = {s.kernel for s in file.stores}
-        kernels += [(source.path, k) for b in bounds for k in b.group.kernels if k.name in storing]
-        if mended.changed:
-            files.append(file)
+@dataclass(frozen=True)
+class _Changes:
+    """Files to change, their modes, and the kernels that a regression test looks at."""
+
+    files: tuple[ChangedFile, ...]
+    modes: Mapping[str, str]
+    kernels: tuple[tuple[str, KernelRoles], ...]
+
+
+def _changes(clone: Clone, base: str, faults: Faults, fault: Fault, groups: Sequence[str] | None) -> _Changes:
+    """What `aiterfix apply --fault` would write, proven to take the fault out of all that was asked about."""
+    question = Question(frozenset({fault.id}), None if groups is None else frozenset(groups))
+    with clone.objects() as objects:
+        packages = Packages(clone, objects, [base], faults)
+        with packages.written(base) as package:
+            if package.doubts:
+                raise NotUnderstoodError(
+                    f"not all of the package can be read: {package.doubts[0]}",
+                    why=f"{len(package.doubts)} such places." if len(package.doubts) > 1 else "",
+                    remedy="Use a full clone.",
+                )
+            if package.installation is None:
+                return _Changes((), {}, ())
+            before = judge_installation(package.installation, faults, question)
+            changes = mends(before)
+            for change in changes:
+                assert change.file.path is not None
+                change.file.path.write_bytes(change.mended.new)
+            after = judge_installation(package.installation, faults, question) if changes else before
+            _require_out(fault, after, package.installation)
+    files = tuple(ChangedFile(package.prefix + c.file.relative, c.mended, fault, question.groups) for c in changes)
     modes = {}
     if files:
         listing = clone.output("ls-tree", "-z", "--full-tree", base, "--", *(f.path for f in files))
@@ -224,15 +223,50 @@ def _changes(
             if line:
                 head, path = line.split(b"\t", 1)
                 modes[os.fsdecode(path)] = head.split()[0].decode()
-    return files, modes, kernels, {f.path for f in found}
+    roles = {k.name: k for k in faults.kernels}
+    kernels = tuple(
+        (package.prefix + t.relative, roles[u.name]) for t, u in before.units if _tested(fault, u, t, files)
+    )
+    return _Changes(files, modes, kernels)
 
 
-def _test_path(taken: set[str]) -> str:
+def _tested(fault: Fault, unit: Unit, text: JudgedText, files: Sequence[ChangedFile]) -> bool:
+    """Whether a regression test looks at a kernel: at all that store, where it goes by stores; else at those that are
+    changed, and of which it knows every parameter."""
+    if fault.verb == _BOUND:
+        return unit.stores > 0
+    if not any(unit.name in f.kernels and f.mended.old == text.text for f in files):
+        return False
+    functions = (n for n in ast.walk(ast.parse(text.text)) if isinstance(n, ast.FunctionDef) and n.name == unit.name)
+    return all(a.arg in KNOWN for f in functions for a in (*f.args.posonlyargs, *f.args.args, *f.args.kwonlyargs))
+
+
+def _require_out(fault: Fault, after: Judgement, installation: Installation) -> None:
+    """Half a patch is none: the text says that the fault is out.
+
+    Raises:
+        NotUnderstoodError: it is still there.
+    """
+    for text, unit in after.units:
+        for diagnosis in unit.diagnoses:
+            if diagnosis.fault == fault.id and not diagnosis.presence.harmless:
+                left = next(f for f in diagnosis.findings if not f.presence.harmless)
+                what = "is not understood" if diagnosis.presence is Presence.UNKNOWN else "cannot be taken out"
+                raise NotUnderstoodError(
+                    f"{text.relative}: {unit.name}, line {left.line}: {fault.id} {what}",
+                    why=left.obstacle or left.message,
+                    remedy=fault.remedy or "Mend that place by hand, and export the rest from a commit that has it.",
+                )
+
+
+def _test_path(clone: Clone, base: str, name: str) -> str:
     """Where the test goes: beside the tests that the tree has; never over another file."""
-    folders = {p.rsplit("/", 1)[0] for p in taken if "/" in p}
+    listing = clone.output("ls-tree", "-r", "-z", "--name-only", "--full-tree", base, "--", "op_tests", "tests")
+    taken = {os.fsdecode(path) for path in listing.split(b"\0") if path}
+    folders = {p.rsplit("/", 1)[0] for p in taken if p.endswith(".py")}
     home = next((t for t in _TEST_FOLDERS if any(f == t or f.startswith(f"{t}/") for f in folders)), "tests")
     for suffix in ("", "_source", "_structure"):
-        path = f"{home}/{_TEST_NAME}{suffix}.py"
+        path = f"{home}/{name}{suffix}.py"
         if path not in taken:
             return path
     raise UsageError(f"{path} exists in the tree", remedy="Leave the test out with --no-test.")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from aiterfix.errors import EnvironmentProblem
+from aiterfix.errors import EnvironmentProblem, install_line
 
 # import name -> what is missing without it
-_WHAT = {"git": "GitPython", "requests": "requests", "packaging.version": "packaging"}
+_WHAT = {"git": "GitPython", "requests": "requests"}
 
 
 class ExtraMissingError(EnvironmentProblem):
@@ -20,7 +20,7 @@ class ExtraMissingError(EnvironmentProblem):
         super().__init__(
             f"{package} is needed for this command and cannot be imported",
             why=reason,
-            remedy="pip install 'aiterfix[upstream]'",
+            remedy=install_line("upstream"),
         )
 
 

@@ -12,11 +12,14 @@ from pathlib import Path
 
 from aiterfix.faults.base import Presence
 from aiterfix.faults.diagnosis import TextDiagnosis, diagnose
+from aiterfix.faults.launch_arguments import ABOUT
 from aiterfix.faults.mend import Mended, mend
 from aiterfix.faults.registry import Faults
 from aiterfix.history.record import History, KernelRecord, MendRecord, RefRecord, WrapperRecord
 from aiterfix.installation import find_path
 from aiterfix.judge.disk import resolution_of
+from aiterfix.judge.refusals import launches_in
+from aiterfix.source.kernel_launch import KernelLaunch
 from aiterfix.source.search import may_define
 from aiterfix.upstream.gitrepo import Clone
 from aiterfix.upstream.trees import PACKAGE
@@ -36,8 +39,12 @@ def with_mends(history: History, clone: Clone, faults: Faults, progress: Callabl
         ProofError: a mend did not come out as intended.
     """
     texts = dict(_texts(history, clone))
+    launches = {digest: _launches(text) for digest, text in texts.items()}
+    with_kernels = {f.sha256 for r in history.everything for f in r.files}
     results = {}
     for i, (digest, text) in enumerate(sorted(texts.items())):
+        if digest not in with_kernels:
+            continue
         progress(f"mends: text {i + 1} of {len(texts)}")
         before = diagnose(text, faults.judged)
         presence = [before.presence(faults.deciding), *(k.presence(faults.deciding) for k in before.units)]
@@ -49,11 +56,18 @@ def with_mends(history: History, clone: Clone, faults: Faults, progress: Callabl
     # Those of wrappers, which refuse, are found on the way through the packages.
     wrappers = tuple(_wrappers(history, clone, faults, results, progress))
     mends = {digest: mend_record(result, faults) for digest, result in results.items()}
-    return replace(history, mends=mends, wrappers=wrappers)
+    launches |= {result.after.sha256: _launches(result.new) for result in results.values()}
+    return replace(history, mends=mends, wrappers=wrappers, launches=launches)
+
+
+def _launches(text: bytes) -> tuple[KernelLaunch, ...]:
+    """What a text launches. What it hands on is left out: no deciding fault is about that."""
+    return tuple(replace(n.launch, function=None) for n in launches_in("", text) if n.launch.about != ABOUT)
 
 
 def _texts(history: History, clone: Clone) -> Iterator[tuple[str, bytes]]:
-    wanted = {f.sha256: f"{r.commit}:{f.path}" for r in history.refs for f in r.files}
+    wanted = {f.sha256: f"{r.commit}:{f.path}" for r in history.everything for f in r.files}
+    wanted |= {w.sha256: f"{r.commit}:{w.path}" for r in history.everything for w in r.launchers}
     with clone.objects() as objects:
         for (digest, _), (_, blob) in zip(wanted.items(), list(objects.read(wanted.values())), strict=True):
             if blob is not None and sha256(blob.data).hexdigest() == digest:
@@ -122,12 +136,12 @@ def _wrappers(
     history: History, clone: Clone, faults: Faults, results: dict[str, Mended], progress: Callable[[str], None]
 ) -> Iterator[WrapperRecord]:
     seen = set()
-    for i, ref in enumerate(history.refs):
+    for i, ref in enumerate(history.everything):
         tree = clone.text("rev-parse", "--verify", "--quiet", f"{ref.commit}:{_KERNELS}", status=(0, 1, 128)).strip()
         if not tree or tree in seen:
             continue
         seen.add(tree)
-        progress(f"wrappers: reference {i + 1} of {len(history.refs)}")
+        progress(f"wrappers: reference {i + 1} of {len(history.everything)}")
         for record in _of_reference(ref, clone, faults, results):
             words = repr(record)
             if words not in seen:

@@ -1,24 +1,16 @@
-"""When releases got their stores bounded, and whether one lost that again.
-
-Two orders matter. Whoever upgrades goes by version: a release without the bounds above one that has them is a loss. But
-branches are released side by side: v0.1.15.post2 is newer than v0.1.16 and has older kernels, so what was published
-last is not what has the newest source.
-"""
+"""When releases got their stores bounded, by what pull requests bring about: see `aiterfix.history.milestones`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from aiterfix.faults.base import PullRequest
 from aiterfix.history.bounds import Bounds, BoundState, removed
+from aiterfix.history.milestones import Standing, standing
+from aiterfix.history.milestones import releases as releases
 from aiterfix.history.record import RefRecord
 from aiterfix.source.guards import Guard
-from aiterfix.upstream.extras import need
-
-if TYPE_CHECKING:
-    from packaging.version import Version
 
 EVERY_STORE = frozenset(g for g in Guard if not g.bounded)
 """Guards that must be gone for every store to be bounded."""
@@ -56,33 +48,15 @@ class Goal:
 
 
 @dataclass(frozen=True)
-class Milestone:
-    """How releases stand to a goal. Every release is a tag that is a version; None where there is none.
+class Milestone(Standing):
+    """How releases stand to a goal.
 
     Attributes:
         goal: the goal.
-        first: the first release with it, by version, pre-releases left out.
-        first_any: the same, pre-releases counted.
-        first_by_date: the first one published.
-        last_without: the last release without it, by version.
-        last_without_by_date: the last one published without it.
-        lost: releases without it above one with it, by version.
-        behind: releases without it published after one with it, of lower version: older branches.
-        unknown: releases that could not be judged.
-        newest: the newest release by version that has such stores.
-        newest_remaining: how many of its stores stand in the way.
+        newest_remaining: how many stores stand in the way in the newest.
     """
 
     goal: Goal
-    first: RefRecord | None
-    first_any: RefRecord | None
-    first_by_date: RefRecord | None
-    last_without: RefRecord | None
-    last_without_by_date: RefRecord | None
-    lost: tuple[RefRecord, ...]
-    behind: tuple[RefRecord, ...]
-    unknown: tuple[RefRecord, ...]
-    newest: RefRecord | None
     newest_remaining: int
 
 
@@ -110,45 +84,11 @@ def goals(bounds: Bounds) -> tuple[Goal, ...]:
     )
 
 
-def releases(refs: Sequence[RefRecord]) -> list[tuple[Version, RefRecord]]:
-    """The tags that are versions, in that order. ``archive/…`` and the like are none."""
-    module = need("packaging.version")
-    found = []
-    for ref in refs:
-        try:
-            found.append((module.Version(ref.ref), ref))
-        except module.InvalidVersion:
-            continue
-    return sorted(found, key=lambda pair: (pair[0], pair[1].when))
-
-
 def milestone(goal: Goal, refs: Sequence[RefRecord]) -> Milestone:
     """How the releases among these references stand to a goal."""
-    ordered = releases(refs)
-    unknown = tuple(r for _, r in ordered if r.state(goal.bounds) is BoundState.UNKNOWN)
-    judged = [(v, r, bool(goal.reached(r))) for v, r in ordered if goal.reached(r) is not None]
-    by_date = sorted(judged, key=lambda item: item[1].when)
-    having = [(v, r) for v, r, reached in judged if reached]
-    first_any = having[0] if having else None
-    first_by_date = next((r for _, r, reached in by_date if reached), None)
-    lost: list[RefRecord] = []
-    behind: list[RefRecord] = []
-    if first_any is not None and first_by_date is not None:
-        lost = [r for v, r, reached in judged if not reached and v > first_any[0]]
-        behind = [r for v, r, reached in by_date if not reached and v < first_any[0] and r.when > first_by_date.when]
-    newest = judged[-1][1] if judged else None
+    found = standing(goal.reached, lambda r: r.state(goal.bounds) is BoundState.UNKNOWN, refs)
     return Milestone(
-        goal,
-        next((r for v, r in having if not v.is_prerelease), None),
-        first_any[1] if first_any else None,
-        first_by_date,
-        next((r for _, r, reached in reversed(judged) if not reached), None),
-        next((r for _, r, reached in reversed(by_date) if not reached), None),
-        tuple(lost),
-        tuple(behind),
-        unknown,
-        newest,
-        goal.remaining(newest) if newest is not None else 0,
+        **vars(found), goal=goal, newest_remaining=goal.remaining(found.newest) if found.newest is not None else 0
     )
 
 

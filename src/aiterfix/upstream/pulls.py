@@ -1,19 +1,21 @@
-"""Pull requests as facts: picked from GitHub's answers, from the cache, or from what shipped with the package."""
+"""Pull requests and issues as facts: picked from GitHub's answers, from the cache, or from what shipped."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
 from aiterfix.errors import NotUnderstoodError
+from aiterfix.faults.base import PullRequest
 from aiterfix.storage import codec
 from aiterfix.storage.codec import StoredError
 from aiterfix.storage.text import printable
 from aiterfix.upstream.cache import Fact
 from aiterfix.upstream.github import BadAnswerError
+from aiterfix.upstream.judged import JudgedTree
 
 _SHA = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
@@ -27,6 +29,8 @@ class PullState(str, Enum):
     OPEN = "open"
     MERGED = "merged"
     CLOSED = "closed without merge"
+    CLOSED_ISSUE = "closed"
+    """Of an issue, which has no text to merge."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +61,20 @@ class LastKnown:
         source: where they were taken from.
         pulls: by repository and number.
         contained: pairs of pull requests (first, second): the first's head is part of the second's history.
+        faults: ids of the faults that ``trees`` were judged for.
+        main: commit of upstream's main branch then; empty where none was judged.
+        bases: commits of main that heads stand on, by head.
+        trees: commits judged by source: main, the newest release, heads and what they stand on.
     """
 
     as_of: str
     source: str
     pulls: Mapping[tuple[str, int], Pull]
     contained: frozenset[tuple[str, int, int]]
+    faults: tuple[str, ...] = ()
+    main: str = ""
+    bases: Mapping[str, str] = field(default_factory=dict)
+    trees: Mapping[str, JudgedTree] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -87,11 +99,15 @@ class _StoredStates:
     source: str
     pull_requests: tuple[_StoredPull, ...]
     contained: tuple[_StoredPart, ...]
+    faults: tuple[str, ...] = ()
+    main: str = ""
+    bases: Mapping[str, str] = field(default_factory=dict)
+    trees: tuple[JudgedTree, ...] = ()
 
 
-def pull_path(repository: str, number: int) -> str:
-    """Where the API has a pull request."""
-    return f"/repos/{repository}/pulls/{number}"
+def pull_path(request: PullRequest) -> str:
+    """Where the API has a pull request, or an issue."""
+    return f"/repos/{request.repository}/{'issues' if request.issue else 'pulls'}/{request.number}"
 
 
 def compare_path(repository: str, base: str, head: str) -> str:
@@ -123,6 +139,29 @@ def pick_pull(document: object) -> Mapping[str, Fact]:
     return facts
 
 
+def pick_issue(document: object) -> Mapping[str, Fact]:
+    """The facts of an issue, from GitHub's document.
+
+    Raises:
+        BadAnswerError: it is not one, or is a pull request.
+    """
+    top = _object(document, "the answer")
+    if "pull_request" in top:
+        raise BadAnswerError("GitHub's answer is a pull request, where the fault file says that it is an issue")
+    title = top.get("title")
+    facts: dict[str, Fact] = {
+        "state": _text(top, "state"),
+        "merged": False,
+        "issue": True,
+        "title": title[:_LONGEST_TITLE] if isinstance(title, str) else "",
+        "head": "",
+        "merge": "",
+        "changed": _optional(top, "closed_at"),
+    }
+    read_pull(facts)
+    return facts
+
+
 def read_pull(facts: Mapping[str, Fact]) -> Pull:
     """A pull request from picked facts, checked: they may come from a damaged cache.
 
@@ -140,7 +179,8 @@ def read_pull(facts: Mapping[str, Fact]) -> Pull:
             raise BadAnswerError(f"GitHub's answer is not a pull request: {name} is not the name of a commit")
     if not isinstance(changed, str) or (changed and not _DATE.fullmatch(changed)):
         raise BadAnswerError("GitHub's answer is not a pull request: a date is not a date")
-    how = PullState.MERGED if merged else PullState.OPEN if state == "open" else PullState.CLOSED
+    closed = PullState.CLOSED_ISSUE if facts.get("issue") is True else PullState.CLOSED
+    how = PullState.MERGED if merged else PullState.OPEN if state == "open" else closed
     return Pull(how, printable(title if isinstance(title, str) else ""), str(head), str(merge), changed)
 
 
@@ -168,7 +208,34 @@ def load_last_known(path: Path = LAST_KNOWN) -> LastKnown:
     except (OSError, StoredError, BadAnswerError) as error:
         raise NotUnderstoodError(f"{path} is damaged: {error}", remedy="Reinstall aiterfix.") from error
     contained = frozenset((part.repository, part.number, part.part_of) for part in said.contained)
-    return LastKnown(said.as_of, said.source, pulls, contained)
+    trees = {tree.commit: tree for tree in said.trees}
+    return LastKnown(said.as_of, said.source, pulls, contained, said.faults, said.main, said.bases, trees)
+
+
+def write_last_known(known: LastKnown, path: Path) -> None:
+    """Write what is known where `load_last_known` reads it.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+
+    def facts(pull: Pull) -> dict[str, Fact]:
+        closed = pull.state is not PullState.OPEN
+        issue = {"issue": True} if pull.state is PullState.CLOSED_ISSUE else {}
+        said = {"state": "closed" if closed else "open", "merged": pull.state is PullState.MERGED}
+        return {**said, **issue, "title": "", "head": pull.head, "merge": pull.merge, "changed": pull.changed}
+
+    stored = _StoredStates(
+        known.as_of,
+        known.source,
+        tuple(_StoredPull(r, n, facts(p)) for (r, n), p in sorted(known.pulls.items())),
+        tuple(_StoredPart(*part) for part in sorted(known.contained)),
+        known.faults,
+        known.main,
+        dict(sorted(known.bases.items())),
+        tuple(known.trees[commit] for commit in sorted(known.trees)),
+    )
+    path.write_bytes(codec.encode(stored))
 
 
 def _object(value: object, what: str) -> Mapping[str, object]:

@@ -10,11 +10,14 @@ from aiterfix.errors import UsageError
 from aiterfix.faults.diagnosis import diagnose
 from aiterfix.faults.registry import Faults
 from aiterfix.history.bounds import Bounds, bounds_of
-from aiterfix.history.record import FileRecord, RefRecord
+from aiterfix.history.record import FileRecord, Launcher, RefRecord
+from aiterfix.judge.disk import settled
+from aiterfix.judge.judgement import JudgedText
+from aiterfix.judge.refusals import NamedLaunch, launches_in
 from aiterfix.source.search import needles
 from aiterfix.storage.text import printable
 from aiterfix.upstream.gitrepo import Clone, Objects, Tag
-from aiterfix.upstream.trees import Forest, in_package
+from aiterfix.upstream.trees import Forest, SourceFile, in_package
 
 
 @dataclass(frozen=True)
@@ -70,9 +73,20 @@ def scan(
         blobs = forest.blobs()
         progress(f"{len(blobs)} distinct Python files")
         judged, missing = _judge_blobs(objects, blobs, faults)
-    records = [_record(tag, forest, judged, missing) for tag in wanted]
+    packages = _Packages(judged, faults)
+    records = [_record(tag, forest, packages, missing) for tag in wanted]
     records.sort(key=lambda r: (r.when, r.ref))
-    return ScanResult(tuple(records), faults, clone.shallow, clone.partial, tuple(skipped), len(blobs), len(judged))
+    analysed = sum(bool(t.diagnosis.units or t.diagnosis.problems) for t in judged.values())
+    return ScanResult(tuple(records), faults, clone.shallow, clone.partial, tuple(skipped), len(blobs), analysed)
+
+
+_MAIN = ("refs/remotes/origin/main", "refs/heads/main")
+
+
+def main_of(clone: Clone, faults: Faults) -> tuple[RefRecord, ...]:
+    """The branch that releases are made from, judged; nothing where a clone has none of its name."""
+    branch = next((b for b in _MAIN if clone.resolve(b)), None)
+    return tuple(replace(r, ref="main") for r in scan(clone, faults, [branch]).refs) if branch else ()
 
 
 def _references(clone: Clone, revisions: Sequence[str]) -> tuple[list[Tag], list[str]]:
@@ -105,18 +119,17 @@ def _references(clone: Clone, revisions: Sequence[str]) -> tuple[list[Tag], list
     return list(wanted.values()), []
 
 
-def _judge_blobs(objects: Objects, blobs: Iterable[str], faults: Faults) -> tuple[dict[str, FileRecord], set[str]]:
-    """A record of each distinct file that has a declared kernel or raises a doubt, its paths left open."""
+def _judge_blobs(objects: Objects, blobs: Iterable[str], faults: Faults) -> tuple[dict[str, JudgedText], set[str]]:
+    """Each distinct file that names a declared kernel, judged by its own text, its paths left open."""
     words = [w.encode() for w in shortest(needles(faults.kernels))]
-    judged: dict[str, FileRecord] = {}
+    judged: dict[str, JudgedText] = {}
     missing: set[str] = set()
     for oid, blob in objects.read(blobs):
         if blob is None:
             missing.add(oid)
         elif any(w in blob.data for w in words):
             diagnosis = diagnose(blob.data, faults.judged)
-            if diagnosis.units or diagnosis.problems:
-                judged[oid] = FileRecord.of("", False, diagnosis, faults.judged)
+            judged[oid] = JudgedText("", "", blob.data, diagnosis, diagnosis.sha256)
     return judged, missing
 
 
@@ -125,17 +138,64 @@ def shortest(words: Sequence[str]) -> list[str]:
     return [w for w in words if not any(o in w for o in words if o != w)]
 
 
-def _record(tag: Tag, forest: Forest, judged: dict[str, FileRecord], missing: set[str]) -> RefRecord:
-    found, doubts = forest.files(tag.commit, judged.keys() | missing)
+class _Packages:
+    """Files of packages as `check` would judge them there; each distinct text and package once.
+
+    Args:
+        judged: every distinct file that names a kernel, judged by its own text.
+        faults: what was looked for.
+    """
+
+    def __init__(self, judged: dict[str, JudgedText], faults: Faults) -> None:
+        self.judged = judged
+        self._faults = faults
+        self._trees = {t.text: t.diagnosis.analysis.tree for t in judged.values() if t.diagnosis.analysis is not None}
+        self._launches: dict[bytes, tuple[NamedLaunch, ...]] = {}
+        self._alone: dict[str, FileRecord] = {}
+        self._settled: dict[tuple[SourceFile, ...], tuple[dict[str, FileRecord], tuple[Launcher, ...]]] = {}
+
+    def files(self, found: Iterable[SourceFile]) -> tuple[tuple[FileRecord, ...], tuple[Launcher, ...]]:
+        """The files with kernels, or doubts about some, and the wrappers of one tree."""
+        here = [f for f in found if f.oid in self.judged]
+        settled, launchers = self._package(tuple(f for f in here if in_package(f.path)))
+        files = (settled.get(f.path) or self._by_itself(f) for f in here)
+        return tuple(f for f in files if f.kernels or f.problems), launchers
+
+    def _package(self, files: tuple[SourceFile, ...]) -> tuple[dict[str, FileRecord], tuple[Launcher, ...]]:
+        if files not in self._settled:
+            texts = [replace(self.judged[f.oid], where=f.path, relative=f.path) for f in files]
+            kernels, launchers = settled(texts, self._faults, self._launches_of)
+            records = {f.path: replace(self._by_itself(f), in_package=True) for f in files}
+            self._settled[files] = (
+                {t.relative: records[t.relative].beside(t.diagnosis.units, self._faults.judged) for t in kernels},
+                tuple(
+                    Launcher(_shown(t.relative), t.sha256)
+                    for t in launchers
+                    if not t.diagnosis.problems and self._launches_of(t.relative, t.text)
+                ),
+            )
+        return self._settled[files]
+
+    def _by_itself(self, file: SourceFile) -> FileRecord:
+        if file.oid not in self._alone:
+            self._alone[file.oid] = FileRecord.of("", False, self.judged[file.oid].diagnosis, self._faults.judged)
+        return replace(self._alone[file.oid], path=_shown(file.path))
+
+    def _launches_of(self, where: str, text: bytes) -> tuple[NamedLaunch, ...]:
+        if text not in self._launches:
+            self._launches[text] = launches_in(where, text, self._trees.get(text))
+        return self._launches[text]
+
+
+def _record(tag: Tag, forest: Forest, packages: _Packages, missing: set[str]) -> RefRecord:
+    found, doubts = forest.files(tag.commit, packages.judged.keys() | missing)
     absent = [f for f in found if f.oid in missing and in_package(f.path)]
     if absent:
         doubts.append(
             f"{len(absent)} Python files of the package are not in this clone, {_shown(absent[0].path)} first"
         )
-    files = tuple(
-        replace(judged[f.oid], path=_shown(f.path), in_package=in_package(f.path)) for f in found if f.oid in judged
-    )
-    return RefRecord(tag.name, tag.date, tag.commit, files, tuple(doubts))
+    files, launchers = packages.files(found)
+    return RefRecord(tag.name, tag.date, tag.commit, files, tuple(doubts), launchers)
 
 
 def _shown(path: str) -> str:

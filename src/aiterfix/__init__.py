@@ -8,13 +8,16 @@ if TYPE_CHECKING:
 
     from aiterfix._version import __version__
     from aiterfix.advice.padding import required_padding
-    from aiterfix.importing.api import install_hook, status
+    from aiterfix.importing.api import install_hook, launches, status
+    from aiterfix.judge.api import check
 
-__all__ = ["__version__", "install_hook", "required_padding", "status"]
+__all__ = ["__version__", "check", "install_hook", "launches", "required_padding", "status"]
 
 _LAZY = {
     "__version__": "aiterfix._version",
+    "check": "aiterfix.judge.api",
     "install_hook": "aiterfix.importing.api",
+    "launches": "aiterfix.importing.api",
     "required_padding": "aiterfix.advice.padding",
     "status": "aiterfix.importing.api",
 }

@@ -34,7 +34,7 @@ FAMILY = MODULES | WRAPPERS
 
 # As in `importing.settings`; a test holds these to those.
 _MODES = ("", "auto", "require", "off")
-_KERNELS = ("", "0", "1")
+_KERNELS = ("", "0", "1", "guard")
 
 
 class StoppedImportError(Exception):
@@ -250,7 +250,7 @@ def misspelt() -> str:
     if mode not in _MODES:
         return f"AITERFIX={mode!r} is none of auto, off, require"
     kernel = os.environ.get("AITERFIX_KERNEL", "").strip()
-    return "" if kernel in _KERNELS else f"AITERFIX_KERNEL={kernel!r} is neither 0 nor 1"
+    return "" if kernel in _KERNELS else f"AITERFIX_KERNEL={kernel!r} is none of 0, 1, guard"
 
 
 def standing() -> "Finder | None":

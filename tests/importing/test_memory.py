@@ -28,7 +28,7 @@ def test_what_a_patched_import_of_a_release_keeps(tmp_path: Path) -> None:
     measure(tmp_path, "off", real=False)  # leaves bytecode of the modules
     off, hooked = (min(measure(tmp_path, mode, real=False)[0] for _ in range(3)) for mode in ("off", "auto"))
     assert off > 1000
-    assert hooked - off < 4500, "KiB"  # 3,400 measured; 2,000 is wanted
+    assert hooked - off < 3000, "KiB"  # 2,550 measured, 2,400 with torch; 2,000 is wanted
 
 
 def test_an_import_keeps_neither_the_search_nor_two_copies_of_the_text(world: World) -> None:
@@ -39,11 +39,11 @@ def test_an_import_keeps_neither_the_search_nor_two_copies_of_the_text(world: Wo
         loader = sys.modules[{GLUON!r}].__spec__.loader
         whole = loader.get_source({GLUON!r})
         again = compile(whole, loader.filename, "exec") == loader.get_code({GLUON!r})
+        rooms = ("aiterfix.installation", "aiterfix.patching", "aiterfix.advice", "aiterfix.validation.evidence")
         print(json.dumps([
-            [m for m in sys.modules if m.startswith(("aiterfix.installation.", "aiterfix.patching", "aiterfix.advice"))],
+            [m for m in sys.modules if m.startswith(rooms)],
             loader.decision().text is None, again, "(column < max_model_len)" in whole,
         ]))
     """.replace("import gc, json, sys", "import gc, json, sys; from aiterfix.startup import start; start('pth')")
     )
-    assert sorted(said[0]) == ["aiterfix.installation.target", "aiterfix.installation.view"]
-    assert said[1:] == [True, True, True]
+    assert said == [[], True, True, True]

@@ -35,7 +35,9 @@ for name, kernel in list(vars(wrapper).items()):
     signature = {{n: POINTERS.get(n, "constexpr" if n in CONSTANTS else "i32") for n in names}}
     source = (GluonASTSource if kernel.is_gluon() else ASTSource)(
         kernel, signature, {{n: v for n, v in CONSTANTS.items() if n in names}})
-    compiled = triton.compile(source, target=GPUTarget("hip", "gfx950", 64), options={{"num_warps": 4}})
+    # Said, since Triton 3.9 warns where it is not.
+    options = {{"num_warps": 4, "enable_fp_fusion": True}}
+    compiled = triton.compile(source, target=GPUTarget("hip", "gfx950", 64), options=options)
     found[name] = [compiled.asm["ttgir"], compiled.hash, kernel.cache_key]
 print(json.dumps(found))
 """

@@ -47,19 +47,21 @@ def ask(*words):
 
 answers = {}
 for name, words in {
-    "text": ["check"], "json": ["check", "--json"], "sarif": ["check", "--sarif"],
+    "text": ["check"], "full": ["check", "-v"], "word": ["check", "-q"], "markdown": ["check", "--format", "markdown"],
+    "json": ["check", "--json"], "sarif": ["check", "--sarif"],
     "padding": ["padding", "--json", "--kernel", "all", "--max-model-len", "1000", "--block-size", "64"],
     "required": ["padding", "--json", "--require", "--kernel", "all", "--max-model-len", "1000", "--block-size", "64"],
     "pair": ["check", "--json", "--for", "vllm", "--kernel", "all", "--max-model-len", "1000", "--block-size", "64"],
     "dry": ["apply", "--json", "--dry-run"],
 }.items():
     answers[name] = ask(*words, "--path", str(site))
+import aiterfix
+
+answers["program"] = aiterfix.check(site).verdict.value
 answers["loaded"] = None
 if LOAD:
     for module in MODULES:
         __import__(module)
-    import aiterfix
-
     status = aiterfix.status()
     answers["loaded"] = [status.verdict.value, status.safe]
     answers["witness"] = [m.state.value for m in status.modules]
@@ -178,6 +180,11 @@ def test_check_says_one_thing_in_every_form(answered: Callable[[str], Any], name
     data = json.loads(answers["json"][1])
     assert data["verdict"] == VERDICTS[status] == VERDICTS[answers["json"][0]] == EXPECTED[name]
     assert f"verdict: {data['verdict']}" in text
+    assert answers["program"] == data["verdict"]
+    assert answers["word"] == [status, f"{data['verdict']}\n"]
+    assert answers["markdown"][0] == answers["full"][0] == status
+    assert answers["markdown"][1].startswith(f"## aiterfix check: {data['verdict']}\n")
+    full, cells = " ".join(answers["full"][1].split()), answers["markdown"][1].splitlines()
     (installation,) = data["installations"]
     assert installation["verdict"] == data["verdict"]
     # A file's row says what the whole says: present in one unit is present in all.
@@ -191,9 +198,14 @@ def test_check_says_one_thing_in_every_form(answered: Callable[[str], Any], name
             if f["id"] == fault["id"]
         ]
         assert (fault["presence"] == "absent") == all(p == "absent" for p in units)
-        # Faults that were not asked about are named only where they are there.
-        said = f"{fault['id']} {fault['presence']}" if fault["decides"] else fault["id"]
-        assert said in " ".join(text.split()) or (not fault["decides"] and fault["presence"] in ("absent", "refused"))
+        # In full every fault has its word; in short, those that are there are named.
+        decides = "yes" if fault["decides"] else "no"
+        assert f" {fault['id']} {fault['presence']} {decides} {fault['title']}" in full
+        assert any(c.startswith(f"| `{fault['id']}` | {fault['presence']} | {decides} |") for c in cells)
+        assert fault["id"] in text or fault["presence"] in ("absent", "refused") or data["verdict"] == "unknown"
+        listed = f"\n  {fault['id']} " in text
+        assert listed == (fault["decides"] and fault["presence"] == "present")
+        assert not listed or fault["trigger"] in text
     results = json.loads(answers["sarif"][1])["runs"][0]["results"]
     source_clean = all(f["presence"] == "absent" for f in data["faults"] if f["decides"])
     assert answers["sarif"][0] == status

@@ -112,11 +112,11 @@ def test_the_triton_that_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     module.__version__ = "3.5.1"  # type: ignore[attr-defined]
     module.__file__ = str(tmp_path / "triton" / "__init__.py")
     monkeypatch.setitem(sys.modules, "triton", module)
-    assert compiler_loaded() == LaunchFacts(triton=30501, triton_published=1)
+    assert compiler_loaded().launch() == LaunchFacts(triton=30501, triton_published=1)
     module.__version__ = "3.6.0"  # type: ignore[attr-defined]
-    assert compiler_loaded() == LaunchFacts(triton=30600)
+    assert compiler_loaded().launch() == LaunchFacts(triton=30600)
     monkeypatch.delitem(sys.modules, "triton")
-    assert compiler_loaded() == NOTHING
+    assert compiler_loaded().launch() == NOTHING
 
 
 def test_a_run_says_where_its_compiler_is_at_fault() -> None:

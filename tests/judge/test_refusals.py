@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ from aiterfix.judge.disk import judge_installation
 from aiterfix.judge.judgement import Judgement
 from aiterfix.judge.refusals import launches_in, launches_loaded, with_refusals
 from aiterfix.patching.mends import mends
-from aiterfix.source.entries import KernelLaunch
+from aiterfix.source.kernel_launch import KernelLaunch
 from tests.paged import ENTRY, FAULTS, PAGING, PLAIN, STAGE1, WRAPPER
 
 KNOWN = load_faults()
@@ -144,6 +145,18 @@ def test_apply_edits_the_wrapper_and_the_kernel_counts_as_refused(tmp_path: Path
     message = next(f.message for d in stage1.diagnoses if d.fault == PAGING for f in d.findings)
     assert f"{ENTRY}() of {LAUNCHER} raises first" in message
     assert not any(s.fault == PAGING for c in mends(after) for s in c.mended.steps)
+
+
+def test_a_report_says_that_the_mend_is_a_refusal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def kind() -> tuple[str, str, bool]:
+        main(["check", "--json", "--path", str(tmp_path)])
+        (paging,) = [f for f in json.loads(capsys.readouterr().out)["faults"] if f["id"] == PAGING]
+        return paging["presence"], paging["mend"]["kind"], paging["mend"]["available"]
+
+    package(tmp_path)
+    assert kind() == ("present", "refusal", True)
+    assert main(["apply", "--path", str(tmp_path)]) == 0 and capsys.readouterr().out
+    assert kind() == ("refused", "refusal", False)
 
 
 def test_the_command_writes_the_wrapper_and_gives_it_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from aiterfix.judge.shown import mend_shown, not_offered, shown_as_it_is
 from aiterfix.validation.evidence import Evidence, Outcome, keep, lines_of, names_digest
+from aiterfix.validation.stores import NAME, may_forbid, user_folder
 
 ORIGINAL = "aa" * 32
 ASKED = ("column-bound", "output-rank", "row-offset-32")
@@ -45,6 +46,35 @@ def test_a_mend_is_shown_by_runs_of_what_would_be_made_with_it() -> None:
     assert mend_shown("row-offset-32", ORIGINAL, ["row-offset-32"]) == "not shown"  # alone it would be another text
     assert mend_shown("output-rank", ORIGINAL, ASKED) == "not shown"  # no run of a kernel shows a wrapper's refusal
     assert mend_shown("column-bound", "dd" * 32, ASKED, lines_of([BEFORE, BOTH])) == "not shown"
+
+
+@pytest.mark.parametrize(
+    ("record", "may"),
+    [
+        (BEFORE, False),
+        (replace(BEFORE, failed=3), False),
+        (BOTH, False),
+        (ALONE, False),  # what it did not mend failed, as before
+        (replace(BOTH, failed=1), True),
+        (replace(BOTH, faults=(("column-bound", "failed"),)), True),
+    ],
+)
+def test_records_are_read_with_care_only_where_one_may_forbid_a_mend(record: Evidence, may: bool) -> None:
+    kept(record)
+    assert may_forbid(ORIGINAL) is may
+    assert may_forbid("dd" * 32) is False
+    assert may or not_offered(ORIGINAL, ASKED) == {}
+
+
+@pytest.mark.parametrize("line", [b"", b"{}", b"[" * 100000, b'{"failed": 0, "faults": [1], "mends": ["a"]}', b"\xff"])
+def test_a_line_that_is_not_understood_may_forbid(line: bytes) -> None:
+    kept(BOTH)
+    place = user_folder() / NAME
+    place.write_bytes(line + b" " + ORIGINAL.encode())
+    assert may_forbid(ORIGINAL)
+    place.unlink()
+    place.mkdir()
+    assert may_forbid(ORIGINAL), "something else stands in its place"
 
 
 def test_what_failed_is_not_offered_and_the_rest_is_asked_about_anew() -> None:

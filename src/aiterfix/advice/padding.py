@@ -15,6 +15,7 @@ from pathlib import Path
 from aiterfix.family.kernels import GLUON as GLUON_GROUP
 from aiterfix.family.kernels import STAGE1 as STAGE1_GROUP
 from aiterfix.family.own_kernel import in_force
+from aiterfix.family.rounding import most_columns, rounded_to
 from aiterfix.faults.base import Presence, worst
 from aiterfix.faults.diagnosis import Unit
 from aiterfix.importing.holders import keeps
@@ -345,12 +346,12 @@ def bound(question: Question, held: HeldKernel) -> tuple[int, str]:
     chunk, block, width = question.chunk_k, question.kv_block_size, question.max_model_len
     if held.presence is not Presence.PRESENT or not _rounding_known(held):
         return _unknown(question), "this source is of no release that is known, so the largest rounding is assumed"
+    unit = rounded_to(held.name, chunk, block)
+    if unit is None:
+        return _unknown(question), "block and chunk do not divide one another, so the largest rounding is assumed"
     if held.name == BY_NAME["base"]:
         return 0, "none is needed, as the last chunk of a row ends where its context does"
-    if chunk % block and block % chunk:
-        return _unknown(question), "block and chunk do not divide one another, so the largest rounding is assumed"
-    staged = held.name in (BY_NAME["preshuffle"], BY_NAME["preshuffle_varctx"]) and (chunk // 2) % block == 0
-    unit, name = (block, "block") if staged else (chunk, "chunk")
+    name = "chunk" if unit == chunk else "block"
     columns = -width % unit
     if not columns:
         return 0, f"none is needed at {width}, a multiple of the {name} of {unit} columns that rows are rounded up to"
@@ -367,7 +368,7 @@ def _rounding_known(held: HeldKernel) -> bool:
 
 
 def _unknown(question: Question) -> int:
-    return max(question.chunk_k, question.kv_block_size, 256) - 1
+    return most_columns(question.chunk_k, question.kv_block_size)
 
 
 def _doubtful(question: Question, why: str, names: str = "") -> Advice:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from aiterfix.errors import UsageError
-from aiterfix.importing import ledger
+from aiterfix.importing import ledger, seen
 from aiterfix.importing.decision import Outcome
 from aiterfix.importing.ledger import ModuleRecord
 from aiterfix.importing.settings import Mode
@@ -155,6 +155,7 @@ class Status:
         children: whether processes that this one spawns get the hook too, and by what.
         pid: this process.
         judgement: on the kernels that are loaded, over every fault that decides; None where none is loaded.
+        launches: what was seen of launches, where they are watched.
     """
 
     mode: Mode
@@ -164,6 +165,7 @@ class Status:
     children: str
     pid: int
     judgement: Judgement | None
+    launches: seen.Launches
 
     @property
     def verdict(self) -> Verdict | None:
@@ -193,7 +195,17 @@ def status() -> Status:
         _children(ways),
         os.getpid(),
         judge_process(),
+        seen.launches(),
     )
+
+
+def launches() -> seen.Launches:
+    """What the wrappers' public functions were handed in this process, and what was decided.
+
+    Launches are watched where a fault is left in what they come to, or ``AITERFIX_RECORD`` asks for it; not those
+    inside compiled code, nor replays of GPU graphs.
+    """
+    return seen.launches()
 
 
 def _children(ways: tuple[str, ...]) -> str:

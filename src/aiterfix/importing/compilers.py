@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from functools import cache
+from types import ModuleType
 
 from aiterfix.importing import log
 from aiterfix.importing.targets import targets
 
 _said: set[str] = set()
+
+
+@cache
+def _facts(_triton: ModuleType | None) -> Mapping[str, int]:
+    """What is known of the compiler; its files are read once."""
+    from aiterfix.judge.compiler import compiler_loaded
+
+    return compiler_loaded().known()
+
+
+def faulty() -> bool:
+    """Whether the compiler of this process may be one that makes wrong code of the kernels."""
+    from aiterfix.faults.base import Reach
+
+    known, facts = targets().known, _facts(sys.modules.get("triton"))
+    brought = (f for f in known.judged if f.id in known.deciding_by_compiler)
+    return bool(facts) and any(f.trigger.reach(facts)[0] is not Reach.NOT_REACHED for f in brought)
 
 
 def warn(module: str) -> None:
@@ -20,9 +40,8 @@ def warn(module: str) -> None:
         if not any(k.name in holds for g in fault.groups if module in g.modules for k in g.kernels):
             continue
         from aiterfix.faults.base import Reach
-        from aiterfix.judge.compiler import compiler_loaded
 
-        facts = compiler_loaded().known()
+        facts = _facts(sys.modules.get("triton"))
         reach, missing = fault.trigger.reach(facts)
         if reach is Reach.NOT_REACHED or not facts:
             continue

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from aiterfix.errors import AiterfixError
 from aiterfix.faults.registry import Faults
-from aiterfix.judge.judgement import COLUMN_BOUND
-from aiterfix.judge.process import prebuilt_variable
+from aiterfix.judge.witnesses import prebuilt_variable
 from aiterfix.storage.digest import sha256_hex
 from aiterfix.storage.record import record
 
@@ -92,12 +91,11 @@ def refuse(text: bytes, known: Faults, filename: str) -> Decision:
     from aiterfix.faults.diagnosis import TextDiagnosis
     from aiterfix.faults.mend import mend
     from aiterfix.history.known import mended
-    from aiterfix.judge.refusals import launches_in
     from aiterfix.source.gc_pause import no_collection
 
     with no_collection():
         digest = sha256_hex(text)
-        if all(n.launch.told or n.launch.refused for n in launches_in(filename, text)):
+        if all(n.launch.told or n.launch.refused for n in launches_of(filename, text, known)):
             return Decision(Outcome.CLEAN, digest)
         try:
             recorded = mended(text, TextDiagnosis(digest, (), ()), known, known.deciding)
@@ -108,6 +106,21 @@ def refuse(text: bytes, known: Faults, filename: str) -> Decision:
         return Decision(Outcome.CLEAN, digest)
     places = tuple((s.fault, len(s.places)) for s in result.steps)
     return Decision(Outcome.PATCHED, digest, result.after.sha256, result.new, places)
+
+
+def launches_of(where: str, text: bytes, known: Faults) -> Sequence[NamedLaunch]:
+    """The launches of a wrapper's text, so far as a deciding fault is about them: of a release from the record.
+
+    Args:
+        where: what people call it.
+        text: its bytes.
+        known: every known fault.
+    """
+    from aiterfix.history import known as recorded
+    from aiterfix.judge.refusals import launches_in
+
+    found = recorded.launches_of(sha256_hex(text), where, known)
+    return launches_in(where, text) if found is None else found
 
 
 def _decide(text: bytes, known: Faults, filename: str, launches: Sequence[NamedLaunch]) -> Decision:
@@ -170,6 +183,8 @@ def _decide(text: bytes, known: Faults, filename: str, launches: Sequence[NamedL
 
 def _avoiding(left: Sequence[str], known: Faults) -> str:
     """How not to meet faults that stay."""
+    from aiterfix.judge.judgement import COLUMN_BOUND  # which a process that mends everything does not keep
+
     others = [f"{f} bites where {known.get(f).trigger.sentence}" for f in left if f != COLUMN_BOUND]
     return ". ".join([*others, *([KEEP_PADDING] if COLUMN_BOUND in left else [])])
 

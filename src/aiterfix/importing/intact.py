@@ -11,6 +11,7 @@ _NEEDED = (
     "faults.mend",
     "faults.verbs",
     "history.known",
+    "importing.guard",
     "importing.late",
     "importing.log",
     "importing.substitute",

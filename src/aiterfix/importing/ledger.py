@@ -6,18 +6,20 @@ import contextlib
 import os
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from aiterfix.errors import AiterfixError, ExitCode
 from aiterfix.faults.registry import FaultFileError
 from aiterfix.importing import log, settings
 from aiterfix.importing.decision import KEEP_PADDING, Decision, Outcome
 from aiterfix.importing.settings import Mode
-from aiterfix.judge.judgement import Doubt
-from aiterfix.judge.process import also_ask
+from aiterfix.judge.witnesses import also_ask
 from aiterfix.startup import one_line
 from aiterfix.storage.record import record as frozen_record
+
+if TYPE_CHECKING:
+    from aiterfix.judge.judgement import Doubt
 
 RESTART = (
     "Have the hook stand before anything imports aiter: let vLLM or SGLang load the aiterfix plugin, use "
@@ -99,6 +101,7 @@ _hooks: list[Hook] = []
 _mine = _Mine()
 _said: dict[tuple[int, str], object] = {}
 _asked_for: list[Mode] = []
+_told: list[Callable[[], None]] = []
 
 
 def mode() -> Mode:
@@ -117,6 +120,20 @@ def own_kernel() -> bool:
         return said.own_kernel and said.mode is not Mode.OFF
     except Exception:  # noqa: BLE001 - asked while a module is imported, which must go on
         return False
+
+
+def guard_kernel() -> bool:
+    """The same for ``AITERFIX_KERNEL=guard``, by which it takes some launches."""
+    try:
+        said = settings.read()
+        return said.guard_kernel and said.mode is not Mode.OFF
+    except Exception:  # noqa: BLE001 - as above, while a launch is looked at
+        return False
+
+
+def faulty() -> bool:
+    """Whether a module runs unpatched, so that launches may meet a fault."""
+    return any(r.state is Outcome.UNPATCHED for r in list(records.values()))
 
 
 def strict() -> bool:
@@ -139,12 +156,24 @@ def last_resort(module: str, error: BaseException) -> None:
 def ask_for(wanted: Mode) -> None:
     """Have this mode in force from now on."""
     _asked_for.append(wanted)
+    _tell()
 
 
 def withdraw(wanted: Mode) -> None:
     """Take back `ask_for`."""
     if wanted in _asked_for:
         _asked_for.remove(wanted)
+        _tell()
+
+
+def on_change(forget: Callable[[], None]) -> None:
+    """Have somebody told whenever another mode comes into force."""
+    _told.append(forget)
+
+
+def _tell() -> None:
+    for forget in list(_told):
+        forget()
 
 
 def attach(hook: Hook) -> None:
@@ -164,6 +193,7 @@ def late_doubts() -> tuple[Doubt, ...]:
     """What was found to hold an unpatched kernel after its module had been patched: something that no namespace shows,
     such as a list."""
     from aiterfix.importing.targets import targets
+    from aiterfix.judge.judgement import Doubt
 
     # One whose text was imported is judged by what its kernels hold.
     late = [r for r in list(records.values()) if r.late and r.state is Outcome.UNPATCHED and not r.after]

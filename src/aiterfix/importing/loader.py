@@ -138,6 +138,10 @@ class PatchingLoader:
             give_back_memory()
         ledger.announce()
         compilers.warn(self.name)
+        if ledger.faulty() and not ledger.at_work():
+            from aiterfix.importing.watching import watch_loaded
+
+            watch_loaded()
 
     def _note(self, decision: Decision, origin: str) -> None:
         """Note what became of the module."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from aiterfix.errors import EnvironmentProblem
 from aiterfix.importing.run import DIRECTORY
-from aiterfix.importing.settings import KERNEL_VARIABLE, LOG_VARIABLE, MODE_VARIABLE
+from aiterfix.importing.settings import KERNEL_VARIABLE, LOG_VARIABLE, MODE_VARIABLE, RECORD_VARIABLE
 
 CANNOT_BE_KNOWN = (
     "whether its kernels are patched: ask inside it (`aiterfix.status()`), or look in its log for the line "
@@ -30,8 +30,8 @@ class ProcessFacts:
         pid: which one.
         command: its arguments.
         interpreter: the interpreter as its command names it, where that is a path; else its executable.
-        variables: ``AITERFIX``, ``AITERFIX_LOG``, ``AITERFIX_KERNEL``, ``VLLM_PLUGINS``, ``SGLANG_PLUGINS``,
-            ``PYTHONPATH``, where set.
+        variables: ``AITERFIX``, ``AITERFIX_LOG``, ``AITERFIX_KERNEL``, ``AITERFIX_RECORD``, ``VLLM_PLUGINS``,
+            ``SGLANG_PLUGINS``, ``PYTHONPATH``, where set.
         started_by_run: whether `aiterfix run` is behind it.
         off: whether ``AITERFIX=off`` forbids the hook.
         same_files: whether it sees the same files as we do, so that its site-packages can be looked at.
@@ -48,7 +48,15 @@ class ProcessFacts:
     started: float
 
 
-_VARIABLES = (MODE_VARIABLE, LOG_VARIABLE, KERNEL_VARIABLE, "VLLM_PLUGINS", "SGLANG_PLUGINS", "PYTHONPATH")
+_VARIABLES = (
+    MODE_VARIABLE,
+    LOG_VARIABLE,
+    KERNEL_VARIABLE,
+    RECORD_VARIABLE,
+    "VLLM_PLUGINS",
+    "SGLANG_PLUGINS",
+    "PYTHONPATH",
+)
 
 
 _INTERPRETER = re.compile(r"(python|pypy)[\w.-]*( \(deleted\))?")

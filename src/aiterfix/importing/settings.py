@@ -1,4 +1,4 @@
-"""``AITERFIX``, ``AITERFIX_LOG`` and ``AITERFIX_KERNEL``.
+"""``AITERFIX``, ``AITERFIX_LOG``, ``AITERFIX_KERNEL`` and ``AITERFIX_RECORD``.
 
 Read when they are needed: a process may set them for its children.
 """
@@ -14,7 +14,10 @@ from aiterfix.storage.record import record
 MODE_VARIABLE = "AITERFIX"
 LOG_VARIABLE = "AITERFIX_LOG"
 KERNEL_VARIABLE = "AITERFIX_KERNEL"
+RECORD_VARIABLE = "AITERFIX_RECORD"
 _STOPPED = "no kernel module of aiter is imported until that is corrected"
+GUARD = "guard"
+KERNELS = ("0", "1", GUARD)
 LOG_LEVELS = ("debug", "info", "warning", "error", "off")
 
 
@@ -37,6 +40,7 @@ class Settings:
         mode: from ``AITERFIX``.
         log: from ``AITERFIX_LOG``: one of `LOG_LEVELS`, or empty to leave logging to the host.
         own_kernel: from ``AITERFIX_KERNEL``: whether this project's kernel takes the place of aiter's.
+        guard_kernel: from the same: whether it takes the launches that are not shown to meet no fault.
         complaints: values not understood, one sentence each.
         stopped: whether one of them is of a safety switch, so that no kernel module is imported.
     """
@@ -44,6 +48,7 @@ class Settings:
     mode: Mode
     log: str
     own_kernel: bool = False
+    guard_kernel: bool = False
     complaints: tuple[str, ...] = ()
     stopped: bool = False
 
@@ -51,6 +56,11 @@ class Settings:
 def off() -> bool:
     """Whether ``AITERFIX=off`` is set. Cannot fail: asked while a module is imported, which must go on."""
     return os.environ.get(MODE_VARIABLE, "").strip().lower() == Mode.OFF.value
+
+
+def record_file() -> str:
+    """The file to which launches are to be written, from ``AITERFIX_RECORD``; empty for none. Cannot fail, as `off`."""
+    return os.environ.get(RECORD_VARIABLE, "")
 
 
 def read(environment: Mapping[str, str] | None = None) -> Settings:
@@ -74,7 +84,7 @@ def read(environment: Mapping[str, str] | None = None) -> Settings:
         complaints.append(f"{LOG_VARIABLE}={log!r} is none of {', '.join(LOG_LEVELS)}; ignored")
         log = ""
     kernel = variables.get(KERNEL_VARIABLE, "").strip()
-    if kernel not in ("", "0", "1"):
-        complaints.append(f"{KERNEL_VARIABLE}={kernel!r} is neither 0 nor 1; {_STOPPED}")
+    if kernel and kernel not in KERNELS:
+        complaints.append(f"{KERNEL_VARIABLE}={kernel!r} is none of {', '.join(KERNELS)}; {_STOPPED}")
     stopped = mode is not Mode.OFF and any(c.endswith(_STOPPED) for c in complaints)
-    return Settings(Mode.REQUIRE if stopped else mode, log, kernel == "1", tuple(complaints), stopped)
+    return Settings(Mode.REQUIRE if stopped else mode, log, kernel == "1", kernel == GUARD, tuple(complaints), stopped)

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from aiterfix.errors import EnvironmentProblem
+from aiterfix.errors import EnvironmentProblem, install_line
 from aiterfix.patching import fsops
 from aiterfix.patching.failures import ChangedSinceError, from_os_error
 from aiterfix.patching.locking import locked
@@ -181,7 +181,7 @@ def find_site(executable: Path) -> Site:
         raise EnvironmentProblem(
             f"{executable} has no installed aiterfix whose RECORD could list a start-up file",
             why="no distribution metadata" if facts["distribution"] is None else "its metadata has no RECORD",
-            remedy=f"Run `{executable} -m pip install aiterfix`, or use `aiterfix run -- COMMAND`.",
+            remedy=f"Run `{executable} -m {install_line()}`, or use `aiterfix run -- COMMAND`.",
         )
     record = Path(facts["distribution"][0])
     folder = record.parent.parent

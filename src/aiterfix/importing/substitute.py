@@ -13,7 +13,7 @@ import os
 import sys
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import FunctionType, ModuleType
 from typing import Any
@@ -115,6 +115,22 @@ def _substitute(wrapper: ModuleType, entry: str) -> Decision:
             f"as {settings.KERNEL_VARIABLE}=1 asks. It has been measured on no AMD GPU.",
         )
     return Decision(Outcome.REPLACED, reason=f"{entry} is aiterfix's own")
+
+
+def own_function(entry: str, theirs: Any) -> Callable[..., Any]:
+    """This project's function of that name, which takes all that the other does.
+
+    Args:
+        entry: its name.
+        theirs: the other.
+
+    Raises:
+        EnvironmentProblem: it does not take all of it, or cannot be imported here.
+    """
+    ours: Callable[..., Any] = getattr(_load(), entry)
+    if missing := _not_taken(theirs, ours):
+        raise EnvironmentProblem(f"aiterfix's own {entry} does not take {', '.join(missing)} as it does")
+    return ours
 
 
 def _held(entry: str, left: str) -> Decision:

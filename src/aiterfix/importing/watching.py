@@ -9,7 +9,8 @@ from types import ModuleType
 from typing import Any
 
 from aiterfix.family.kernels import KernelGroup
-from aiterfix.importing import ledger, settings
+from aiterfix.faults.registry import FaultFileError
+from aiterfix.importing import compilers, ledger, log, settings
 from aiterfix.importing.kernels import kernels_in
 from aiterfix.importing.loader import PatchingLoader, RefusingLoader, give_back
 from aiterfix.importing.targets import targets
@@ -78,6 +79,8 @@ class WatchingLoader:
 
             settle(postponed, executed and looked_at and substitute(module, self.groups))
         ledger.announce()
+        if executed and looked_at and watch_launches(module) and module.__spec__ is not None:
+            module.__spec__.loader = self  # type: ignore[assignment] # for copies, as above
 
 
 def look_after(wrapper: ModuleType) -> None:
@@ -99,6 +102,47 @@ def look_after(wrapper: ModuleType) -> None:
         from aiterfix.importing.late import take_over  # in the common case there is none
 
         take_over(module, everything)
+
+
+def watch_launches(wrapper: ModuleType, *, late: bool = False) -> bool:
+    """Have the calls of a wrapper's functions looked at, where a fault is left or launches are to be recorded.
+
+    Args:
+        wrapper: executed already.
+        late: whether others may have taken its functions before.
+
+    Returns:
+        whether they are.
+
+    Raises:
+        UnpatchedKernelError: they cannot be, in `require` mode.
+    """
+    try:
+        if not (ledger.faulty() or settings.record_file() or compilers.faulty()):
+            return False
+        from aiterfix.importing import guard
+
+        return guard.stand(wrapper, late=late)
+    except Exception as error:
+        if ledger.strict():
+            raise ledger.failed(wrapper.__name__, error) from error
+        # Of fault files that cannot be read it has been said that no module is patched.
+        said = isinstance(error, FaultFileError) and not ledger.guard_kernel()
+        if not said and ledger.once(f"not watched {wrapper.__name__}"):
+            log.emit(
+                log.WARNING,
+                f"launches of {wrapper.__name__} are not watched: {type(error).__name__}: {error}. Report this to the "
+                "aiterfix project.",
+            )
+        return False
+
+
+def watch_loaded() -> None:
+    """The same for every wrapper that is imported already."""
+    for name in targets().wrappers:
+        module = sys.modules.get(name)
+        if module is not None and type(module) is ModuleType and not _watched(module):
+            watch_launches(module, late=True)
 
 
 def make(
@@ -160,6 +204,7 @@ def catch_up() -> None:
 
             settle(postponed, bool(replaced) and all(replaced))
     ledger.announce()
+    watch_loaded()
 
 
 def _watched(wrapper: ModuleType) -> bool:

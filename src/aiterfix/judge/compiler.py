@@ -11,19 +11,46 @@ from typing import TYPE_CHECKING
 
 from aiterfix.faults.base import Reach
 from aiterfix.faults.registry import Faults
-from aiterfix.judge.judgement import LaunchFacts
 from aiterfix.storage.held import read_file
+from aiterfix.storage.record import record
 
 if TYPE_CHECKING:
     from aiterfix.installation import Installation
     from aiterfix.installation.view import View
+    from aiterfix.judge.judgement import LaunchFacts
 
 _VERSION = re.compile(rb"""^__version__\s*=\s*["']([^"']+)["']""", re.MULTILINE)
 _RELEASE = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
 _METADATA = re.compile(r"(?P<name>[^-]*triton[^-]*)-(?P<version>[^-]+)\.(?:dist|egg)-info\Z", re.IGNORECASE)
-_NO_COMPILER = LaunchFacts()
 _MODULE = Path("triton") / "__init__.py"
 _MOST_BYTES = 1 << 20
+
+
+@record(frozen=True)
+class Compiler:
+    """What is known of a Triton.
+
+    Attributes:
+        triton: its release, as in `LaunchFacts`; None where it is not known.
+        published: 1 where it is the wheel that PyPI has; None where it may be another build.
+    """
+
+    triton: int | None = None
+    published: int | None = None
+
+    def known(self) -> dict[str, int]:
+        """The launch facts that are known of it."""
+        facts = {"triton": self.triton, "triton_published": self.published}
+        return {name: value for name, value in facts.items() if value is not None}
+
+    def launch(self) -> LaunchFacts:
+        """The same as launch facts."""
+        from aiterfix.judge.judgement import LaunchFacts  # which a process that mends everything does not keep
+
+        return LaunchFacts(**self.known())
+
+
+_NO_COMPILER = Compiler()
 
 
 def compiler_beside(installation: Installation, view: View) -> LaunchFacts:
@@ -36,19 +63,23 @@ def compiler_beside(installation: Installation, view: View) -> LaunchFacts:
         view: how files of the inspected system are read.
     """
     folders = [installation.root, *([installation.dist_info.parent] if installation.dist_info is not None else [])]
-    found = {compiler_in(folder, view) for folder in dict.fromkeys(folders)} - {_NO_COMPILER}
-    return found.pop() if len(found) == 1 else _NO_COMPILER
+    found = {_compiler_in(folder, view) for folder in dict.fromkeys(folders)} - {_NO_COMPILER}
+    return (found.pop() if len(found) == 1 else _NO_COMPILER).launch()
 
 
 def compiler_in(folder: Path, view: View) -> LaunchFacts:
     """What is known of the Triton in a folder."""
+    return _compiler_in(folder, view).launch()
+
+
+def _compiler_in(folder: Path, view: View) -> Compiler:
     try:
         return _stated(view.read(folder / _MODULE, most=_MOST_BYTES), view.names(folder))
     except OSError:
         return _NO_COMPILER
 
 
-def _stated(text: bytes, names: Iterable[str]) -> LaunchFacts:
+def _stated(text: bytes, names: Iterable[str]) -> Compiler:
     """By the text of Triton's module, and the names beside its folder."""
     stated = _VERSION.search(text)
     if stated is None:
@@ -58,7 +89,7 @@ def _stated(text: bytes, names: Iterable[str]) -> LaunchFacts:
     return _facts(stated[1].decode("utf-8", "replace"), {(m["name"].lower(), m["version"]) for m in metadata})
 
 
-def compiler_loaded() -> LaunchFacts:
+def compiler_loaded() -> Compiler:
     """What is known of the Triton that this process has loaded."""
     module = sys.modules.get("triton")
     stated, origin = getattr(module, "__version__", None), getattr(module, "__file__", None)
@@ -82,16 +113,27 @@ def compiler_notes(version: str, faults: Faults) -> tuple[str, ...]:
         version: as Triton states it.
         faults: every known fault.
     """
+    met = compiler_faults(version, faults)
+    found = (f for f in faults.judged if f.id in met)
+    return tuple(f"known fault: {f.id}, where this is that build: {f.title}" for f in found)
+
+
+def compiler_faults(version: str, faults: Faults) -> frozenset[str]:
+    """The faults that a release of Triton may have, where a known fault is about it.
+
+    Args:
+        version: as Triton states it.
+        faults: every known fault.
+    """
     facts = _facts(version, set()).known()
     found = (f for f in faults.judged if f.id in faults.deciding_by_compiler)
-    met = (f for f in found if facts and f.trigger.reach(facts)[0] is not Reach.NOT_REACHED)
-    return tuple(f"known fault: {f.id}, where this is that build: {f.title}" for f in met)
+    return frozenset(f.id for f in found if facts and f.trigger.reach(facts)[0] is not Reach.NOT_REACHED)
 
 
-def _facts(version: str, metadata: set[tuple[str, str]]) -> LaunchFacts:
+def _facts(version: str, metadata: set[tuple[str, str]]) -> Compiler:
     release = _RELEASE.match(version)
     if release is None:
         return _NO_COMPILER
     major, minor, patch = (int(part or 0) for part in release.groups())
     published = metadata == {("triton", release[0])} and version == release[0]
-    return LaunchFacts(triton=major * 10000 + minor * 100 + patch, triton_published=1 if published else None)
+    return Compiler(major * 10000 + minor * 100 + patch, 1 if published else None)

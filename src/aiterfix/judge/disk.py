@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from aiterfix.installation.kernelfiles import PackageText
 from aiterfix.installation.view import View
 from aiterfix.judge.compiler import compiler_beside
 from aiterfix.judge.judgement import Doubt, JudgedText, Judgement, Question, everything
-from aiterfix.judge.refusals import launches_in, open_kernels, with_refusals
+from aiterfix.judge.refusals import NamedLaunch, launches_in, open_kernels, with_refusals
 from aiterfix.source.search import may_define, needles
 from aiterfix.storage.digest import sha256_hex
 
@@ -76,17 +76,22 @@ def judge_installation(
     )
 
 
-def settled(judged: Sequence[JudgedText], known: Faults) -> tuple[tuple[JudgedText, ...], tuple[JudgedText, ...]]:
+def settled(
+    judged: Sequence[JudgedText],
+    known: Faults,
+    launches_of: Callable[[str, bytes], Iterable[NamedLaunch]] = launches_in,
+) -> tuple[tuple[JudgedText, ...], tuple[JudgedText, ...]]:
     """Texts of kernels, with what their launchers refuse; and the texts without kernels that launch some.
 
     Args:
         judged: every text of a package that names a kernel.
         known: the faults that were looked for.
+        launches_of: gives the launches of a text, by what people call it and its bytes.
     """
     launchers = tuple(t for t in judged if not t.diagnosis.units)
     texts = [t for t in judged if t.diagnosis.units or t.diagnosis.problems]
     opened = any(open_kernels(t.diagnosis, known) for t in texts)
-    launches = [n for t in (judged if opened else launchers) for n in launches_in(t.relative or t.where, t.text)]
+    launches = [n for t in (judged if opened else launchers) for n in launches_of(t.relative or t.where, t.text)]
     return tuple(replace(t, diagnosis=with_refusals(t.text, t.diagnosis, launches, known)) for t in texts), launchers
 
 

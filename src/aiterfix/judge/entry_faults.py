@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from aiterfix.family.cases import CHUNK_OF_TILES, ROW_STRIDE, SAID
 from aiterfix.faults.base import Diagnosis, Finding, Presence
 from aiterfix.faults.diagnosis import TextDiagnosis, Unit
 from aiterfix.faults.registry import Faults
 
 if TYPE_CHECKING:
     from aiterfix.judge.refusals import NamedLaunch
-    from aiterfix.source.entries import KernelLaunch
+    from aiterfix.source.kernel_launch import KernelLaunch
     from aiterfix.source.launch_arguments import Arguments
 
 AT_ENTRIES = ("take-row-stride", "take-chunk", "match-parameters")
@@ -43,11 +44,13 @@ def _unit(unit: Unit, text: bytes, launches: Sequence[NamedLaunch], known: Fault
 
 def _compared(diagnosis: Diagnosis, unit: Unit, text: bytes, launches: Sequence[NamedLaunch]) -> Diagnosis:
     """What launches hand on beside what the kernel takes."""
+    mine = [(n, n.arguments) for n in launches if n.arguments is not None and not n.replaced]
+    if not mine:
+        return _absent(diagnosis)
     from aiterfix.faults.launch_arguments import ABOUT
     from aiterfix.source.launch_arguments import parameters_of
 
-    mine = [(n, n.arguments) for n in launches if n.arguments is not None and not n.replaced]
-    parameters = parameters_of(text, unit.name) if mine else None
+    parameters = parameters_of(text, unit.name)
     findings = []
     for n, arguments in mine:
         place = f"{arguments.entry}() of {n.where}, line {arguments.line}, hands on"
@@ -67,46 +70,45 @@ def _absent(diagnosis: Diagnosis) -> Diagnosis:
 
 
 def _at_entry(diagnosis: Diagnosis, verb: str, unit: Unit, text: bytes, launches: Sequence[NamedLaunch]) -> Diagnosis:
-    from aiterfix.family.entries import CHUNK_OF_TILES, ROW_STRIDE
-
     if diagnosis.presence is Presence.UNKNOWN:
         return diagnosis
     if verb == "match-parameters":
         return _compared(diagnosis, unit, text, launches)
     asked = ROW_STRIDE if verb == "take-row-stride" else CHUNK_OF_TILES
-    mine = [n for n in launches if n.launch.about == asked.about and not (n.launch.told or n.replaced)]
-    if asked is CHUNK_OF_TILES and diagnosis.presence is not Presence.PRESENT:
-        return diagnosis
-    if not mine and asked is CHUNK_OF_TILES:
+    mine = [n for n in launches if n.launch.about == asked and not (n.launch.told or n.replaced)]
+    if asked is CHUNK_OF_TILES and (not mine or diagnosis.presence is not Presence.PRESENT):
         return diagnosis
     left = [n for n in mine if not n.refused]
     names = ", ".join(dict.fromkeys(f"{n.launch.entry or 'the module'}() of {n.where}" for n in left or mine))
     if not mine:
         return _absent(diagnosis)
-    what = asked.what
+    what = SAID[asked]
     if not left:
-        found = Finding(asked.about, f"{names} raises first for {what}", unit.line, unit.line, Presence.REFUSED)
+        found = Finding(asked, f"{names} raises first for {what}", unit.line, unit.line, Presence.REFUSED)
         return replace(diagnosis, findings=(found,), recorded=None)
-    stuck = next((n for n in left if n.launch.function is None or asked.test(n.launch.function) is None), None)
+    stuck = next((n for n in left if not n.launch.refusable), None)
     obstacle = (
         f"{stuck.launch.entry or 'the module'} of {stuck.where}, line {stuck.launch.line}, is not understood"
         if stuck
         else ""
     )
-    found = Finding(asked.about, f"{names} lets {what} through", unit.line, unit.line, Presence.PRESENT, obstacle)
+    found = Finding(asked, f"{names} lets {what} through", unit.line, unit.line, Presence.PRESENT, obstacle)
     return replace(diagnosis, findings=(found,), recorded=None)
 
 
 def entry_launches(tree: ast.Module) -> Iterator[tuple[KernelLaunch, Arguments | None]]:
     """What functions of a module get to kernels, for these faults; and what they hand on where that is asked about."""
-    from aiterfix.family.entries import CHUNK_OF_TILES, ONE_STRIDE, ROW_STRIDE, SHUFFLED_KERNELS
+    from aiterfix.family import entries
     from aiterfix.family.paging import PAGING
     from aiterfix.faults.launch_arguments import ABOUT
-    from aiterfix.source.entries import KernelLaunch
     from aiterfix.source.entry_tests import reaching
+    from aiterfix.source.kernel_launch import KernelLaunch
     from aiterfix.source.launch_arguments import handed_on
 
-    for launch in (*reaching(tree, ONE_STRIDE, ROW_STRIDE), *reaching(tree, SHUFFLED_KERNELS, CHUNK_OF_TILES)):
+    for launch in (
+        *reaching(tree, entries.ONE_STRIDE, entries.ROW_STRIDE),
+        *reaching(tree, entries.SHUFFLED_KERNELS, entries.CHUNK_OF_TILES),
+    ):
         yield launch, None
     for a in handed_on(tree, tuple(PAGING)):
         # To hand on too much or too little lets nothing through that a refusal would keep out.
@@ -115,10 +117,10 @@ def entry_launches(tree: ast.Module) -> Iterator[tuple[KernelLaunch, Arguments |
 
 def unseen_launches(namespace: dict[str, object]) -> Iterator[KernelLaunch]:
     """The same of a module whose text is not known, and that holds kernels."""
-    from aiterfix.family.entries import CHUNK_OF_TILES, ONE_STRIDE, ROW_STRIDE, SHUFFLED_KERNELS
-    from aiterfix.source.entries import KernelLaunch
+    from aiterfix.family.entries import ONE_STRIDE, SHUFFLED_KERNELS
+    from aiterfix.source.kernel_launch import KernelLaunch
 
-    for about, kernels in ((ROW_STRIDE.about, ONE_STRIDE), (CHUNK_OF_TILES.about, SHUFFLED_KERNELS)):
+    for about, kernels in ((ROW_STRIDE, ONE_STRIDE), (CHUNK_OF_TILES, SHUFFLED_KERNELS)):
         for name in kernels:
             if name in namespace:
                 yield KernelLaunch(name, "", 0, told=False, refused=False, about=about)

@@ -41,6 +41,7 @@ class LaunchFacts:
         schedule: 1 where a schedule is passed (``VarCtxSchedule``), else 0.
         triton: Triton's release, as 30501 for 3.5.1.
         triton_published: 1 where that is the wheel that PyPI has; left out where it may be another build.
+        padding: columns behind every row that are the output's own memory.
     """
 
     rows: int | None = None
@@ -59,6 +60,7 @@ class LaunchFacts:
     schedule: int | None = None
     triton: int | None = None
     triton_published: int | None = None
+    padding: int | None = None
 
     def known(self) -> Mapping[str, int]:
         """The facts that are known, by name."""
@@ -72,6 +74,23 @@ class LaunchFacts:
 
 
 @record(frozen=True)
+class Ignored:
+    """A fault that shall not decide, whatever else is asked.
+
+    Attributes:
+        fault: its id.
+        reason: why not, as whoever ignores it says.
+        by: where that is said: an option, or a file.
+        asked: whether it would decide otherwise.
+    """
+
+    fault: str
+    reason: str
+    by: str
+    asked: bool = True
+
+
+@record(frozen=True)
 class Question:
     """What is asked of an installation or process.
 
@@ -80,12 +99,14 @@ class Question:
         groups: code paths whose kernels decide; None for all.
         compiler: whether faults that take a certain compiler decide too, where it is known which one there is.
         left_out: ids of faults that decide nothing, whatever else is asked.
+        ignored: those of `left_out` for which a reason is given.
     """
 
     faults: frozenset[str]
     groups: frozenset[str] | None = None
     compiler: bool = False
     left_out: frozenset[str] = frozenset()
+    ignored: tuple[Ignored, ...] = ()
 
     def covers(self, unit: Unit) -> bool:
         """Whether a unit decides."""

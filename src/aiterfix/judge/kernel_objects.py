@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import sys
 import textwrap
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import cache
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiterfix.faults.base import Diagnosis, Finding, Presence
 from aiterfix.faults.diagnosis import TextDiagnosis, Unit, diagnose
 from aiterfix.faults.registry import Faults, load_faults
 from aiterfix.history.known import diagnosis_of
 from aiterfix.storage.digest import sha256_hex
+from aiterfix.storage.record import record
+
+if TYPE_CHECKING:
+    from aiterfix.judge.refusals import NamedLaunch
 
 
 @cache
@@ -52,11 +55,13 @@ def held_source(kernel: Any) -> str | None:
 
 def owner(kernel: Any) -> str | None:
     """Name of the module that a kernel was defined in."""
-    name = getattr(kernel, "__module__", None) or getattr(getattr(kernel, "fn", None), "__module__", None)
+    # What it says itself; Triton's interpreter wraps functions in objects that say their class's module only.
+    own = getattr(kernel, "__dict__", {}).get("__module__")
+    name = own or getattr(getattr(kernel, "fn", kernel), "__module__", None)
     return name if isinstance(name, str) else None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class HeldText:
     """What a kernel would compile.
 
@@ -84,30 +89,35 @@ def held_text(kernel: Any) -> HeldText | None:
     return HeldText((_imports(namespace, source) + "@_jit\n" + source).encode(), "")
 
 
-def diagnosed(kernel: Any, name: str) -> TextDiagnosis:
-    """What is wrong in a kernel object, by its name in the module that holds it."""
-    held = held_text(kernel)
-    return _diagnosed(held.text, name) if held is not None else _silent(name)
-
-
 def presence(kernels: Mapping[str, Any]) -> Presence:
     """Judgement on kernel objects over every fault that decides."""
     from aiterfix.faults.base import worst
 
-    deciding = known_faults().deciding
-    return worst(settled(kernel, name).presence(deciding) for name, kernel in kernels.items())
+    deciding, launches = known_faults().deciding, loaded_launches() if kernels else ()
+    return worst(settled(kernel, name, launches).presence(deciding) for name, kernel in kernels.items())
 
 
-def settled(kernel: Any, name: str) -> TextDiagnosis:
-    """The same as `diagnosed`, with what loaded wrappers refuse."""
-    from aiterfix.judge.refusals import launches_loaded, open_kernels, with_refusals
+def loaded_launches() -> tuple[NamedLaunch, ...]:
+    """Every launch that a loaded wrapper makes."""
+    from aiterfix.judge.refusals import launches_loaded
 
-    known, found = known_faults(), diagnosed(kernel, name)
-    held = held_text(kernel) if open_kernels(found, known) else None
+    return launches_loaded(dict.fromkeys(w for g in known_faults().groups for w in g.wrappers))
+
+
+def settled(kernel: Any, name: str, launches: Sequence[NamedLaunch]) -> TextDiagnosis:
+    """What is wrong in a kernel object, with the faults that what launches it has, or refuses.
+
+    Args:
+        kernel: the object.
+        name: its name in the module that holds it.
+        launches: from `loaded_launches`.
+    """
+    from aiterfix.judge.refusals import with_refusals
+
+    held = held_text(kernel)
     if held is None:
-        return found
-    wrappers = dict.fromkeys(w for g in known.groups for w in g.wrappers)
-    return with_refusals(held.text, found, launches_loaded(wrappers), known)
+        return _silent(name)
+    return with_refusals(held.text, _diagnosed(held.text, name), launches, known_faults())
 
 
 @cache

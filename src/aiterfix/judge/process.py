@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +14,17 @@ from aiterfix.family.kernels import GROUPS
 from aiterfix.family.own_kernel import in_force
 from aiterfix.judge.compiler import compiler_loaded
 from aiterfix.judge.judgement import Doubt, JudgedText, Judgement, Question, bounds_only, everything
-from aiterfix.judge.kernel_objects import held_source, held_text, known_faults, settled
+from aiterfix.judge.kernel_objects import held_source, held_text, known_faults, loaded_launches, settled
+from aiterfix.judge.witnesses import late_doubts
+from aiterfix.judge.witnesses import prebuilt_variable as prebuilt_variable
+from aiterfix.storage.record import record
 
 _TARGETS = tuple(dict.fromkeys(n for g in GROUPS for n in (*g.modules, *g.wrappers)))
 NOT_FOUND = "aiter was not found"
 _NAMES = tuple(sorted(k.name for g in GROUPS for k in g.kernels))
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Loaded:
     """The kernel objects in this process.
 
@@ -67,14 +68,6 @@ def other_modules() -> tuple[str, ...]:
     return tuple(found)
 
 
-def prebuilt_variable() -> str:
-    """The environment variable that has switched prebuilt code objects on in this process; empty where none has."""
-    for group in GROUPS:
-        if group.prebuilt is not None and os.environ.get(group.prebuilt.enabled_by) == "1":
-            return group.prebuilt.enabled_by
-    return ""
-
-
 def judge_loaded(loaded: Loaded, question: Question | None = None) -> Judgement:
     """Judge what is loaded, each kernel on the text that it holds.
 
@@ -86,10 +79,11 @@ def judge_loaded(loaded: Loaded, question: Question | None = None) -> Judgement:
 
     known = known_faults()
     texts = []
+    launches = loaded_launches() if loaded.objects else ()
     for module, name, kernel in loaded.objects:
         held = held_text(kernel)
         text, digest = (held.text, held.sha256) if held is not None else (b"", "")
-        texts.append(JudgedText(module, "", text, settled(kernel, name), digest))
+        texts.append(JudgedText(module, "", text, settled(kernel, name, launches), digest))
     asked = question or bounds_only(known)
     prebuilt = tuple(
         # Where they lie was settled when the wrapper was imported; that they run is what counts.
@@ -98,7 +92,14 @@ def judge_loaded(loaded: Loaded, question: Question | None = None) -> Judgement:
         if g.prebuilt is not None and prebuilt_variable() == g.prebuilt.enabled_by
     )
     return Judgement(
-        None, known, asked, tuple(texts), late_doubts(), prebuilt, replaced=in_force(), launch=compiler_loaded()
+        None,
+        known,
+        asked,
+        tuple(texts),
+        late_doubts(),
+        prebuilt,
+        replaced=in_force(),
+        launch=compiler_loaded().launch(),
     )
 
 
@@ -109,22 +110,7 @@ def judge_process() -> Judgement | None:
     return judge_loaded(loaded, everything(known_faults())) if loaded.objects else None
 
 
-def late_doubts() -> tuple[Doubt, ...]:
-    """What the import hook found to hold an unpatched kernel after it patched the module: something that no namespace
-    shows, such as a list."""
-    return tuple(doubt for ask in _witnesses for doubt in ask())
-
-
-_witnesses: list[Callable[[], Iterable[Doubt]]] = []
-
-
-def also_ask(witness: Callable[[], Iterable[Doubt]]) -> None:
-    """Have somebody who saw the modules being loaded asked too; the import hook is one."""
-    if witness not in _witnesses:
-        _witnesses.append(witness)
-
-
-@dataclass(frozen=True)
+@record(frozen=True)
 class OnDisk:
     """What was found on disk, and the state of the files that it was read from."""
 

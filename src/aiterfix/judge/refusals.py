@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import inspect
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from types import CodeType, ModuleType
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ from aiterfix.judge.entry_faults import at_entries, entry_launches, unseen_launc
 from aiterfix.storage.record import record
 
 if TYPE_CHECKING:
-    from aiterfix.source.entries import KernelLaunch
+    from aiterfix.source.kernel_launch import KernelLaunch
     from aiterfix.source.launch_arguments import Arguments
 
 VERB = "page-by-block"
@@ -108,12 +108,13 @@ class NamedLaunch:
         return f"{self.launch.entry}() of {self.where} {says}"
 
 
-def launches_in(where: str, text: bytes) -> tuple[NamedLaunch, ...]:
+def launches_in(where: str, text: bytes, tree: ast.Module | None = None) -> tuple[NamedLaunch, ...]:
     """The launches of a text; none where it does not parse, which is a doubt of its own.
 
     Args:
         where: what people call it.
         text: its bytes.
+        tree: the same parsed, where the caller has it already.
     """
     from aiterfix.family.paging import CACHES, PAGING
     from aiterfix.source.entries import kernel_launches
@@ -121,7 +122,7 @@ def launches_in(where: str, text: bytes) -> tuple[NamedLaunch, ...]:
     if not any(name.encode() in text for name in PAGING):
         return ()
     try:
-        tree = ast.parse(text)
+        tree = tree or ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ()
     size = next(iter(PAGING.values())).block_size
@@ -135,16 +136,19 @@ def as_run_here(named: NamedLaunch) -> NamedLaunch:
     return replace(named, launch=replace(named.launch, refused=False)) if open_here else named
 
 
-def launches_loaded(names: Iterable[str]) -> tuple[NamedLaunch, ...]:
+def launches_loaded(
+    names: Iterable[str], launches_of: Callable[[str, bytes], Iterable[NamedLaunch]] = launches_in
+) -> tuple[NamedLaunch, ...]:
     """What loaded wrappers launch, each function believed only where it is that of its module's text.
 
     Args:
         names: of modules; those that are not loaded are passed over.
+        launches_of: gives the launches of a text, by what people call it and its bytes.
     """
     found: list[NamedLaunch] = []
     for name in dict.fromkeys(names):
         if (module := loaded(name)) is not None:
-            found += _loaded(name, module)
+            found += _loaded(name, module, launches_of)
     return tuple(found)
 
 
@@ -154,10 +158,12 @@ def loaded(name: str) -> ModuleType | None:
     return module if type(module) is ModuleType else None
 
 
-def _loaded(name: str, module: ModuleType) -> Iterator[NamedLaunch]:
+def _loaded(
+    name: str, module: ModuleType, launches_of: Callable[[str, bytes], Iterable[NamedLaunch]]
+) -> Iterator[NamedLaunch]:
     from aiterfix.family.own_kernel import in_place
     from aiterfix.judge.kernel_objects import module_text
-    from aiterfix.source.entries import KernelLaunch
+    from aiterfix.source.kernel_launch import KernelLaunch
 
     namespace = vars(module)
     text = module_text(module)
@@ -166,17 +172,19 @@ def _loaded(name: str, module: ModuleType) -> Iterator[NamedLaunch]:
         yield from (NamedLaunch(name, KernelLaunch(k, "", 0, told=False, refused=False)) for k in held)
         yield from (NamedLaunch(name, launch) for launch in unseen_launches(namespace))
         return
-    functions = _functions(text)
-    for named in launches_in(name, text.encode()):
+    functions: dict[str, CodeType] | None = None
+    for named in launches_of(name, text.encode()):
         entry = named.launch.entry
         if entry and in_place(module, entry):
             yield replace(named, replaced=True)
             continue
-        function = inspect.unwrap(namespace[entry]) if callable(namespace.get(entry)) else None
-        same = getattr(function, "__code__", None) == functions.get(entry)
         # A module that is being executed has no functions yet: what it will have is what its text says.
-        coming = entry not in namespace and getattr(module.__spec__, "_initializing", False)
-        yield as_run_here(named) if same or coming else replace(named, launch=replace(named.launch, refused=False))
+        same = entry not in namespace and getattr(module.__spec__, "_initializing", False)
+        if not same:
+            functions = _functions(text) if functions is None else functions
+            function = inspect.unwrap(namespace[entry]) if callable(namespace.get(entry)) else None
+            same = getattr(function, "__code__", None) == functions.get(entry)
+        yield as_run_here(named) if same else replace(named, launch=replace(named.launch, refused=False))
 
 
 def _functions(text: str) -> dict[str, CodeType]:
@@ -189,9 +197,6 @@ def _functions(text: str) -> dict[str, CodeType]:
 
 
 def _joined(unit: Unit, diagnosis: Diagnosis, launches: Sequence[NamedLaunch]) -> Diagnosis:
-    from aiterfix.family.paging import CACHES
-    from aiterfix.source.entries import handed_cache
-
     if not _may_be_refused(unit, diagnosis):
         return diagnosis
     left = [n for n in launches if not n.refused]
@@ -201,7 +206,7 @@ def _joined(unit: Unit, diagnosis: Diagnosis, launches: Sequence[NamedLaunch]) -
         return Diagnosis(diagnosis.fault, findings, None if findings else Presence.REFUSED)
     if left:
         # `apply` has the others refuse.
-        stuck = next((n for n in left if not handed_cache(n.launch, CACHES)), None)
+        stuck = next((n for n in left if not n.launch.refusable), None)
         named = stuck or left[0]
         place = f"{named.launch.entry or 'the module'} of {named.where}, line {named.launch.line}"
         says = f"{place}, launches it with blocks of any size"

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
-from aiterfix.validation.evidence import Evidence, Shown, evidence_of, read_evidence, shown
+from aiterfix.validation.stores import may_forbid
+
+if TYPE_CHECKING:
+    from aiterfix.validation.evidence import Evidence, Shown
 
 
 def not_offered(text_sha256: str, asked: Collection[str]) -> dict[str, str]:
@@ -15,7 +19,11 @@ def not_offered(text_sha256: str, asked: Collection[str]) -> dict[str, str]:
         asked: ids of the faults that would be mended.
     """
     left: dict[str, str] = {}
-    while text_sha256:
+    if not text_sha256 or not may_forbid(text_sha256):
+        return left  # nearly always, and then what reads records is not loaded
+    from aiterfix.validation.evidence import shown
+
+    while True:
         after, before = _runs(text_sha256, frozenset(asked) - left.keys())
         failed = {f: e for e in after for f in e.mends if shown(f, [e], before) == "failed"}
         if not failed:
@@ -35,6 +43,8 @@ def mend_shown(fault: str, text_sha256: str, asked: Collection[str], noted: str 
         asked: ids of the faults that would be mended with it.
         noted: records beside the stores'.
     """
+    from aiterfix.validation.evidence import shown
+
     return shown(fault, *_runs(text_sha256, asked, noted))
 
 
@@ -46,6 +56,8 @@ def shown_as_it_is(fault: str, text_sha256: str, noted: str = "") -> Shown | Non
         text_sha256: digest of the text.
         noted: records beside the stores'.
     """
+    from aiterfix.validation.evidence import evidence_of, shown
+
     runs = evidence_of(text_sha256, noted=noted)
     mended = [e for e in runs if fault in e.mends]
     if not mended:
@@ -58,6 +70,8 @@ def _runs(
     text_sha256: str, asked: Collection[str], noted: str = ""
 ) -> tuple[tuple[Evidence, ...], tuple[Evidence, ...]]:
     """Runs of a text with those of these faults mended that can be in it, as records tell; and of the text itself."""
+    from aiterfix.validation.evidence import read_evidence
+
     found = read_evidence(text_sha256, noted=noted)[0]
     before = tuple(e for e in found if e.text_sha256 == text_sha256)
     after = [e for e in found if e.original_sha256 == text_sha256 and e.mends]

@@ -14,6 +14,7 @@ import stat
 from collections.abc import Collection
 from pathlib import Path
 
+from aiterfix.storage.files import write_whole
 from aiterfix.storage.held import MOST_BYTES, Folder, RefusedFileError, UntrustedError, require_trusted
 
 _refused: dict[str, str] = {}
@@ -86,20 +87,8 @@ def keep(path: Path, data: bytes) -> None:
         UntrustedError: others can write there, so that it would lead who knows where.
         OSError: it cannot be written; ``path`` is as it was.
     """
-    temporary = f".{path.name[:100]}.{os.urandom(8).hex()}"
     with _made(path.parent) as folder:
-        here = folder.descriptor
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=here)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path.name, src_dir_fd=here, dst_dir_fd=here)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary, dir_fd=here)
-            raise
+        write_whole(folder.descriptor, path.name, data, mode=0o600)
 
 
 def _made(path: Path) -> Folder:

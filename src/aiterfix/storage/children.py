@@ -82,6 +82,8 @@ def environment(more: Mapping[str, str], owner: Owner | None = None) -> dict[str
         given["PYTHONPATH"] = os.pathsep.join(entries)
     else:
         given.pop("PYTHONPATH", None)
+    # Triton 3.9.0 warns at every first compilation; made an error, that would read as a refusal of the kernel.
+    given.pop("PYTHONWARNINGS", None)
     return given | dict(more)
 
 

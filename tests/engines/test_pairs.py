@@ -15,6 +15,7 @@ from aiterfix.overshoot import stored
 from tests.cli.conftest import Runner
 from tests.engines import callers
 from tests.engines.conftest import Judge, only_call
+from tests.report.html import reading
 
 GLUON = "aiter/ops/triton/gluon/pa_mqa_logits.py"
 
@@ -61,6 +62,24 @@ def test_the_text_says_what_an_operator_does(judge: Judge) -> None:
     assert safe.splitlines()[-1] == f"next:    nothing for what was asked about here; {apply} makes every length safe"
     judge.apply()
     assert judge.run(*words, 10000)[1].splitlines()[-1] == "next:    nothing"
+
+
+def test_every_form_shows_the_pair(judge: Judge) -> None:
+    callers.workspace(judge.site)
+    words = ("check", "--path", judge.site, "--for", "vllm", "--block-size", 64, "--max-model-len", 10000)
+    verdict = "unsafe-until-apply"
+    call = only_call(judge("vllm", "--block-size", 64, "--max-model-len", 10000, status=1))
+    assert judge.run(*words, "-q")[1] == f"{verdict}\n"
+    tree = reading.read(judge.run(*words, "--format", "html")[1])
+    assert f"The pair: {verdict}" in [reading.text(h) for h in tree.iter("h2")]
+    assert f"Next: aiterfix apply --path {judge.site}, then start the server again; or else: " in reading.text(tree)
+    launch = reading.tables(tree)[-1]
+    assert launch[0][:4] == ["call", "verdict", "padding", "KVBlockSize"]
+    assert launch[1][:3] == [f"{call['file']}:{call['line']}", verdict, "0"]
+    markdown = judge.run(*words, "--format", "markdown")[1]
+    assert f"verdict on the pair: {verdict}" in markdown and markdown.count("```") == 2
+    full = judge.run(*words, "-v")[1]
+    assert full.index("verdict on the pair") < full.index(f"{GLUON}  sha256 "), "the answers first"
 
 
 def test_stored_measurement_counts_where_this_interpreter_is_asked(
@@ -154,10 +173,13 @@ def test_unknown_caller(judge: Judge) -> None:
     assert judge("sglang", status=0)["pair_verdict"] == "safe"
 
 
-def test_property_of_an_object_that_only_an_assertion_types(judge: Judge) -> None:
+def test_a_width_of_parts_that_can_be_looked_up_is_a_condition(judge: Judge) -> None:
+    """A property of an object whose class an assertion names."""
     callers.metadata(judge.site)
-    call = only_call(judge("sglang", status=3))
-    assert "safe wherever that is a multiple of 64" in call["reason"]
+    call = only_call(judge("sglang", status=1))
+    assert call["verdict"] == "depends"
+    assert "self.page_size // 4 * self.table.shape[1]" in call["reason"]
+    assert "check that it is a multiple of 64" in call["reason"]
 
 
 def test_only_the_calls_that_a_model_takes(judge: Judge) -> None:
@@ -230,9 +252,19 @@ def test_without_for_the_exit_code_is_aiters(run: Runner, sample: Path) -> None:
     ran = run("check", "--path", sample)
     assert ran.status == 1
     assert "sglang 1.2.3" in ran.text
+    assert f"aiterfix check --for sglang --path {sample})" in ran.text
     data = run("check", "--path", sample, "--json").json("check")
     assert [c["name"] for c in data["engines"]] == ["sglang"]
     assert "pair_verdict" not in data
+
+
+def test_for_auto_judges_every_engine_that_is_there(judge: Judge) -> None:
+    assert judge.run("check", "--path", judge.site, "--for", "auto")[0] == 4
+    callers.blocks(judge.site)
+    callers.workspace(judge.site)
+    data = judge("auto", "--block-size", 64, "--max-model-len", 10000, status=1)
+    verdicts = {Path(pair["consumer"]).name: pair["verdict"] for pair in data["pairs"]}
+    assert verdicts == {"sglang": "safe", "vllm": "unsafe-until-apply"}
 
 
 def test_usage(run: Runner, sample: Path) -> None:

@@ -219,8 +219,8 @@ def test_changed_sources_never_raise(tmp_path: Path, data: st.DataObject) -> Non
     try:
         compile(changed, "ops.py", "exec", flags=ast.PyCF_ONLY_AST)
     except SyntaxError:
-        assert calls == ()
-        assert bool(doubts) or "pa_mqa_logits" not in changed
+        # What has nothing to do with a call is not parsed.
+        assert doubts or "pa_mqa_logits" not in changed
     for call in calls:
         assert call.widths
         assert isinstance(call.padding, (Known, Unknown))

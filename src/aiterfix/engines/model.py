@@ -65,6 +65,7 @@ class Width:
             what number it is one, None where of the block size.
         block: ``KVBlockSize`` of the calls with this width, where the source states it.
         formula: of a derived one.
+        plain: of an unknown one, whether it is made of attributes and shapes alone, which an operator can look up.
     """
 
     kind: WidthKind
@@ -74,6 +75,7 @@ class Width:
     value: int | None = None
     block: int | None = None
     formula: Number | None = field(default=None, repr=False)
+    plain: bool = False
 
 
 class Entry(str, Enum):
@@ -102,6 +104,8 @@ class Call:
         chunk_k: ``ChunkK``, columns.
         preshuffle: ``Preshuffle``, 0 or 1.
         wave_per_eu: ``WavePerEU``.
+        schedule: 0 where no ``VarCtxSchedule`` is passed.
+        rank: axes of the logits tensor; None where that is not known.
         shuffled_by_block: whether ``Preshuffle`` is true exactly where a block has more than one token.
         conditions: what must not happen for the widths to be as they are.
     """
@@ -116,6 +120,8 @@ class Call:
     chunk_k: Setting
     preshuffle: Setting
     wave_per_eu: Setting
+    schedule: Setting
+    rank: int | None = None
     shuffled_by_block: bool = False
     conditions: tuple[str, ...] = ()
 

@@ -7,8 +7,8 @@ import bisect
 import itertools
 import re
 import warnings
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -16,9 +16,23 @@ from aiterfix.installation import Skipped
 from aiterfix.installation.kernelfiles import PackageText
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
-SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+SCOPES = (*FUNCTIONS, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+SCOPED = SCOPES[:3]
 LOOPS = (ast.For, ast.AsyncFor, ast.While)
 _MOST_FILES = 64  # that hold a name: more, and the name says nothing
+_START = re.compile(
+    rb"^(?:(?P<decorator>@)|(?:async[ \t]+)?(?:def|class)[ \t]+(?P<name>\w+)"
+    rb"|(?!(?:else|elif|except|finally|case)\b)[^\s#)\]}\"'])",
+    re.MULTILINE,
+)
+_DERIVED = re.compile(rb"class\s+\w+\s*\(([^)]*)\)")
+_OTHER_NAMES = re.compile(
+    rb"[ \t.,(](\w+) as (?P<as>\w+)"
+    rb"|\n[ \t]*(?P<name>\w+) = (?:[^\n]*import_module\((?P<told>[^\n]*)|(?P<meant>[\w.]+)(?=[ \t\r]*\n))"
+)
+"""``a as b``, ``b = a`` and ``b = import_module("a")``."""
+_WORDS = re.compile(r"\w+")
 
 
 class TooCommonError(Exception):
@@ -27,43 +41,96 @@ class TooCommonError(Exception):
 
 @dataclass(frozen=True)
 class Binding:
-    """One place that gives a name a meaning.
-
-    Attributes:
-        node: the statement, or the expression, that does.
-        value: what is assigned, where that is an expression.
-        item: which item of it, where a tuple is taken apart.
-    """
+    """One place that gives a name a meaning: the statement, and what is assigned, or which item of it."""
 
     node: ast.AST
     value: ast.expr | None = None
     item: int | None = None
 
 
-@dataclass(eq=False)
+@dataclass
+class _Chunk:
+    """A piece of a file at its own level: a definition, or the statements between two."""
+
+    line: int
+    data: bytes
+    name: str = ""
+    parsed: bool = False
+
+
 class Source:
-    """One parsed module."""
+    """One module, of which only the definitions that matter are parsed.
 
-    dotted: str
-    relative: str
-    is_package: bool
-    tree: ast.Module = field(repr=False)
-    up: dict[ast.AST, ast.AST] = field(default_factory=dict, repr=False)
-    named: dict[str, list[ast.AST]] = field(default_factory=dict, repr=False)
-    """Nodes by the identifier that they mention; strings by their last dotted part."""
-    _bound: dict[ast.AST, dict[str, list[Binding]]] = field(default_factory=dict, repr=False)
+    Attributes:
+        up: from a node to what it stands in.
+        tree: stands for the module's own level.
+        broken: why it cannot be parsed; empty where it can.
+    """
 
-    def __post_init__(self) -> None:
-        pending: list[ast.AST] = [self.tree]
+    def __init__(self, dotted: str, relative: str, data: bytes) -> None:
+        self.dotted, self.relative, self.is_package = dotted, relative, relative.endswith("/__init__.py")
+        self.tree = ast.Module([], [])
+        self.up: dict[ast.AST, ast.AST] = {}
+        self._named: dict[str, list[ast.AST]] = {}
+        self._bound: dict[ast.AST, dict[str, list[Binding]]] = {self.tree: {}}
+        self.broken = ""
+        self._chunks = _chunks(data)
+        # Lines of a long string may look like definitions.
+        cut = any(c.data.count(quotes) % 2 for c in self._chunks for quotes in (b'"""', b"'''"))
+        # What names the family is parsed whole: if a part of it cannot be, nobody knows what it calls.
+        cut |= b"pa_mqa_logits" in data or b"paged_mqa_logits" in data
+        if cut or not self._need([c for c in self._chunks if not c.name]):
+            self.up, self._named, self._bound, self.broken = {}, {}, {self.tree: {}}, ""
+            self._chunks = [_Chunk(1, data)]
+            self._need(self._chunks)
+
+    def _parse(self, chunks: Iterable[_Chunk]) -> None:
+        for chunk in chunks:
+            chunk.parsed = True
+            text = b"\n" * (chunk.line - 1) + chunk.data
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                for node in ast.parse(text).body:
+                    self.up[node] = self.tree
+                    self._index(node)
+                    for name, binding in self._within(node):
+                        self._bound[self.tree].setdefault(name, []).append(binding)
+
+    def _need(self, chunks: list[_Chunk]) -> bool:
+        try:
+            self._parse(chunks)
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            self.broken = f"cannot be parsed: {error}"
+        return not self.broken
+
+    def _index(self, root: ast.AST) -> None:
+        up, named, context = self.up, self._named, ast.expr_context
+        pending = [root]
         while pending:
             node = pending.pop()
             for name in _names(node):
-                self.named.setdefault(name, []).append(node)
+                named.setdefault(name, []).append(node)
             for value in node.__dict__.values():  # as `ast.iter_child_nodes`, three times as fast
                 for child in value if isinstance(value, list) else (value,):
-                    if isinstance(child, ast.AST) and not isinstance(child, ast.expr_context):
-                        self.up[child] = node
+                    if isinstance(child, ast.AST) and not isinstance(child, context):
+                        up[child] = node
                         pending.append(child)
+
+    def seen(self, name: str) -> list[ast.AST]:
+        """`mentions` in what is parsed so far: for names that are local to it."""
+        return self._named.get(name, [])
+
+    def mentions(self, name: str) -> list[ast.AST]:
+        """Nodes that mention an identifier; strings by the words in them."""
+        word = re.compile(rb"(?<!\w)" + re.escape(name.encode()) + rb"(?!\w)")
+        self._need([c for c in self._chunks if not c.parsed and word.search(c.data)])
+        return self._named.get(name, [])
+
+    def rebinds(self, name: str) -> bool:
+        """Whether a function gives a name of the module another meaning."""
+        word = name.encode()
+        self._need([c for c in self._chunks if not c.parsed and b"global" in c.data and word in c.data])
+        return bool(self._named.get(f"global {name}"))
 
     def above(self, node: ast.AST) -> Iterator[ast.AST]:
         """What a node stands in, inside out."""
@@ -76,7 +143,7 @@ class Source:
         """The function that a node stands in the body of."""
         below = node
         for here in self.above(node):
-            if isinstance(here, (ast.FunctionDef, ast.AsyncFunctionDef)) and below in here.body:
+            if isinstance(here, FUNCTIONS) and below in here.body:
                 return here
             below = here
         return None
@@ -85,37 +152,36 @@ class Source:
         """The nearest thing of some kinds around a node."""
         return next((n for n in self.above(node) if isinstance(n, kinds)), None)
 
-    def bound(self, scope: ast.AST) -> dict[str, list[Binding]]:
-        """Names that a scope binds, in the order of the source; parameters aside."""
+    def class_around(self, function: ast.AST) -> ast.ClassDef | None:
+        """The class that a function is a method of."""
+        above = self.up.get(function)
+        return above if isinstance(above, ast.ClassDef) else None
+
+    def bound(self, scope: ast.AST, name: str) -> list[Binding]:
+        """What gives a name a meaning in a scope, in the order of the source; parameters aside."""
+        if scope is self.tree:
+            self._need([c for c in self._chunks if not c.parsed and c.name == name])
+            return sorted(self._bound[scope].get(name, []), key=lambda b: getattr(b.node, "lineno", 0))
         if scope not in self._bound:
-            found: dict[str, list[Binding]] = {}
-            body = scope.body if isinstance(scope, (ast.Module, ast.ClassDef, *SCOPES[:2])) else []
-            pending: list[ast.AST] = list(reversed(body))
-            while pending:
-                node = pending.pop()
-                for name, binding in self._bindings(node):
-                    found.setdefault(name, []).append(binding)
-                if not isinstance(node, (ast.ClassDef, *SCOPES[:3])):
-                    pending += reversed(list(ast.iter_child_nodes(node)))
-            self._bound[scope] = found
-        return self._bound[scope]
+            found = self._bound[scope] = {}
+            for node in getattr(scope, "body", []) if not isinstance(scope, ast.Lambda) else []:
+                for bound, binding in self._within(node):
+                    found.setdefault(bound, []).append(binding)
+        return self._bound[scope].get(name, [])
+
+    def _within(self, root: ast.AST) -> Iterator[tuple[str, Binding]]:
+        pending = [root]
+        while pending:
+            node = pending.pop()
+            yield from self._bindings(node)
+            if not isinstance(node, (ast.ClassDef, *SCOPED)):
+                pending += reversed(list(ast.iter_child_nodes(node)))
 
     def _bindings(self, node: ast.AST) -> Iterator[tuple[str, Binding]]:
-        if isinstance(node, ast.Assign):
-            for target in node.targets:
-                yield from _targets(target, node, node.value)
-        elif isinstance(node, ast.AnnAssign) and node.value is not None:
-            yield from _targets(node.target, node, node.value)
-        elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
-            before = ast.copy_location(ast.Name(node.target.id, ast.Load()), node.target)
-            value = ast.copy_location(ast.BinOp(before, node.op, node.value), node.target)
-            self.up[before], self.up[value] = value, node
-            yield node.target.id, Binding(node, value)
-        elif isinstance(node, ast.NamedExpr):
-            inside = self.within(node, SCOPES)
-            plain = inside is None or isinstance(inside, SCOPES[:2])
-            yield node.target.id, Binding(node, node.value if plain else None)
-        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            if (binding := self._stored(node)) is not None:
+                yield node.id, binding
+        elif isinstance(node, (*FUNCTIONS, ast.ClassDef)):
             yield node.name, Binding(node)
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
             for alias in node.names:
@@ -123,72 +189,95 @@ class Source:
         elif isinstance(node, (ast.Global, ast.Nonlocal)):
             for name in node.names:
                 yield name, Binding(node)
-        elif (isinstance(node, ast.ExceptHandler) and node.name) or (
-            isinstance(node, (ast.MatchAs, ast.MatchStar)) and node.name
-        ):
+        elif isinstance(node, (ast.ExceptHandler, ast.MatchAs, ast.MatchStar)) and node.name:
             yield node.name, Binding(node)
         elif isinstance(node, ast.MatchMapping) and node.rest:
             yield node.rest, Binding(node)
-        elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            above = self.up[node]
-            while isinstance(above, (ast.Tuple, ast.List, ast.Starred)):
-                above = self.up[above]
-            # Comprehensions have names of their own; assignments have been seen above.
-            if not isinstance(above, (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.NamedExpr, ast.comprehension)):
-                yield node.id, Binding(above)
+
+    def _stored(self, node: ast.Name) -> Binding | None:
+        above, below, item = self.up[node], node, None
+        deep = 0
+        while isinstance(above, (ast.Tuple, ast.List, ast.Starred)):
+            plain = isinstance(above, (ast.Tuple, ast.List)) and not any(isinstance(e, ast.Starred) for e in above.elts)
+            item = above.elts.index(below) if plain and isinstance(above, (ast.Tuple, ast.List)) else None
+            deep += 1 if plain else 2
+            above, below = self.up[above], above  # type: ignore[assignment]
+        if isinstance(above, ast.comprehension):
+            return None  # has names of its own
+        if isinstance(above, ast.Assign):
+            return Binding(above, above.value, item) if deep < 2 else Binding(above)
+        if isinstance(above, ast.AnnAssign):
+            return Binding(above, above.value) if above.value is not None else None
+        if isinstance(above, ast.AugAssign):
+            before = ast.copy_location(ast.Name(node.id, ast.Load()), node)
+            value = ast.copy_location(ast.BinOp(before, above.op, above.value), node)
+            self.up[before], self.up[value] = value, above
+            return Binding(above, value)
+        if isinstance(above, ast.NamedExpr):
+            inside = self.within(above, SCOPES)
+            return Binding(above, above.value if inside is None or isinstance(inside, FUNCTIONS) else None)
+        return Binding(above)
 
     @cached_property
-    def stars(self) -> tuple[str, ...]:
-        """Modules that ``from ... import *`` names."""
-        found = (n for n in self.named.get("*", ()) if isinstance(n, ast.alias))
-        return tuple(self.origin(up) for n in found if isinstance(up := self.up[n], ast.ImportFrom))
-
-    def origin(self, node: ast.ImportFrom) -> str:
-        """The module that an import names, in full."""
-        if not node.level:
-            return node.module or ""
-        parts = self.dotted.split(".") if self.is_package else self.dotted.split(".")[:-1]
-        parts = parts[: len(parts) - node.level + 1]
-        return ".".join([*parts, *([node.module] if node.module else [])])
+    def stars(self) -> bool:
+        """Whether it has ``from ... import *``."""
+        return any(isinstance(n, ast.alias) for n in self.seen("*"))
 
     def imported(self, name: str, node: ast.Import | ast.ImportFrom) -> str:
         """What a name that an import binds stands for, dotted."""
+        origin = ""
+        if isinstance(node, ast.ImportFrom):
+            parts = self.dotted.split(".")[: None if self.is_package else -1]
+            home = parts[: len(parts) - node.level + 1] if node.level else []
+            origin = ".".join([*home, *([node.module] if node.module else []), ""])
         for alias in node.names:
             if (alias.asname or alias.name.partition(".")[0]) == name:
-                if isinstance(node, ast.ImportFrom):
-                    return f"{self.origin(node)}.{alias.name}"
-                return alias.name if alias.asname else name
+                return origin + alias.name if origin or alias.asname else name
         return name
 
 
-def _targets(target: ast.expr, node: ast.AST, value: ast.expr) -> Iterator[tuple[str, Binding]]:
-    if isinstance(target, ast.Name):
-        yield target.id, Binding(node, value)
-    elif isinstance(target, (ast.Tuple, ast.List)):
-        starred = any(isinstance(e, ast.Starred) for e in target.elts)
-        for index, element in enumerate(target.elts):
-            if isinstance(element, ast.Name) and not starred:
-                yield element.id, Binding(node, value, index)
-            else:
-                for child in ast.walk(element):
-                    if isinstance(child, ast.Name) and not isinstance(child.ctx, ast.Load):
-                        yield child.id, Binding(node)
+def _chunks(data: bytes) -> list[_Chunk]:
+    found: list[_Chunk] = []
+    starts = list(_START.finditer(data))
+    places = [0, *(m.start() for m in starts if m.start()), len(data)]
+    names = {m.start(): m for m in starts}
+    line = 1
+    for start, end in itertools.pairwise(places):
+        match = names.get(start)
+        name = (match["name"] or b"").decode() if match is not None else ""
+        if found and (found[-1].name == "@" or (not name and not found[-1].name)):
+            last = found[-1]
+            found[-1] = _Chunk(last.line, last.data + data[start:end], name if last.name == "@" else "")
+            if match is not None and match["decorator"]:
+                found[-1].name = "@"
+        else:
+            found.append(_Chunk(line, data[start:end], "@" if match is not None and match["decorator"] else name))
+        line += data.count(b"\n", start, end)
+    return found
 
 
-def _names(node: ast.AST) -> tuple[str, ...]:
+def _names(node: ast.AST) -> Collection[str]:
     if isinstance(node, ast.Name):
         return (node.id,)
     if isinstance(node, ast.Attribute):
         return (node.attr,)
+    if isinstance(node, ast.Constant):
+        value = node.value
+        if not isinstance(value, str):
+            return ()
+        return (value,) if len(value) > 200 else set(_WORDS.findall(value))
     if isinstance(node, ast.alias):
         return (node.name.rpartition(".")[2],)
-    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+    if isinstance(node, (ast.Global, ast.Nonlocal)):
+        word = "global" if isinstance(node, ast.Global) else "nonlocal"
+        return [f"{word} {name}" for name in node.names]
+    if isinstance(node, (*FUNCTIONS, ast.ClassDef)):
         return (node.name,)
-    if isinstance(node, ast.ImportFrom) and node.module:
-        return (node.module.rpartition(".")[2],)
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return (node.value,) if len(node.value) > 200 else tuple(set(re.findall(r"\w+", node.value)))
     return ()
+
+
+def _meant(match: re.Match[bytes]) -> bytes:
+    return match[1] or (match["meant"] or b"").rpartition(b".")[2]
 
 
 def text_of(node: ast.AST) -> str:
@@ -199,7 +288,7 @@ def text_of(node: ast.AST) -> str:
         return "an expression"
 
 
-def parameters(node: FunctionNode) -> list[str]:
+def parameters(node: FunctionNode | ast.Lambda) -> list[str]:
     """Names of parameters, in order, ``*`` and ``**`` aside."""
     spec = node.args
     return [a.arg for a in (*spec.posonlyargs, *spec.args, *spec.kwonlyargs)]
@@ -210,12 +299,13 @@ class Package:
 
     def __init__(self, package: Path, image_root: Path | None = None) -> None:
         """Read every file; parse none."""
-        self._root = package.parent
+        self._root, self.name = package.parent, package.name
         self.text = PackageText(package, image_root)
-        self.doubts = {s.path: s for s in self.text.naming(["_"]).unreadable if s.doubt}
-        self._sources: dict[Path, Source | None] = {}
+        self._doubts = [s for s in self.text.naming(["_"]).unreadable if s.doubt]
+        self._sources: dict[Path, Source] = {}
         self._paths: dict[str, list[Path]] = {}
-        self._held: dict[str, list[Path]] = {}
+        self._meanings: dict[Path, dict[bytes, set[bytes]]] = {}
+        self._kept: dict[re.Pattern[bytes], list[tuple[Path, int, bytes]]] = {}
         # One text to search in is many times faster than thousands.
         self._order = list(self.text.contents)
         self._all = b"\0".join(self.text.contents.values())
@@ -227,68 +317,91 @@ class Package:
         parts = path.relative_to(self._root).with_suffix("").parts
         return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
+    def matches(self, text: str, pattern: re.Pattern[bytes] | None = None) -> Iterator[tuple[Path, int, bytes, int]]:
+        """Lines that hold a text, or matches of a pattern on them: file, line number, line, place in the file."""
+        needle, place, everything = text.encode(), -1, self._all
+        while (place := everything.find(needle, place + 1)) >= 0:
+            start, end = everything.rfind(b"\n", 0, place) + 1, everything.find(b"\n", place)
+            end = len(everything) if end < 0 else end
+            index = bisect.bisect_right(self._starts, place) - 1
+            line = everything[max(start, self._starts[index]) : end].partition(b"\0")[0]
+            place = end
+            if pattern is None or pattern.search(line):
+                first = self._starts[index]
+                yield self._order[index], everything.count(b"\n", first, start) + 1, line, start - first
+
+    def kept(self, text: str, pattern: re.Pattern[bytes]) -> list[tuple[Path, int, bytes]]:
+        """`matches` of a pattern that is asked for again and again."""
+        if pattern not in self._kept:
+            self._kept[pattern] = [(path, number, line) for path, number, line, _ in self.matches(text, pattern)]
+        return self._kept[pattern]
+
     def paths(self, word: str) -> list[Path]:
         """Files that hold a word."""
         if word not in self._paths:
             whole = re.compile(rb"(?<!\w)" + re.escape(word.encode()) + rb"(?!\w)")
-            contents = self.text.contents
-            self._paths[word] = sorted(p for p in self._holding(word) if whole.search(contents[p]))
+            found: list[Path] = []
+            place, everything = -1, self._all
+            while (place := everything.find(word.encode(), place + 1)) >= 0:
+                index = bisect.bisect_right(self._starts, place) - 1
+                end = self._starts[index + 1] if index + 1 < len(self._starts) else len(everything)
+                if whole.search(self._all, place - 1 if place else 0, end):
+                    found.append(self._order[index])
+                place = end - 1
+            self._paths[word] = sorted(found)
         return self._paths[word]
 
-    def _holding(self, text: str) -> list[Path]:
-        """Files that hold a text."""
-        if text not in self._held:
-            needle, found, place = text.encode(), [], self._all.find(text.encode())
-            while place >= 0:
-                index = bisect.bisect_right(self._starts, place) - 1
-                found.append(self._order[index])
-                end = self._starts[index + 1] if index + 1 < len(self._starts) else len(self._all)
-                place = self._all.find(needle, end)
-            self._held[text] = found
-        return self._held[text]
+    @cached_property
+    def heirs(self) -> dict[str, set[Path]]:
+        """Files with classes that derive from a name."""
+        found: dict[str, set[Path]] = {}
+        place = -1
+        while (place := self._all.find(b"class ", place + 1)) >= 0:
+            match = _DERIVED.match(self._all, place)
+            if match is not None:
+                path = self._order[bisect.bisect_right(self._starts, place) - 1]
+                for name in _WORDS.findall(match[1].decode("utf-8", "replace")):
+                    found.setdefault(name, set()).add(path)
+        return found
 
-    def occurrences(self, word: str) -> Iterator[tuple[Path, int, str, bytes]]:
-        """Every line that holds a word: file, number, text, and all that stands above it."""
-        for path in self.paths(word):
-            data, place = self.text.contents[path], -1
-            while (place := data.find(word.encode(), place + 1)) >= 0:
-                start, end = data.rfind(b"\n", 0, place) + 1, data.find(b"\n", place)
-                place = end if end >= 0 else len(data)
-                yield path, data.count(b"\n", 0, start) + 1, data[start:place].decode("utf-8", "replace"), data[:start]
+    def stands_for(self, path: Path, word: bytes) -> set[bytes]:
+        """What a file's imports and plain assignments may make a name stand for."""
+        if path not in self._meanings:
+            found = self._meanings[path] = {}
+            for match in _OTHER_NAMES.finditer(self.text.contents[path]):
+                told = re.findall(rb"\w+", match["told"] or b"") or [_meant(match)]
+                found.setdefault(match["as"] or match["name"], set()).update(told)
+        return self._meanings[path].get(word, set())
 
-    def lines(
-        self, word: str, pattern: re.Pattern[bytes], among: Collection[Path] | None = None
-    ) -> Iterator[tuple[Path, re.Match[bytes], int]]:
-        """Matches of a pattern in the files that hold a text, with their lines."""
-        for path in self._holding(word):
-            if among is not None and path not in among:
-                continue
-            data = self.text.contents[path]
-            for match in pattern.finditer(data):
-                yield path, match, data.count(b"\n", 0, match.start()) + 1
+    @cached_property
+    def _aliases(self) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        for path in set().union(*self.heirs.values()):
+            for match in _OTHER_NAMES.finditer(self.text.contents[path]):
+                name = (match["as"] or match["name"]).decode("utf-8", "replace")
+                if name in self.heirs:
+                    found.setdefault(_meant(match).decode("utf-8", "replace"), set()).add(name)
+        return found
+
+    def aliases(self, name: str) -> list[str]:
+        """Other names that a class has where others derive from it."""
+        return sorted(self._aliases.get(name, set()) - {name})
 
     def shown(self, path: Path) -> str:
         """A file as people know it: relative to the folder that holds the package."""
         return path.relative_to(self._root).as_posix()
 
-    def source(self, path: Path) -> Source | None:
-        """A file parsed; None, and a doubt noted, where it cannot be."""
+    def source(self, path: Path) -> Source:
+        """A file, parsed where it is asked."""
         if path not in self._sources:
-            self._sources[path] = None
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    tree = ast.parse(self.text.contents[path])
-                dotted = self._dotted(path)
-                self._sources[path] = Source(dotted, self.shown(path), path.name == "__init__.py", tree)
-            except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-                self.doubts[path] = Skipped(path, f"cannot be parsed: {error}", True)
+            self._sources[path] = Source(self._dotted(path), self.shown(path), self.text.contents[path])
         return self._sources[path]
 
-    def module(self, dotted: str) -> Source | None:
-        """A module of the package by its dotted name."""
-        path = self._modules.get(dotted)
-        return None if path is None else self.source(path)
+    @property
+    def doubts(self) -> tuple[Skipped, ...]:
+        """What could not be read."""
+        broken = [Skipped(path, source.broken, True) for path, source in self._sources.items() if source.broken]
+        return (*self._doubts, *broken)
 
     def sources(self, word: str) -> Iterator[Source]:
         """Files that hold a word, parsed.
@@ -299,28 +412,22 @@ class Package:
         paths = self.paths(word)
         if len(paths) > _MOST_FILES:
             raise TooCommonError(word)
-        for path in paths:
-            source = self.source(path)
-            if source is not None:
-                yield source
+        yield from map(self.source, paths)
 
-    def chain(self, dotted: str, depth: int = 0) -> Iterator[tuple[Source, ast.AST]]:
-        """What a dotted name stands for: imports on the way through the package, then the definition or module."""
-        module = self.module(dotted)
-        if module is not None:
-            yield module, module.tree
-            return
+    def find(self, dotted: str, depth: int = 0) -> tuple[Source, ast.AST] | None:
+        """The definition, binding or module that a dotted name leads to through the package's own re-exports; None
+        where that is not one."""
+        if dotted in self._modules:
+            module = self.source(self._modules[dotted])
+            return module, module.tree
         home, _, name = dotted.rpartition(".")
-        source = self.module(home) if home else None
-        bindings = source.bound(source.tree).get(name, []) if source is not None else []
-        if source is None or len(bindings) != 1 or depth > 4:
-            return
+        if home not in self._modules or depth > 4:
+            return None
+        source = self.source(self._modules[home])
+        bindings = source.bound(source.tree, name)
+        if len(bindings) != 1:
+            return None
         node = bindings[0].node
-        yield source, node
         if isinstance(node, (ast.Import, ast.ImportFrom)):
-            yield from self.chain(source.imported(name, node), depth + 1)
-
-    def find(self, dotted: str) -> tuple[Source, ast.AST] | None:
-        """The definition, or module, that a dotted name leads to through the package's own re-exports."""
-        found = list(self.chain(dotted))
-        return found[-1] if found and not isinstance(found[-1][1], (ast.Import, ast.ImportFrom)) else None
+            return self.find(source.imported(name, node), depth + 1)
+        return source, node

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -11,8 +11,9 @@ from aiterfix.advice.lengths import Lengths, safe_lengths
 from aiterfix.advice.padding import ALL, AUTO, GLUON, STAGE1, Advice
 from aiterfix.engines.model import Call, Consumer, Entry, Known, RunTime, Unknown, Width, WidthKind
 from aiterfix.engines.needs import Configuration, Needs, configuration_of
+from aiterfix.engines.values import of, role
 from aiterfix.errors import ExitCode
-from aiterfix.faults.base import Presence, Reach
+from aiterfix.faults.base import Fault, Presence, Reach
 from aiterfix.installation.view import View
 from aiterfix.judge.judgement import COLUMN_BOUND, Judgement, LaunchFacts, Question
 
@@ -59,23 +60,57 @@ class Operator:
         max_model_len: ``--max-model-len``, tokens.
         block_size: KV block size, tokens.
         max_num_seqs: sequences in a batch.
-        next_n: rows a sequence, 1 + speculative tokens.
+        next_n: rows a sequence, 1 + speculative tokens; None where it is not given.
+        kv_cache_bytes: KV blocks x bytes between them, of the cache that the kernels read.
+        kv_block_stride: bytes from one KV block to the next.
         compress_ratio: by which the model divides the context that its indexer scores, 1 for DeepSeek V3.2 and GLM-5;
             None where it is not given, and then every one counts.
         heads: index heads; 64 for DeepSeek V3.2.
+        ranks: of decode context parallelism.
     """
 
     max_model_len: int | None = None
     block_size: int | None = None
     max_num_seqs: int | None = None
-    next_n: int = 1
+    next_n: int | None = None
     compress_ratio: int | None = None
     heads: int = 64
+    kv_cache_bytes: int | None = None
+    kv_block_stride: int | None = None
+    ranks: int | None = None
+
+    @property
+    def stated(self) -> dict[str, int]:
+        """What is stated of the numbers that sources divide the length by."""
+        numbers = {"ratio": self.compress_ratio, "ranks": self.ranks}
+        return {name: number for name, number in numbers.items() if number is not None}
 
     @property
     def rows(self) -> int:
         """Rows of the logits tensor; 1 where the number of sequences is not given."""
-        return (self.max_num_seqs or 1) * self.next_n
+        return (self.max_num_seqs or 1) * (self.next_n or 1)
+
+
+@dataclass(frozen=True)
+class SizeLimit:
+    """A size that no source fixes, and up to where a fault that is present is not met.
+
+    Attributes:
+        fault: its id.
+        what: the size, for people.
+        at_most: the largest value that is safe.
+        option: by which an operator states it.
+    """
+
+    fault: str
+    what: str
+    at_most: int
+    option: str
+
+    @property
+    def text(self) -> str:
+        """For people, after "while"."""
+        return f"{self.what} stays at or under {self.at_most} ({self.fault}); state it with {self.option}"
 
 
 @dataclass(frozen=True)
@@ -93,6 +128,7 @@ class CallVerdict:
         rows: see ``Operator.rows``.
         block_size: that the judgement is for; None where it is not known.
         lengths: ``--max-model-len`` values that are safe, where not all are.
+        limits: sizes that were not stated, within which the verdict holds.
     """
 
     call: Call
@@ -105,6 +141,7 @@ class CallVerdict:
     block_size: int | None = None
     lengths: Lengths | None = None
     evidence: str | None = None
+    limits: tuple[SizeLimit, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,6 +158,15 @@ class Pair:
         """The package folder of ``aiter``."""
         assert self.judgement.installation is not None
         return self.judgement.installation.package
+
+
+def tightest(pairs: Iterable[Pair]) -> tuple[SizeLimit, ...]:
+    """Of every size that a verdict hangs on, the least of its limits."""
+    found: dict[tuple[str, str], SizeLimit] = {}
+    for limit in (one for pair in pairs for call in pair.calls for one in call.limits):
+        key = limit.fault, limit.what
+        found[key] = min(limit, found.get(key, limit), key=lambda one: one.at_most)
+    return tuple(found.values())
 
 
 def _rank(judged: CallVerdict) -> int:
@@ -157,11 +203,11 @@ def judge_pair(
         caller: what a file's path must contain, where the operator says that no other call is made; None for all.
     """
     calls = [c for c in consumer.calls if caller is None or caller in c.file]
-    main = any(c.entry is Entry.LOGITS for c in calls)
+    main = {(c.file, c.function) for c in calls if c.entry is Entry.LOGITS}
     judged = []
     for call in calls:
         if call.entry is Entry.STAGE1:
-            if (kernel == AUTO and main) or kernel not in (AUTO, ALL, STAGE1):
+            if (kernel == AUTO and (call.file, call.function) in main) or kernel not in (AUTO, ALL, STAGE1):
                 continue
             groups = frozenset({STAGE1})
         elif call.entry is Entry.NOT_JUDGED and not _has_fp4(judgement, call.function):
@@ -204,8 +250,10 @@ def _judge(call: Call, judgement: Judgement, groups: frozenset[str], operator: O
     bounds = judgement.asking(Question(frozenset({COLUMN_BOUND}), groups))
     found = _judge_columns(call, bounds, operator, needs)
     others = judgement.deciding - {COLUMN_BOUND}
-    asked = judgement.asking(Question(others, groups), _facts(call, groups, operator))
-    return max([found, *_others(found, asked)], key=_rank)
+    facts = _facts(call, groups, operator)
+    worse, limits = _others(found, judgement.asking(Question(others, groups), facts), facts.known(), operator)
+    found = max([found, *worse], key=_rank)
+    return replace(found, limits=tuple(limits)) if exit_code(found.verdict) is ExitCode.OK else found
 
 
 def _facts(call: Call, groups: frozenset[str], operator: Operator) -> LaunchFacts:
@@ -214,34 +262,95 @@ def _facts(call: Call, groups: frozenset[str], operator: Operator) -> LaunchFact
     known = [c for c in columns if c is not None]
     width = max(known) if known and len(known) == len(columns) and not call.conditions else None
     padding = call.padding.value if isinstance(call.padding, Known) else None
+    stated = operator.max_num_seqs is not None and operator.next_n is not None
+    stride, size = operator.kv_block_stride, operator.kv_cache_bytes
     return LaunchFacts(
-        rows=operator.rows if operator.max_num_seqs is not None else None,
+        rows=operator.rows if stated else None,
         width=width,
         row_stride=width + padding if width is not None and padding is not None else None,
+        kv_blocks=size // stride if size is not None and stride is not None else None,
+        block_stride=stride,
         kv_block_size=_block(call, operator),
         chunk_k=call.chunk_k.value if isinstance(call.chunk_k, Known) else None,
         next_n=operator.next_n,
         heads=operator.heads,
         preshuffle=int(bool(call.preshuffle.value)) if isinstance(call.preshuffle, Known) else None,
         plain=int(groups == frozenset({STAGE1})),
+        output_rank=call.rank,
+        schedule=call.schedule.value if isinstance(call.schedule, Known) else None,
     )
 
 
-def _others(found: CallVerdict, judgement: Judgement) -> list[CallVerdict]:
-    """What the other faults make of a call; nothing where none of them is met."""
-    worse = []
+def _others(
+    found: CallVerdict, judgement: Judgement, facts: Mapping[str, int], operator: Operator
+) -> tuple[list[CallVerdict], list[SizeLimit]]:
+    """What the other faults make of a call, and the sizes up to which they are not met."""
+    worse, limits = [], []
     for answer in judgement.answers():
         if not answer.asked or answer.presence.harmless:
             continue
+        reach, limit = answer.reach, None
+        if answer.presence is Presence.PRESENT and reach is Reach.DEPENDS:
+            reach, limit = within(answer.fault, facts, operator, frozenset(answer.deciding_facts))
         bites = f"{answer.fault.id}: {answer.fault.goes_wrong}, where {answer.fault.trigger.sentence}"
-        if answer.presence is Presence.UNKNOWN:
+        if limit is not None:
+            limits.append(limit)
+        elif answer.presence is Presence.UNKNOWN:
             worse.append(replace(found, verdict=PairVerdict.UNKNOWN, reason=f"{answer.fault.id} is not understood"))
-        elif answer.reach is Reach.REACHED:
+        elif reach is Reach.REACHED:
             worse.append(replace(found, verdict=PairVerdict.UNSAFE, reason=f"this launch meets {bites}"))
-        elif answer.reach is Reach.DEPENDS:
+        elif reach is Reach.DEPENDS:
             reason = f"{bites}; not known: {', '.join(answer.deciding_facts)}"
             worse.append(replace(found, verdict=PairVerdict.DEPENDS, reason=reason))
-    return worse
+    return worse, limits
+
+
+def within(
+    fault: Fault, facts: Mapping[str, int], operator: Operator, missing: frozenset[str]
+) -> tuple[Reach, SizeLimit | None]:
+    """Of a fault that hangs on facts that were not given: whether the least launch that is worth its while meets it,
+    and else up to which size none does."""
+    tokens = facts.get("kv_block_size", 1)
+    next_n = facts.get("next_n", 1)
+    stride = facts.get("block_stride")
+    sequences = operator.max_num_seqs or 2
+
+    def cache(size: int) -> dict[str, int]:
+        # A block takes 128 bytes a token and more, so the last one begins that much before the end, or earlier.
+        apart = {"kv_blocks": size // stride} if stride else {"kv_blocks": size - tokens * 128 + 1, "block_stride": 1}
+        return {**apart, "kv_block_size": tokens}
+
+    def rows(size: int) -> dict[str, int]:
+        return {"rows": size, "next_n": next_n}
+
+    def elements(size: int) -> dict[str, int]:
+        return {"rows": size, "row_stride": 1, "width": 1}
+
+    def drafts(size: int) -> dict[str, int]:
+        return {"next_n": size}
+
+    by_cache = "KV blocks x bytes between them", cache, tokens * 128, "--kv-cache-bytes"
+    by_rows = "rows (sequences x next_n)", rows, sequences * next_n, "--max-num-seqs and --next-n"
+    by_elements = "rows x row stride, in elements,", elements, 1, "--max-model-len, --max-num-seqs and --next-n"
+    by_drafts = "next_n (1 + speculative tokens)", drafts, 1, "--next-n"
+    for what, given, least, option in (by_cache, by_drafts, by_rows, by_elements):
+        # A block size or a length alone is no size of a machine's.
+        if not missing <= given(1).keys() or missing <= {"kv_block_size", "row_stride", "width"}:
+            continue
+
+        def met(size: int, given: Callable[[int], dict[str, int]] = given) -> Reach:
+            return fault.trigger.reach({**facts, **given(size)})[0]
+
+        if given is cache and operator.kv_cache_bytes is not None:
+            return met(operator.kv_cache_bytes), None
+        safe, unsafe = least, 1 << 62
+        if met(safe) is not Reach.NOT_REACHED or met(unsafe) is Reach.NOT_REACHED:
+            return met(safe), None
+        while unsafe - safe > 1:
+            middle = (safe + unsafe) // 2
+            safe, unsafe = (middle, unsafe) if met(middle) is Reach.NOT_REACHED else (safe, middle)
+        return Reach.DEPENDS, SizeLimit(fault.id, what, safe, option)
+    return Reach.DEPENDS, None
 
 
 def _judge_columns(call: Call, judgement: Judgement, operator: Operator, needs: Needs) -> CallVerdict:
@@ -328,14 +437,16 @@ def _judge_known_width(case: _Case, width: Width, worst_of_all: Advice) -> CallV
             return case.spare(worst_of_all, f"at any width: {worst_of_all.reason}")
         if width.kind is WidthKind.UNKNOWN:
             lengths = case.lengths(width, None)
+            if lengths is not None and width.plain:
+                reason = f"its width is {where}: check that it is a multiple of {lengths.step}, at which it is safe"
+                return case.doubt(PairVerdict.DEPENDS, reason, worst_of_all)
             safe = f"; it is safe wherever that is a multiple of {lengths.step}" if lengths is not None else ""
             reason = f"what width reaches it is not understood: {where}{safe}"
             return case.doubt(PairVerdict.UNKNOWN, reason, worst_of_all)
         lengths = case.lengths(width, None)
         if lengths is not None and (width.kind is WidthKind.DERIVED or _scale(width, operator) is None):
-            what = "--compress-ratio" if width.kind is WidthKind.FRACTION else "--max-model-len"
-            reason = f"its width is {where}: safe wherever that is a multiple of {lengths.step}; give {what}"
-            return case.doubt(PairVerdict.DEPENDS, reason, worst_of_all)
+            reason = f"its width is {where}: safe wherever that is a multiple of {lengths.step}; give "
+            return case.doubt(PairVerdict.DEPENDS, reason + " and ".join(_not_said(width, operator)), worst_of_all)
         if lengths is None:
             reason = f"no width is safe: {worst_of_all.reason}"
             return case.doubt(PairVerdict.UNSAFE, reason, worst_of_all)
@@ -371,6 +482,15 @@ def _scale(width: Width, operator: Operator) -> int | None:
     return (width.value or operator.compress_ratio) if width.kind is WidthKind.FRACTION else 1
 
 
+def _not_said(width: Width, operator: Operator) -> list[str]:
+    """Options that would say how wide a row is."""
+    said = ["--max-model-len"] if operator.max_model_len is None else []
+    formula = width.formula.atoms if width.formula is not None else ()
+    roles = {role(of(atom)) for atom in formula} | ({"ratio"} if width.kind is WidthKind.FRACTION else set())
+    options = {"ratio": "--compress-ratio", "ranks": "--ranks"}
+    return said + [option for name, option in options.items() if name in roles and name not in operator.stated]
+
+
 def _width_in_columns(width: Width, operator: Operator) -> int | None:
     if width.kind is WidthKind.FIXED:
         return width.value
@@ -378,7 +498,7 @@ def _width_in_columns(width: Width, operator: Operator) -> int | None:
     if length is None or scale is None:
         return None
     if width.formula is not None:
-        return width.formula.at(length, operator.compress_ratio)
+        return width.formula.at(length, operator.stated)
     return length // scale if width.kind in (WidthKind.OPERATOR, WidthKind.FRACTION) else None
 
 

@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from aiterfix.engines.model import Call, Entry, Known, RunTime, Setting, Unknown, Width, WidthKind
-from aiterfix.engines.package import Package, Source, TooCommonError, text_of
-from aiterfix.engines.trace import Frame, Tracer, Way
-from aiterfix.engines.uses import Site, Target, Uses
-from aiterfix.engines.values import LENGTH, Number, Tensor, Value, constant, is_ratio, made, plus
-from aiterfix.family.kernels import ENTRIES, GROUPS, NOT_JUDGED, WRAPPERS
+from aiterfix.engines.package import Package, Source, TooCommonError
+from aiterfix.engines.trace import MOST_EFFORT, Frame, Tracer, Way, atoms_of
+from aiterfix.engines.uses import Site, Target
+from aiterfix.engines.values import ANY, LENGTH, Nothing, Number, Tensor, Value, constant, made, plus, role
+from aiterfix.family.kernels import ENTRIES, ENTRY, NOT_JUDGED, WRAPPERS
 from aiterfix.installation import Skipped
 
 # Of the wrapper's functions, the same in every release from v0.1.7.post3 on.
@@ -23,14 +23,26 @@ _PARAMETERS = {
     Entry.STAGE1: (*_FIRST, "ChunkQ", "ChunkK", "TotalCuCount", "WavePerEU"),
 }
 _NAMES = {"out_logits": "out", "out_qk": "out"}
-_DEFAULTS = {"Preshuffle": 0, "KVBlockSize": 1, "ChunkK": 256, "WavePerEU": 2}
+_DEFAULTS = {"Preshuffle": 0, "KVBlockSize": 1, "ChunkK": 256, "WavePerEU": 2, "VarCtxSchedule": None}
 _SAID = ("out", "max_model_len", *_DEFAULTS)
 _LEAST_BLOCK = 16  # multiples of less say nothing of whole blocks
-_BLOCK = re.compile(r"(?:\.shape\[-?\d\]|\.size\(-?\d\)|(?:block|page)_?size|block_kv)$")
+_BLOCK = re.compile(
+    r"(?:cache|kv|pool|pages?|blocks|buf(?:fer)?)\w*(?:\.\w+\(\))?(?:\.shape\[-?\d\]|\.size\(-?\d\))$"
+    r"|(?<!\w)_?(?:(?:kv|cache|kernel|attn|indexer|index|self|c4|c128)_)*(?:block|page)_?size$|block_kv$"
+)
 """How sources name a block size as the engine was told it; anything else is not what the operator said."""
-_KERNELS = [k.name for group in GROUPS for k in group.kernels]
+_NAMED = re.compile(r"[-\w.\[\]()]+(?: (?:[*+]|//) [-\w.\[\]()]+)+")
+_RELATED = re.compile(rb"\w*" + ENTRY.encode() + rb"\w*")
 _FP4 = re.compile(rb"\b\w*(pa_mqa_logits_(?:mx)?fp4)\w*\b")
 _MODULE = WRAPPERS[0].rpartition(".")[2]
+_PIECES = re.compile(
+    rb"[\"'](?:deepgemm_(?:fp8_)?(?:paged_)?(?:mqa_)?|(?:[\w.]*\.)?pa_mqa_|aiter[\w.]*\.(?:pa_)?)[\"']"
+)
+"""Strings that are the beginning of a name."""
+_WORKED_OUT = re.compile(
+    rb"import_module\([^,()]*,\s*(?:package\s*=\s*)?[\"']aiter"
+    rb"|(?:import_module|__import__)\(\s*(?:f[\"']aiter[^\"']*[{]|[\"']aiter[^\"']*[\"']\s*(?:[+%]|\.(?:format|join)))"
+)
 
 
 def read_calls(package: Path, image_root: Path | None = None) -> tuple[tuple[Call, ...], tuple[Skipped, ...]]:
@@ -38,6 +50,7 @@ def read_calls(package: Path, image_root: Path | None = None) -> tuple[tuple[Cal
     sources = Package(package, image_root)
     tracer = Tracer(sources)
     calls: dict[tuple[str, int, str], Call] = {}
+    lost_all: list[Skipped] = []
 
     def lost(source: Source, node: ast.AST, entry: Entry, reason: str) -> None:
         where = source.function(node)
@@ -47,7 +60,7 @@ def read_calls(package: Path, image_root: Path | None = None) -> tuple[tuple[Cal
     try:
         for name in ENTRIES:
             entry = Entry(name)
-            uses = Uses(sources, Target(name))
+            uses = tracer.uses(Target(name))
             for call, sites in itertools.groupby(uses.sites, key=lambda s: s.call):
                 site = list(sites)[-1]
                 if entry not in _PARAMETERS:
@@ -58,55 +71,39 @@ def read_calls(package: Path, image_root: Path | None = None) -> tuple[tuple[Cal
                 calls[found.file, found.line, name] = _both(known, found) if known is not None else found
             for escape in uses.escapes:
                 lost(escape.source, escape.node, entry, f"{name} {escape.reason}")
-        for name in _KERNELS:
-            for source, node in _plain_mentions(sources, name):
-                lost(source, node, Entry.KERNEL, f"{name}, a kernel itself, is used past its wrapper")
-        for source, node in _plain_mentions(sources, _MODULE):
-            reason = _unfollowed(source, node, bool(calls))
-            if reason:
-                lost(source, node, Entry.LOGITS, reason)
+        named = (_RELATED.findall(line) for _, _, line, _ in sources.matches(ENTRY))
+        for name in sorted({word.decode() for words in named for word in words} - {*ENTRIES, f"{ENTRY}_schedule"}):
+            for source in sources.sources(name):
+                for node in source.mentions(name):
+                    text = str(node.value) if isinstance(node, ast.Constant) else ""
+                    if not (text and (isinstance(source.up[node], ast.Expr) or " " in text)):
+                        lost(
+                            source, node, Entry.KERNEL, f"{name}, a kernel itself or its like, is used past the wrapper"
+                        )
+        for escape in tracer.uses(Target(_MODULE, module=True)).escapes:
+            lost(escape.source, escape.node, Entry.LOGITS, f"the wrapper's module {escape.reason}")
+        texts = [(q + "aiter", p) for q in "\"'" for p in (_WORKED_OUT, _PIECES)]
+        texts += [(part, _PIECES) for part in ("deepgemm_", "pa_mqa_")]
+        for path, line, _, _ in itertools.chain(*(sources.matches(*text) for text in texts)):
+            reason = "a module of aiter is imported by a name worked out"
+            calls[sources.shown(path), line, ""] = _lost(sources.shown(path), line, "", Entry.LOGITS, reason)
     except (TooCommonError, RecursionError) as error:
-        sources.doubts[package] = Skipped(package, f"cannot be followed: {error}", True)
-    for path, data in sources.text.contents.items():
-        match = _FP4.search(data) if b"pa_mqa_logits_" in data else None
-        if match is not None:
+        lost_all.append(Skipped(package, f"cannot be followed: {error}", True))
+    for path, line, found_text, _ in sources.matches("pa_mqa_logits_", _FP4):
+        match = _FP4.search(found_text)
+        if match is not None and (sources.shown(path), "fp4") not in {(f, e) for f, _, e in calls}:
             reason = f"calls {match[0].decode()}: {NOT_JUDGED[0][1]}, or its like"
-            line = data.count(b"\n", 0, match.start()) + 1
-            call = _lost(sources.shown(path), line, match[1].decode(), Entry.NOT_JUDGED, reason)
-            calls[call.file, call.line, call.entry.value] = call
+            calls[sources.shown(path), line, "fp4"] = _lost(
+                sources.shown(path), line, match[1].decode(), Entry.NOT_JUDGED, reason
+            )
     ordered = sorted(calls.values(), key=lambda c: (c.file, c.line, c.entry.value))
-    return tuple(ordered), tuple(sources.doubts.values())
-
-
-def _plain_mentions(sources: Package, name: str) -> Iterable[tuple[Source, ast.AST]]:
-    """Mentions by code; prose aside."""
-    for source in sources.sources(name):
-        for node in source.named.get(name, ()):
-            if not isinstance(node, ast.Constant) or (
-                not isinstance(source.up[node], ast.Expr) and " " not in str(node.value)
-            ):
-                yield source, node
-
-
-def _unfollowed(source: Source, node: ast.AST, any_call: bool) -> str:
-    """Why a mention of the wrapper's module may be a way to its functions that is not seen."""
-    for call in source.named.get("getattr", ()):
-        above = source.up[call]
-        if isinstance(above, ast.Call) and above.func is call and len(above.args) > 1:
-            name = above.args[1]
-            if isinstance(name, (ast.JoinedStr, ast.BinOp)) or (isinstance(name, ast.Call) and name.args):
-                return f"the wrapper's module is asked for a name worked out: {text_of(name)}"
-            if isinstance(name, ast.Name) and not any(e in source.named for e in ENTRIES):
-                return f"the wrapper's module is asked for {name.id}, which is not followed"
-    if not any_call and not any(e in source.named for e in (*ENTRIES, *_KERNELS)):
-        return "the wrapper's module is named, and what becomes of it is not followed"
-    return ""
+    return tuple(ordered), (*lost_all, *sources.doubts)
 
 
 def _lost(file: str, line: int, function: str, entry: Entry, reason: str) -> Call:
     unknown = Unknown(reason)
     width = Width(WidthKind.UNKNOWN, reason, file, line)
-    return Call(file, line, function, entry, unknown, (width,), unknown, unknown, unknown, unknown)
+    return Call(file, line, function, entry, unknown, (width,), unknown, unknown, unknown, unknown, unknown)
 
 
 def _both(first: Call, second: Call) -> Call:
@@ -119,8 +116,11 @@ def _call(tracer: Tracer, site: Site, entry: Entry) -> Call:
     function = source.function(call)
     frame = Frame(source, function)
     tracer.conditions.clear()
-    given = {_NAMES.get(n, n): v for n, v in zip(_PARAMETERS[entry], (*site.before, *call.args), strict=False)}
-    given.update({_NAMES.get(k.arg, k.arg): k.value for k in (*site.keywords, *call.keywords) if k.arg is not None})
+    tracer.effort = MOST_EFFORT
+    given = {_NAMES.get(n, n): v for n, v in zip(_PARAMETERS[entry], (*site.bound.before, *call.args), strict=False)}
+    given.update(
+        {_NAMES.get(k.arg, k.arg): k.value for k in (*site.bound.keywords, *call.keywords) if k.arg is not None}
+    )
     wild = any(isinstance(a, ast.Starred) for a in call.args) or any(k.arg is None for k in call.keywords)
     choices: list[tuple[Value, ...]] = []
     for name in _SAID:
@@ -130,16 +130,20 @@ def _call(tracer: Tracer, site: Site, entry: Entry) -> Call:
         elif wild or name not in _DEFAULTS:
             choices.append((tracer.other(call, frame, f"{name}, which is not stated plainly"),))
         else:
-            choices.append((constant(_DEFAULTS[name]),))
+            default = _DEFAULTS[name]
+            choices.append((constant(default) if default is not None else Nothing(),))
     combinations = list(itertools.islice(itertools.product(*choices), 65))
     if len(combinations) > 64:
         where = function.name if function else ""
         return _lost(source.relative, call.lineno, where, entry, "too many paths lead to the call")
     ways = [w for c in combinations for w in tracer.expand(c, source, call.lineno, done=lambda s: _settled(s, entry))]
+    for atom in frozenset().union(*(atoms_of(v) for w in ways for v in w.state[:2])):
+        tracer.conditions.update(dict.fromkeys(tracer.because.get(atom, ())))
     paddings = {_padding(w.state[0], w.state[1], entry) for w in ways}
     unknown = next((p for p in paddings if isinstance(p, Unknown)), None)
     if unknown is None and len(paddings) > 1:
         unknown = Unknown("it depends on the path taken")
+    ranks = {w.state[0].rank if isinstance(w.state[0], Tensor) else None for w in ways}
     blocks, chunks, layouts, waves = ([w.state[i] for w in ways] for i in (3, 4, 2, 5))
     return Call(
         source.relative,
@@ -152,6 +156,8 @@ def _call(tracer: Tracer, site: Site, entry: Entry) -> Call:
         _setting(chunks),
         _setting(layouts),
         _setting(waves),
+        Known(0) if all(isinstance(w.state[6], Nothing) for w in ways) else RunTime("a schedule"),
+        ranks.pop() if len(ranks) == 1 else None,
         all(isinstance(b, Number) and p == made("many", (b,)) for b, p in zip(blocks, layouts, strict=True)),
         tuple(tracer.conditions),
     )
@@ -195,23 +201,25 @@ def _width(way: Way, entry: Entry) -> Width:
             kind, value = WidthKind.FIXED, width.constant
         elif width == LENGTH:
             kind = WidthKind.OPERATOR
-        elif over is not None and ((over.constant or 0) > 0 or is_ratio(over)):
+        elif over is not None and ((over.constant or 0) > 0 or role(over) == "ratio"):
             kind, value = WidthKind.FRACTION, over.constant
         elif isinstance(block, Number) and fixed is None and entry is Entry.LOGITS and width.divisible_by(block):
             kind = WidthKind.MULTIPLE
         elif width.multiple >= _LEAST_BLOCK or fixed == 1:
             kind, value = WidthKind.MULTIPLE, width.multiple
-        elif width.at(1 << 20, 1) is not None:
+        elif width.at(1 << 20, ANY) is not None:
             kind, formula = WidthKind.DERIVED, width
     own = block.constant if isinstance(block, Number) and entry is Entry.LOGITS else None
-    return Width(kind, text, way.source.relative, way.line, value, own, formula)
+    plain = kind is WidthKind.UNKNOWN and isinstance(width, Number) and _NAMED.fullmatch(text) is not None
+    return Width(kind, text, way.source.relative, way.line, value, own, formula, plain)
 
 
 def _setting(values: Iterable[Value], *, block: bool = False) -> Setting:
     settings: list[Setting] = []
     for value in values:
         if not isinstance(value, Number):
-            settings.append(Unknown(f"not a number: {_text(value)}"))
+            said = f"not a number: {_text(value)}"
+            settings.append(Unknown(said) if block else RunTime(said))
         elif value.constant is not None:
             settings.append(Known(value.constant))
         else:

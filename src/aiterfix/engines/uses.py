@@ -1,85 +1,81 @@
-"""Every use of a function, wherever the engine mentions it: calls, and what is not understood as one."""
+"""Every use of a function, class or module of the engine: calls, and what is not understood as one."""
 
 from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from aiterfix.engines.package import SCOPES, FunctionNode, Package, Source, TooCommonError, parameters, text_of
+from aiterfix.engines.package import (
+    FUNCTIONS,
+    SCOPED,
+    FunctionNode,
+    Package,
+    Source,
+    TooCommonError,
+    parameters,
+    text_of,
+)
 
 _MOST_SITES = 64
-_ASKS = frozenset(
-    [
-        "callable",
-        "hasattr",
-        "isinstance",
-        "issubclass",
-        "id",
-        "type",
-        "repr",
-        "str",
-        "print",
-        "signature",
-        "find_spec",
-        "len",
-    ]
-)
-_LOGS = frozenset(
-    ["debug", "info", "warning", "error", "exception", "critical", "warn", "info_once", "warning_once", "error_once"]
-)
-_DUNDERS = frozenset(["__name__", "__module__", "__doc__", "__qualname__", "__signature__", "__file__"])
-_REGISTERS = frozenset(("direct_register_custom_op",))
-_PARTIAL = frozenset(("partial", "functools.partial"))
-_CLEAR_DECORATORS = frozenset(
-    [
-        "staticmethod",
-        "classmethod",
-        "property",
-        "abstractmethod",
-        "override",
-        "inference_mode",
-        "no_grad",
-        "disable",
-        "cache",
-        "lru_cache",
-        "eager_break_during_capture",
-        "record_function",
-        "torch_compile_guard",
-    ]
-)
-_CLASS_DECORATORS = frozenset(
-    ["dataclass", "dataclasses.dataclass", "CustomOp.register", "PluggableLayer.register", "final"]
-)
+_ASKS = re.compile(
+    "callable|hasattr|isinstance|issubclass|id|type|repr|str|print|signature|find_spec|len|import_module"
+).fullmatch
+_LOGS = re.compile("(?:debug|info|warning|error|warn)(?:_once)?|exception|critical").fullmatch
+_DUNDERS = re.compile("__(?:name|module|doc|qualname|signature|file|class)__").fullmatch
+_CLEAR = re.compile(
+    "staticmethod|(?:abstract)?classmethod|(?:cached_)?property|abstractmethod|override|inference_mode|no_grad|disable"
+    "|(?:lru_)?cache|eager_break_during_capture|record_function|torch_compile_guard"
+).fullmatch
+OWN_DECORATORS = re.compile("eager_break_during_capture|torch_compile_guard|record_function|disable").fullmatch
+"""Of those, the engines' own."""
+_CLEAR_ON_CLASSES = re.compile(r"(?:dataclasses\.)?dataclass|(?:CustomOp|PluggableLayer)\.register|final").fullmatch
 """Of vLLM's own two it is known that they make no object by themselves."""
-SCOPED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+_RUN = re.compile("exec|eval|compile").fullmatch
+_NOT_STATED = rb"(?:[^\"'\s]|[\"'][^\"']*[\"']\s*[+%.])"
+_SET_WORKED_OUT = re.compile(rb"setattr\(\s*([\w.]+)\s*,\s*" + _NOT_STATED)
+_WORKED_OUT = re.compile(rb"getattr\(\s*([\w.]+)\s*,\s*" + _NOT_STATED)
+_OPERATORS = re.compile(rb"getattr\(\s*torch\.ops\b[\w.]*\s*,\s*" + _NOT_STATED)
+_GLOBALS = re.compile(rb"globals\(\)\s*(?:\[\s*|\.get\(\s*)" + _NOT_STATED)
+_OF_VARS = re.compile(rb"vars\(\s*([\w.]+)\s*\)\s*(?:\[\s*|\.get\(\s*)" + _NOT_STATED)
+_OF_DICT = re.compile(rb"([\w.]+)\.__dict__\s*(?:\[\s*|\.get\(\s*)" + _NOT_STATED)
+_OF_IMPORTED = re.compile(rb"getattr\(\s*(?:\w+\.)*import_module\(\s*[\"']([\w.]+)[\"']\s*\)\s*,\s*" + _NOT_STATED)
+_BY_NAME = (("__dict__", _OF_DICT), ("vars(", _OF_VARS), ("globals()", _GLOBALS), ("getattr", _OF_IMPORTED))
 
 
 @dataclass(frozen=True)
 class Target:
-    """A function or class of the engine whose uses are wanted; of a name from elsewhere, the name alone."""
+    """What is looked for: a definition or binding of the package; of a name from elsewhere, the name alone.
+
+    Attributes:
+        attribute: whether only attributes of that name are meant.
+        module: whether it is a module, whose attributes are looked for by themselves.
+    """
 
     name: str
     source: Source | None = field(default=None, repr=False)
     node: ast.AST | None = field(default=None, repr=False)
     attribute: bool = False
+    module: bool = False
 
-    @property
-    def method_of(self) -> ast.ClassDef | None:
-        """The class that it is a method of."""
-        above = self.source.up.get(self.node) if self.source is not None and self.node is not None else None
-        return above if isinstance(above, ast.ClassDef) else None
+
+@dataclass(frozen=True)
+class Bound:
+    """What ``functools.partial`` has bound."""
+
+    before: tuple[ast.expr, ...] = ()
+    keywords: tuple[ast.keyword, ...] = ()
 
 
 @dataclass(frozen=True)
 class Site:
-    """A call, with what ``functools.partial`` has bound before."""
+    """A call, with what was bound before."""
 
     source: Source = field(repr=False)
     call: ast.Call
-    before: tuple[ast.expr, ...] = ()
-    keywords: tuple[ast.keyword, ...] = ()
-    through_class: bool = False
+    bound: Bound = Bound()
 
 
 @dataclass(frozen=True)
@@ -92,16 +88,21 @@ class Escape:
 
 
 class Uses:
-    """Finds the uses of one function."""
+    """Finds the uses of one target.
 
-    def __init__(self, package: Package, target: Target) -> None:
-        """Search the package."""
+    Args:
+        package: where.
+        target: of what.
+        meant: whether a name or attribute may be of a target, and not of something else by that name.
+    """
+
+    def __init__(self, package: Package, target: Target, meant: Callable[[Target, Source, ast.AST], bool]) -> None:
         self.sites: list[Site] = []
         self.escapes: list[Escape] = []
-        self._package = package
+        self._package, self._meant, self._first = package, meant, target
         self._seen: set[object] = set()
-        self._pending: list[Target] = [target]
-        if target.source is not None and target.node in target.source.tree.body:
+        self._pending = [target]
+        if target.source is not None and target.node and target.source.up.get(target.node) is target.source.tree:
             self._asked_by_name(target.source)
         while self._pending:
             one = self._pending.pop()
@@ -110,351 +111,302 @@ class Uses:
             self._seen.add(one)
             try:
                 for source in package.sources(one.name):
-                    for node in source.named.get(one.name, ()):
-                        if self._meant(one, source, node):
-                            self._mention(one, source, node)
+                    for node in source.mentions(one.name):
+                        self._mention(one, source, node)
             except TooCommonError:
                 where = one.source or NOWHERE
                 self._lost(where, one.node or where.tree, f"{one.name} is a name that too many files hold")
 
     def _asked_by_name(self, source: Source) -> None:
         """A module that is asked for names worked out may be asked for this one."""
-        module = source.dotted.rpartition(".")[2]
-        worked_out = rb"\s*,\s*(?:[^\"'\s]|[\"'][^\"']*[\"']\s*[+%.])"
-        pattern = re.compile(rb"getattr\(\s*[\w.]*\b" + re.escape(module.encode()) + worked_out)
-        for path, match, line in self._package.lines("getattr", pattern):
-            place = f"{self._package.shown(path)}:{line}: {match[0].decode()}"
-            self._lost(source, source.tree, f"may be what its module is asked for by name: {place}")
+        module = source.dotted.rpartition(".")[2].encode()
+        for path, number, line in self._package.kept("getattr", _WORKED_OUT):
+            if any(_is_module(self._package, path, match[1], module) for match in _WORKED_OUT.finditer(line)):
+                self._lost(source, source.tree, f"may be asked for by name: {self._package.shown(path)}:{number}")
+        for needle, pattern in _BY_NAME:
+            for path, number, line in self._package.kept(needle, pattern):
+                names = [next((g for g in m.groups() if g), b"") for m in pattern.finditer(line)]
+                here = pattern is _GLOBALS and self._package.shown(path) == source.relative
+                if here or any(n and _is_module(self._package, path, n, module) for n in names):
+                    self._lost(source, source.tree, f"may be asked for by name: {self._package.shown(path)}:{number}")
 
     def _lost(self, source: Source, node: ast.AST, reason: str) -> None:
         self.escapes.append(Escape(source, node, reason))
 
-    def _meant(self, target: Target, source: Source, node: ast.AST) -> bool:
-        """Whether a mention may be of the target, and not of something else by that name."""
-        if target.attribute and not isinstance(node, ast.Constant):
-            return isinstance(node, ast.Attribute)
-        if target.source is None or node is target.node or isinstance(node, (ast.alias, ast.Constant)):
-            return True
-        if isinstance(node, ast.Attribute):
-            base = node.value
-            if target.method_of is not None:
-                return True
-            if isinstance(base, ast.Name) and base.id in ("self", "cls"):
-                return False  # `self.name = function` is followed as a name of its own
-            origin = self._module_of(source, base)
-            if origin is None:
-                return True
-            return self._leads_to(f"{origin}.{target.name}", target)
-        if not isinstance(node, ast.Name):
-            return False
-        if target.method_of is not None:
-            return source is target.source and isinstance(source.up.get(node), (ast.ClassDef, ast.Assign, ast.Call))
-        scope = source.within(node, SCOPED)
-        while scope is not None:
-            if isinstance(scope, SCOPED[:2]):
-                imports = [b.node for b in source.bound(scope).get(target.name, ())]
-                if target.node in imports:
-                    return True
-                if any(isinstance(n, (ast.Global, ast.Nonlocal)) for n in imports):
-                    return True
-                for one in imports:
-                    if isinstance(one, (ast.Import, ast.ImportFrom)):
-                        return self._leads_to(source.imported(target.name, one), target)
-                if imports or target.name in parameters(scope):
-                    return False
-            scope = source.within(scope, SCOPED)
-        bindings = [b.node for b in source.bound(source.tree).get(target.name, ())]
-        if source is target.source:
-            return True
-        for one in bindings:
-            if isinstance(one, (ast.Import, ast.ImportFrom)):
-                if self._leads_to(source.imported(target.name, one), target):
-                    return True
-            elif target.node is not one:
-                continue
-        return bool(source.stars) and not bindings
-
-    def _module_of(self, source: Source, base: ast.expr) -> str | None:
-        """The dotted name of a module that a name stands for, where an import says so."""
-        root: ast.expr = base
-        rest = ""
-        while isinstance(root, ast.Attribute):
-            rest = f".{root.attr}{rest}"
-            root = root.value
-        if not isinstance(root, ast.Name):
-            return None
-        scopes = [source.tree, *(s for s in source.above(base) if isinstance(s, SCOPED[:2]))]
-        found = [b.node for s in scopes for b in source.bound(s).get(root.id, ())]
-        if len(found) != 1 or not isinstance(found[0], (ast.Import, ast.ImportFrom)):
-            return None
-        return source.imported(root.id, found[0]) + rest
-
-    def _leads_to(self, dotted: str, target: Target) -> bool:
-        """Whether a dotted name may be the target; what leads out of the package is not."""
-        assert target.source is not None
-        top = target.source.dotted.partition(".")[0]
-        if dotted.partition(".")[0] != top:
-            return False
-        found = [node for _, node in self._package.chain(dotted)]
-        if not found or target.node is None or target.node in found:
-            return True
-        return not isinstance(found[-1], (*SCOPES[:2], ast.ClassDef))
-
     def _mention(self, target: Target, source: Source, node: ast.AST) -> None:
+        own = node is target.node
         if isinstance(node, ast.alias):
-            if node.asname and node.asname != target.name and node.name.rpartition(".")[2] == target.name:
+            inside = source.within(node, (*SCOPED, ast.ClassDef))
+            if isinstance(inside, ast.ClassDef) and node.name == target.name and not node.asname:
+                self._pending.append(Target(target.name, attribute=True, module=self._first.module))
+            if node.name.rpartition(".")[2] == target.name and node.asname and node.asname != target.name:
                 self._alias(source, node, node.asname)
         elif isinstance(node, ast.Constant):
-            self._string(target, source, node)
+            self._string(target, source, node, str(node.value))
         elif isinstance(node, (ast.Name, ast.Attribute)):
-            if isinstance(node.ctx, ast.Load):
-                self._climb(source, node)
-        elif node is target.node and isinstance(node, ast.ClassDef):
+            if isinstance(node.ctx, ast.Load) and self._meant(target, source, node):
+                self._climb(source, node, Bound())
+        elif own and isinstance(node, ast.ClassDef):
             for one in node.decorator_list:
-                if _called(one) not in _CLASS_DECORATORS:
+                if not _CLEAR_ON_CLASSES(called(one)):
                     self._lost(source, one, f"is decorated by {text_of(one)}")
-        elif target.source is None and isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        elif target.source is None and not target.attribute and isinstance(node, (*FUNCTIONS, ast.ClassDef)):
             self._lost(source, node, f"the engine has a definition of its own by the name of {target.name}")
 
     def _alias(self, source: Source, node: ast.AST, name: str) -> None:
-        """What has the function is called otherwise from here on."""
+        """What is meant has another name from here on."""
+        module = self._first.module
         function = source.within(node, SCOPED)
         if function is None:
-            around = source.within(node, ast.ClassDef)
-            self._pending.append(Target(name) if around is not None else Target(name, source, _statement(source, node)))
-        elif any(isinstance(b.node, (ast.Global, ast.Nonlocal)) for b in source.bound(function).get(name, ())):
-            self._pending.append(Target(name))
+            inside = source.within(node, ast.ClassDef) is not None
+            here = node
+            while not isinstance(here, ast.stmt):
+                here = source.up[here]
+            self._pending.append(Target(name, module=module) if inside else Target(name, source, here, module=module))
+        elif any(isinstance(b.node, (ast.Global, ast.Nonlocal)) for b in source.bound(function, name)):
+            self._pending.append(Target(name, module=module))
         else:
-            self._local(source, function, name)
+            self._local(source, function, name, Bound())
 
-    def _local(self, source: Source, function: ast.AST, name: str) -> None:
-        if (function, name) in self._seen:
+    def _local(self, source: Source, function: ast.AST, name: str, bound: Bound, text: str = "") -> None:
+        """Every use of a name in a function; ``text`` where it is a string that names the target."""
+        if (function, name, bound, text) in self._seen:
             return
-        self._seen.add((function, name))
-        for node in ast.walk(function):
-            if isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load):
-                self._climb(source, node)
+        self._seen.add((function, name, bound, text))
+        for node in source.seen(name):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and function in source.above(node):
+                if text:
+                    self._named(source, node, text)
+                else:
+                    self._climb(source, node, bound)
 
-    def _climb(
-        self,
-        source: Source,
-        node: ast.AST,
-        before: tuple[ast.expr, ...] = (),
-        keywords: tuple[ast.keyword, ...] = (),
-    ) -> None:
-        """What happens to an expression that is the function."""
+    def _climb(self, source: Source, node: ast.AST, bound: Bound) -> None:
+        """What happens to an expression that is what is looked for."""
         above = source.up[node]
         if isinstance(above, ast.Call) and above.func is node:
-            through = isinstance(node, ast.Attribute) and _is_class(node.value)
-            if len(self.sites) < _MOST_SITES:
-                self.sites.append(Site(source, above, before, keywords, through))
+            if len(self.sites) < _MOST_SITES and not self._first.module:
+                self.sites.append(Site(source, above, bound))
             else:
-                self._lost(source, above, "there are too many calls")
+                self._lost(source, above, "there are too many calls" if not self._first.module else "is called")
         elif isinstance(above, (ast.Call, ast.keyword)):
             call = above if isinstance(above, ast.Call) else source.up[above]
-            assert isinstance(call, (ast.Call, ast.ClassDef))
             if isinstance(call, ast.Call):
-                self._given(source, node, above, call, before, keywords)
+                self._given(source, node, above, call, bound)
         elif isinstance(above, (ast.Assign, ast.AnnAssign, ast.NamedExpr)) and above.value is node:
-            targets = above.targets if isinstance(above, ast.Assign) else [above.target]
-            for target in targets:
-                if before or keywords:
-                    self._named_partial(source, above, target, before, keywords)
-                elif isinstance(target, ast.Name):
-                    self._alias(source, above, target.id)
-                elif isinstance(target, ast.Attribute) and target.attr != "__class__":
-                    self._pending.append(Target(target.attr, attribute=True))
-                elif not isinstance(target, ast.Attribute):
-                    self._lost(source, node, f"is kept in {text_of(target)}")
+            for target in above.targets if isinstance(above, ast.Assign) else [above.target]:
+                self._kept(source, above, target, bound)
         elif isinstance(above, (ast.IfExp, ast.BoolOp)) and not (isinstance(above, ast.IfExp) and above.test is node):
-            self._climb(source, above, before, keywords)
+            self._climb(source, above, bound)
         elif isinstance(above, ast.Return):
             function = source.within(above, SCOPED)
-            assert isinstance(function, SCOPED[:2])
-            found = Uses(self._package, Target(function.name, source, function)) if self._once(function) else None
-            for site in found.sites if found is not None else ():
-                self._climb(site.source, site.call, before, keywords)
-            self.escapes += found.escapes if found is not None else ()
+            if isinstance(function, FUNCTIONS) and ("returned", function) not in self._seen:
+                self._seen.add(("returned", function))
+                if re.fullmatch("__.*__", function.name):
+                    self._lost(source, node, f"is what {function.name} gives")
+                    return
+                if any("property" in last(d) for d in function.decorator_list):
+                    self._pending.append(Target(function.name, attribute=True))
+                    return
+                if not clear_decorators(function):
+                    self._lost(source, node, f"is what {function.name} gives, which is decorated")
+                found = Uses(self._package, Target(function.name, source, function), self._meant)
+                self.escapes += found.escapes
+                for site in found.sites:
+                    self._climb(site.source, site.call, bound)
         elif isinstance(above, ast.Attribute):
             if above.attr == "default" and isinstance(node, ast.Attribute):
-                self._climb(source, above, before, keywords)  # of a registered operator
-            elif above.attr not in _DUNDERS and not _is_class(node):
+                self._climb(source, above, bound)  # of a registered operator
+            elif above.attr in ("__dict__", "__getattribute__", "_make", "__new__", "__subclasses__") or not (
+                self._first.module or _DUNDERS(above.attr) or _is_class(node)
+            ):
                 self._lost(source, node, f"is asked for its {above.attr}")
         elif not self._harmless(source, node, above):
             self._lost(source, node, f"is used in {text_of(above)[:60]}")
 
-    def _once(self, key: object) -> bool:
-        fresh = ("returned", key) not in self._seen
-        self._seen.add(("returned", key))
-        return fresh
+    def _kept(self, source: Source, node: ast.AST, target: ast.expr, bound: Bound) -> None:
+        partial = bound != Bound()
+        if isinstance(target, ast.Attribute) and not partial:
+            if target.attr != "__class__":
+                self._pending.append(Target(target.attr, attribute=True, module=self._first.module))
+        elif isinstance(target, ast.Name) and not partial:
+            self._alias(source, node, target.id)
+        elif isinstance(target, ast.Name):
+            function = source.within(node, SCOPED)
+            if len(source.bound(function or source.tree, target.id)) != 1:
+                self._lost(source, node, f"{target.id} has several meanings")
+            elif function is not None:
+                self._local(source, function, target.id, bound)
+            else:
+                found = Uses(self._package, Target(target.id, source, node), self._meant)
+                self.escapes += found.escapes
+                for site in found.sites:
+                    if site.bound == Bound():
+                        self._climb(site.source, site.call.func, bound)
+                    else:
+                        self._lost(site.source, site.call, "is bound twice")
+        else:
+            self._lost(source, node, f"is kept in {text_of(target)}")
 
     def _harmless(self, source: Source, node: ast.AST, above: ast.AST) -> bool:
-        if isinstance(above, (ast.Expr, ast.Compare, ast.UnaryOp, ast.Assert)):
-            return True
         if isinstance(above, (ast.If, ast.While, ast.IfExp)):
             return above.test is node
-        if isinstance(above, (ast.arg, ast.ClassDef)):  # annotations, bases
-            return not isinstance(above, ast.ClassDef) or node in above.bases
-        if isinstance(above, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            return above.returns is node
-        if isinstance(above, ast.AnnAssign):
-            return above.annotation is node
+        if isinstance(above, (*FUNCTIONS, ast.AnnAssign)):  # annotations
+            return (above.annotation if isinstance(above, ast.AnnAssign) else above.returns) is node
+        if isinstance(above, ast.ClassDef):
+            return node in above.bases
         if isinstance(above, (ast.Subscript, ast.BinOp, ast.Tuple, ast.List)):  # list[Indexer], Indexer | None
-            return (
-                self._harmless(source, above, source.up[above]) if not isinstance(source.up[above], ast.Expr) else True
-            )
+            around = source.up[above]
+            return isinstance(around, ast.Expr) or self._harmless(source, above, around)
         if isinstance(above, ast.Call):
-            return _called(above).rpartition(".")[2] in _ASKS
-        return isinstance(above, ast.ExceptHandler)
+            return bool(_ASKS(last(above)))
+        return isinstance(above, (ast.Expr, ast.Compare, ast.UnaryOp, ast.Assert, ast.arg, ast.ExceptHandler))
 
-    def _named_partial(
-        self,
-        source: Source,
-        node: ast.AST,
-        target: ast.expr,
-        before: tuple[ast.expr, ...],
-        keywords: tuple[ast.keyword, ...],
-    ) -> None:
-        """A name for a function of which some arguments are bound: what calls it there, and nothing else."""
-        if not isinstance(target, ast.Name):
-            self._lost(source, node, f"is kept in {text_of(target)}")
+    def _given(self, source: Source, node: ast.AST, argument: ast.AST, call: ast.Call, bound: Bound) -> None:
+        """It is an argument."""
+        name, kept = last(call), argument.arg if isinstance(argument, ast.keyword) else None
+        if name == "getattr" and self._first.module and call.args[:1] == [node] and len(call.args) > 1:
+            if not _constant(source, call.args[1]):
+                self._lost(source, call, f"is asked for a name worked out: {text_of(call.args[1])}")
+        elif (
+            _ASKS(name)
+            or (_LOGS(name) and "log" in called(call))
+            or (name == "direct_register_custom_op" and kept == "fake_impl")
+        ):
             return
-        function = source.within(node, SCOPED)
-        scope = function or source.tree
-        if len(source.bound(scope).get(target.id, ())) != 1:
-            self._lost(source, node, f"{target.id} has several meanings")
-            return
-        if function is None:
-            found = Uses(self._package, Target(target.id, source, node))
-            uses = [(s.source, s.call.func) for s in found.sites if not (s.before or s.keywords)]
-            self.escapes += found.escapes
-        else:
-            names = (n for n in ast.walk(scope) if isinstance(n, ast.Name) and n.id == target.id)
-            uses = [(source, n) for n in names if isinstance(n.ctx, ast.Load)]
-        for where, use in uses:
-            self._climb(where, use, before, keywords)
-
-    def _given(
-        self,
-        source: Source,
-        node: ast.AST,
-        argument: ast.AST,
-        call: ast.Call,
-        before: tuple[ast.expr, ...],
-        keywords: tuple[ast.keyword, ...],
-    ) -> None:
-        """The function is an argument."""
-        called = _called(call)
-        last = called.rpartition(".")[2]
-        if last in _ASKS or (last in _LOGS and "log" in called):
-            return
-        if called in _PARTIAL and call.args and call.args[0] is node:
-            starred = any(isinstance(a, ast.Starred) for a in call.args)
-            if not starred and all(k.arg for k in call.keywords):
-                self._climb(source, call, (*before, *call.args[1:]), (*keywords, *call.keywords))
-                return
-        if last in _REGISTERS:
+        elif called(call) in ("partial", "functools.partial") and call.args[:1] == [node] and plain(call):
+            self._climb(source, call, Bound((*bound.before, *call.args[1:]), (*bound.keywords, *call.keywords)))
+        elif name == "direct_register_custom_op" and kept in (None, "op_func"):
             names = [k.value for k in call.keywords if k.arg == "op_name"] or call.args[:1]
-            name = names[0].value if names and isinstance(names[0], ast.Constant) else None
-            kept = argument.arg if isinstance(argument, ast.keyword) else None
-            if isinstance(name, str) and kept in (None, "op_func"):
-                self._pending.append(Target(name, attribute=True))
-                return
-            if kept == "fake_impl":
-                return
-        found = None
-        if isinstance(call.func, ast.Name) and not (before or keywords):
-            scoped = source.bound(source.tree).get(call.func.id, [])
-            if len(scoped) == 1 and isinstance(scoped[0].node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                found = scoped[0].node
-        if found is not None and not found.args.vararg and not found.decorator_list:
-            name = argument.arg if isinstance(argument, ast.keyword) else None
-            if name is None and node in call.args and not any(isinstance(a, ast.Starred) for a in call.args):
-                index = call.args.index(node)
-                name = parameters(found)[index] if index < len(parameters(found)) else None
-            if name in parameters(found):
-                self._local(source, found, str(name))
-                return
-        self._lost(source, node, f"is given to {called}")
+            if names and isinstance(names[0], ast.Constant) and isinstance(names[0].value, str):
+                self._pending.append(Target(names[0].value, attribute=True))
+                for path, number, _ in self._package.kept("torch.ops", _OPERATORS):
+                    self._lost(source, node, f"may be asked for by name: {self._package.shown(path)}:{number}")
+            else:
+                self._lost(source, node, "is registered under a name that is not stated")
+        else:
+            entered = _entered(source, call, argument if kept else node) if bound == Bound() else None
+            if entered is not None:
+                self._local(source, *entered, bound)
+            else:
+                self._lost(source, node, f"is given to {called(call)}")
 
-    def _string(self, target: Target, source: Source, node: ast.Constant) -> None:
-        above = source.up[node]
-        whole = str(node.value)
-        if isinstance(above, ast.Expr):
+    def _string(self, target: Target, source: Source, node: ast.Constant, whole: str) -> None:
+        if isinstance(source.up[node], ast.Expr):
             return
-        if isinstance(above, ast.Call) and _called(above) == "getattr" and above.args[1:2] == [node]:
-            if whole == target.name:
-                self._climb(source, above)
-            return
-        around = (n for n in source.above(node) if isinstance(n, ast.Call))
-        if any(_called(n) in ("exec", "eval", "compile") for n in around):
+        if any(isinstance(n, ast.Call) and _RUN(called(n)) for n in source.above(node)):
             self._lost(source, node, "stands in text that is run")
             return
+        if "import" in whole and any(source.mentions(n) for n in ("exec", "eval")):
+            self._lost(source, node, "stands in text that may be run")
+            return
+        inside = whole == target.name or whole.endswith((f".{target.name}", f":{target.name}"))
+        if not inside and (target.source is not None or " " in whole or "/" in whole):
+            return  # prose
+        self._named(source, node, whole)
+
+    def _named(self, source: Source, node: ast.AST, text: str) -> None:
+        """A string that names it is used."""
+        above = source.up[node]
+        if isinstance(above, ast.Call) and last(above) == "getattr" and above.args[1:2] == [node]:
+            if "." not in text and not self._first.module:
+                self._climb(source, above, Bound())
+        elif (
+            isinstance(above, ast.Call) and last(above) in ("import_module", "__import__") and above.args[:1] == [node]
+        ):
+            if self._first.module:
+                self._climb(source, above, Bound())
+        elif isinstance(above, ast.Assign) and len(above.targets) == 1 and isinstance(above.targets[0], ast.Name):
+            function = source.within(node, FUNCTIONS)
+            if function is None:
+                name = above.targets[0].id
+                if name != "__all__":
+                    self._lost(source, node, f"is named by {name}")
+            else:
+                self._local(source, function, above.targets[0].id, Bound(), text)
+        elif not self._said(source, node):
+            self._lost(source, node, "is named by a string")
+
+    def _said(self, source: Source, node: ast.AST) -> bool:
+        """Whether a string is for people, or names another thing."""
+        text = str(node.value) if isinstance(node, ast.Constant) else ""
         for here in source.above(node):
             if isinstance(here, (ast.Raise, ast.Assert, ast.Compare)):
-                return
+                return True
             if isinstance(here, ast.Call):
-                last = _called(here).rpartition(".")[2]
-                if last in _LOGS or last in _ASKS or last.endswith(("Error", "Exception")) or last in _REGISTERS:
-                    return
-                break
+                name = last(here)
+                known = name in ("direct_register_custom_op", "register") or name.endswith(("Error", "Exception"))
+                return known or bool(_LOGS(name) or _ASKS(name))
+            if isinstance(here, (ast.Assign, ast.AugAssign)):
+                return "__all__" in text_of(here)[:9] or "::" in text
             if isinstance(here, ast.stmt):
-                break
-        if isinstance(above, (ast.List, ast.Tuple, ast.Set)) and (
-            "::" in whole
-            or (
-                isinstance(source.up[above], (ast.Assign, ast.AugAssign)) and "__all__" in text_of(source.up[above])[:9]
-            )
-        ):
-            return
-        if (
-            target.source is not None
-            and whole != target.name
-            and not whole.endswith((f".{target.name}", f":{target.name}"))
-        ):
-            return  # prose
-        if isinstance(above, ast.Assign) and len(above.targets) == 1 and isinstance(above.targets[0], ast.Name):
-            function = source.within(node, SCOPED)
-            name = above.targets[0].id
-            uses = [n for n in ast.walk(function) if isinstance(n, ast.Name) and n.id == name] if function else []
-            loads = [n for n in uses if isinstance(n.ctx, ast.Load)]
-            if function is not None and whole == target.name:
-                for load in loads:
-                    call = source.up[load]
-                    if isinstance(call, ast.Call) and _called(call) == "getattr" and call.args[1:2] == [load]:
-                        self._climb(source, call)
-                    elif not (isinstance(call, ast.Call) and _called(call).rpartition(".")[2] in _LOGS):
-                        self._lost(source, load, f"is named by {name}")
-                return
-        self._lost(source, node, "is named by a string")
+                return "::" in text
+        return False
+
+
+def changed(package: Package, source: Source) -> Iterator[str]:
+    """Where names of a module are given another meaning by names that are worked out."""
+    module = source.dotted.rpartition(".")[2].encode()
+    for path, number, line in package.kept("setattr", _SET_WORKED_OUT):
+        for match in _SET_WORKED_OUT.finditer(line):
+            if _is_module(package, path, match[1], module) or b"sys.modules" in line:
+                yield f"{package.shown(path)}:{number}"
+
+
+def _is_module(package: Package, path: Path, name: bytes, module: bytes) -> bool:
+    """Whether a file may know a module by a name."""
+    word = name.rpartition(b".")[2]
+    return word == module or module in package.stands_for(path, word)
 
 
 def clear_decorators(node: FunctionNode) -> bool:
     """Whether decorators leave a function's arguments as they are."""
-    return all(_called(d).rpartition(".")[2] in _CLEAR_DECORATORS for d in node.decorator_list)
+    return all(_CLEAR(last(d)) for d in node.decorator_list)
 
 
-def _called(node: ast.expr) -> str:
+def called(node: ast.expr) -> str:
     """What is called, dotted."""
     inner = node.func if isinstance(node, ast.Call) else node
     return text_of(inner) if isinstance(inner, (ast.Name, ast.Attribute)) else ""
 
 
-def called(call: ast.Call) -> str:
-    """The dotted name that a call names."""
-    return _called(call)
+def last(node: ast.expr) -> str:
+    """The last part of what is called."""
+    inner = node.func if isinstance(node, ast.Call) else node
+    return inner.attr if isinstance(inner, ast.Attribute) else inner.id if isinstance(inner, ast.Name) else ""
+
+
+def plain(call: ast.Call) -> bool:
+    """Whether every argument is stated: no ``*`` and ``**``."""
+    return not any(isinstance(a, ast.Starred) for a in call.args) and all(k.arg for k in call.keywords)
+
+
+def _entered(source: Source, call: ast.Call, argument: ast.AST) -> tuple[FunctionNode, str] | None:
+    """The function of the module that takes an argument, and by which name."""
+    scoped = source.bound(source.tree, call.func.id) if isinstance(call.func, ast.Name) else []
+    found = scoped[0].node if len(scoped) == 1 else None
+    if not isinstance(found, FUNCTIONS) or found.args.vararg or found.decorator_list or not plain(call):
+        return None
+    names = parameters(found)
+    index = call.args.index(argument) if argument in call.args else len(names)
+    name = argument.arg if isinstance(argument, ast.keyword) else names[index] if index < len(names) else None
+    return (found, name) if name in names else None
+
+
+def _constant(source: Source, node: ast.expr) -> bool:
+    """Whether a string is stated, by itself or by every assignment of a local name."""
+    if isinstance(node, ast.Name):
+        scope = source.within(node, SCOPED) or source.tree
+        bindings = source.bound(scope, node.id)
+        given = isinstance(scope, FUNCTIONS) and node.id in parameters(scope)
+        return (
+            bool(bindings) and not given and all(isinstance(b.value, ast.Constant) and b.item is None for b in bindings)
+        )
+    return isinstance(node, ast.Constant)
 
 
 def _is_class(node: ast.AST) -> bool:
-    last = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
-    return last[:1].isupper() or last.lstrip("_")[:1].isupper() or last == "cls"
+    name = last(node) if isinstance(node, (ast.Name, ast.Attribute)) else ""
+    return name.lstrip("_")[:1].isupper() or name == "cls"
 
 
-def _statement(source: Source, node: ast.AST) -> ast.AST:
-    here = node
-    while not isinstance(here, ast.stmt):
-        here = source.up[here]
-    return here
-
-
-NOWHERE = Source("", "", False, ast.Module([], []))
+NOWHERE = Source("", "", b"")

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import math
-from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field
+import re
+from collections import Counter
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aiterfix.engines.package import Source
 
 
 @dataclass(frozen=True)
@@ -68,18 +75,17 @@ class Number:
         if len(other.terms) != 1:
             return False
         ((wanted, factor),) = other.terms
-        return factor != 0 and all(c % factor == 0 and _holds(atoms, wanted) for atoms, c in self.terms)
+        return factor != 0 and all(c % factor == 0 and not Counter(wanted) - Counter(a) for a, c in self.terms)
 
-    def at(self, length: int, ratio: int | None) -> int | None:
-        """Its value for an operator's length; None where that does not decide it."""
+    def at(self, length: int, stated: Mapping[str, int]) -> int | None:
+        """Its value for an operator's length and what else is stated of `ROLES`; None where that does not decide it."""
         total = 0
         for atoms, coefficient in self.terms:
-            for atom in atoms:
-                value = _value(atom, length, ratio)
-                if value is None:
-                    return None
-                coefficient *= value
-            total += coefficient
+            values = [_value(atom, length, stated) for atom in atoms]
+            known = [v for v in values if v is not None]
+            if len(known) < len(values):
+                return None
+            total += coefficient * math.prod(known)
         return total
 
     def replaced(self, values: Mapping[Atom, Number]) -> Number:
@@ -88,12 +94,11 @@ class Number:
         for atoms, coefficient in self.terms:
             product = constant(coefficient)
             for atom in atoms:
-                if atom in values:
-                    product = times(product, values[atom])
-                elif atom.parts:
-                    product = times(product, made(atom.kind, tuple(p.replaced(values) for p in atom.parts)))
-                else:
-                    product = times(product, of(atom))
+                new = values.get(atom)
+                if new is None:
+                    inner = tuple(p.replaced(values) for p in atom.parts)
+                    new = made(atom.kind, inner) if inner else of(atom)
+                product = times(product, new)
             result = plus(result, product)
         return result
 
@@ -125,43 +130,59 @@ class Nothing:
     """``None``."""
 
 
-Value = Number | Tensor | Items | Nothing
-RATIOS = ("ratio", "kpool", "compress")
-"""By a number of such a name a model divides the context that its indexer scores."""
+@dataclass(frozen=True)
+class Thing:
+    """A module, class, function or object of the package, or what has a dotted name elsewhere.
+
+    Attributes:
+        kind: ``module``, ``class``, ``function``, ``method`` (with an object bound), ``object`` (of a class), or
+            ``elsewhere``.
+        name: dotted, of what is elsewhere.
+        source: where it is defined.
+        node: the definition; of an object, its class's.
+        through: of a method, the class of the object that it was asked of.
+    """
+
+    kind: str
+    name: str = ""
+    source: Source | None = field(default=None, repr=False)
+    node: ast.AST | None = field(default=None, repr=False)
+    through: Thing | None = field(default=None, repr=False)
+
+
+Value = Number | Tensor | Items | Nothing | Thing
+ROLES = {"ratio": ("compress", "kpool"), "ranks": ("dcp", "decode_context_parallel")}
+"""What an operator may state, and how sources name it: by what a model divides the context that its indexer scores, and
+the ranks of decode context parallelism."""
+ANY = dict.fromkeys(ROLES, 1)
+"""All of it stated, to ask whether that would decide."""
 
 
 def _least(atom: Atom) -> int:
     return math.gcd(*(p.multiple for p in atom.parts)) if atom.kind in ("min", "max") else 1
 
 
-def _holds(atoms: tuple[Atom, ...], wanted: tuple[Atom, ...]) -> bool:
-    left = list(atoms)
-    for atom in wanted:
-        if atom not in left:
-            return False
-        left.remove(atom)
-    return True
-
-
-def is_ratio(number: Number) -> bool:
-    """Whether a number is a model's compress ratio as it stands, by its name."""
+def role(number: Number) -> str | None:
+    """Which of `ROLES` a number is as it stands, by its name."""
     atom = number.atom
-    return atom is not None and atom.kind in ("other", "max") and any(w in atom.text.lower() for w in RATIOS)
+    text = atom.text.lower() if atom is not None and atom.kind in ("other", "max", "parameter") else ""
+    text = text.partition(":")[0].strip()  # a reason may follow
+    if re.split(r"\W+", text)[-1] == "ratio":  # alone; not any name with it, such as a share of memory
+        return "ratio"
+    return next((r for r, words in ROLES.items() if any(w in text for w in words)), None)
 
 
-def _value(atom: Atom, length: int, ratio: int | None) -> int | None:
-    if atom.kind == "length":
-        return length
+def _value(atom: Atom, length: int, stated: Mapping[str, int]) -> int | None:
+    own = role(of(atom))
+    if atom.kind == "length" or own in stated:
+        return length if atom.kind == "length" else stated[str(own)]
+    values = [p.at(length, stated) for p in atom.parts]
+    known = [v for v in values if v is not None]
+    if not known or len(known) < len(values):
+        return None
     if atom.kind == "floor":
-        top = atom.parts[0].at(length, ratio)
-        bottom = ratio if is_ratio(atom.parts[1]) else atom.parts[1].at(length, ratio)
-        return top // bottom if top is not None and bottom else None
-    if atom.kind in ("min", "max"):
-        values = [p.at(length, ratio) for p in atom.parts]
-        known = [v for v in values if v is not None]
-        pick: Callable[[list[int]], int] = min if atom.kind == "min" else max
-        return pick(known) if len(known) == len(values) else None
-    return None
+        return known[0] // known[1] if known[1] else None
+    return min(known) if atom.kind == "min" else max(known) if atom.kind == "max" else int(known[0] > 1)
 
 
 def of(atom: Atom) -> Number:
@@ -210,15 +231,10 @@ def made(kind: str, parts: tuple[Number, ...]) -> Number:
         if kind == "floor":
             return constant(known[0] // known[1])
         return constant(int(known[0] > 1) if kind == "many" else min(known) if kind == "min" else max(known))
-    atom = parts[-1].atom
-    given = kind == "floor" and parts[0] == LENGTH and atom is not None and atom.kind == "parameter"
-    if given and atom is not None and any(w in atom.text.lower() for w in RATIOS):
+    if kind == "floor" and parts[0] == LENGTH and role(parts[1]) == "ratio":
         # Which ratio a model has is for the operator to say, so callers are not asked for it.
-        parts = LENGTH, of(Atom("other", ("ratio", atom.key), atom.text))
+        parts = LENGTH, parts[1].replaced({a: of(replace(a, kind="other")) for a in parts[1].atoms})
     texts = [p.text for p in parts]
-    text = f"({texts[0]}) // {texts[1]}" if kind == "floor" else f"{kind}({', '.join(texts)})"
-    if kind == "floor" and parts[0].atom is not None:
-        text = f"{texts[0]} // {texts[1]}"
-    if kind == "many":
-        text = f"{texts[0]} > 1"
+    top = texts[0] if parts[0].atom is not None else f"({texts[0]})"
+    text = {"floor": f"{top} // {texts[-1]}", "many": f"{texts[0]} > 1"}.get(kind, f"{kind}({', '.join(texts)})")
     return of(Atom(kind, None, text, parts))

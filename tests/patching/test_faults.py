@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import pytest
 
 from aiterfix.errors import AiterfixError, ExitCode
 from aiterfix.patching import Content, PatchState, apply, read_status, recover, revert
-from aiterfix.patching.failures import DiskFullError, FileSystemError, NotWritableError
+from aiterfix.patching.failures import DiskFullError, FileSystemError, NotWritableError, from_os_error
 
 if TYPE_CHECKING:
     from tests.patching.conftest import Faults, Picture, Tree
@@ -172,6 +173,23 @@ EXPECTED = {
     errno.EROFS: NotWritableError,
     errno.EIO: FileSystemError,
 }
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "remedy"),
+    [
+        (errno.EROFS, NotWritableError, "aiterfix run -- COMMAND"),
+        (errno.EACCES, NotWritableError, "as the owner of the installation"),
+        (errno.EBUSY, FileSystemError, "Where it is mounted by itself"),
+        (errno.ENOENT, FileSystemError, "install again the package"),
+        (errno.ENOSPC, DiskFullError, "Free some space"),
+        (errno.EIO, FileSystemError, "dmesg"),
+    ],
+)
+def test_what_to_do_about_an_error_is_what_helps_against_it(number: int, kind: type, remedy: str) -> None:
+    error = from_os_error(OSError(number, os.strerror(number), "/x/file"), "Nothing was changed.")
+    assert type(error) is kind and remedy in error.remedy and "/x/file" in error.what
+    assert ("dmesg" in error.remedy) == (number == errno.EIO)
 
 
 @pytest.mark.parametrize(

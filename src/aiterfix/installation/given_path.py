@@ -10,6 +10,7 @@ from pathlib import Path
 
 from aiterfix.errors import UsageError
 from aiterfix.installation.describe import describe, not_amd
+from aiterfix.installation.forms import Form, form_of
 from aiterfix.installation.listing import list_folder
 from aiterfix.installation.pointers import PathEntry
 from aiterfix.installation.recognise import Nature, recognise
@@ -27,10 +28,13 @@ def find_path(path: Path) -> Discovery:
 
     Args:
         path: a site-packages folder, a virtual environment or other prefix, a checkout, the package folder itself, or
-            any folder that holds some of these.
+            any folder that holds some of these. A wheel, or an image that is a file or an OCI layout, is read where
+            it is.
 
     Raises:
-        UsageError: nothing is there, or it seems to lie in an image, whose links mean other places than here.
+        UsageError: nothing is there, it seems to lie in an image, whose links mean other places than here, or it is
+            an archive of another kind.
+        EnvironmentProblem: an archive cannot be read or decompressed here.
     """
     given = path
     path = absolute(given) or given
@@ -38,6 +42,9 @@ def find_path(path: Path) -> Discovery:
         raise UsageError(
             f"{given} does not exist", remedy="give a site-packages, a prefix, a checkout or the package folder"
         )
+    form = form_of(path)
+    if form is not None:
+        return _find_in_archive(path, form, None)
     image = image_root_above(path)
     if image is not None:
         raise UsageError(
@@ -53,20 +60,39 @@ def find_image(root: Path, path: Path | None = None) -> Discovery:
     """Find ``aiter`` in the root file system of an image, or in one of its layers.
 
     Args:
-        root: where it is unpacked or mounted; ``/`` for this machine.
+        root: where it is unpacked or mounted, or the file that holds it; ``/`` for this machine.
         path: a folder in it, absolute as the image sees it; one that begins with ``root`` is understood too, where the
             image has nothing of that name. None for all of the image.
 
     Raises:
-        UsageError: nothing is there.
+        UsageError: nothing is there, or an archive that holds no image.
+        EnvironmentProblem: an archive cannot be read or decompressed here.
     """
     top = absolute(root) or root
+    form = form_of(top)
+    if form is not None:
+        return _find_in_archive(top, form, path)
     if not os.path.isdir(top):  # noqa: PTH112 - no exception for a name that is too long
         raise UsageError(f"--root {root} is no folder", remedy="Give where the image is unpacked or mounted.")
     image = None if top == Path(top.anchor) else top
     view = View(image)
     place = top if path is None else _place(path, top, view)
     return replace(_find(place, view), image_root=image)
+
+
+def _find_in_archive(top: Path, form: Form, path: Path | None) -> Discovery:
+    """Find ``aiter`` in a wheel, or in an image that is a file, which is not unpacked for it."""
+    from aiterfix.installation.archives import mount  # few look at archives
+    from aiterfix.installation.streams import ArchiveError
+
+    try:
+        mount(top, form)
+    except ArchiveError as error:
+        return Discovery((), (Skipped(top, str(error.strerror), True),), (top,))
+    view = View(top)
+    if form is Form.WHEEL and path is None:
+        return replace(_environment([top], view, "the wheel"), image_root=top)
+    return replace(_find(top if path is None else _place(path, top, view), view), image_root=top)
 
 
 def _place(path: Path, root: Path, view: View) -> Path:

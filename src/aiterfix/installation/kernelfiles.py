@@ -7,13 +7,12 @@ package is read, some 11 MB in 610 files in v0.1.20; the bytes are compared, not
 from __future__ import annotations
 
 import errno
-import os
 import stat
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from aiterfix.installation.target import Skipped
-from aiterfix.installation.view import View, why
+from aiterfix.installation.view import Entry, View, why
 from aiterfix.storage.held import LeavesRootError, RefusedFileError
 from aiterfix.storage.record import record
 from aiterfix.storage.text import as_parsed, opaque_encoding
@@ -118,7 +117,7 @@ def _importable(name: str) -> bool:
     return name.isidentifier() or name.endswith(_IMPORTED)
 
 
-def _stands_in(entry: os.DirEntry[str]) -> bool:
+def _stands_in(entry: Entry) -> bool:
     """Whether a special file stands where a folder of kernels may have stood."""
     return (
         not entry.is_file(follow_symlinks=False) and not entry.is_dir(follow_symlinks=False) and _importable(entry.name)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aiterfix.installation.target import Skipped
-from aiterfix.installation.view import View, looks_like_root, why
+from aiterfix.installation.view import Entry, View, looks_like_root, why
 
 MOST_FOLDERS = 60_000
 """A ROCm image has some 40,000 folders outside its site folders; listing them takes about a second."""
@@ -95,7 +95,7 @@ def survey(top: Path, view: View, *, most_folders: int = MOST_FOLDERS) -> Survey
     return Survey(tuple(sites), tuple(trees), tuple(skipped))
 
 
-def _to_enter(entry: os.DirEntry[str]) -> bool:
+def _to_enter(entry: Entry) -> bool:
     if entry.is_dir(follow_symlinks=False):
         return True
     # These may be how a tree is made importable; what other links lead to is met at its own place.

@@ -12,10 +12,10 @@ import errno
 import io
 import os
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from aiterfix.installation.target import Skipped
 from aiterfix.storage.held import (
@@ -39,22 +39,39 @@ _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NOTHING_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
 
 
+class Entry(Protocol):
+    """What a listing says of a name in a folder: `os.DirEntry`, asked nothing that follows a link."""
+
+    @property
+    def name(self) -> str:
+        """In its folder."""
+
+    def is_dir(self, *, follow_symlinks: bool) -> bool:
+        """Whether it is a folder."""
+
+    def is_file(self, *, follow_symlinks: bool) -> bool:
+        """Whether it is a regular file."""
+
+    def is_symlink(self) -> bool:
+        """Whether it is a link."""
+
+
 class Visited(NamedTuple):
     """A folder that a walk came to.
 
     Attributes:
         path: for people, and to be handed to a `View`.
         descriptor: of the folder, open until the walk goes on; -1 where it could not be listed.
-        entries: what it holds; ask them nothing that follows a link.
+        entries: what it holds.
         error: why it could not be listed.
     """
 
     path: str
     descriptor: int
-    entries: list[os.DirEntry[str]]
+    entries: Sequence[Entry]
     error: OSError | None
 
-    def read(self, entry: os.DirEntry[str], most: int = MOST_BYTES) -> bytes:
+    def read(self, entry: Entry, most: int = MOST_BYTES) -> bytes:
         """Contents of a regular file of the folder; of none that has become another kind of file since it was listed.
 
         Raises:
@@ -79,12 +96,20 @@ class Visited(NamedTuple):
             os.close(descriptor)
 
 
+MOUNTED: dict[Path, type[View]] = {}
+"""Roots of images that are no folders of this machine, and what reads each; see `archives`."""
+
+
 class View:
     """Reads one system: this machine, or an image.
 
     Args:
         image_root: root of the image; None for this machine.
     """
+
+    def __new__(cls, image_root: Path | None = None) -> View:
+        """Whoever asks for a view of an archive must not get one of this machine, where nothing stands below a file."""
+        return object.__new__(MOUNTED.get(image_root, cls) if image_root is not None else cls)
 
     def __init__(self, image_root: Path | None = None) -> None:
         self.image_root = image_root
@@ -119,7 +144,7 @@ class View:
             return path
         try:
             pieces = path.relative_to(self.image_root).parts
-            way = Way(self.image_root)
+            way = self._way(self.image_root)
         except (OSError, ValueError):
             return path
         try:
@@ -143,6 +168,9 @@ class View:
         """What tells one place from another, whatever links lead to it."""
         return os.path.realpath(path) if self.image_root is None else os.fspath(self.settle(path))
 
+    def _way(self, root: Path) -> Way:
+        return Way(root)
+
     @contextmanager
     def _at(self, path: Path, root: Path) -> Iterator[tuple[Way, str]]:
         """The folder that holds a place in the image, and its name there, links followed."""
@@ -150,7 +178,7 @@ class View:
             pieces = list(path.relative_to(root).parts)
         except ValueError:
             raise LeavesRootError(errno.EXDEV, f"is not in {root}", str(path)) from None
-        way = Way(root)
+        way = self._way(root)
         try:
             yield way, way.follow(pieces, last_too=True)
         finally:
@@ -246,7 +274,7 @@ class View:
         Raises:
             OSError: as `read`; reading more raises it too.
         """
-        return _Sparing(open_file(path, self.image_root), most)
+        return Sparing(io.FileIO(open_file(path, self.image_root)), most)
 
     def names(self, path: Path) -> list[str]:
         """Names in a folder, in no order.
@@ -263,8 +291,8 @@ class View:
             os.close(descriptor)
 
     @contextmanager
-    def scan(self, path: Path | str) -> Iterator[Iterator[os.DirEntry[str]]]:
-        """As `os.scandir`. Ask the entries nothing that follows a link.
+    def scan(self, path: Path | str) -> Iterator[Iterator[Entry]]:
+        """As `os.scandir`.
 
         Raises:
             OSError: as `names`.
@@ -350,11 +378,11 @@ class View:
             return Visited(path, -1, [], error)
 
 
-class _Sparing(io.BufferedReader):
+class Sparing(io.BufferedReader):
     """Refuses to hand out much at once: an archive says how long its table of contents is."""
 
-    def __init__(self, descriptor: int, most: int) -> None:
-        super().__init__(io.FileIO(descriptor))
+    def __init__(self, raw: io.RawIOBase, most: int) -> None:
+        super().__init__(raw)
         self._most = most
 
     def read(self, size: int | None = -1, /) -> bytes:

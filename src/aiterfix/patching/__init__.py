@@ -2,7 +2,7 @@
 
 `apply`, `revert`, `recover` and `read_status` are the public face. They are given bytes and know nothing of
 kernels. Where things are written, in which order, and why each point of failure is safe stands in
-docs/on-disk.md.
+docs/internals/on-disk.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`apply`, `revert` and `recover`: the order of steps. docs/on-disk.md says why each stop is safe."""
+"""`apply`, `revert` and `recover`: the order of steps. docs/internals/on-disk.md says why each stop is safe."""
 
 from __future__ import annotations
 

@@ -7,6 +7,9 @@ import errno
 from aiterfix.errors import ActionNeededError, AiterfixError, EnvironmentProblem, NotUnderstoodError, UsageError
 from aiterfix.storage.held import LeavesRootError, RefusedFileError, UntrustedError
 
+WRITES_NOTHING = "start processes with `aiterfix run -- COMMAND`, which mends the kernels at import and writes nothing."
+"""The last way out of every error about a file that cannot be replaced; true of the hook's own files as well."""
+
 
 class PathError(UsageError):
     """A change was asked for that does not name a file of the package."""
@@ -104,6 +107,14 @@ class RecordError(NotUnderstoodError):
     code = "record"
 
 
+_GONE = "Run the command again; if that stays missing, install again the package that it is part of."
+_REMEDIES = {
+    errno.ENOENT: _GONE,
+    errno.ENOTDIR: _GONE,
+    # A file that is mounted by itself, as `docker run -v` can, is a mount point: no file takes its place.
+    errno.EBUSY: f"Where it is mounted by itself, change what is mounted there, or {WRITES_NOTHING}",
+    errno.ESTALE: "Run the command again: the file system's server has changed meanwhile.",
+}
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _DENIED = {errno.EACCES, errno.EPERM}
 
@@ -130,19 +141,18 @@ def from_os_error(failure: OSError, outcome: str) -> AiterfixError:
         return NotWritableError(
             f"{where} is on a read-only file system. {outcome}",
             why=said,
-            remedy="Patch where the image is built, remount it writable, or use the import hook, which writes nothing.",
+            remedy=f"Run the command where the image is built, remount it writable, or {WRITES_NOTHING}",
         )
     if failure.errno in _DENIED:
         return NotWritableError(
             f"Not allowed to write {where}. {outcome}",
             why=said,
-            remedy="Run the command as the owner of the installation, or use the import hook, which writes nothing.",
+            remedy=f"Run the command as the owner of the installation, or {WRITES_NOTHING}",
         )
-    return FileSystemError(
-        f"A system call on {where} failed. {outcome}",
-        why=said,
-        remedy="Look after the file system (dmesg may say more), then run the command again.",
+    remedy = _REMEDIES.get(
+        failure.errno or 0, "Look after the file system (dmesg may say more), then run the command again."
     )
+    return FileSystemError(f"A system call on {where} failed. {outcome}", why=said, remedy=remedy)
 
 
 def _refused(failure: RefusedFileError, where: str, outcome: str) -> EnvironmentProblem:

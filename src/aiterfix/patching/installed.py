@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from aiterfix.installation.forms import FORMS
 from aiterfix.patching.traces import any_trace
 
 if TYPE_CHECKING:
@@ -30,6 +31,11 @@ def patch_status(installation: Installation) -> PatchStatus | None:
     Raises:
         OSError: our state is there and cannot be read.
     """
+    if installation.image_root in FORMS:
+        from aiterfix.installation.view import View
+        from aiterfix.patching.status import status_in_archive
+
+        return status_in_archive(package_tree(installation), View(installation.image_root))
     # The quick look has the host's eyes.
     if installation.image_root is None and not any_trace(
         installation.root, installation.package.name, installation.dist_info

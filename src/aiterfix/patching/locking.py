@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from aiterfix.patching.failures import BusyError, FileSystemError
+from aiterfix.patching.failures import WRITES_NOTHING, BusyError, FileSystemError
 from aiterfix.storage.held import Folder
 
 _POLL_SECONDS = 0.05
@@ -63,7 +63,7 @@ def _try_lock(descriptor: int, directory: Folder) -> bool:
         raise FileSystemError(
             f"{directory.path} can't be locked. Nothing was changed.",
             why=f"Its file system has no locks for directories: {failure.strerror}.",
-            remedy="Patch a copy on a local file system, or use the import hook, which writes nothing.",
+            remedy=f"Work on a copy on a local file system, or {WRITES_NOTHING}",
         ) from failure
     return True
 

@@ -39,7 +39,7 @@ def mends(judgement: Judgement) -> tuple[Change, ...]:
         raise UnreadableError(
             str(judgement.doubts[0]),
             why="It cannot be said which kernels this package has.",
-            remedy="Mend or remove what is named, then run again.",
+            remedy="Have what is named readable, as a plain file, or install aiter again; then run the command again.",
         )
     groups = judgement.question.groups
     changes = []

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
+from aiterfix.installation.view import View
 from aiterfix.patching import journal as journals
+from aiterfix.patching import traces
 from aiterfix.patching.failures import JournalError
 from aiterfix.patching.journal import Entry, Journal, Phase
 from aiterfix.patching.locking import is_locked
@@ -106,23 +108,52 @@ def status_of(tree: HeldTree) -> PatchStatus:
         detail = f"A run was killed while it prepared or tidied up; no file of the package is changed, {left} is left."
         return PatchStatus(PatchState.INTERRUPTED, detail, state_dir=left)
     files = tuple(FileStatus(entry.place(tree).path, content(tree, entry)) for entry in journal.files)
-    kind, detail = _judge(tree, journal, files, busy)
+    kind, detail = _judge(tree.version, journal, files, busy)
     return PatchStatus(kind, detail, files, journal.version, journal.annotations, tree.state.path)
 
 
-def _judge(tree: HeldTree, journal: Journal, files: tuple[FileStatus, ...], busy: bool) -> tuple[PatchState, str]:
+def status_in_archive(tree: PackageTree, view: View) -> PatchStatus | None:
+    """What has been done to a package that an archive holds; None where nothing of ours is in it.
+
+    Args:
+        tree: the package.
+        view: reads the archive.
+    """
+    in_dist_info = tree.dist_info is not None and tree.dist_info.parent == tree.root
+    home = tree.dist_info if in_dist_info else None
+    state = home / traces.IN_DIST_INFO if home is not None else tree.root / traces.beside_tree(tree.package.name)
+    try:
+        journal = journals.decode(view.read(state / journals.NAME), state / journals.NAME)
+    except JournalError as failure:
+        return PatchStatus(PatchState.UNREADABLE, str(failure), state_dir=state)
+    except OSError:
+        return None
+
+    def found(entry: Entry) -> FileStatus:
+        path = tree.package / entry.names[0]
+        try:
+            return FileStatus(path, _content(entry, sha256_hex(view.read(path))))
+        except OSError:
+            return FileStatus(path, Content.MISSING)
+
+    files = tuple(map(found, journal.files))
+    kind, detail = _judge(tree.version, journal, files, busy=False)
+    return PatchStatus(kind, detail, files, journal.version, journal.annotations, state)
+
+
+def _judge(version: str | None, journal: Journal, files: tuple[FileStatus, ...], busy: bool) -> tuple[PatchState, str]:
     strangers = [file for file in files if file.content in (Content.CHANGED, Content.MISSING)]
     if journal.phase is Phase.APPLIED:
         strangers += [file for file in files if file.content is Content.ORIGINAL]
         if not strangers:
             return PatchState.APPLIED, f"{_count(len(files))} changed by aiterfix; `revert` gives the originals back."
-        return PatchState.FOREIGN, f"Since `apply`: {_list(strangers)}.{_version_note(tree, journal)}"
+        return PatchState.FOREIGN, f"Since `apply`: {_list(strangers)}.{_version_note(version, journal)}"
     if busy:
         return PatchState.BUSY, "Another aiterfix is at work at this moment."
     if strangers:
         return (
             PatchState.FOREIGN,
-            f"A run was killed, and since then: {_list(strangers)}.{_version_note(tree, journal)}",
+            f"A run was killed, and since then: {_list(strangers)}.{_version_note(version, journal)}",
         )
     verb, next_step = (
         ("apply", "the next run takes back what it did")
@@ -140,6 +171,10 @@ def content(tree: HeldTree, entry: Entry) -> Content:
         return Content.MISSING
     except RefusedFileError:
         return Content.CHANGED
+    return _content(entry, found)
+
+
+def _content(entry: Entry, found: str) -> Content:
     if found == entry.current.sha256:
         return Content.PATCHED
     if found == entry.original.sha256:
@@ -166,7 +201,7 @@ def _count(number: int) -> str:
     return "1 file was" if number == 1 else f"{number} files were"
 
 
-def _version_note(tree: HeldTree, journal: Journal) -> str:
-    if journal.version == tree.version:
+def _version_note(version: str | None, journal: Journal) -> str:
+    if journal.version == version:
         return ""
-    return f" It was patched as version {journal.version}; installed is {tree.version}."
+    return f" It was patched as version {journal.version}; installed is {version}."

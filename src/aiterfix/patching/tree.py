@@ -17,6 +17,7 @@ from pathlib import Path
 
 from aiterfix.patching import traces
 from aiterfix.patching.failures import (
+    WRITES_NOTHING,
     ChangedMeanwhileError,
     ForeignOwnerError,
     NotWritableError,
@@ -347,7 +348,7 @@ def require_owner(place: Place, status: os.stat_result) -> None:
             why="The new file would belong to someone else than the old one; root works with the rights of the user "
             "to whom the package folder belongs.",
             remedy="Run the command as the owner of the file, give it to the owner of the package, "
-            "or use the import hook, which writes nothing.",
+            f"or {WRITES_NOTHING}",
         )
 
 
@@ -380,7 +381,7 @@ def require_nameable(place: Place) -> None:
             f"The name of {place} is too long to replace the file. Nothing was changed.",
             why=f"Its new version is written beside it first, under a name that is "
             f"{len(TEMPORARY_SUFFIX) + 1} bytes longer; a name has at most {_LONGEST_NAME}.",
-            remedy="Give the file a shorter name, or use the import hook, which writes nothing.",
+            remedy=f"Give the file a shorter name, or {WRITES_NOTHING}",
         )
 
 
@@ -393,8 +394,7 @@ def require_writable(directory: Place) -> None:
     raise NotWritableError(
         f"{directory} is {'on a read-only file system' if read_only else 'not writable'}. Nothing was changed.",
         why="Files are replaced by renaming, which needs the right to write in their directory.",
-        remedy="Run the command as the owner of the installation, patch where the image is built, "
-        "or use the import hook, which writes nothing.",
+        remedy=f"Run the command as the owner of the installation, or where the image is built, or {WRITES_NOTHING}",
     )
 
 

@@ -1,5 +1,6 @@
 # make demo   the main job end to end on an embedded sample; no GPU, no aiter
 # make test   sets up .venv and runs lint and every test
+# make matrix the same with every Python from 3.10 to 3.13 that is here
 # make bench  speed and memory, by hand
 # make lint   ruff and strict mypy
 PYTHON ?= python3
@@ -9,7 +10,9 @@ STAMP  := $(VENV)/.installed-dev
 DEMO   := $(VENV)/.installed-demo
 PYTEST_ARGS ?= -n auto
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint matrix bench clean
+
+PYTHONS ?= python3.10 python3.11 python3.12 python3.13
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 10) else "aiterfix needs Python 3.10 or later; try make PYTHON=python3.11")'
@@ -34,8 +37,17 @@ lint: $(STAMP)
 test: lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+# Each Python has an environment of its own; one that is missing is named, one that fails does not end the others.
+matrix:
+	@failed=; \
+	for python in $(PYTHONS); do \
+	  if ! "$$python" -c '' 2>/dev/null; then echo "matrix: $$python: not here, not run"; continue; fi; \
+	  $(MAKE) test PYTHON="$$python" VENV=".venv-$$(basename "$$python")" || failed="$$failed $$python"; \
+	done; \
+	if [ -n "$$failed" ]; then echo "matrix: failed with$$failed"; exit 1; fi
+
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-python3.* .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -38,6 +38,7 @@ class Image:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "PYTHON", "AITER", "VIRTUAL_ENV"))}
         self._environment = kept | {
             "PATH": f"{prefix / 'bin'}{os.pathsep}{os.environ['PATH']}",
+            "AITERFIX_SOURCE": "aiterfix",
             "PIP_NO_INDEX": "1",
             "PIP_FIND_LINKS": str(wheels),
             "PIP_CONFIG_FILE": os.devnull,
@@ -84,6 +85,20 @@ def test_dockerfile_is_what_the_readme_says() -> None:
     assert RUNS
     for line in RUNS:
         assert f"RUN {line}" in (ROOT / "README.md").read_text()
+
+
+def test_run_lines_of_the_other_dockerfile_twice(image: Image) -> None:
+    lines = [a for word, a in instructions((ROOT / "examples/Dockerfile.sglang-atom").read_text()) if word == "RUN"]
+    assert lines[: len(RUNS)] == RUNS and lines[len(RUNS) :] == ["aiterfix hook enable"]
+    write_sample(image.site)
+    for line in lines:
+        done = image.run(line)
+        assert done.returncode == 0, done.stdout + done.stderr
+    first = image.state()
+    for line in lines:
+        again = image.run(line)
+        assert again.returncode == 0, again.stdout + again.stderr
+    assert image.state() == first, "the second run changes no byte"
 
 
 def test_run_lines_twice_and_on_what_they_refuse(image: Image) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class ExitCode(IntEnum):
-    """What every command's exit status means: the one table, which ``--help`` prints and README repeats.
+    """What every command's exit status means: the one table, which ``--help`` prints and docs/commands.md repeats.
 
     Attributes:
         meaning: for people.
@@ -54,6 +54,10 @@ class AiterfixError(Exception):
         self.why = why
         self.remedy = remedy
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Between processes it is what it says: kinds that are made of other arguments could not be made anew.
+        return _remade, (type(self), self.what, self.why, self.remedy)
+
     def __str__(self) -> str:
         parts = [self.what]
         if self.why:
@@ -61,6 +65,12 @@ class AiterfixError(Exception):
         if self.remedy:
             parts.append(f"What to do: {self.remedy}")
         return "\n".join(parts)
+
+
+def _remade(kind: type[AiterfixError], what: str, why: str, remedy: str) -> AiterfixError:
+    error = kind.__new__(kind, what)
+    AiterfixError.__init__(error, what, why=why, remedy=remedy)
+    return error
 
 
 class UsageError(AiterfixError):
@@ -89,3 +99,52 @@ class EnvironmentProblem(AiterfixError):  # noqa: N818 - reads better than Envir
 
     exit_code = ExitCode.ENVIRONMENT
     code = "environment"
+
+
+_PUBLISHED = ""
+"""What pip installs this package by: its name once it is on an index, until then nothing."""
+
+
+def install_line(extra: str = "", *, of: str | None = None) -> str:
+    """The command that installs this package: the one place that knows it.
+
+    Until it is published that is by what it was installed from, which pip has noted (PEP 610): a checkout or a
+    repository. Where that is not there any more, a word stands for it.
+
+    Args:
+        extra: of ``pyproject.toml``; none by default.
+        of: what pip installs; by default found out.
+    """
+    import shlex
+
+    source = of or _PUBLISHED or _installed_from() or "CHECKOUT"
+    brackets = f"[{extra}]" if extra else ""
+    if brackets and "://" in source:
+        source = f"aiterfix{brackets} @ {source}"
+    else:
+        source += brackets
+    line = f"pip install {shlex.quote(source)}"
+    return line if "CHECKOUT" not in line else f"{line} (CHECKOUT: a checkout of aiterfix, or git+ and its repository)"
+
+
+def _installed_from() -> str:
+    """A folder or URL, as PEP 610 has it; else the checkout that this file stands in; empty where neither is known."""
+    import importlib.metadata
+    import json
+    from pathlib import Path
+    from urllib.parse import unquote, urlsplit
+
+    try:
+        noted = json.loads(importlib.metadata.distribution("aiterfix").read_text("direct_url.json") or "{}")
+        url, vcs = str(noted.get("url", "")), noted.get("vcs_info", {})
+        if vcs:
+            return f"{vcs['vcs']}+{url}@{vcs['commit_id']}"
+        place = Path(unquote(urlsplit(url).path)) if url.startswith("file:") else None
+        if place is not None and place.exists():
+            return str(place)
+        if url and place is None:
+            return url
+    except (importlib.metadata.PackageNotFoundError, ValueError, KeyError, AttributeError, OSError):
+        pass
+    checkout = Path(__file__).parents[2]
+    return str(checkout) if (checkout / "pyproject.toml").is_file() else ""

@@ -15,6 +15,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from aiterfix.errors import install_line
 from aiterfix.validation.evidence import Evidence, keep, names_digest
 from tests.cli.conftest import SCHEMAS, Ran, Runner, contents
 from tests.trees import unrelated_package
@@ -87,9 +88,25 @@ def test_check_affected(run: Runner, sample: Path) -> None:
     data = run("check", "--path", sample, "--json").json("check")
     present = [f["id"] for f in data["faults"] if f["presence"] == "present" and f["decides"]]
     assert {"cache-offset-32", "column-bound", "row-offset-32"} <= {*present}
-    assert f"verdict: affected: {', '.join(present)} are present" in ran.text
-    assert f"next:    aiterfix apply --path {sample}" in ran.text
-    assert "start < max_model_len` bounds another expression" in run("check", "--path", sample, "-v").text
+    heading, unreleased, more, verdict, *rest = ran.text.splitlines()
+    assert heading == f"amd-aiter 0.0.1+sample, wheel: {sample}/aiter"
+    assert unreleased.startswith(f"  {STAGE1}: sha256 ") and " is in no tag of ROCm/aiter " in unreleased
+    assert more == "  … and 1 more files that are not as released (-v)"
+    of = f"{len(present)} of the {len(data['asked'])} faults asked about"
+    assert verdict == f"verdict: affected: {of} are present, and each bites when:"
+    # Each of them with its sentence, one aside, one next step: nothing else.
+    triggers = {f["id"]: f["trigger"] for f in data["faults"]}
+    assert [line.split(maxsplit=1) for line in rest[: len(present)]] == [[f, triggers[f]] for f in present]
+    assert len(rest) == len(present) + 2
+    assert rest[-1] == f"next:    aiterfix apply --path {sample}"
+    full = run("check", "--path", sample, "-v").text
+    assert f"  {GLUON}: sha256 " in full
+    assert "\n".join(["", verdict, *rest, ""]) in full and "start < max_model_len` bounds another expression" in full
+    # Words of the source's reader are explained, and what is unsafe comes first.
+    assert "is not kept below max_model_len (the column is bounded from below only)" in full and "(guard" not in full
+    rows = [line.split()[:3] for line in full.partition(f"\n{GLUON}  sha256 ")[2].splitlines()[2:]]
+    harmless = [presence in ("absent", "refused") for _, _, presence in rows]
+    assert harmless == sorted(harmless) and len({*harmless}) == 2
 
     assert data["verdict"] == "affected"
     assert data["asked"] == [f["id"] for f in data["faults"] if f["decides"]]
@@ -139,7 +156,8 @@ def test_check_by_fault(run: Runner, sample: Path) -> None:
     for fault, other in (("column-bound", "row-offset-32"), ("row-offset-32", "column-bound")):
         ran = run("check", "--path", sample, "--fault", fault)
         assert ran.status == 1
-        assert f"verdict: affected: {fault} is present" in ran.text
+        assert f"verdict: affected: {fault} is present, and bites when:\n  {fault}  " in ran.text
+        assert ran.text.endswith(f"next:    aiterfix apply --path {sample} --fault {fault}\n")
         (aside,) = (line for line in ran.text.splitlines() if "not asked about: " in line)
         assert f"{other} (present)" in aside
     both = run("check", "--path", sample, "--fault", "column-bound", "--fault", "row-offset-32", "--json")
@@ -165,6 +183,8 @@ def test_a_fault_is_left_in(run: Runner, sample: Path) -> None:
     before = run("check", "--path", sample, "--json").json("check")["asked"]
     left_in = ("block-paging", "triton-3-5-1")
     words = [word for fault in left_in for word in ("--no-fault", fault)]
+    affected = run("check", "--path", sample, *words).text
+    assert affected.endswith(f"next:    aiterfix apply --path {sample} {' '.join(words)}\n")
     patch = run("diff", "--path", sample, *words).text
     assert patch and patch != run("diff", "--path", sample).text
     ran = run("apply", "--path", sample, "--require", *words)
@@ -177,6 +197,9 @@ def test_a_fault_is_left_in(run: Runner, sample: Path) -> None:
     assert asked["asked"] == [fault for fault in before if fault not in left_in]
     aside = run("check", "--path", sample, *words).text
     assert "not asked about: block-paging (present)" in aside
+    # What is left in on purpose is not offered again.
+    (step,) = [line for line in aside.splitlines() if line.startswith("next: ")]
+    assert step == "next:    nothing that the verdict hangs on; left in on purpose: block-paging, triton-3-5-1"
     whole = run("check", "--path", sample, "--json").json("check")
     assert whole["verdict"] == "affected"
     assert [f["id"] for f in whole["faults"] if f["presence"] == "present" and f["id"] in whole["asked"]] == [
@@ -232,6 +255,148 @@ def test_check_by_kernel(run: Runner, sample: Path) -> None:
     ran = run("check", "--path", sample, "--kernel", "auto", "--json")
     assert ran.status == 1
     assert [f["presence"] for f in findings(ran.json("check"), STAGE1)] == ["present", "absent"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(
+            ["check"],
+            ["check", "-v"],
+            ["check", "-q"],
+            ["check", "--json"],
+            ["check", "--ignore", "column-bound=padded"],
+        ),
+        *(["check", "--format", "html"], ["check", "--format", "markdown"], ["doctor"], ["doctor", "--json"]),
+    ],
+    ids=" ".join,
+)
+def test_a_process_says_what_the_command_says(process: Runner, run: Runner, sample: Path, words: list[str]) -> None:
+    ran = process(*words, "--path", sample)
+    assert (ran.status, ran.err) == (1, "")
+    assert ran.out == run(*words, "--path", sample).out
+    if words[-1] == "--json":
+        ran.json(words[0])
+
+
+def test_several_targets_are_each_judged(run: Runner, sample: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(sample, other)
+    assert run("apply", "--path", other, "--require").status == 0
+    assert run("check", other).status == 0
+    for order in ((sample, other), (other, sample)):
+        ran = run("check", *order)
+        assert ran.status == 1, "the worst decides"
+        words = ("amd-aiter", "  affected", "  clean", "verdict: ")
+        first, said, second, then, overall = [line for line in ran.text.splitlines() if line.startswith(words)]
+        assert [first, second] == [f"amd-aiter 0.0.1+sample, wheel: {p}/aiter" for p in order]
+        assert [said, then] == [f"  {'affected' if p == sample else 'clean'}" for p in order]
+        assert overall.startswith("verdict: affected: ")
+    assert run("check", sample, "--json").out == run("check", "--path", sample, "--json").out
+    assert run("check", sample, "--path", other).status == 1
+    assert run("check", sample, tmp_path / "nowhere").status == 2
+    wrong = run("check", sample, "--python", sys.executable)
+    assert wrong.status == 2 and "PATH does not go with --python" in wrong.err
+
+
+def test_the_word_alone(run: Runner, sample: Path, tmp_path: Path) -> None:
+    assert (run("check", sample, "-q").text, run("check", sample, "-q").status) == ("affected\n", 1)
+    empty = tmp_path / "lib/python3.11/site-packages"
+    empty.mkdir(parents=True)
+    assert run("check", empty, "--quiet").text == "not-installed\n"
+    for words in (["-q", "-v"], ["-q", "--json"], ["-q", "--format", "sarif"]):
+        wrong = run("check", sample, *words)
+        assert wrong.status == 2 and "does not go with" in wrong.err + wrong.text
+
+
+@pytest.mark.parametrize("form", ["json", "sarif"])
+def test_a_form_by_its_old_option_and_by_its_name(run: Runner, sample: Path, form: str) -> None:
+    ran = run("check", sample, "--format", form)
+    assert ran.out == run("check", sample, f"--{form}").out == run("check", sample, "--format", form, f"--{form}").out
+    assert ran.out.startswith(b"{")
+    other = run("check", sample, "--format", "markdown", f"--{form}")
+    assert other.status == 2 and f"--{form} and --format markdown cannot both be printed" in other.err + other.text
+
+
+@pytest.mark.parametrize("form", ["json", "sarif", "markdown", "html"])
+def test_forms_for_programs_are_in_full_always(run: Runner, sample: Path, form: str) -> None:
+    assert run("check", "-v", sample, "--format", form).out == run("check", sample, "--format", form).out
+
+
+def test_an_error_is_an_object_whichever_way_json_is_asked_for(run: Runner, tmp_path: Path) -> None:
+    for words in (["--format", "json"], ["--format=json"]):
+        assert run("check", tmp_path / "nowhere", *words).json("check")["error"]["code"] == "usage"
+    plain = run("check", tmp_path / "nowhere", "--format", "markdown")
+    assert plain.out == b"" and "does not exist" in plain.err
+
+
+@pytest.mark.parametrize("form", ["text", "json", "sarif", "markdown"])
+def test_a_report_goes_to_a_file_whole_or_not_at_all(process: Runner, sample: Path, tmp_path: Path, form: str) -> None:
+    file, env = tmp_path / "report", {"FORCE_COLOR": "1"}
+    printed = process("check", sample, "--format", form)
+    kept = process("check", sample, "--format", form, "--output", file, env=env)
+    assert (kept.status, kept.out, kept.err) == (printed.status, b"", "")
+    assert file.read_bytes() == printed.out, "without the colours that are for a terminal"
+    assert process("check", sample, "--format", form, "--output", "-").out == printed.out
+    # A target that leads nowhere: what stood there stays.
+    assert process("check", tmp_path / "nowhere", "--format", form, "--output", file).status == 2
+    assert file.read_bytes() == printed.out
+    assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith(".")) == []
+
+
+def test_a_report_that_cannot_be_kept_is_an_error(run: Runner, sample: Path, tmp_path: Path) -> None:
+    ran = run("check", sample, "--output", tmp_path / "no/report")
+    assert (ran.status, ran.out) == (4, b"")
+    assert f"the report could not be written to {tmp_path}/no/report" in ran.err
+    (tmp_path / "link").symlink_to(tmp_path / "there")
+    (tmp_path / "there").write_text("old")
+    (tmp_path / "there").chmod(0o640)
+    assert run("check", sample, "-q", "--output", tmp_path / "link").status == 1
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "there").read_text() == "affected\n"
+    assert (tmp_path / "there").stat().st_mode & 0o777 == 0o640
+    assert run("check", sample, "-q", "--output", "/dev/null").status == 1
+    assert Path("/dev/null").is_char_device()
+
+
+def test_a_summary_in_markdown_cannot_be_forged(run: Runner, sample: Path) -> None:
+    (metadata,) = sample.glob("*.dist-info/METADATA")
+    metadata.write_text(metadata.read_text().replace("Version: ", "Version: <img>|**clean**`@all "))
+    ran = run("check", sample, "--format", "markdown", "--ignore", "column-bound=`**@all**`")
+    lines = [line for line in ran.text.splitlines() if "@all" in line]
+    # In code, where nothing is an element, a mention or bold; a backtick would end it.
+    assert lines == [
+        f"- `amd-aiter <img>|**clean**'@all 0.0.1+sample, wheel: {sample}/aiter`: **affected**",
+        "- `ignored: column-bound (present): '**@all**' (--ignore)`",
+    ]
+    assert ran.text.splitlines()[-1] == f"Next: `aiterfix apply --path {sample}`"
+
+
+def test_a_summary_says_what_is_not_understood(run: Runner, sample: Path) -> None:
+    text = (sample / GLUON).read_bytes()
+    (sample / GLUON).write_bytes(text.replace(b"gl.amd.cdna3.buffer_store(", b"helper(", 1))
+    for form in ("markdown", "html"):
+        ran = run("check", sample, "--format", form)
+        assert ran.status == 3 and f"{GLUON}:" in ran.text and "helper" in ran.text
+
+
+def test_what_takes_a_fault_out_is_told_by_its_kind(run: Runner, sample: Path) -> None:
+    def mends() -> dict[str, tuple[str, bool]]:
+        data = run("check", sample, "--json").json("check")
+        return {f["id"]: (f["mend"]["kind"], f["mend"]["available"]) for f in data["faults"]}
+
+    before = mends()
+    assert before["column-bound"] == ("edit", True)
+    assert before["triton-3-5-1"][0] == before["launch-arguments"][0] == before["instruction-shape"][0] == "none"
+    assert before["output-rank"][0] == before["small-chunk"][0] == "refusal"
+    assert run("apply", "--path", sample).status == 0
+    assert mends()["column-bound"] == ("edit", False)
+
+
+def test_what_mends_a_fault_that_was_not_asked_about_asks_about_it(run: Runner, sample: Path) -> None:
+    faults = run("check", sample, "--json", "--no-fault", "column-bound").json("check")["faults"]
+    remedies = {f["id"]: f["mend"]["remedy"] for f in faults if f["mend"]["available"]}
+    assert remedies["column-bound"] == f"aiterfix apply --path {sample} --fault column-bound"
+    assert remedies["cache-offset-32"] == f"aiterfix apply --path {sample} --no-fault column-bound"
 
 
 def test_check_not_installed_and_unrelated(run: Runner, tmp_path: Path) -> None:
@@ -293,6 +458,78 @@ def test_source_not_understood_is_never_touched(run: Runner, sample: Path, damag
     assert contents(sample) == before
     # The other path is understood, and may be asked about and patched alone. Not where the file itself is broken.
     assert run("check", "--path", sample, "--kernel", "stage1").status in (1, 3)
+
+
+def as_fifo(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
+@pytest.mark.parametrize(
+    ("damage", "step"),
+    [
+        (
+            as_fifo,
+            "have {} readable (is a FIFO, not a regular file), or install aiter again",
+        ),
+        (lambda f: (f.unlink(), f.mkdir()), "have {} readable ("),
+        (lambda f: f.write_bytes(b"def broken(:\n"), f"mend {GLUON}, which does not parse, or install aiter again"),
+        (
+            lambda f: f.write_bytes(f.read_bytes() + b"# \xff\n"),
+            f"mend {GLUON}, which does not parse, or install aiter again",
+        ),
+        (
+            lambda f: f.write_bytes(f.read_bytes().replace(b"gl.amd.cdna3.buffer_store(", b"helper(", 1)),
+            "keep (or add) 256 padding columns in the caller, which is enough against stores past a row, and report",
+        ),
+    ],
+    ids=["fifo", "folder", "syntax", "encoding", "not understood"],
+)
+def test_what_to_do_about_an_unknown_is_what_can_be_done(run: Runner, sample: Path, damage: Any, step: str) -> None:
+    damage(sample / GLUON)
+    ran = run("check", sample)
+    assert ran.status == 3
+    last = ran.text.splitlines()[-1]
+    assert last.startswith(f"next:    {step.format(sample / GLUON)}") and "256 padding columns" in last
+    # Only of what was read is there a digest to report.
+    assert ("report the file's digest" in last) == step.startswith("keep")
+    assert "sha256 e3b0c442" not in ran.text + run("check", sample, "-v").text
+    (installation,) = run("check", sample, "--json").json("check")["installations"]
+    (digest,) = [f["sha256"] for f in installation["files"] if f["path"].endswith(GLUON)]
+    assert bool(digest) == (sample / GLUON).is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["chek"], "Did you mean `aiterfix check`?"),
+        (["validte", "--full"], "Did you mean `aiterfix validate`?"),
+        (["help", "aply"], "Did you mean `aiterfix apply`?"),
+        (["check", "--pth", "x"], "Did you mean --path?"),
+        (["apply", "--no-falt", "x"], "Did you mean --no-fault?"),
+        (["hook", "enabel"], "Did you mean enable?"),
+        (["check", "--for", "vlm"], "Did you mean vllm?"),
+        (["check", "--format", "htlm"], "Did you mean html?"),
+        (["check", "--fault", "colum-bound"], "Did you mean column-bound?"),
+        (["apply", "--no-fault", "row-offset-23"], "Did you mean row-offset-32?"),
+    ],
+)
+def test_what_is_misspelt_is_told_what_was_meant(run: Runner, words: list[str], said: str) -> None:
+    ran = run(*words)
+    assert (ran.status, ran.out) == (2, b"") and said in ran.err
+
+
+def test_nothing_is_suggested_for_what_is_like_nothing(run: Runner) -> None:
+    for words in (["frobnicate"], ["check", "--frobnicate"], ["check", "--fault", "x"]):
+        ran = run(*words)
+        assert ran.status == 2 and "Did you mean" not in ran.err
+
+
+def test_help_of_a_command(run: Runner) -> None:
+    assert run("help").out == run("--help").out
+    assert run("help", "check").out == run("check", "--help").out
+    assert run("help", "upstream", "scan").out == run("upstream", "scan", "--help").out
+    assert "exit codes:" in run("help", "doctor").text
 
 
 def test_diff_apply_revert(run: Runner, sample: Path, tmp_path: Path) -> None:
@@ -469,7 +706,10 @@ def test_a_fix_for_another_kernel_needs_a_new_file_only(run: Runner, sample: Pat
     assert "_mla_scores" not in run("check", "--path", sample, "--kernel", "all").text
     ran = run("check", "--path", sample, "--fixes", folder, "--kernel", "mla")
     assert ran.status == 1
-    assert "verdict: affected: mla-scores is present" in ran.text
+    assert (
+        "verdict: affected: 1 of the 2 faults asked about is present, and bites when:\n  mla-scores  always\n"
+        in ran.text
+    )
     dry = run("apply", "--path", sample, "--fixes", folder, "--dry-run")
     assert f"see the change with: aiterfix diff --path {sample} --fixes {folder}\n" in dry.text
     assert run("apply", "--path", sample, "--fixes", folder, "--require").status == 0
@@ -540,6 +780,7 @@ def test_reader_that_goes_away_is_no_error(sample: Path) -> None:
 
 def test_ctrl_c_is_quiet(sample: Path) -> None:
     code = "import os, signal; from aiterfix.cli import main as m, check; import aiterfix.cli.main as mm\n"
+    code += "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background job ignores it
     code += "check.execute = lambda o: os.kill(os.getpid(), signal.SIGINT) or __import__('time').sleep(5)\n"
     code += f"raise SystemExit(m(['check', '--path', {str(sample)!r}]))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -578,15 +819,17 @@ def test_digest_is_cross_checked_with_the_version(run: Runner, sample: Path) -> 
     assert {f["releases"] for f in data["installations"][0]["files"]} == {None}
 
 
-@pytest.mark.parametrize("words", [["cost"], ["padding", "--max-model-len", "1000", "--block-size", "64", "--measure"]])
+@pytest.mark.parametrize(
+    "words", [["validate"], ["cost"], ["padding", "--max-model-len", "1000", "--block-size", "64", "--measure"]]
+)
 def test_what_the_extra_lacks_is_said(sample: Path, words: list[str]) -> None:
-    """A stranger has installed no extra: exit code 4 and what to install, no traceback and no 1."""
+    """A stranger has installed no extra: exit code 4 and what to install, or which Python to use; no traceback, no 1."""
     script = "import sys; sys.modules['numpy'] = None; from aiterfix.cli.main import main; sys.exit(main())"
     command = [sys.executable, "-c", script, *words, "--path", str(sample)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 4 and "Traceback" not in done.stderr
     if sys.version_info >= (3, 11):
-        assert "numpy" in done.stderr and "pip install 'aiterfix[validate]'" in done.stderr
+        assert "numpy" in done.stderr and install_line("validate") in done.stderr
     else:
         assert "needs Python 3.11" in done.stderr
 

@@ -290,9 +290,9 @@ def test_padding_is_an_action_only_where_required(run: Runner, sample: Path) -> 
 
 
 def test_there_is_one_table_of_exit_codes() -> None:
-    readme = (ROOT / "README.md").read_text()
+    page = (ROOT / "docs/commands.md").read_text()
     for code in ExitCode:
-        assert f"| {int(code)} | {code.meaning} |\n" in readme
+        assert f"| {int(code)} | {code.meaning} |\n" in page
         assert f"  {int(code)}  {code.meaning.split(',')[0].split(':')[0]}" in exit_codes()
     assert "padding required, where --require asks for none" in " ".join(exit_codes().split())
 

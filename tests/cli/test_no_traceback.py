@@ -15,6 +15,7 @@ import pytest
 
 import aiterfix
 from tests.cli.conftest import Ran, environment
+from tests.emulator import needs_emulator
 
 PACKAGE = Path(aiterfix.__file__).parent
 GLUON = "aiter/ops/triton/gluon/pa_mqa_logits.py"
@@ -200,6 +201,7 @@ def test_evidence_that_is_none(tmp_path: Path, data: bytes) -> None:
     assert "evidence.json" in ran.err
 
 
+@needs_emulator
 @pytest.mark.parametrize("option", ["--source", "--hsaco"])
 @pytest.mark.parametrize("damage", [be_a_folder, be_a_fifo, be_sparse, write(b"(" * 100_000), write(b"\x00")])
 def test_kernel_files_that_are_none(tmp_path: Path, option: str, damage: Callable[[Path], None]) -> None:

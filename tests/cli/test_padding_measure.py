@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Runner
+from tests.emulator import needs_emulator
 from tests.overshoot.kernels import FAULTY, ending
 
 pytest.importorskip("triton")
-pytestmark = pytest.mark.skipif(sys.version_info < (3, 11), reason="the decoder needs Python 3.11")
+pytestmark = needs_emulator
 GLUON = "aiter/ops/triton/gluon/pa_mqa_logits.py"
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from aiterfix.demo import write_sample
 from tests.cli.conftest import Runner, contents
+from tests.emulator import needs_emulator
 from tests.trees import write
 
 SITE = "opt/venv/lib/python3.12/site-packages"
@@ -65,7 +66,13 @@ def test_several_images_are_all_searched(run: Runner, image: Path, tmp_path: Pat
         ("--root {image}/" + SITE + "/" + KERNEL, "is no folder"),
     ],
 )
-@pytest.mark.parametrize("command", ["check", "diff", "apply", "revert", "validate", "cost", "padding"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("check", "diff", "apply", "revert", "padding"),
+        *(pytest.param(command, marks=needs_emulator) for command in ("validate", "cost")),
+    ],
+)
 def test_what_cannot_be_meant_is_a_usage_error(run: Runner, image: Path, command: str, words: str, said: str) -> None:
     before = contents(image)
     more = ["--max-model-len", "1000", "--block-size", "64"] if command == "padding" else []
@@ -117,7 +124,9 @@ def test_an_engine_of_an_image(run: Runner, image: Path, tmp_path: Path) -> None
     assert ran.status == 3 and f"{store / 'vllm'}: a link leads out of {image}" in ran.text
 
 
-@pytest.mark.parametrize("option", ["--fixes", "--source", "--hsaco"])
+@pytest.mark.parametrize(
+    "option", ["--fixes", *(pytest.param(option, marks=needs_emulator) for option in ("--source", "--hsaco"))]
+)
 def test_a_fifo_that_is_named_is_refused_at_once(run: Runner, tmp_path: Path, option: str) -> None:
     folder = tmp_path / "named"
     folder.mkdir()

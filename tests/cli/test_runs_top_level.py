@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Runner
+from tests.emulator import needs_emulator
 
 GLUON = "aiter/ops/triton/gluon/pa_mqa_logits.py"
 PLAIN = "aiter/ops/triton/_triton_kernels/attention/pa_mqa_logits.py"
+WRAPPER = "aiter/ops/triton/attention/pa_mqa_logits.py"
 COMMANDS = {
     "validate": ("validate", "--device", "emulator", "--scenario", "preshuffle/h64-b64/full/n2-len1000-*"),
     "cost": ("cost", "--heads", "64", "--kv-block-size", "64"),
@@ -28,12 +30,13 @@ def telling(sample: Path, tmp_path: Path) -> Path:
     return sample
 
 
+@needs_emulator
 @needs_triton
 @pytest.mark.parametrize("command", COMMANDS)
 def test_it_is_said_before(run: Runner, telling: Path, tmp_path: Path, command: str) -> None:
     ran = run(*COMMANDS[command], "--path", telling)
     first = ran.err.splitlines()[0]
-    files = str(telling / GLUON) if command != "validate" else f"{telling / PLAIN}, {telling / GLUON}"
+    files = ", ".join(str(telling / file) for file in ((PLAIN, GLUON, WRAPPER) if command == "validate" else (GLUON,)))
     assert first == f"aiterfix: runs the top level of {files} in a process of its own, with your rights"
     assert (tmp_path / "ran").exists()
     assert "runs the top level of the kernel file" in " ".join(run(command, "--help").text.split())
@@ -48,6 +51,7 @@ def test_nothing_else_runs_it(run: Runner, telling: Path, tmp_path: Path, words:
     assert not (tmp_path / "ran").exists()
 
 
+@needs_emulator
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 @pytest.mark.parametrize("command", COMMANDS)
 def test_root_says_whose_rights_it_takes(run: Runner, telling: Path, command: str) -> None:

@@ -27,6 +27,8 @@ from aiterfix.validation.gpu.executor import Gpu
 from aiterfix.validation.gpu.messages import Ready
 from aiterfix.validation.gpu.subjects import AiterFunction
 from aiterfix.validation.report import Hardware, Report, ScenarioResult
+from tests.emulator import needs_emulator
+from tests.report.html.reading import read, tables, text
 
 SAMPLE = Path(__file__).parents[1] / "data" / "sample_kernels.py"
 PLAIN_SAMPLE = SAMPLE.with_name("sample_plain.py")
@@ -81,12 +83,14 @@ def test_the_help_page_is_about_every_device(capsys: pytest.CaptureFixture[str])
     assert "Run the kernels, on an emulated gfx950 or a GPU, and compare" in page
 
 
+@needs_emulator
 def test_a_right_kernel_passes(capsys: pytest.CaptureFixture[str]) -> None:
     assert validate("--source", str(SAMPLE), *ONE) == 0
     out = capsys.readouterr().out
     assert "passed: " in out and "Triton" in out and "FAILED" not in out
 
 
+@needs_emulator
 @needs_triton
 def test_a_faulty_kernel_fails_and_says_where(faulty: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert validate("--source", str(faulty), "--json", *ONE) == 1
@@ -97,6 +101,7 @@ def test_a_faulty_kernel_fails_and_says_where(faulty: Path, capsys: pytest.Captu
     assert {v["source"] for v in stores} == {f"kernels.py:{line}"}
 
 
+@needs_emulator
 @needs_triton
 def test_the_line_that_replays_a_failure_does(faulty: Path, capsys: pytest.CaptureFixture[str]) -> None:
     spaced = faulty.with_name("my kernels.py")
@@ -112,6 +117,7 @@ def test_the_line_that_replays_a_failure_does(faulty: Path, capsys: pytest.Captu
     assert [s["name"] for s in said["scenarios"]] == [words[-1]]
 
 
+@needs_emulator
 def test_the_line_that_replays_a_failure_names_the_installation(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,6 +130,7 @@ def test_the_line_that_replays_a_failure_names_the_installation(
     assert wanted in capsys.readouterr().out.splitlines()
 
 
+@needs_emulator
 @needs_triton
 def test_a_fault_s_scenarios_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Rows that begin past 2 GiB: written where the row is 64 bits wide, missing where it is not."""
@@ -147,6 +154,7 @@ def test_a_fault_s_scenarios_alone(tmp_path: Path, capsys: pytest.CaptureFixture
         assert result["name"].split("/")[2] == "far-rows" and (result["wrong_logits"] > 0) is bool(status)
 
 
+@needs_emulator
 @needs_triton
 def test_a_fault_s_scenarios_before_its_mend_and_after(capsys: pytest.CaptureFixture[str]) -> None:
     words = ("--source", str(PLAIN_SAMPLE), "--fault", "column-bound")
@@ -166,6 +174,23 @@ def test_a_fault_s_scenarios_before_its_mend_and_after(capsys: pytest.CaptureFix
     assert capsys.readouterr().out.splitlines()[-1] == "column-bound: fails before, passes after its mend"
 
 
+@needs_emulator
+@needs_triton
+def test_a_page_holds_both_and_comes_as_one_piece(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "page.html"
+    words = ("--source", str(PLAIN_SAMPLE), "--fault", "column-bound")
+    assert validate(*words, "--format", "html", "--output", str(file)) == 0
+    assert capsys.readouterr().out == ""
+    tree = read(file.read_text())
+    assert text(tree.find(".//h1")) == "column-bound: fails before, passes after its mend"  # type: ignore[arg-type]
+    assert [rows[1][1] for rows in tables(tree)] == ["FAILED", "passed"]
+    assert validate("--source", str(SAMPLE), *ONE, "--format", "html") == 0
+    assert "aiterfix validate: passed" in text(read(capsys.readouterr().out))
+    assert validate("--source", str(SAMPLE), *ONE, "--format", "html", "--json") == 2
+    assert "cannot both be printed" in capsys.readouterr().out
+
+
+@needs_emulator
 @needs_triton
 def test_a_fault_that_nothing_mends_is_not_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     unseen = tmp_path / "unseen.py"
@@ -177,6 +202,7 @@ def test_a_fault_that_nothing_mends_is_not_shown(tmp_path: Path, capsys: pytest.
     assert capsys.readouterr().out.splitlines()[-1] == "hidden-columns: fails before, nothing mends it"
 
 
+@needs_emulator
 @needs_triton
 def test_rows_come_one_by_one_and_an_interrupt_ends_with_a_summary(tmp_path: Path) -> None:
     """Whoever reads a pipe sees each row as its scenario is judged."""
@@ -216,6 +242,7 @@ def wrapper(site: Path, stride: str) -> None:
     )
 
 
+@needs_emulator
 @needs_triton
 @pytest.mark.parametrize("stride", ["i32", "i64"])
 def test_an_installation_is_compiled_as_its_wrapper_compiles_it(
@@ -229,6 +256,7 @@ def test_an_installation_is_compiled_as_its_wrapper_compiles_it(
     assert said["sources"][0]["path"] == str(site / "aiter/ops/triton/gluon/pa_mqa_logits.py")
 
 
+@needs_emulator
 def test_prebuilt_code_objects_in_use_are_never_judged_by_source(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -253,6 +281,7 @@ def _gluon_deepgemm_fp8_paged_mqa_logits_preshuffle(OutLogits_buffer, stride_out
 """
 
 
+@needs_emulator
 def test_patched_is_what_apply_would_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     mends = []
@@ -272,6 +301,7 @@ def test_patched_is_what_apply_would_write(tmp_path: Path, monkeypatch: pytest.M
     assert mends[0] == mends[2] == () and mends[1] == mends[3] == ("column-bound", "row-offset-32")
 
 
+@needs_emulator
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
@@ -298,6 +328,7 @@ def test_bad_input_ends_in_an_error_with_its_exit_code(
     assert message in capsys.readouterr().err
 
 
+@needs_emulator
 @pytest.mark.parametrize("name", ["numpy", "elftools", "tinygrad"])
 def test_a_missing_extra_says_what_to_install(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -306,7 +337,7 @@ def test_a_missing_extra_says_what_to_install(
     monkeypatch.setattr("importlib.util.find_spec", lambda wanted: None if wanted == name else real(wanted))
     assert validate("--source", str(SAMPLE)) == 4
     said = capsys.readouterr().err
-    assert name in said and "aiterfix[validate]" in said
+    assert name in said and "[validate]" in said
 
 
 def test_an_old_python_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -329,6 +360,7 @@ def test_an_error_under_json_is_an_object_too(capsys: pytest.CaptureFixture[str]
     assert said["command"] == "validate" and said["error"]["exit_code"] == 4
 
 
+@needs_emulator
 def test_nothing_installed_is_an_environment_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "empty").mkdir()
     assert validate("--path", str(tmp_path / "empty")) == 4
@@ -368,22 +400,36 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[[Hardware | None], list
     return make
 
 
-def test_auto_takes_a_gfx950_and_nothing_else(tmp_path: Path, machine: Callable[[Hardware | None], list[Any]]) -> None:
+@pytest.mark.parametrize(
+    ("hardware", "arguments", "taken"),
+    [
+        (ROCM, (), (False, Kernel.PRESHUFFLE)),
+        (ROCM, ("--patched",), (True, Kernel.PRESHUFFLE)),
+        (ROCM, ("--kernel", "base"), (False, Kernel.BASE)),
+        pytest.param(ROCM, ("--device", "emulator"), None, marks=needs_emulator),
+        pytest.param(replace(ROCM, arch="gfx1100"), (), None, marks=needs_emulator),
+        pytest.param(CUDA, (), None, marks=needs_emulator),
+        pytest.param(None, (), None, marks=needs_emulator),
+    ],
+)
+def test_auto_takes_a_gfx950_and_nothing_else(
+    tmp_path: Path,
+    machine: Callable[[Hardware | None], list[Any]],
+    hardware: Hardware | None,
+    arguments: Sequence[str],
+    taken: tuple[bool, Kernel] | None,
+) -> None:
     site = installed(tmp_path, PLAIN)
-    for hardware, arguments, expected in (
-        (ROCM, (), (AiterFunction(site, kernels=(Kernel.PRESHUFFLE,)), ("preshuffle",))),
-        (ROCM, ("--patched",), (AiterFunction(site, True, (Kernel.PRESHUFFLE,)), ("preshuffle",))),
-        (ROCM, ("--kernel", "base"), (AiterFunction(site, kernels=(Kernel.BASE,)), ("base",))),
-        (ROCM, ("--device", "emulator"), "emulator"),
-        (replace(ROCM, arch="gfx1100"), (), "emulator"),
-        (CUDA, (), "emulator"),
-        (None, (), "emulator"),
-    ):
-        ran = machine(hardware)
-        assert validate("--path", str(site), *arguments) == 0
-        assert ran == [expected]
+    ran = machine(hardware)
+    assert validate("--path", str(site), *arguments) == 0
+    if taken is None:
+        assert ran == ["emulator"]
+    else:
+        patched, kernel = taken
+        assert ran == [(AiterFunction(site, patched, (kernel,)), (kernel.value,))]
 
 
+@needs_emulator
 def test_a_kernel_file_goes_to_the_emulator_and_a_plain_one_to_a_gpu(
     machine: Callable[[Hardware | None], list[Any]],
 ) -> None:
@@ -417,6 +463,7 @@ def test_root_runs_no_other_users_file_on_a_gpu(
     assert "root does not run on a GPU what belongs to user 12345" in capsys.readouterr().err
 
 
+@needs_emulator
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed")
 @needs_triton
 def test_our_own_kernel_on_the_emulator(capsys: pytest.CaptureFixture[str]) -> None:
@@ -444,12 +491,13 @@ def test_our_own_kernel_on_the_emulator(capsys: pytest.CaptureFixture[str]) -> N
     ("hardware", "arguments", "status", "message"),
     [
         (None, ("--device", "gpu"), 4, "sees no GPU"),
-        (None, ("--kernel", "own", "--patched"), 2, "goes with none of"),
-        (None, ("--kernel", "own", "--kernel", "base"), 2, "one after another"),
-        (None, ("--kernel", "own", "--python", "python3"), 2, "not by --python"),
+        pytest.param(None, ("--kernel", "own", "--patched"), 2, "goes with none of", marks=needs_emulator),
+        pytest.param(None, ("--kernel", "own", "--kernel", "base"), 2, "one after another", marks=needs_emulator),
+        pytest.param(None, ("--kernel", "own", "--python", "python3"), 2, "not by --python", marks=needs_emulator),
         (CUDA, ("--device", "gpu", "--source", str(SAMPLE)), 2, "not on NVIDIA H200 (sm_90)"),
         (ROCM, ("--device", "gpu", "--source", str(SAMPLE)), 2, "not from --source"),
         (ROCM, ("--device", "gpu", "--hsaco", "k.hsaco"), 2, "judged by the emulator"),
+        (ROCM, ("--jobs", "2"), 2, "--jobs spreads what the emulator runs"),
         (CUDA, ("--device", "gpu", "--source", str(SAMPLE), "--kernel", "stage1"), 3, "no plain-Triton kernel"),
         (CUDA, ("--device", "gpu", "--kernel", "own", "--source", str(SAMPLE)), 2, "goes with none of"),
         (CUDA, ("--device", "gpu", "--kernel", "own", "--kernel", "base"), 2, "one after another"),

@@ -27,6 +27,7 @@ from aiterfix.report.types.check import (
     FileReport,
     FindingReport,
     HookState,
+    IgnoredReport,
     InstallationReport,
     KnownFault,
     MendReport,
@@ -81,8 +82,10 @@ REPORT = CheckReport(
     verdict=Verdict.AFFECTED,
     asked=("a",),
     faults=(FAULT,),
+    ignored=(IgnoredReport("c", "rows have 256 padding columns", "--ignore", Presence.PRESENT, False),),
     not_judged=(KnownFault("b", "Another"),),
     not_judged_kernels=(OtherKernel(Path("f.py"), "an fp4 kernel"),),
+    facts=(),
     installations=(INSTALLATION,),
     hook=HookState(True, True, ".pth", ""),
     engines=(EngineReport("vllm", None, Path("/s/vllm")),),
@@ -96,7 +99,8 @@ def test_a_full_report_keeps_to_its_schema() -> None:
     said = json.loads(dump(REPORT))
     VALIDATOR.validate(said)
     assert list(said)[2:] == [
-        "verdict", "asked", "faults", "not_judged", "not_judged_kernels", "installations", "hook", "engines", "searched",
+        "verdict", "asked", "faults", "ignored", "not_judged", "not_judged_kernels", "facts", "installations", "hook", "engines",
+        "searched",
         "skipped",
     ]  # fmt: skip
     (unit,) = said["installations"][0]["files"][0]["units"]

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from aiterfix._version import __version__
 from aiterfix.cli import output
-from aiterfix.cli.target import add_question, add_target, discover, judge, known_faults, repeat_target, require_found
-from aiterfix.errors import ExitCode
+from aiterfix.cli.arguments import named
+from aiterfix.cli.target import (
+    add_question,
+    add_target,
+    discover,
+    judge,
+    known_faults,
+    refuse_archives,
+    repeat_target,
+    require_found,
+    targets_of,
+)
+from aiterfix.errors import ExitCode, UsageError
 from aiterfix.faults.registry import Faults
-from aiterfix.installation import Installation
+from aiterfix.installation import Installation, find_path
+from aiterfix.installation.forms import Form
 from aiterfix.judge.judgement import Judgement
 from aiterfix.judge.verdict import Verdict
 from aiterfix.judge.whole import Whole
@@ -22,7 +36,7 @@ from aiterfix.patching.annotations import make_notes
 from aiterfix.patching.failures import ChangedMeanwhileError
 from aiterfix.patching.installed import evidence_in, package_tree
 from aiterfix.patching.mends import Change, mends
-from aiterfix.report.advice import meaning, not_asked, not_judged
+from aiterfix.report.advice import DOCKERFILE_LINE, meaning, not_asked, not_judged
 from aiterfix.report.page import Page, Row
 from aiterfix.report.text import heading, shown
 from aiterfix.report.types.apply import AppliedReport, ApplyReport, EditedFile, EditedPlace, FaultEdits
@@ -38,6 +52,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_target(parser)
     add_question(parser)
+    parser.add_argument(
+        "--output",
+        type=named,
+        metavar="FILE",
+        help="for a wheel: where the mended one goes, a folder or a file of its name (default: beside it, with "
+        "+aiterfix behind its version)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="check everything, write nothing")
     parser.add_argument(
         "--require",
@@ -49,16 +70,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace) -> int:
     """Take the faults asked about out of every installation that import would take."""
     known = known_faults(options)
+    refuse_archives(options, Form.IMAGE, remedy=f"Build the image anew with, in its Dockerfile: {DOCKERFILE_LINE}")
+    wheel = _wheel(options)
     discovery = discover(options)
     require_found(discovery, discovery.installations)
     ours = [i for i in discovery.installations if not i.shadowed]
     others = [i for i in discovery.installations if i.shadowed]
     done = []
     for installation in ours:
-        one = _apply(installation, known, options)
+        one = _apply(installation, known, options) if wheel is None else _mend(wheel, installation, known, options)
         done.append(one)
         if one.changes and not options.dry_run:
-            output.did(f"{len(one.changes)} files were patched in {installation.package}")
+            what = f"patched in {installation.package}" if one.written is None else f"exchanged, in {one.written}"
+            output.did(f"{len(one.changes)} files were {what}")
     final = tuple(d.after for d in done) + tuple(judge(i, known, options) for i in others)
     whole = Whole(discovery, final, final)
     status = _status(whole, options)
@@ -94,12 +118,14 @@ class _Done:
     changes: tuple[Change, ...]
     applied: Applied
     after: Judgement
+    written: Path | None = None
+    """A wheel."""
 
     def report(self) -> AppliedReport:
         """For ``--json``."""
         recovered = self.applied.recovered
         return AppliedReport(
-            **located(self.installation),
+            **located(self.after.installation or self.installation),
             verdict=self.after.verdict,
             changed=bool(self.changes),
             recovered=recovered.kind if recovered is not None else None,
@@ -167,6 +193,10 @@ def _text(done: _Done, arguments: str, whole: Whole) -> Page:
         lines.append(f"  nothing was written; see the change with: aiterfix diff{arguments}")
     else:
         lines.append(("  verdict now: ", shown(done.after.verdict), f": {meaning(one)}"))
+        if done.written is not None:
+            lines.append(f"  written:     {done.written}; the wheel that it was made from is as it was")
+            lines.append(f"  see it with: aiterfix check --path {shlex.quote(str(done.written))}")
+    if done.changes and not done.applied.dry_run and done.written is None:
         lines.append(f"  originals:   {done.applied.state_dir}")
         lines.append(f"  see it with: aiterfix check{arguments}")
         lines.append(f"  undo it with: aiterfix revert{arguments}")
@@ -178,6 +208,40 @@ def _text(done: _Done, arguments: str, whole: Whole) -> Page:
 
 def _count(places: int) -> str:
     return f"{places} place{'' if places == 1 else 's'}"
+
+
+def _wheel(options: argparse.Namespace) -> Path | None:
+    """The wheel that is to be mended, if one is named: it is the only target then."""
+    targets = targets_of(options)
+    wheels = [t.root or t.path for t in targets if t.form is Form.WHEEL]
+    if not wheels:
+        if options.output is not None:
+            raise UsageError("--output is for a wheel: an installation is patched where it is", remedy="Drop it.")
+        return None
+    if len(targets) > 1:
+        raise UsageError("a wheel is mended by itself", remedy="Run apply once for each target.")
+    return wheels[0]
+
+
+def _mend(wheel: Path, installation: Installation, known: Faults, options: argparse.Namespace) -> _Done:
+    """Write a mended wheel; the verdict at the end is read from it."""
+    from aiterfix.patching.wheels import output_of, write_wheel
+
+    source = wheel.absolute()
+    before = judge(installation, known, options)
+    changes = mends(before)
+    if not changes:
+        said = "no wheel was written: this one may be installed as it is"
+        applied = Applied(dry_run=options.dry_run, notes=(said,) if options.output is not None else ())
+        return _Done(installation, changes, applied, before)
+    place = output_of(source, None if options.output is None else options.output.absolute())
+    if options.dry_run:
+        return _Done(installation, changes, Applied(dry_run=True), before)
+    new = {c.file.path.relative_to(source).as_posix(): (c.mended.old, c.mended.new) for c in changes if c.file.path}
+    written = write_wheel(source, place, new)
+    (mended,) = find_path(written.path).installations  # the same files but for those that were exchanged
+    after = judge(mended, known, options, {c.mended.after.sha256: c.mended.after for c in changes})
+    return _Done(installation, changes, Applied(notes=written.notes), after, written.path)
 
 
 def _apply(installation: Installation, known: Faults, options: argparse.Namespace) -> _Done:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+
+from aiterfix.judge.judgement import Ignored
 
 
 class Once(argparse.Action):
@@ -61,9 +63,36 @@ def folder(text: str) -> Path:
     return path
 
 
+def meant(word: str, known: Iterable[str], form: str = "{}") -> str:
+    """A question with the known word that is spelt most like another, and a blank; empty where none is like it."""
+    import difflib
+
+    plain = {name.lstrip("-"): name for name in known}
+    near = difflib.get_close_matches(word.lstrip("-"), list(plain), 1, cutoff=0.7)
+    return f"Did you mean {form.format(plain[near[0]])}? " if near else ""
+
+
+def ignored(text: str) -> Ignored:
+    """``ID=REASON``."""
+    from aiterfix.configuration import parse_ignored
+
+    try:
+        return parse_ignored(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def add_json(parser: argparse.ArgumentParser) -> None:
     """``--json``."""
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+
+
+def add_output(parser: argparse.ArgumentParser, formats: Sequence[str]) -> None:
+    """``--format`` and ``--output``; see `aiterfix.cli.output.into`."""
+    parser.add_argument("--format", choices=formats, help="form of the report (default: text)")
+    parser.add_argument(
+        "--output", type=named, metavar="FILE", help="write the report to this file, whole or not at all, not to stdout"
+    )
 
 
 def add_fixes(parser: argparse.ArgumentParser) -> None:

@@ -19,6 +19,15 @@ if TYPE_CHECKING:
     from aiterfix.engines.pairing import Operator, Pair, PairVerdict
 
 
+_NUMBERS = (
+    *("max_model_len", "block_size", "max_num_seqs", "next_n", "compress_ratio", "heads"),
+    *("kv_cache_bytes", "kv_block_stride", "ranks"),
+)
+
+
+_ALL = "auto"
+
+
 class Judged(NamedTuple):
     """Verdicts on pairs; all but ``pairs`` are None where none was asked for."""
 
@@ -35,14 +44,24 @@ def add_consumer(parser: argparse.ArgumentParser) -> None:
         "--for",
         dest="consumers",
         action="append",
-        choices=CONSUMERS,
-        help="judge this engine's calls too; the exit code is the pair's; may be repeated",
+        choices=(*CONSUMERS, _ALL),
+        help="judge this engine's calls too (auto: of every engine that is there); the exit code is the pair's; may be "
+        "repeated",
     )
     group.add_argument("--max-model-len", type=positive, metavar="N", help="with --for: the length that is wanted")
     group.add_argument("--block-size", type=positive, metavar="B", help="with --for: tokens in a KV block")
     group.add_argument("--max-num-seqs", type=positive, metavar="S", help="with --for: sequences in a batch")
     group.add_argument(
-        "--next-n", type=positive, metavar="R", help="with --for: rows a sequence, 1 + speculative tokens (default: 1)"
+        "--next-n", type=positive, metavar="R", help="with --for: rows a sequence, 1 + speculative tokens"
+    )
+    group.add_argument(
+        "--kv-cache-bytes",
+        type=positive,
+        metavar="N",
+        help="with --for: KV blocks x bytes between them, of the cache that the indexer reads",
+    )
+    group.add_argument(
+        "--kv-block-stride", type=positive, metavar="N", help="with --for: bytes from one KV block to the next"
     )
     group.add_argument(
         "--compress-ratio",
@@ -51,6 +70,7 @@ def add_consumer(parser: argparse.ArgumentParser) -> None:
         help="with --for: by which the model divides the context that its indexer scores (1 in DeepSeek V3.2 and "
         "GLM-5; without it, every one counts)",
     )
+    group.add_argument("--ranks", type=positive, metavar="R", help="with --for: ranks of decode context parallelism")
     group.add_argument("--heads", type=positive, metavar="H", help="with --for: index heads (default: 64)")
     group.add_argument(
         "--caller",
@@ -95,11 +115,7 @@ def judge_pairs(options: argparse.Namespace, found: Sequence[Found], whole: Whol
         UsageError: numbers of a deployment without ``--for``.
         EnvironmentProblem: the engine is not installed here.
     """
-    numbers = {
-        name: getattr(options, name)
-        for name in ("max_model_len", "block_size", "max_num_seqs", "next_n", "compress_ratio", "heads")
-        if getattr(options, name) is not None
-    }
+    numbers = {name: getattr(options, name) for name in _NUMBERS if getattr(options, name) is not None}
     if not options.consumers:
         if numbers or options.caller is not None:
             given = "--" + next(iter(numbers), "caller").replace("_", "-")
@@ -111,11 +127,13 @@ def judge_pairs(options: argparse.Namespace, found: Sequence[Found], whole: Whol
     from aiterfix.engines.pairing import exit_code as pair_exit_code
 
     operator = Operator(**numbers)
-    wanted = [f for f in found if f.name in options.consumers]
-    missing = [name for name in dict.fromkeys(options.consumers) if name not in {f.name for f in wanted}]
-    if missing:
+    everyone = _ALL in options.consumers
+    wanted = [f for f in found if everyone or f.name in options.consumers]
+    named = [name for name in dict.fromkeys(options.consumers) if name != _ALL]
+    missing = [name for name in named if name not in {f.name for f in wanted}]
+    if missing or not wanted:
         raise EnvironmentProblem(
-            f"no {' and no '.join(missing)} is installed here",
+            f"no {' and no '.join(missing or CONSUMERS)} is installed here",
             why="searched: " + ", ".join(str(p) for p in whole.discovery.searched),
             remedy="Name the environment that holds both with --path DIR or --python EXE.",
         )
@@ -148,4 +166,4 @@ def judge_pairs(options: argparse.Namespace, found: Sequence[Found], whole: Whol
 def _needs(judgement: Judgement, operator: Operator, kernel: str, measured: bool) -> Needs:
     from aiterfix.engines.needs import Needs
 
-    return Needs(judgement, measured=measured, kernel=kernel, heads=operator.heads, next_n=operator.next_n)
+    return Needs(judgement, measured=measured, kernel=kernel, heads=operator.heads, next_n=operator.next_n or 1)

@@ -13,8 +13,8 @@ from aiterfix.errors import AiterfixError, ExitCode, UsageError
 from aiterfix.importing import settings
 from aiterfix.importing.processes import CANNOT_BE_KNOWN, ProcessFacts, facts_of
 from aiterfix.importing.sitefiles import disable, enable, find_site, look
-from aiterfix.report.page import Page
-from aiterfix.report.types.hook import HookReport, ProcessReport
+from aiterfix.report.page import Page, Row
+from aiterfix.report.types.hook import HookReport, ProcessReport, RecordedReport
 
 ACTIONS = ("enable", "disable", "status")
 
@@ -53,6 +53,8 @@ def execute(options: argparse.Namespace) -> int:
         output.did(f"{path} was {'written' if options.action == 'enable' else 'removed'}")
     state = look(site)
     said = settings.read()
+    file = settings.record_file() if options.action == "status" else ""
+    recorded = RecordedReport.of(Path(file)) if file else None
     as_wanted = state.enabled is (options.action != "disable") and not state.foreign
     if options.json:
         output.write_report(
@@ -66,6 +68,7 @@ def execute(options: argparse.Namespace) -> int:
                 listed_in_record=state.recorded,
                 changed=changed,
                 mode=said.mode,
+                recorded=recorded,
             )
         )
     else:
@@ -86,7 +89,16 @@ def execute(options: argparse.Namespace) -> int:
         if said.mode is settings.Mode.OFF:
             lines.append("  AITERFIX=off is set here: processes that inherit it have no hook")
         lines += [f"  {c}" for c in said.complaints]
-        output.write(Page(lines))
+        rows: list[Row] = [*lines]
+        if recorded is not None:
+            from aiterfix.report.launches import recorded_text
+
+            rows += recorded_text(recorded)
+        elif options.action == "status":
+            rows.append(
+                "  launches: each process knows what it saw (`aiterfix.launches()`); AITERFIX_RECORD=FILE keeps it"
+            )
+        output.write(Page(rows))
     return ExitCode.OK if as_wanted else ExitCode.ACTION
 
 

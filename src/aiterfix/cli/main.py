@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -13,7 +14,7 @@ from typing import Any, NoReturn
 
 from aiterfix._version import __version__
 from aiterfix.cli import output
-from aiterfix.cli.arguments import Once
+from aiterfix.cli.arguments import Once, meant
 from aiterfix.errors import AiterfixError, EnvironmentProblem, ExitCode, NotUnderstoodError, UsageError
 from aiterfix.report.page import Page
 from aiterfix.source.gc_pause import no_collection
@@ -22,6 +23,7 @@ from aiterfix.storage.believed import notices
 # name -> one-line help. A command's module is imported when it is used: `check` runs in container builds
 # and must not pay for what other commands need.
 COMMANDS = {
+    "doctor": "one screen: what is installed here, how it is judged, and the one next step",
     "check": "judge the installed aiter: which of the faults judged are in its kernels?",
     "diff": "show what apply would change, as a unified diff",
     "apply": "take the faults out on disk, transactionally",
@@ -48,7 +50,7 @@ NOTES = {
 }
 
 # Parse and compare a few files, then end.
-_ANALYSIS = ("check", "diff", "apply")
+_ANALYSIS = ("check", "diff", "apply", "doctor")
 
 
 def exit_codes() -> str:
@@ -74,7 +76,10 @@ class _Parser(argparse.ArgumentParser):
         self.register("action", "store", Once)
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{self.prog}: {message}", remedy=f"See `{self.prog} --help`.")
+        wrong = re.search(r"invalid choice: '([^']+)' \(choose from (.+)\)", message)
+        known = re.findall(r"[\w.-]+", wrong[2]) if wrong is not None else ()
+        near = meant(wrong[1], known) if wrong is not None else ""
+        raise UsageError(f"{self.prog}: {message}", remedy=f"{near}See `{self.prog} --help`.")
 
     def format_help(self) -> str:
         self.epilog, self.formatter_class = exit_codes(), _FORMATTER
@@ -97,7 +102,8 @@ def build_parser(command: str, *, alone: bool = False) -> argparse.ArgumentParse
     """
     parser = _Parser(
         prog="aiterfix",
-        description="Find, judge and mend known faults of AMD aiter's paged-MQA-logits kernels.",
+        description="Find, judge and mend known faults of AMD aiter's paged-MQA-logits kernels. Begin with `aiterfix "
+        "doctor`; `aiterfix help COMMAND` tells all of one command.",
     )
     parser.add_argument("--version", action="version", version=f"aiterfix {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
@@ -146,7 +152,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     notices()  # of what this process did before
     words = list(sys.argv[1:] if arguments is None else arguments)
     command = next((w for w in words if not w.startswith("-")), "")
-    as_json = "--json" in (words[: words.index("--")] if "--" in words else words)
+    as_json = _wants_json(words[: words.index("--")] if "--" in words else words)
     try:
         try:
             status = _run(words, command)
@@ -167,8 +173,22 @@ def _main(arguments: Sequence[str] | None) -> int:
             output.note(f"aiterfix: {notice}")
 
 
+def _wants_json(words: list[str]) -> bool:
+    """Whether a program reads stdout, told without a parser: the command line may be wrong."""
+    stated = (b for a, b in zip(["", *words], words, strict=False) if a == "--format")
+    return "--json" in words or "--format=json" in words or "json" in stated
+
+
 def _run(words: list[str], command: str) -> int:
     output.begin()
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
+        command = next((w for w in words if not w.startswith("-")), "")
+    if command and command not in COMMANDS and words[0] == command:
+        raise UsageError(
+            f"aiterfix: there is no command {command[:60]!r}",
+            remedy=f"{meant(command, COMMANDS, '`aiterfix {}`')}`aiterfix --help` lists all.",
+        )
     plain = command in COMMANDS and words[0] == command
     try:
         options, unknown = build_parser(command, alone=plain).parse_known_args(words)
@@ -176,10 +196,21 @@ def _run(words: list[str], command: str) -> int:
         return int(stop.code or 0)
     if unknown:
         program = f"aiterfix {options.command}"  # argparse would point to the page that lists the commands
-        raise UsageError(f"{program}: unrecognized arguments: {' '.join(unknown)}", remedy=f"See `{program} --help`.")
+        raise UsageError(
+            f"{program}: unrecognized arguments: {' '.join(unknown)}",
+            remedy=f"{_meant_option(options.command, unknown)}See `{program} --help`.",
+        )
     execute = importlib.import_module(f"aiterfix.cli.{options.command}").execute
     with no_collection() if options.command in _ANALYSIS else nullcontext():
         return int(execute(options))
+
+
+def _meant_option(command: str, unknown: Sequence[str]) -> str:
+    """The option that the first of some unknown ones may stand for."""
+    first = next((u.partition("=")[0] for u in unknown if u.startswith("--")), "")
+    parser = _Parser(add_help=False)
+    importlib.import_module(f"aiterfix.cli.{command}").add_arguments(parser)
+    return meant(first, parser._option_string_actions) if first else ""  # there is no other way
 
 
 def _unexpected(error: Exception) -> AiterfixError:

@@ -12,13 +12,17 @@ import errno
 import io
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
 from typing import Any, TextIO, TypeVar
 
 from aiterfix.errors import AiterfixError, EnvironmentProblem
 from aiterfix.report.document import Body, ErrorReport, dump, encode, envelope
 from aiterfix.report.formats import Format, choose
 from aiterfix.report.page import Page
+from aiterfix.report.terminal import Kept
+from aiterfix.storage.files import write_report as write_report_file
 
 T = TypeVar("T")
 
@@ -41,6 +45,19 @@ class OutputError(EnvironmentProblem):
         done = "".join(f"{what}; " for what in _done)
         super().__init__(f"{done}the report could not be written to stdout: {reason}")
         self.quiet = again or (isinstance(failure, BrokenPipeError) and not _done)
+
+
+class OutputFileError(EnvironmentProblem):
+    """The file that was named for a report cannot be written."""
+
+    code = "output"
+
+    def __init__(self, path: Path, failure: Exception) -> None:
+        super().__init__(
+            f"the report could not be written to {path}",
+            why=getattr(failure, "strerror", None) or str(failure),
+            remedy="Name a file in a folder that exists and may be written, or leave out --output.",
+        )
 
 
 class _Closed(io.TextIOBase):
@@ -97,6 +114,37 @@ def write(page: Page) -> None:
 
 def write_json(text: str) -> None:
     """JSON on stdout, which holds names as escapes.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    _write(text)
+
+
+@contextmanager
+def into(path: Path | None) -> Iterator[None]:
+    """Have what is written inside go to a file, whole or not at all, in place of stdout.
+
+    Args:
+        path: the file; None, or ``-``, for stdout itself.
+
+    Raises:
+        OutputFileError: it cannot be written.
+    """
+    if path is None or str(path) == "-":
+        yield
+        return
+    kept = Kept()
+    with redirect_stdout(kept):
+        yield
+    try:
+        write_report_file(path, kept.getvalue().encode("utf-8", "backslashreplace"))
+    except (OSError, ValueError) as failure:
+        raise OutputFileError(path, failure) from failure
+
+
+def write_markup(text: str) -> None:
+    """A page of `aiterfix.report.html` on stdout, which holds names escaped.
 
     Raises:
         OutputError: it cannot be written.

@@ -9,7 +9,7 @@ from dataclasses import replace
 from aiterfix.advice.lengths import Lengths, safe_lengths
 from aiterfix.advice.padding import KERNELS, Advice, Question, advise
 from aiterfix.cli import output
-from aiterfix.cli.arguments import positive
+from aiterfix.cli.arguments import add_output, positive
 from aiterfix.cli.target import Target, add_installation, repeat_target, targets_of
 from aiterfix.errors import EnvironmentProblem, ExitCode, UsageError
 from aiterfix.faults.base import Presence
@@ -17,6 +17,8 @@ from aiterfix.installation.view import View
 from aiterfix.judge.judgement import Judgement
 from aiterfix.judge.process import OnDisk, judge_importable
 from aiterfix.overshoot.stored import Measured
+from aiterfix.report.formats import TEXT, name_of
+from aiterfix.report.html.padding import Need
 from aiterfix.report.page import Page
 from aiterfix.report.terminal import table
 from aiterfix.report.types.common import Lengths as SafeLengths
@@ -25,6 +27,13 @@ from aiterfix.validation.requirements import require_emulator, run_as
 
 _LENGTHS = (1000, 1024, 2000, 2048, 4000, 4096, 8000, 8192, 32000, 32768, 65536, 100000, 131072)
 _BLOCKS = (1, 16, 32, 64, 128, 256)
+
+FORMATS = (TEXT, "json", "html")
+EVIDENCE = {
+    "guarded": "every store is bounded, by source",
+    "measured": "measured for this source, configuration and Triton release",
+    "bound": "a bound from the source, which no context length exceeds",
+}
 
 Answer = tuple[Question, Advice, Lengths | None]
 
@@ -64,6 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--require", action="store_true", help="exit with 1 where any padding is required")
     parser.add_argument("--table", action="store_true", help="a table of lengths and block sizes")
+    add_output(parser, FORMATS)
     parser.add_argument(
         "--measure",
         action="store_true",
@@ -74,6 +84,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     """Say how many padding columns rows need."""
+    form = name_of(FORMATS, vars(options))
+    if form == "html" and not options.table:
+        raise UsageError("--format html is of a table", remedy="Add --table.")
+    with output.into(options.output):
+        return _execute(options, form)
+
+
+def _execute(options: argparse.Namespace, form: str) -> int:
     (target,) = targets_of(options)
     target.require()
     questions = _questions(options)
@@ -89,8 +107,13 @@ def execute(options: argparse.Namespace) -> int:
     own = options.measure or target == Target()
     answers = [_answer(q, disk.judgement, measured=own) for q in questions]
     rows = tuple(_row(*answer) for answer in answers)
-    if options.json:
-        source = ", ".join(t.where for t in disk.judgement.texts)
+    source = ", ".join(t.where for t in disk.judgement.texts)
+    if form == "html":
+        from aiterfix.report.html.padding import padding_page
+
+        evidence = tuple(dict.fromkeys(EVIDENCE[a.evidence] for _, a, _ in answers))
+        output.write_markup(padding_page(source, [_need(q, a) for q, a, _ in answers], evidence))
+    elif form == "json":
         output.write_report(
             PaddingTable(source, measured, rows) if options.table else PaddingReport.of(source, measured, rows[0])
         )
@@ -111,6 +134,22 @@ def _questions(options: argparse.Namespace) -> list[Question]:
         for n in lengths
         for b in blocks
     ]
+
+
+def needs_of(judgement: Judgement, *, measured: bool) -> tuple[Need, ...]:
+    """What every usual length and block size need with the kernels of an installation.
+
+    Args:
+        judgement: of the installation.
+        measured: whether what this interpreter measured counts for it.
+    """
+    asked = (Question(n, b) for n in _LENGTHS for b in _BLOCKS)
+    return tuple(_need(q, advise(q, judgement, measured=measured)) for q in asked)
+
+
+def _need(question: Question, advice: Advice) -> Need:
+    understood = advice.presence is not Presence.UNKNOWN
+    return Need(question.max_model_len, question.kv_block_size, advice.columns, advice.exact, understood)
 
 
 def _answer(question: Question, judgement: Judgement, *, measured: bool) -> Answer:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 
 from aiterfix.cli import output
-from aiterfix.cli.target import add_target, discover, require_found
+from aiterfix.cli.target import add_target, discover, refuse_archives, require_found
 from aiterfix.errors import ExitCode
+from aiterfix.installation.forms import Form
 from aiterfix.patching import revert as give_back
 from aiterfix.patching.installed import package_tree
 from aiterfix.report.formats import Format, Json, Text
@@ -22,6 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     """Give back the original files of every installation that was patched."""
+    refuse_archives(
+        options,
+        *Form,
+        remedy="Take the wheel from before, which apply has left as it was, or build the image without apply.",
+    )
     discovery = discover(options)
     require_found(discovery, discovery.installations)
     done = []

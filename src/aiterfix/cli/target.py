@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence, Sized
 from dataclasses import replace
 from pathlib import Path
 
-from aiterfix.cli.arguments import add_fixes, add_json, named
+from aiterfix.cli.arguments import add_fixes, add_json, meant, named
 from aiterfix.errors import EnvironmentProblem, NotUnderstoodError, UsageError
 from aiterfix.family.kernels import GLUON, GROUPS, STAGE1
 from aiterfix.faults.diagnosis import TextDiagnosis
 from aiterfix.faults.registry import Faults, load_faults
 from aiterfix.installation import Discovery, Installation, Skipped, find_image, find_path, find_python, find_running
+from aiterfix.installation.forms import Form, form_of
 from aiterfix.installation.search import merge
 from aiterfix.installation.view import View
 from aiterfix.judge.disk import judge_installation
@@ -56,6 +57,16 @@ class Target:
         elif self.path is not None:
             require_path(self.path)
 
+    @property
+    def form(self) -> Form | None:
+        """What kind of archive it is; None for anything that is no archive.
+
+        Raises:
+            UsageError: one of a kind that is not read.
+        """
+        place = self.root or self.path
+        return None if place is None else form_of(place)
+
     def discover(self) -> Discovery:
         """Search there.
 
@@ -93,7 +104,8 @@ def add_installation(parser: argparse.ArgumentParser, *, several: bool = True) -
         action=action,
         metavar="DIR",
         help="a site-packages, a prefix, a checkout, or the aiter folder itself (default: what this Python would "
-        f"import); with --root, one of the image, as the image sees it{more}",
+        "import); a wheel, or an image as a file or OCI layout; with --root, a folder of the image, as the image sees "
+        f"it{more}",
     )
     where.add_argument(
         "--python",
@@ -107,8 +119,8 @@ def add_installation(parser: argparse.ArgumentParser, *, several: bool = True) -
         type=named,
         action=action,
         metavar="DIR",
-        help="the root file system of an image, or one of its layers, unpacked or mounted: links and paths written in "
-        f"it mean places inside it; all of it is searched, or --path in it{more}",
+        help="the root file system of an image, or one of its layers, unpacked or mounted, or the image as a file: "
+        f"links and paths written in it mean places inside it; all of it is searched, or --path in it{more}",
     )
     add_json(parser)
 
@@ -215,15 +227,45 @@ def known_faults(options: argparse.Namespace) -> Faults:
     for fault in (*asked, *left_out):
         if fault in {f.id for f in known.not_judged}:
             raise UsageError(f"{fault} is a known fault that this version does not judge yet")
-        if fault not in {f.id for f in known.judged}:
-            ids = ", ".join(f.id for f in known.judged)
-            raise UsageError(f"no fault is known by the name {fault!r}", remedy=f"Use one of: {ids}.")
+        _require_judged(fault, known)
     if left_out and not known.deciding - set(left_out):
         raise UsageError("--no-fault leaves nothing to ask about", remedy="Name fewer faults.")
+    for one in getattr(options, "ignored", ()):
+        _require_judged(one.fault, known, f" ({one.by})")
     return known
 
 
+def _require_judged(fault: str, known: Faults, where: str = "") -> None:
+    ids = [f.id for f in known.judged]
+    if fault not in ids:
+        raise UsageError(
+            f"no fault is known by the name {fault!r}{where}",
+            remedy=f"{meant(fault, ids)}Use one of: {', '.join(ids)}.",
+        )
+
+
 def _question(options: argparse.Namespace, known: Faults, judgement: Judgement) -> Question:
+    """What the command line asks about, less what is to be ignored.
+
+    Raises:
+        UsageError: that leaves nothing.
+    """
+    question, ignored = _stated(options, known, judgement), getattr(options, "ignored", ())
+    if not ignored:
+        return question
+    ids = {i.fault for i in ignored}
+    deciding = judgement.asking(question).deciding
+    if not question.faults - ids:
+        raise UsageError("everything that is asked about is ignored", remedy="Ignore fewer faults.")
+    return replace(
+        question,
+        faults=question.faults - ids,
+        left_out=question.left_out | ids,
+        ignored=tuple(replace(i, asked=i.fault in deciding) for i in ignored),
+    )
+
+
+def _stated(options: argparse.Namespace, known: Faults, judgement: Judgement) -> Question:
     """What the command line asks about."""
     kernel = getattr(options, "kernel", None)
     if kernel == AUTO:
@@ -272,6 +314,17 @@ def _inside(target: Target) -> str:
     return f", in {target.path}" if target.root is not None and target.path is not None else ""
 
 
+def refuse_archives(options: argparse.Namespace, *forms: Form, remedy: str) -> None:
+    """Refuse to write to an archive.
+
+    Raises:
+        UsageError: one of these forms is named.
+    """
+    for target in targets_of(options):
+        if target.form in forms:
+            raise UsageError(f"{target.root or target.path} is read and never written to", remedy=remedy)
+
+
 def discover(options: argparse.Namespace) -> Discovery:
     """What all targets hold, as one answer. Where several are named, each must hold something: a command that acts
     on all of them must not pass over one in silence.
@@ -296,7 +349,7 @@ def judge(
 ) -> Judgement:
     """Judge one installation by what the command line asks; ``diagnosed`` as in `judge_installation`. Findings are
     there where the output may show them."""
-    in_full = any(getattr(options, name, False) for name in ("json", "sarif", "verbose", "consumers"))
+    in_full = any(getattr(options, name, False) for name in ("json", "in_full", "consumers"))
     judgement = judge_installation(installation, known, diagnosed=diagnosed, in_full=in_full)
     return judgement.asking(_question(options, known, judgement))
 
@@ -359,6 +412,15 @@ def target_words(options: argparse.Namespace) -> list[str]:
     for fixes in getattr(options, "fixes", ()):  # not every command takes them
         words += ["--fixes", str(fixes)]
     return words
+
+
+def repeat_question(options: argparse.Namespace) -> str:
+    """What the command line asks about, as text to be put behind a command's name."""
+    kernel = getattr(options, "kernel", None)
+    words = ["--kernel", kernel] if isinstance(kernel, str) else []
+    for option, ids in (("--fault", options.faults), ("--no-fault", options.left_out)):
+        words += [word for fault in ids for word in (option, fault)]
+    return "".join(f" {shlex.quote(word)}" for word in words)
 
 
 def repeat_target(options: argparse.Namespace) -> str:

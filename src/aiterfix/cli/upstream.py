@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, text, declare in (
         ("scan", "which tags of a clone have which fault, by source", _scan_arguments),
         ("status", "what the pull requests' states mean", _status_arguments),
-        ("export", "a branch with one commit that holds the semantic patch", _export_arguments),
+        ("export", "a branch with one commit that takes one fault out", _export_arguments),
     ):
         declare(
             actions.add_parser(
@@ -69,7 +69,7 @@ def _scan(options: argparse.Namespace) -> int:
     from aiterfix.report.types.upstream import ScanReport
     from aiterfix.report.upstream_scan import scan_markdown, scan_text
     from aiterfix.upstream.gitrepo import Clone
-    from aiterfix.upstream.scan import ScanResult, scan
+    from aiterfix.upstream.scan import ScanResult, main_of, scan
 
     formats: dict[str, Format[ScanResult]] = {
         "json": Json(ScanReport.of),
@@ -99,7 +99,9 @@ def _scan(options: argparse.Namespace) -> int:
                 why="Some sources use the f-strings of Python 3.12 (PEP 701).",
                 remedy="Run the same command with Python 3.12 or later.",
             )
-        history = with_mends(make_history(result.refs, result.faults), clone, result.faults, output.note)
+        main = main_of(clone, result.faults)
+        history = make_history(result.refs, result.faults, branches=main)
+        history = with_mends(history, clone, result.faults, output.note)
         try:
             write_history(history, options.write_history)
         except OSError as error:
@@ -126,6 +128,12 @@ def _status_arguments(parser: argparse.ArgumentParser) -> None:
         help="the root file system of an image: what is installed in it, or in --path in it",
     )
     parser.add_argument("--offline", action="store_true", help="ask nobody: the last known states, with their date")
+    parser.add_argument(
+        "--write-states",
+        type=Path,
+        metavar="FILE",
+        help="also write what the package ships: states, and what was judged",
+    )
     parser.add_argument("--cache", type=Path, metavar="DIR", help="where answers are kept (default: the user's cache)")
     _common(parser)
 
@@ -138,8 +146,12 @@ def _status(options: argparse.Namespace) -> int:
     from aiterfix.upstream.explain import Subject, explain
     from aiterfix.upstream.github import GitHub
     from aiterfix.upstream.gitrepo import Clone
-    from aiterfix.upstream.status import status
+    from aiterfix.upstream.milestones import releases
+    from aiterfix.upstream.pulls import load_last_known, write_last_known
+    from aiterfix.upstream.sentences import story
+    from aiterfix.upstream.status import record_states, status
     from aiterfix.upstream.subjects import released, released_subjects, subjects_of_clone, subjects_of_installation
+    from aiterfix.validation.evidence import today
 
     if options.refs and options.repo is None:
         raise UsageError("--refs needs --repo", remedy="Say which clone has them.")
@@ -148,6 +160,8 @@ def _status(options: argparse.Namespace) -> int:
             "--fixes needs --repo, and goes with no --release: the facts shipped are about this package's own faults",
             remedy="Name releases as tags of a clone, with --repo and --refs.",
         )
+    if options.write_states and (options.repo is None or options.fixes):
+        raise UsageError("--write-states needs --repo, and is about this package's own faults")
     faults = _faults(options)
     clone = Clone(options.repo) if options.repo is not None else None
     installed: list[Subject] = []
@@ -161,14 +175,27 @@ def _status(options: argparse.Namespace) -> int:
         *(subjects_of_clone(clone, faults, options.refs or ["HEAD"]) if clone is not None else ()),
         *installed,
     ]
-    result = status(faults, github, offline=options.offline, clone=clone, progress=output.note)
     refs = released(clone, faults)
+    ordered = releases(refs)
+    newest = ordered[-1][1] if ordered else None
+    also = [r.commit for r in (newest, *(s.record for s in subjects)) if r is not None and r.commit]
+    result = status(faults, github, offline=options.offline, clone=clone, also=also, progress=output.note)
     bounds = bounds_of(faults)
     explanations = [explain(b, result, refs, subjects) for b in bounds if b.upstream or subjects]
+    trees = tuple((s.name, s.record) for s in subjects)
+    stories = [story(f, result, newest, trees) for f in faults.judged if f.upstream or subjects]
+    if options.write_states:
+        try:
+            keep = [newest.commit] if newest is not None else []
+            write_last_known(record_states(result, faults, load_last_known(), today(), keep), options.write_states)
+        except OSError as failure:
+            raise EnvironmentProblem(
+                f"{options.write_states} cannot be written", why=str(failure.strerror)
+            ) from failure
     if options.json:
-        output.write_report(StatusReport.of(result, explanations, bounds, refs))
+        output.write_report(StatusReport.of(result, stories, explanations, bounds, refs))
     else:
-        output.write(status_text(result, explanations, refs))
+        output.write(status_text(result, stories, explanations, refs))
     for error in result.trouble:
         output.note(f"aiterfix: {error}")
     return ExitCode.ENVIRONMENT if result.trouble else ExitCode.OK
@@ -177,7 +204,10 @@ def _status(options: argparse.Namespace) -> int:
 def _export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repo", type=Path, default=Path(), metavar="DIR", help="the clone (default: this folder)")
     parser.add_argument("--ref", default="HEAD", metavar="REF", help="what the patch stands on (default: HEAD)")
-    parser.add_argument("--branch", metavar="NAME", help="name of the new branch (default: made from the base)")
+    parser.add_argument(
+        "--fault", default="column-bound", metavar="ID", help="the fault to take out (default: column-bound)"
+    )
+    parser.add_argument("--branch", metavar="NAME", help="name of the new branch (default: made from fault and base)")
     parser.add_argument("--kernel", default="all", metavar="PATH", help="only kernels of this code path (default: all)")
     parser.add_argument(
         "--evidence",
@@ -212,6 +242,7 @@ def _export(options: argparse.Namespace) -> int:
         clone,
         options.ref,
         faults,
+        fault=options.fault,
         groups=groups,
         branch=options.branch,
         evidence=options.evidence,
@@ -232,7 +263,9 @@ def _export(options: argparse.Namespace) -> int:
         output.write(Page.of_lines(made.proposal.body))
         output.note(f"branch {made.branch}: commit {made.commit[:12]} on {made.base[:12]}")
         for f in made.files:
-            output.note(f"  {f.path}: bounded {len(f.edited)} of {len(f.stores)} stores")
+            places = len(f.places)
+            output.note(f"  {f.path}: {places} place{'' if places == 1 else 's'} in {', '.join(f.kernels)}")
+        output.note(f"  {made.test_path}: regression test" if made.test_path else "  no regression test")
         output.note("Nothing was sent, and nothing is checked out: look at it with `git show`, push it when you like.")
     return ExitCode.OK
 

@@ -14,21 +14,25 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from aiterfix.cli import output
-from aiterfix.cli.arguments import positive
+from aiterfix.cli.arguments import add_output, positive
 from aiterfix.cli.target import add_target, judge_all, known_faults, require_found, target_words
 from aiterfix.errors import ExitCode, UsageError
+from aiterfix.report.formats import TEXT, name_of
 from aiterfix.report.page import Page
+from aiterfix.report.terminal import redraws
 from aiterfix.storage.text import printable
 from aiterfix.validation.choice import GROUPS, SINGLE, Asked, Chosen, choose
 
 if TYPE_CHECKING:
     from aiterfix.judge.judgement import Judgement
+    from aiterfix.report.types.validate import FaultPairReport
     from aiterfix.validation.report import Report
     from aiterfix.validation.scenarios import Scenario
     from aiterfix.validation.series import Progress
 
-_SAME = ("source", "hsaco", "path", "patched", "device", "out_stride", "suite", "fault")
+_SAME = ("source", "hsaco", "path", "patched", "device", "out_stride", "suite", "fault", "jobs")
 """Arguments whose values are passed on as they are."""
+FORMATS = (TEXT, "json", "html")
 INTERRUPTED = 130
 """The status of a command that was interrupted, as shells have it."""
 
@@ -73,13 +77,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="type of the row stride (default: auto, as the installed wrapper passes it)",
     )
+    parser.add_argument(
+        "--jobs",
+        type=positive,
+        metavar="N",
+        help="most processes that the emulator spreads scenarios over (default: as many as there are cores, up to 16)",
+    )
     parser.add_argument("--strict", action="store_true", help="findings fail the run too")
+    add_output(parser, FORMATS)
 
 
 def execute(options: argparse.Namespace) -> int:
     """Run the kernels, on the gfx950 emulator or on a GPU, and compare every logit with a reference."""
     if options.fault is not None and options.suite is not None:
         raise UsageError(f"--fault runs the scenarios that show it: --{options.suite} does not go with it")
+    options.form = name_of(FORMATS, vars(options))
+    with output.into(options.output):
+        return _execute(options)
+
+
+def _execute(options: argparse.Namespace) -> int:
     chosen = choose(asked_by(options))
     status = _pair(chosen, options) if options.fault else _finish(_run(chosen.subject, chosen, options), options)
     if chosen.prebuilt:
@@ -94,7 +111,7 @@ def execute(options: argparse.Namespace) -> int:
 def _run(subject: Any, chosen: Chosen, options: argparse.Namespace) -> Report:
     from aiterfix.validation import pipeline
 
-    told = _Told(options.json)
+    told = _Told(options.form != TEXT)
     with ended_by_an_interrupt():
         return pipeline.validate(
             subject,
@@ -111,22 +128,35 @@ def _pair(chosen: Chosen, options: argparse.Namespace) -> int:
     from aiterfix.report.types.validate import FaultPairReport, ValidateReport
 
     before = _run(chosen.subject, chosen, options)
-    if not options.json:
+    if options.form == TEXT:
         _show_tail(before, options)
     after = None
     if chosen.after is not None and not before.interrupted:
         after = _run(chosen.after, chosen, options)
     pair = FaultPairReport.of(options.fault, before, after)
-    if options.json:
+    if options.form == "html":
+        from aiterfix.report.html.validate import validate_page
+
+        whole = replace(ValidateReport.of(after or before), fault=pair)
+        output.write_markup(validate_page(whole, ValidateReport.of(before) if after is not None else None))
+    elif options.form == "json":
         output.write_report(replace(ValidateReport.of(after or before), fault=pair))
     else:
         if after is not None:
             _show_tail(after, options)
-        after_it = "nothing mends it" if pair.after == "no mend" else f"{pair.after} after its mend"
-        output.write(Page([f"{options.fault}: {pair.before} before, {after_it}"]))
+        output.write(Page([f"{options.fault}: {_compared(pair, options, mended=after is not None)}"]))
     if before.interrupted or (after is not None and after.interrupted):
         return INTERRUPTED
     return ExitCode.OK if pair.shown else ExitCode.ACTION
+
+
+def _compared(pair: FaultPairReport, options: argparse.Namespace, *, mended: bool) -> str:
+    if mended:
+        return f"{pair.before} before, {pair.after} after its mend"
+    if pair.after != "no mend":
+        return f"{pair.before} before, there is nothing to mend"
+    remedy = next((f.remedy for f in known_faults(options).judged if f.id == options.fault), "")
+    return f"{pair.before} before, nothing mends it" + (f": {remedy}" if remedy else "")
 
 
 def asked_by(options: argparse.Namespace) -> Asked:
@@ -156,7 +186,11 @@ def asked_by(options: argparse.Namespace) -> Asked:
 def _finish(report: Report, options: argparse.Namespace) -> int:
     from aiterfix.report.types.validate import ValidateReport
 
-    if options.json:
+    if options.form == "html":
+        from aiterfix.report.html.validate import validate_page
+
+        output.write_markup(validate_page(ValidateReport.of(report)))
+    elif options.form == "json":
         output.write_report(ValidateReport.of(report))
     else:
         _show_tail(report, options)
@@ -194,8 +228,8 @@ def _repeated(report: Report, options: argparse.Namespace) -> list[str]:
 class _Told:
     """What a person is told on the way: a row a scenario on stdout, and on a terminal, what runs now on stderr."""
 
-    def __init__(self, as_json: bool) -> None:
-        self._as_json = as_json
+    def __init__(self, whole: bool) -> None:
+        self._whole = whole  # the report comes as one piece at the end
         self._report: Report | None = None
         self._scenarios: Sequence[Scenario] = ()
 
@@ -210,7 +244,7 @@ class _Told:
         """Write a scenario's row, once it is judged."""
         from aiterfix.validation.report import row
 
-        if sys.stderr.isatty():
+        if redraws(sys.stderr):
             now = printable(f"[{progress.done}/{progress.total}] {progress.what}")[:110]
             line = "" if progress.last is not None else now
             sys.stderr.write("\r\x1b[K" + line)
@@ -219,7 +253,7 @@ class _Told:
             self._line(row(self._report, progress.last, self._scenarios))
 
     def _line(self, *lines: str) -> None:
-        if not self._as_json:
+        if not self._whole:
             output.write(Page(lines))
             output.flush()
 

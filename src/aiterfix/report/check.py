@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from aiterfix.faults.base import Finding, Presence
+from aiterfix.faults.base import NO_SIZE, Finding, Presence
 from aiterfix.faults.diagnosis import Unit
 from aiterfix.installation import Skipped
 from aiterfix.judge.judgement import FaultAnswer, JudgedText, Judgement
@@ -14,7 +14,8 @@ from aiterfix.judge.shown import mend_shown, shown_as_it_is
 from aiterfix.judge.whole import Whole
 from aiterfix.patching.installed import evidence_in, patch_status
 from aiterfix.patching.status import PatchState
-from aiterfix.report.provenance import Provenance, provenance
+from aiterfix.report.advice import ignored
+from aiterfix.report.provenance import Provenance, digest, provenance, sibling_facts
 from aiterfix.report.types import check as types
 from aiterfix.report.types.common import located
 from aiterfix.validation.evidence import Evidence, Shown, evidence_of
@@ -23,24 +24,34 @@ if TYPE_CHECKING:
     from aiterfix.engines import Found
 
 
-def check_report(whole: Whole, engines: Sequence[Found], remedy: str) -> types.CheckReport:
+_REFUSING = frozenset({"take-chunk", "take-row-stride"})
+_WITHOUT_MEND = frozenset({"change-compiler", "fit-instruction", "match-parameters"})
+"""Verbs whose mend is not an edit of what goes wrong; `page-by-block` is either, by the kernel."""
+
+
+def check_report(whole: Whole, engines: Sequence[Found], remedy: str, question: str = "") -> types.CheckReport:
     """The body of ``aiterfix check --json``, but for verdicts on pairs.
 
     Args:
         whole: the judgement.
         engines: those installed beside.
         remedy: the command that mends what can be mended, as text.
+        question: how the command line said what it asks about, which `remedy` leaves out.
     """
     live = [j for j in whole.on_disk if j.installation is not None and not j.installation.shadowed]
     known = next(iter(whole.on_disk), None)
     return types.CheckReport(
         verdict=whole.verdict,
         asked=tuple(sorted(known.question.faults)) if known is not None else (),
-        faults=tuple(_fault(a, whole, remedy) for a in whole.answers()),
+        faults=tuple(
+            _fault(a, whole, remedy + (question if a.asked else f" --fault {a.fault.id}")) for a in whole.answers()
+        ),
+        ignored=_ignored(whole),
         not_judged=tuple(types.KnownFault(f.id, f.title) for f in known.known.not_judged) if known is not None else (),
         not_judged_kernels=tuple(
             types.OtherKernel(_absolute(j, path), what) for j in live for path, what in j.siblings
         ),
+        facts=sibling_facts(whole),
         installations=tuple(
             _installation(disk, running, by_hook=whole.hook.active)
             for disk, running in zip(whole.on_disk, whole.running, strict=True)
@@ -49,6 +60,14 @@ def check_report(whole: Whole, engines: Sequence[Found], remedy: str) -> types.C
         engines=tuple(types.EngineReport(e.name, e.version, e.package) for e in engines),
         searched=tuple(whole.discovery.searched),
         skipped=tuple(whole.discovery.skipped),
+    )
+
+
+def _ignored(whole: Whole) -> tuple[types.IgnoredReport, ...]:
+    there = {a.fault.id: a.presence for a in whole.answers()}
+    return tuple(
+        types.IgnoredReport(i.fault, i.reason, i.by, there[i.fault], not i.asked or there[i.fault].harmless)
+        for i in ignored(whole)
     )
 
 
@@ -74,15 +93,34 @@ def _fault(answer: FaultAnswer, whole: Whole, remedy: str) -> types.FaultReport:
 
 def _mend(answer: FaultAnswer, whole: Whole, remedy: str) -> types.MendReport:
     fault = answer.fault.id
+    kind = _kind(answer, whole)
     if answer.presence.harmless:
-        return types.MendReport("edit", available=False, shown=_taken_out(fault, whole), remedy="")
+        return types.MendReport(kind, available=False, shown=_taken_out(fault, whole), remedy="")
     if answer.presence is Presence.UNKNOWN:
         return types.MendReport("none", available=False, shown="not shown", remedy="the source is not understood")
     said = _offered(fault, whole)
     if answer.obstacle:
         left: Shown = "failed" if said == "failed" else "not shown"
         return types.MendReport("none", available=False, shown=left, remedy=answer.obstacle)
-    return types.MendReport("edit", available=True, shown=said, remedy=remedy)
+    return types.MendReport(kind, available=True, shown=said, remedy=remedy)
+
+
+def _kind(answer: FaultAnswer, whole: Whole) -> Literal["edit", "refusal", "none"]:
+    """What takes a fault out, or took it out."""
+    fault = answer.fault
+    if fault.verb in _WITHOUT_MEND:
+        return "none"
+    if fault.verb in _REFUSING or answer.presence is Presence.REFUSED:
+        return "refusal"
+    findings = [
+        f
+        for j in whole.live
+        for _, u in j.units
+        for d in u.diagnoses
+        for f in d.findings
+        if d.fault == fault.id and f.presence is Presence.PRESENT
+    ]
+    return "refusal" if findings and all(f.code == NO_SIZE for f in findings) else "edit"
 
 
 def _offered(fault: str, whole: Whole) -> Shown:
@@ -155,7 +193,7 @@ def _file(text: JudgedText, origins: dict[Path, Provenance], noted: str) -> type
     origin = origins.get(text.path)
     return types.FileReport(
         text.path,
-        text.sha256,
+        digest(text),
         origin.releases if origin is not None else None,
         origin.note if origin is not None else "",
         tuple(types.ProblemReport(p.code, p.message, p.line, p.kernel) for p in text.diagnosis.problems),
@@ -166,9 +204,8 @@ def _file(text: JudgedText, origins: dict[Path, Provenance], noted: str) -> type
 
 def _evidence(run: Evidence) -> types.EvidenceReport:
     of_faults = tuple(types.EvidenceOfFault(*said) for said in run.faults)
-    return types.EvidenceReport(
-        run.mends, run.triton, run.device, run.suite, run.scenarios, run.failed, run.outcome, of_faults, run.date
-    )
+    ran = (run.mends, run.triton, run.device, run.suite, run.scenarios, run.failed, run.outcome)
+    return types.EvidenceReport(*ran, of_faults, run.date, run.fp_fusion)
 
 
 def _unit(unit: Unit) -> types.UnitReport:

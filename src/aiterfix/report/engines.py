@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aiterfix.engines.model import Known, RunTime, Setting, WidthKind
-from aiterfix.engines.pairing import CallVerdict, Operator, Pair, PairVerdict
+from aiterfix.engines.pairing import CallVerdict, Operator, Pair, PairVerdict, exit_code, tightest
+from aiterfix.errors import ExitCode
 from aiterfix.report.page import Page, Row
 from aiterfix.report.terminal import colour
 
@@ -46,9 +47,11 @@ def pair_text(pairs: Sequence[Pair], verdict: PairVerdict, operator: Operator, a
             more = "1 more call" if others == 1 else f"{others} more calls"
             lines.append(f"  not judged: {more} (other kernels: --kernel all; or not of --caller)")
         lines.append("")
-    lines.append(("verdict on the pair: ", colour(verdict.value, _COLOURS.get(verdict, "32"))))
+    limits = [limit.text for limit in tightest(pairs)] if exit_code(verdict) is ExitCode.OK else []
+    within = f" while {'; and while '.join(limits)}" if limits else ""
+    lines.append(("verdict on the pair: ", colour(verdict.value, _COLOURS.get(verdict, "32")), within))
     if pairs:
-        lines.append(f"next:    {_next(pairs, verdict, arguments)}")
+        lines.append(f"next:    {pair_next(pairs, verdict, arguments)}")
     return Page(lines)
 
 
@@ -58,10 +61,11 @@ def _call(judged: CallVerdict, operator: Operator) -> list[str]:
     lines = [
         f"{call.file}:{call.line}{inside}: {judged.verdict.value}",
         f"  {judged.reason}",
+        *(f"  while {limit.text}" for limit in judged.limits),
         *([f"  evidence: {_EVIDENCE[judged.evidence]}"] if judged.evidence else []),
-        f"  padding {_setting(call.padding)}; KVBlockSize {_setting(call.kv_block_size)}; "
-        f"ChunkK {_setting(call.chunk_k)}; Preshuffle {_setting(call.preshuffle)}; "
-        f"WavePerEU {_setting(call.wave_per_eu)}",
+        f"  padding {setting(call.padding)}; KVBlockSize {setting(call.kv_block_size)}; "
+        f"ChunkK {setting(call.chunk_k)}; Preshuffle {setting(call.preshuffle)}; "
+        f"WavePerEU {setting(call.wave_per_eu)}",
     ]
     places: dict[tuple[WidthKind, str], list[str]] = {}
     for width in call.widths:
@@ -83,13 +87,15 @@ def _call(judged: CallVerdict, operator: Operator) -> list[str]:
     return lines
 
 
-def _setting(setting: Setting) -> str:
-    if isinstance(setting, Known):
-        return str(setting.value)
-    return f"at run time: {setting.text}" if isinstance(setting, RunTime) else "not understood"
+def setting(value: Setting) -> str:
+    """An argument of a call, for people."""
+    if isinstance(value, Known):
+        return str(value.value)
+    return f"at run time: {value.text}" if isinstance(value, RunTime) else "not understood"
 
 
-def _next(pairs: Sequence[Pair], verdict: PairVerdict, arguments: str) -> str:
+def pair_next(pairs: Sequence[Pair], verdict: PairVerdict, arguments: str) -> str:
+    """What an operator does next about pairs, see `pair_text`."""
     lengths = [c.lengths for p in pairs for c in p.calls if c.lengths is not None]
     if verdict in (PairVerdict.UNSAFE, PairVerdict.SAFE_LENGTHS):
         other = f"; or else: {lengths[0].text}" if lengths else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Generic, Protocol, TypeVar
 
 from aiterfix.errors import UsageError
@@ -55,16 +55,24 @@ TEXT = "text"
 
 
 def choose(formats: Mapping[str, Format[T]], asked: Mapping[str, object]) -> Format[T]:
-    """The form that was asked for; text where none was.
+    """The form that was asked for; text where none was. See `name_of`."""
+    return formats[name_of(formats, asked)]
+
+
+def name_of(formats: Iterable[str], asked: Mapping[str, object]) -> str:
+    """Which form was asked for; text where none was.
 
     Args:
-        formats: by the name of the option that asks for it, and ``text``.
+        formats: names of the options that ask for one (``json``), and of what ``format`` may be.
         asked: the command line's options by name.
 
     Raises:
         UsageError: two were asked for, and stdout holds one.
     """
-    names = [name for name in formats if asked.get(name)]
-    if len(names) > 1:
-        raise UsageError(f"--{names[0]} and --{names[1]} cannot both be printed", remedy="Give one of them.")
-    return formats[names[0] if names else TEXT]
+    options = {name: f"--{name}" for name in formats if asked.get(name)}
+    stated = asked.get("format")
+    if isinstance(stated, str):
+        options.setdefault(stated, f"--format {stated}")
+    if len(options) > 1:
+        raise UsageError(f"{' and '.join(options.values())} cannot both be printed", remedy="Give one of them.")
+    return next(iter(options), TEXT)

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiterfix._version import __version__
 from aiterfix.faults.base import Finding, Presence
@@ -16,10 +16,10 @@ from aiterfix.report.advice import REPORT_IT
 
 SCHEMA_URI = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 
-_NOT_UNDERSTOOD = "not-understood"
+NOT_UNDERSTOOD = "not-understood"
 
 _HELP = {
-    _NOT_UNDERSTOOD: f"{REPORT_IT[0].upper()}{REPORT_IT[1:]}.",
+    NOT_UNDERSTOOD: f"{REPORT_IT[0].upper()}{REPORT_IT[1:]}.",
     # Columns behind a row help against stores past it, and against nothing else.
     COLUMN_BOUND: "Run `aiterfix apply`, or keep padding columns behind each output row.",
 }
@@ -34,15 +34,18 @@ def sarif_log(whole: Whole) -> str:
     roots: dict[str, Any] = {}
     faults = next((j.known.judged for j in whole.on_disk), ())
     rules = [(f.id, f.title, f"{f.goes_wrong}; it bites where {f.trigger.sentence}") for f in faults]
-    rules.append((_NOT_UNDERSTOOD, "The kernel is not understood", "Nothing may be concluded. Unknown is never safe."))
+    rules.append((NOT_UNDERSTOOD, "The kernel is not understood", "Nothing may be concluded. Unknown is never safe."))
     index = {rule: i for i, (rule, _, _) in enumerate(rules)}
     for i, judgement in enumerate(whole.on_disk):
         assert judgement.installation is not None
         base = f"ROOT{i}"
         roots[base] = {"uri": judgement.installation.root.resolve().as_uri().rstrip("/") + "/"}
-        for rule, relative, line, end_line, text, asked in _places(judgement):
+        for rule, relative, line, end_line, text, asked in places(judgement):
             level = "error" if asked else "note"
-            results.append(_result(rule, index[rule], level, text, (relative, base), line, end_line))
+            result = _result(rule, index[rule], level, text, (relative, base), line, end_line)
+            if rule in (reasons := {i.fault: i.reason for i in judgement.question.ignored}):
+                result["suppressions"] = [{"kind": "external", "justification": reasons[rule]}]
+            results.append(result)
     driver = {
         "name": "aiterfix",
         "semanticVersion": __version__,
@@ -63,14 +66,32 @@ def sarif_log(whole: Whole) -> str:
     return json.dumps({"$schema": SCHEMA_URI, "version": "2.1.0", "runs": [run]}, indent=2) + "\n"
 
 
-def _places(judgement: Judgement) -> Iterator[tuple[str, str, int, int, str, bool]]:
-    """Rule, file, lines and message of everything that is not absent, and whether it was asked about."""
+class Place(NamedTuple):
+    """Where something is that is not absent.
+
+    Attributes:
+        rule: the fault, or that something is not understood.
+        relative: the file, from the folder that holds the package.
+        line: 1-based; 0 for a whole file.
+        asked: whether it decides.
+    """
+
+    rule: str
+    relative: str
+    line: int
+    end_line: int
+    message: str
+    asked: bool
+
+
+def places(judgement: Judgement) -> Iterator[Place]:
+    """Everything that is not absent."""
     question = judgement.question
     for doubt in judgement.doubts:
-        yield _NOT_UNDERSTOOD, _relative(doubt.where, judgement), doubt.line, doubt.line, doubt.reason, True
+        yield Place(NOT_UNDERSTOOD, _relative(doubt.where, judgement), doubt.line, doubt.line, doubt.reason, True)
     for text in judgement.texts:
         for problem in text.diagnosis.problems:
-            yield _NOT_UNDERSTOOD, text.relative, problem.line, problem.line, problem.message, True
+            yield Place(NOT_UNDERSTOOD, text.relative, problem.line, problem.line, problem.message, True)
         for unit in text.diagnosis.units:
             said = set()
             for diagnosis in unit.diagnoses:
@@ -79,11 +100,11 @@ def _places(judgement: Judgement) -> Iterator[tuple[str, str, int, int, str, boo
                     if finding.presence.harmless:
                         continue
                     unknown = finding.presence is Presence.UNKNOWN
-                    rule = _NOT_UNDERSTOOD if unknown else diagnosis.fault
+                    rule = NOT_UNDERSTOOD if unknown else diagnosis.fault
                     message = f"{unit.name}: {_message(finding)}"
                     if (rule, finding.line, message) not in said:  # what is not understood is so for every fault
                         said.add((rule, finding.line, message))
-                        yield rule, text.relative, finding.line, finding.end_line, message, asked
+                        yield Place(rule, text.relative, finding.line, finding.end_line, message, asked)
 
 
 def _message(finding: Finding) -> str:

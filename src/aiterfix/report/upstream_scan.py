@@ -6,7 +6,9 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from aiterfix.history.bounds import BoundState
+from aiterfix.history.milestones import fixes
 from aiterfix.history.record import RefRecord
+from aiterfix.report.compat import fault_marks, fix_lines, kernels_with, legend
 from aiterfix.report.page import Page
 from aiterfix.report.terminal import table
 from aiterfix.upstream.milestones import Goal, Milestone, OldKernels, goals, milestone, old_kernels
@@ -33,8 +35,8 @@ def scan_markdown(result: ScanResult) -> Page:
 
 
 def _rows(result: ScanResult) -> tuple[list[str], list[list[str]]]:
-    others = [f.id for f in result.faults.in_kernels if f.id not in {b.fault.id for b in result.bounds}]
-    header = ["ref", "date", *(b.group.name for b in result.bounds), *others, "sha256"]
+    marks = fault_marks(result.faults)
+    header = ["ref", "date", *(b.group.name for b in result.bounds), *marks, "sha256"]
     rows = []
     for ref in result.refs:
         if not ref.shipped and not ref.doubts:
@@ -44,14 +46,14 @@ def _rows(result: ScanResult) -> tuple[list[str], list[list[str]]]:
             state, counts = ref.state(b), ref.counts(b)
             shown = {BoundState.UNKNOWN: state.value, BoundState.NO_STORES: "-"}
             cells.append(shown.get(state, f"{state.value} {counts.bounded}/{counts.total}"))
-        cells += [ref.presence((f,)).value for f in others]
+        cells += [kernels_with(ref, f) for f in marks.values()]
         digests = [f.sha256[:12] for f in ref.shipped if f.problems or any(k.counts.total for k in f.kernels)]
         rows.append([ref.ref, ref.date[:10], *cells, " ".join(digests)])
     return header, rows
 
 
 def _summary(result: ScanResult) -> list[str]:
-    lines = []
+    lines = [*legend(fault_marks(result.faults)), ""]
     without = sum(not r.shipped and not r.doubts for r in result.refs)
     if without:
         lines += [f"{without} of {len(result.refs)} references hold none of the kernels.", ""]
@@ -61,10 +63,11 @@ def _summary(result: ScanResult) -> list[str]:
             lines += _goal_lines(g, milestone(g, result.refs))
         lines += [_old_line(o) for o in old_kernels(b, result.refs)]
         lines.append("")
+    lines += [*fix_lines(fixes(result.refs, result.faults.judged)), ""]
     lines += [f"{r.ref}: unknown: {d}" for r in result.refs for d in r.doubts]
     unread = [(r.ref, f.path, p) for r in result.refs for f in r.shipped for p in f.problems]
     lines += [f"{ref}: unknown: {path}: {problem}" for ref, path, problem in unread]
-    if any(problem.startswith("syntax ") for _, _, problem in unread):
+    if any(problem.startswith("syntax ") and "Python" not in problem for _, _, problem in unread):
         mine = ".".join(map(str, sys.version_info[:2]))
         lines.append(f"Syntax is that of Python {mine}, which runs this: a newer one may understand more.")
     if result.shallow:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from aiterfix.faults.base import Consequence, Presence, Reach
+from aiterfix.history.siblings import SiblingFact
 from aiterfix.judge.verdict import Verdict
 from aiterfix.patching.status import Content, PatchState
-from aiterfix.report.document import Body
-from aiterfix.report.types.common import Count, Located, Positive, Sha256, Skipped
+from aiterfix.report.document import Body, Limits
+from aiterfix.report.types.common import Count, Located, Positive, Skipped
 from aiterfix.storage.record import record
 from aiterfix.validation.evidence import Outcome, Shown
 
@@ -20,7 +21,8 @@ class MendReport:
     """What takes a fault out.
 
     Attributes:
-        kind: an edit, a clear error in place of the launch that would compute nonsense, or nothing.
+        kind: an edit, a clear error in place of the launch that would compute nonsense, or nothing; of a fault that is
+            not there, what takes it out where it is.
         available: whether it can be made in what is installed.
         shown: whether recorded runs failed before it and passed after it, of every text that it is made in. Where one
             failed after it, it is not offered.
@@ -52,6 +54,25 @@ class FaultReport:
     reach: Reach
     reach_facts: tuple[str, ...]
     mend: MendReport
+
+
+@record(frozen=True)
+class IgnoredReport:
+    """A fault that is ignored: it does not decide.
+
+    Attributes:
+        id: of the fault.
+        reason: as whoever ignores it gave it.
+        by: where that is said: `--ignore`, or a file.
+        presence: whether the fault is there.
+        in_vain: whether ignoring it changes nothing: it is not there, or would not decide.
+    """
+
+    id: str
+    reason: str
+    by: str
+    presence: Presence
+    in_vain: bool
 
 
 @record(frozen=True)
@@ -141,6 +162,8 @@ class EvidenceReport:
         scenarios: how many were run.
         failed: how many did not pass that no known fault explains.
         faults: of each fault that a scenario was there to show, what they came to.
+        fp_fusion: whether the compiler made one instruction of a multiplication and an addition; null where that was
+            not noted, or nothing was compiled.
     """
 
     mends: tuple[str, ...]
@@ -152,6 +175,7 @@ class EvidenceReport:
     outcome: Literal["passed", "failed"]
     faults: tuple[EvidenceOfFault, ...]
     date: str
+    fp_fusion: bool | None = None
 
 
 @record(frozen=True)
@@ -159,13 +183,14 @@ class FileReport:
     """A file with units of the family.
 
     Attributes:
+        sha256: of its bytes; empty where they could not be read.
         evidence: what runs of it have shown.
         releases: those that ship the same file; null for one that aiterfix has patched.
         note: on where it comes from; may be empty.
     """
 
     path: Path
-    sha256: Sha256
+    sha256: Annotated[str, Limits(pattern="^([0-9a-f]{64})?$")]
     releases: tuple[str, ...] | None
     note: str
     problems: tuple[ProblemReport, ...]
@@ -277,8 +302,10 @@ class CheckReport(Body):
     Attributes:
         verdict: the worst of what import would take, over the faults that decide.
         asked: ids of the faults asked about.
+        ignored: faults that do not decide because somebody gave a reason.
         not_judged: known faults without a module yet.
         not_judged_kernels: kernels beside the family that no fault is about.
+        facts: what was told of some of them, in reports.
         searched: folders whose contents were listed.
         skipped: what was passed over, and with `doubt` what could not be read.
     """
@@ -288,8 +315,10 @@ class CheckReport(Body):
     verdict: Verdict
     asked: tuple[str, ...]
     faults: tuple[FaultReport, ...]
+    ignored: tuple[IgnoredReport, ...]
     not_judged: tuple[KnownFault, ...]
     not_judged_kernels: tuple[OtherKernel, ...]
+    facts: tuple[SiblingFact, ...]
     installations: tuple[InstallationReport, ...]
     hook: HookState
     engines: tuple[EngineReport, ...]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
-from aiterfix.family.signature import Kernel
 from aiterfix.report.document import Body, Limits
-from aiterfix.report.types.common import Count, Positive
+from aiterfix.report.types.common import Count, Positive, Sha256
+from aiterfix.report.types.validate import KernelName
 from aiterfix.storage.record import record
 
 if TYPE_CHECKING:
@@ -47,11 +47,13 @@ class KernelReport:
     """A kernel and configuration before and after.
 
     Attributes:
+        mends: ids of the faults that are out after; empty where another text is compared.
         dearer: what got worse in a way that can cost more than the added instructions.
     """
 
-    kernel: Kernel
+    kernel: KernelName
     configuration: str
+    mends: tuple[str, ...]
     before: CodeUse
     after: CodeUse
     dearer: tuple[str, ...]
@@ -60,16 +62,25 @@ class KernelReport:
     def of(cls, cost: KernelCost) -> KernelReport:
         """From what was measured."""
         before, after = CodeUse.of(cost.before), CodeUse.of(cost.after)
-        return cls(cost.kernel, cost.config.name, before, after, cost.dearer)
+        return cls(cost.kernel.value, cost.config.name, cost.mends, before, after, cost.dearer)
 
 
 @record(frozen=True)
 class CostReport(Body):
-    """Both texts, compared."""
+    """Texts of one kernel file, compared.
+
+    Attributes:
+        sha256: of the text before.
+        triton: release that compiled all of them.
+        unaffected: ids of judged faults whose mend does not change this file.
+    """
 
     command = "cost"
 
     source: str
+    sha256: Sha256
+    triton: str
+    unaffected: tuple[str, ...]
     context: Positive
     next_n: Positive
     dearer: bool

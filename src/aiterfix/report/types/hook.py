@@ -6,9 +6,64 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+from aiterfix.importing.seen import MOST, NOT_WATCHED
 from aiterfix.importing.settings import Mode
+from aiterfix.judge.launch_list import read_launches
+from aiterfix.judge.launched import Outcome
 from aiterfix.report.document import Body
+from aiterfix.report.types.common import Count
+from aiterfix.storage.codec import StoredError
 from aiterfix.storage.record import record
+
+
+@record(frozen=True)
+class RecordedLaunchReport:
+    """One combination of what a public function was handed.
+
+    Attributes:
+        facts: of the call, as far as they are known; docs/import-hook.md says what each is.
+        gpu: architecture; empty where it is not known.
+        outcome: what was decided of it there and then.
+        faults: ids of those by which.
+    """
+
+    module: str
+    entry: str
+    facts: Mapping[str, int]
+    gpu: str
+    outcome: Outcome
+    faults: tuple[str, ...]
+
+
+@record(frozen=True)
+class RecordedReport:
+    """The list of launches that `AITERFIX_RECORD` names here.
+
+    Attributes:
+        launches: at most 4096.
+        dropped: how many more there are.
+        problem: why it cannot be shown; empty where it can.
+        not_watched: what no list has, for people.
+    """
+
+    file: Path
+    launches: tuple[RecordedLaunchReport, ...]
+    dropped: Count
+    problem: str
+    not_watched: str = NOT_WATCHED
+
+    @classmethod
+    def of(cls, file: Path) -> RecordedReport:
+        """Read it."""
+        try:
+            lines = read_launches(file)
+        except (OSError, StoredError) as error:
+            return cls(file, (), 0, getattr(error, "strerror", None) or str(error))
+        shown = tuple(
+            RecordedLaunchReport(x.module, x.launch.entry, x.launch.facts.known(), x.launch.gpu, x.outcome, x.faults)
+            for x in lines[:MOST]
+        )
+        return cls(file, shown, len(lines) - len(shown), "")
 
 
 @record(frozen=True)
@@ -20,6 +75,7 @@ class HookReport(Body):
         foreign: files of our name that aiterfix did not write so.
         changed: written or removed by this run.
         mode: what `AITERFIX` says here.
+        recorded: with `status`: launches that processes have recorded.
     """
 
     command = "hook"
@@ -33,6 +89,7 @@ class HookReport(Body):
     listed_in_record: bool
     changed: tuple[Path, ...]
     mode: Mode
+    recorded: RecordedReport | None
 
 
 @record(frozen=True)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Annotated
 
 from aiterfix.engines.model import Entry, Known, RunTime, Setting, Width, WidthKind
-from aiterfix.engines.pairing import CallVerdict, Operator, Pair, PairVerdict
+from aiterfix.engines.pairing import CallVerdict, Operator, Pair, PairVerdict, SizeLimit, exit_code, tightest
+from aiterfix.errors import ExitCode
 from aiterfix.report.document import Limits
 from aiterfix.report.types.check import CheckReport
 from aiterfix.report.types.common import Lengths, Skipped
@@ -66,7 +67,8 @@ class CallReport:
     """One call.
 
     Attributes:
-        conditions: what must not happen for the widths to be as they are.
+        may_change: what must not happen for the widths to be as they are.
+        conditions: sizes that were not stated, within which the verdict holds.
         block_size: that the judgement is for.
         columns_needed: padding columns at the length given, or at worst.
         evidence: for `columns_needed`.
@@ -82,7 +84,8 @@ class CallReport:
     reason: str
     padding: SettingReport
     widths: Annotated[tuple[WidthReport, ...], Limits(minItems=1)]
-    conditions: tuple[str, ...]
+    may_change: tuple[str, ...]
+    conditions: tuple[SizeLimit, ...]
     kv_block_size: SettingReport
     chunk_k: SettingReport
     preshuffle: SettingReport
@@ -108,7 +111,8 @@ class CallReport:
             reason=judged.reason,
             padding=SettingReport.of(call.padding),
             widths=tuple(map(WidthReport.of, call.widths)),
-            conditions=call.conditions,
+            may_change=call.conditions,
+            conditions=judged.limits,
             kv_block_size=SettingReport.of(call.kv_block_size),
             chunk_k=SettingReport.of(call.chunk_k),
             preshuffle=SettingReport.of(call.preshuffle),
@@ -150,18 +154,21 @@ class PairsReport:
     """The pairs asked about.
 
     Attributes:
-        pair_verdict: on all of them.
+        pair_verdict: on all of them; where there are conditions, within these alone.
+        conditions: sizes that were not stated, within which the verdict holds.
         assumed: what was taken for the deployment.
     """
 
     pair_verdict: PairVerdict
+    conditions: tuple[SizeLimit, ...]
     assumed: Operator
     pairs: tuple[PairReport, ...]
 
     @classmethod
     def of(cls, pairs: Sequence[Pair], verdict: PairVerdict, operator: Operator) -> PairsReport:
         """From the judgements."""
-        return cls(verdict, operator, tuple(map(PairReport.of, pairs)))
+        limits = tightest(pairs) if exit_code(verdict) is ExitCode.OK else ()
+        return cls(verdict, limits, operator, tuple(map(PairReport.of, pairs)))
 
 
 @record(frozen=True)

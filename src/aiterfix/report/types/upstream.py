@@ -7,18 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiterfix.faults.base import PullRequest
-from aiterfix.faults.registry import Faults
-from aiterfix.history.bounds import Bounds, BoundState, bounds_of
-from aiterfix.history.record import FileRecord, RefRecord
-from aiterfix.judge.verdict import Verdict
+from aiterfix.history.bounds import Bounds, BoundState
+from aiterfix.history.milestones import fixes
+from aiterfix.history.record import RefRecord
 from aiterfix.report.document import Body, ErrorReport
 from aiterfix.report.types.common import Commit, Count, NoCommit, Sha256
-from aiterfix.report.types.compat import BoundsReport, Guards, RecordedFault, recorded_faults, sites
+from aiterfix.report.types.compat import BoundsReport, FixReport, RecordedTree
 from aiterfix.storage.record import record
 from aiterfix.upstream.explain import Explanation, SubjectAnswer
+from aiterfix.upstream.judged import FaultInTree
 from aiterfix.upstream.milestones import Milestone, OldKernels, goals, milestone, old_kernels
 from aiterfix.upstream.pulls import PullState
 from aiterfix.upstream.scan import ScanResult
+from aiterfix.upstream.sentences import FaultStory, PullSentence
 from aiterfix.upstream.status import Origin, PullReport, StatusResult
 
 if TYPE_CHECKING:
@@ -28,69 +29,6 @@ if TYPE_CHECKING:
 
 def _name(request: PullRequest) -> str:
     return f"{request.repository}#{request.number}"
-
-
-@record(frozen=True)
-class ScannedFile:
-    """A kernel file of a reference.
-
-    Attributes:
-        in_package: whether it lies in the package that is installed.
-        sites: stores by kernel and guard.
-    """
-
-    path: str
-    sha256: Sha256
-    in_package: bool
-    verdict: Verdict
-    faults: tuple[RecordedFault, ...]
-    sites: Mapping[str, Guards]
-    problems: tuple[str, ...]
-
-    @classmethod
-    def of(cls, file: FileRecord, known: Faults) -> ScannedFile:
-        """From a record."""
-        return cls(
-            file.path,
-            file.sha256,
-            file.in_package,
-            file.verdict(known.deciding),
-            recorded_faults(file, known),
-            sites(file.kernels),
-            file.problems,
-        )
-
-
-@record(frozen=True)
-class ScannedRef:
-    """A tag or commit.
-
-    Attributes:
-        doubts: what keeps the judgement from being complete.
-    """
-
-    ref: str
-    date: str
-    commit: Commit
-    verdict: Verdict
-    faults: tuple[RecordedFault, ...]
-    bounds: tuple[BoundsReport, ...]
-    files: tuple[ScannedFile, ...]
-    doubts: tuple[str, ...]
-
-    @classmethod
-    def of(cls, ref: RefRecord, known: Faults) -> ScannedRef:
-        """From a record."""
-        return cls(
-            ref.ref,
-            ref.date,
-            ref.commit,
-            ref.verdict(known.deciding),
-            recorded_faults(ref, known),
-            tuple(BoundsReport.of(ref, b) for b in bounds_of(known)),
-            tuple(ScannedFile.of(f, known) for f in ref.files),
-            ref.doubts,
-        )
 
 
 @record(frozen=True)
@@ -168,7 +106,8 @@ class ScanReport(Body):
     Attributes:
         skipped: tags that name no commit.
         sources: distinct Python files searched.
-        analysed: distinct files analysed.
+        analysed: distinct files with kernels, or with doubts about some.
+        fixes: when releases were rid of each fault.
     """
 
     command = "upstream scan"
@@ -178,9 +117,10 @@ class ScanReport(Body):
     skipped: tuple[str, ...]
     sources: Count
     analysed: Count
-    refs: tuple[ScannedRef, ...]
+    refs: tuple[RecordedTree, ...]
     milestones: tuple[MilestoneReport, ...]
     old_kernels: tuple[OldKernelsReport, ...]
+    fixes: tuple[FixReport, ...]
 
     @classmethod
     def of(cls, result: ScanResult) -> ScanReport:
@@ -191,15 +131,16 @@ class ScanReport(Body):
             skipped=result.skipped,
             sources=result.sources,
             analysed=result.analysed,
-            refs=tuple(ScannedRef.of(r, result.faults) for r in result.refs),
+            refs=tuple(RecordedTree.of(r, result.faults) for r in result.refs),
             milestones=tuple(MilestoneReport.of(milestone(g, result.refs)) for b in result.bounds for g in goals(b)),
             old_kernels=tuple(OldKernelsReport.of(b, o) for b in result.bounds for o in old_kernels(b, result.refs)),
+            fixes=tuple(map(FixReport.of, fixes(result.refs, result.faults.judged))),
         )
 
 
 @record(frozen=True)
 class PullRequestReport:
-    """One pull request.
+    """One pull request, or issue.
 
     Attributes:
         state: null where nothing is known.
@@ -277,10 +218,79 @@ class ExplanationReport:
 
 
 @record(frozen=True)
+class FaultCount:
+    """A fault in a tree.
+
+    Attributes:
+        present: kernels that have it.
+        unknown: kernels of which that cannot be said.
+        places: how many places in both make it so.
+    """
+
+    present: tuple[str, ...]
+    unknown: tuple[str, ...]
+    places: Count
+
+    @classmethod
+    def of(cls, found: FaultInTree | None) -> FaultCount | None:
+        """From what was judged; None where nothing was."""
+        return None if found is None else cls(found.present, found.unknown, found.places)
+
+
+@record(frozen=True)
+class SentenceReport:
+    """A pull request, or issue, about a fault.
+
+    Attributes:
+        sentence: for people.
+        state_from: where its state comes from, and of when that is.
+        head: the fault in its own text; null where that is not at hand.
+        base: the fault in the text that it changes; null where that is not at hand.
+    """
+
+    pull_request: str
+    issue: bool
+    sentence: str
+    state_from: str
+    head: FaultCount | None
+    base: FaultCount | None
+
+    @classmethod
+    def of(cls, s: PullSentence) -> SentenceReport:
+        """From a sentence."""
+        return cls(_name(s.request), s.request.issue, s.text, s.source, FaultCount.of(s.head), FaultCount.of(s.base))
+
+
+@record(frozen=True)
+class FaultStoryReport:
+    """A fault upstream.
+
+    Attributes:
+        main: the fault in upstream's main branch; null where that is not at hand.
+        newest_release: the newest one that was judged; null where facts do not tell of this fault.
+        places: sentences on main, the newest release, and each tree asked about.
+    """
+
+    id: str
+    main: FaultCount | None
+    newest_release: str | None
+    places: tuple[str, ...]
+    pull_requests: tuple[SentenceReport, ...]
+
+    @classmethod
+    def of(cls, told: FaultStory) -> FaultStoryReport:
+        """From a story."""
+        pulls = tuple(map(SentenceReport.of, told.pulls))
+        return cls(told.fault.id, FaultCount.of(told.main), told.newest, told.places, pulls)
+
+
+@record(frozen=True)
 class StatusReport(Body):
     """Every pull request, and what it means.
 
     Attributes:
+        main: the commit of upstream's main branch that was judged; empty without one.
+        faults: fault by fault, a sentence a pull request.
         releases_up_to: date of the newest tag that was judged.
         trouble: why GitHub could not be asked for some.
     """
@@ -288,6 +298,8 @@ class StatusReport(Body):
     command = "upstream status"
 
     releases_up_to: str
+    main: NoCommit
+    faults: tuple[FaultStoryReport, ...]
     pull_requests: tuple[PullRequestReport, ...]
     bounds: tuple[ExplanationReport, ...]
     trouble: tuple[ErrorReport, ...]
@@ -297,6 +309,7 @@ class StatusReport(Body):
     def of(
         cls,
         result: StatusResult,
+        stories: Sequence[FaultStory],
         explanations: Sequence[Explanation],
         bounds: Sequence[Bounds],
         refs: Sequence[RefRecord],
@@ -304,6 +317,8 @@ class StatusReport(Body):
         """From what was gathered; ``refs`` are the judged tags that the explanations rest on."""
         return cls(
             releases_up_to=max(refs, key=lambda r: r.when).date if refs else "",
+            main=result.main.commit if result.main is not None else "",
+            faults=tuple(map(FaultStoryReport.of, stories)),
             pull_requests=tuple(PullRequestReport.of(r, bounds) for r in result.reports),
             bounds=tuple(map(ExplanationReport.of, explanations)),
             trouble=tuple(map(ErrorReport.of, result.trouble)),
@@ -313,19 +328,24 @@ class StatusReport(Body):
 
 @record(frozen=True)
 class PatchedFile:
-    """A file of the commit."""
+    """A file of the commit.
+
+    Attributes:
+        kernels: kernels, or functions, that are changed.
+        places: how many places in them.
+    """
 
     path: str
     sha256_before: Sha256
     sha256_after: Sha256
-    bounded: Count
-    stores: Count
+    kernels: tuple[str, ...]
+    places: Count
 
     @classmethod
     def of(cls, file: ChangedFile) -> PatchedFile:
         """From what was rewritten."""
         m = file.mended
-        return cls(file.path, m.before.sha256, m.after.sha256, len(file.edited), len(file.stores))
+        return cls(file.path, m.before.sha256, m.after.sha256, file.kernels, len(file.places))
 
 
 @record(frozen=True)
@@ -339,6 +359,7 @@ class ExportReport(Body):
 
     command = "upstream export"
 
+    fault: str
     branch: str
     commit: Commit
     base: Commit
@@ -354,6 +375,7 @@ class ExportReport(Body):
     def of(cls, made: Export, format_patch: Path | None) -> ExportReport:
         """From what was made."""
         return cls(
+            fault=made.fault,
             branch=made.branch,
             commit=made.commit,
             base=made.base,

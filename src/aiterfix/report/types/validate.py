@@ -9,7 +9,7 @@ from aiterfix.family.signature import Kernel
 from aiterfix.report.document import Body, Limits
 from aiterfix.report.types.common import Count, Sha256
 from aiterfix.storage.record import record
-from aiterfix.validation.report import AccessOutside, Anomaly, Hardware, Report, ScenarioResult
+from aiterfix.validation.report import NO_CODE, AccessOutside, Anomaly, Hardware, Report, ScenarioResult
 
 KernelName = Annotated[str, Limits(enum=[*(k.value for k in Kernel), *(p.value for p in Portable)])]
 Measure = Annotated[float, Limits(minimum=0)]
@@ -41,12 +41,15 @@ class ExecutedBy:
         subject: what was run: aiter's own function, plain-Triton kernels of aiter, this project's kernel; empty for
             aiter's Gluon kernels on the emulator.
         hardware: null where no kernel ran on hardware.
+        fp_fusion: whether that Triton makes one instruction of a multiplication and an addition where a launch says
+            nothing of it; null where that is not known.
     """
 
     device: str
     triton: str
     subject: str
     hardware: Hardware | None
+    fp_fusion: bool | None = None
 
 
 @record(frozen=True)
@@ -138,20 +141,22 @@ class FaultPairReport:
     def of(cls, fault: str, before: Report, after: Report | None) -> FaultPairReport:
         """From the reports of both; ``after`` is None where nothing mends it."""
         was, is_now = _outcome(before, fault), _outcome(after, fault) if after is not None else "no mend"
-        if is_now == "no mend" and was == "passes":
+        if is_now == "no mend" and was in ("passes", "refused"):
             is_now = was
         shown = was in ("fails", "passes", "refused") and is_now in ("passes", "refused")
         return cls(fault, was, is_now, shown)
 
 
 def _outcome(report: Report, fault: str) -> str:
-    if any(s for s in report.scenarios if not s.passed or fault in s.known_faults):
+    if fault != NO_CODE and any(s for s in report.scenarios if not s.passed or fault in s.known_faults):
         return "fails"
     if any(fault in missing.known_faults for missing in report.not_run):
         return "fails"
-    if report.missing or report.interrupted:
+    if report.interrupted or any(not missing.known_faults for missing in report.missing):
         return "not run"
-    return "passes" if report.scenarios else "refused"
+    if report.scenarios:
+        return "passes"
+    return "refused" if any(missing.refused for missing in report.not_run) else "not run"
 
 
 @record(frozen=True)
@@ -193,7 +198,7 @@ class ValidateReport(Body):
             sources=tuple(
                 ValidatedSource(s.path, s.sha256, s.original_sha256, s.mends, s.kernels) for s in report.sources
             ),
-            executed_by=ExecutedBy(report.device, report.triton, report.subject, report.hardware),
+            executed_by=ExecutedBy(report.device, report.triton, report.subject, report.hardware, report.fp_fusion),
             overshoot_columns=report.overshoot_columns,
             code_objects=tuple(
                 CodeObjectReport(c.kernel, c.config, c.sha256, c.out_stride) for c in report.code_objects

@@ -13,7 +13,7 @@ from aiterfix.faults.mend import mend
 from aiterfix.source.locate import splice
 from aiterfix.source.proof import ProofError
 from aiterfix.source.sites import analyse
-from tests.paged import BASE, ENTRY, FAULTS, GLUON, PAGING, PLAIN, STAGE1, WRAPPER, found
+from tests.paged import BASE, CAUSAL, ENTRY, FAULTS, GLUON, PAGING, PLAIN, RAGGED, STAGE1, WRAPPER, found
 
 
 def mended(text: bytes) -> bytes:
@@ -51,6 +51,28 @@ UNKNOWN = [
     (b"start + gl.arange(0, STEP, layout=gl.SliceLayout(0, right))) // KVBlockSize",
      b"start + 1 + gl.arange(0, STEP, layout=gl.SliceLayout(0, right))) // KVBlockSize"),
 ]  # fmt: skip
+
+
+# Where the next token's key or scale is, is part of it.
+UNKNOWN += [
+    (b" % KVBlockSize)[None, :] * HiddenDim", b" % KVBlockSize)[None, :] * 16"),
+    (b" % KVBlockSize)[None, :] * HiddenDim", b" % KVBlockSize)[None, :] * stride_k_seq"),
+    (b" % KVBlockSize)[None, :] * HiddenDim", b" % KVBlockSize)[None, :]"),
+    (b" % KVBlockSize)[None, :] * HiddenDim", b" % KVBlockSize)[None, :] * HiddenDim * 2"),
+    (b"0) % KVBlockSize)\n", b"0) % KVBlockSize * 4)\n"),
+    (b"0) % KVBlockSize)\n", b"0) % KVBlockSize * HiddenDim)\n"),
+]
+# The table's row, and what becomes of the entry.
+UNKNOWN += [
+    (b"batch * max_block_len", b"position * max_block_len"),
+    (b"batch * max_block_len", b"2 * batch * max_block_len"),
+    (b"slot[None, :] * stride_k_seq", b"(slot[None, :] & 0xffff) * stride_k_seq"),
+    (b"slot[None, :] * stride_k_seq", b"(slot[None, :] * stride_k_seq) % 65536"),
+    (b"slot[None, :] * stride_k_seq", b"2 * slot[None, :] * stride_k_seq"),
+    (b"slot[None, :] * stride_k_seq", b"slot[None, :] * stride_scale_seq"),
+    (b"owner * stride_scale_seq", b"owner * stride_k_seq"),
+    (b"owner * stride_scale_seq", b"(owner + 1) * stride_scale_seq"),
+]
 
 
 @pytest.mark.parametrize(("old", "new"), UNKNOWN)
@@ -113,18 +135,155 @@ def test_a_wrapper_refuses_and_nothing_else_changes() -> None:
     assert new.count(b"raise ValueError") == 1
 
 
-LAUNCH = b"    _deepgemm_fp8_paged_mqa_logits_stage1[("
+SIZED = WRAPPER.replace(
+    b"    kv_cache_fp8, kv_cache_scale = ",
+    b"    _, block_size, _, _ = kv_cache_fp8.size()\n    kv_cache_fp8, kv_cache_scale = ",
+)
+TELLS = (b"max_model_len, **config", b"max_model_len, KVBlockSize=block_size, **config")
 GUARDED = [
-    (LAUNCH, b"    config['KVBlockSize'] = 1\n" + LAUNCH),
-    (b"max_model_len, **config", b"max_model_len, KVBlockSize=1, **config"),
+    TELLS,
+    (b'"ChunkK": 64,', b'"ChunkK": 64, "KVBlockSize": block_size,'),
+    (b'{"ChunkQ"', b"{'KVBlockSize': block_size, \"ChunkQ\""),
+]
+NOT_TOLD = [
+    [(b"max_model_len, **config", b"max_model_len, KVBlockSize=1, **config")],
+    [(b"max_model_len, **config", b"max_model_len, KVBlockSize=heads, **config")],
+    [
+        (
+            b"    _deepgemm_fp8_paged_mqa_logits_stage1[(",
+            b"    config['KVBlockSize'] = 1\n    _deepgemm_fp8_paged_mqa_logits_stage1[(",
+        )
+    ],
+    [TELLS, (b"    config = ", b"    block_size = 1\n    config = ")],
+    [TELLS, (b"_, block_size, _, _", b"block_size, _, _, _")],
+    [TELLS, (b"kv_cache_fp8.stride(0)", b"kv_cache_fp8.stride(1)")],
+    [TELLS, (b"kv_cache_fp8.stride(0)", b"kv_cache_scale.stride(0)")],
+    [(b'"ChunkK": 64,', b'"ChunkK": 64, "KVBlockSize": 1,')],
 ]
 
 
 @pytest.mark.parametrize(("old", "new"), GUARDED)
 def test_a_launch_that_hands_the_size_on_is_left_alone(old: bytes, new: bytes) -> None:
-    text = WRAPPER.replace(old, new)
-    assert text != WRAPPER
+    text = SIZED.replace(old, new)
+    assert text != SIZED
     assert mended(text) == text
+
+
+@pytest.mark.parametrize("changes", NOT_TOLD)
+def test_a_launch_that_hands_on_something_else_refuses(changes: list[tuple[bytes, bytes]]) -> None:
+    text = SIZED
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    assert mended(text).count(b"raise ValueError") == 1
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"kv_indices + first + start", b"kv_indices + start"),
+        (b"kv_indices + first + start", b"kv_indices + 2 * first + start"),
+        (b"kv_indices + first + start", b"kv_indices + length + start"),
+        (b"prefix_sum_context_lens + sequence)", b"prefix_sum_context_lens + place)"),
+        (b"slot[:, None] * stride_k_seq + feature", b"(slot[:, None] & 65535) * stride_k_seq + feature"),
+    ],
+)
+def test_a_table_of_tokens_is_read_from_the_sequences_first_on(old: bytes, new: bytes) -> None:
+    assert found(PLAIN, PAGING, RAGGED).findings[0].code == NO_SIZE
+    text = PLAIN.replace(old, new)
+    assert text != PLAIN
+    diagnosis = found(text, PAGING, RAGGED)
+    assert diagnosis.presence is not Presence.ABSENT and "not understood" in {
+        f.obstacle[-14:] for f in diagnosis.findings
+    }
+
+
+# ---- caches in tiles -------------------------------------------------------------------------------
+
+# Walks a row in halves, and counts the blocks of the second half itself.
+TILED = b"""\
+import triton.language as tl
+from triton.experimental import gluon
+from triton.experimental.gluon import language as gl
+
+
+@gluon.jit
+def _gluon_deepgemm_fp8_paged_mqa_logits_preshuffle(
+    batch_size, next_n, heads_num, Q_buffer, stride_q_batch, stride_q_next_n, stride_q_heads, KV_buffer, stride_k_seq,
+    scale_buffer, stride_scale_seq, context_len_ptr, kv_indices, weights, stride_w_batch, OutLogits_buffer,
+    stride_out_batch, max_model_len, max_block_len, num_block, SplitKV: gl.constexpr, ChunkQ: gl.constexpr,
+    ChunkK: gl.constexpr, HiddenDim: gl.constexpr, KVBlockSize: gl.constexpr = 16,
+):
+    lanes: gl.constexpr = gl.BlockedLayout([1], [64], [4], [0])
+    pid = gl.program_id(0)
+    batch, position = pid % batch_size, pid // batch_size % next_n
+    length = gl.load(context_len_ptr + batch)
+    table = kv_indices + batch * max_block_len
+    counted = 0
+    counted += 1
+    blocks = tl.cdiv(length, KVBlockSize)
+    for start in range(0, length, ChunkK):
+        column = start + gl.arange(0, ChunkK, layout=lanes)
+        block = gl.load(table + start // KVBlockSize + gl.arange(0, ChunkK, layout=lanes) // KVBlockSize)
+        ahead = gl.load(table + counted, mask=counted < blocks, other=0)
+        for j in range(0, blocks):
+            ahead = gl.load(table + j + 1)
+        counted += 1
+        scale = gl.load(scale_buffer + block.to(gl.int64) * stride_scale_seq + column % KVBlockSize) * ahead
+        gl.amd.cdna3.buffer_store(
+            gl.where(column <= length - next_n + position, scale, float("-inf")),
+            ptr=OutLogits_buffer + (batch * next_n + position).to(gl.int64) * stride_out_batch, offsets=column,
+            mask=column < max_model_len,
+        )
+"""
+PRESHUFFLE = "_gluon_deepgemm_fp8_paged_mqa_logits_preshuffle"
+
+
+def test_a_block_table_of_tiles_that_goes_by_blocks_is_right() -> None:
+    diagnosis = found(TILED, PAGING, PRESHUFFLE)
+    assert [(f.code, f.presence) for f in diagnosis.findings] == [("preshuffled", Presence.ABSENT)]
+    assert mended(TILED) == TILED
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"block.to(gl.int64) * stride", b"(block & 0xffff).to(gl.int64) * stride"),
+        (b"block.to(gl.int64) * stride_scale_seq", b"(block.to(gl.int64) * stride_scale_seq) % 4294967296"),
+        (b"block.to(gl.int64) * stride_scale_seq", b"gl.minimum(block.to(gl.int64) * stride_scale_seq, 2147483647)"),
+        (b"block.to(gl.int64) * stride", b"gl.minimum(block, 1000).to(gl.int64) * stride"),
+        (b"block.to(gl.int64) * stride", b"(block.to(gl.int64) + 1) * stride"),
+        (b"start // KVBlockSize", b"start"),
+        (b"start // KVBlockSize", b"start // 16"),
+        (b"start // KVBlockSize", b"start // (KVBlockSize + 1)"),
+        (b"start // KVBlockSize", b"2 * (start // KVBlockSize)"),
+        (b"start // KVBlockSize", b"start // KVBlockSize * position"),
+        (b"layout=lanes) // KVBlockSize)", b"layout=lanes))"),
+        (b"counted = 0", b"counted = length"),
+        (b"    counted += 1\n    blocks", b"    counted += ChunkK\n    blocks"),
+        (b"    counted += 1\n    blocks", b"    counted *= 2\n    blocks"),
+        (b"    counted += 1\n    blocks", b"    counted, _ = 1, 2\n    blocks"),
+        (b"range(0, blocks)", b"range(0, length)"),
+        (b"range(0, blocks)", b"range(0, blocks, ChunkK)"),
+        (b"tl.cdiv(length, KVBlockSize)", b"length"),
+        (b"batch * max_block_len", b"position * max_block_len"),
+        (b"batch * max_block_len", b"(batch + 1) * max_block_len"),
+        (b"batch * max_block_len", b"batch * num_block"),
+        (b"kv_indices + batch * max_block_len", b"kv_indices"),
+        (b"kv_indices + batch * max_block_len", b"gl.where(position > 0, kv_indices, kv_indices) + batch"),
+    ],
+)
+def test_a_block_table_of_tiles_by_position_is_not_taken_for_right(old: bytes, new: bytes) -> None:
+    text = TILED.replace(old, new)
+    assert text != TILED
+    assert found(text, PAGING, PRESHUFFLE).presence in (Presence.UNKNOWN, Presence.PRESENT)
+
+
+@pytest.mark.parametrize("bound", [b"length", b"length - 1", b"length - next_n", b"length - next_n + batch"])
+def test_a_mask_of_tiles_that_does_not_go_by_the_row_is_not_taken_for_right(bound: bytes) -> None:
+    assert found(TILED, CAUSAL, PRESHUFFLE).presence is Presence.ABSENT
+    text = TILED.replace(b"length - next_n + position", bound)
+    assert found(text, CAUSAL, PRESHUFFLE).presence is Presence.UNKNOWN
 
 
 LINE_ENDINGS = [WRAPPER.replace(b"\n", b"\r\n"), WRAPPER.replace(b"    ", b"\t"), "# ä\n".encode() + WRAPPER]

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from aiterfix.family.cases import ARGUMENTS
 from aiterfix.faults.base import Diagnosis, Presence
 from aiterfix.faults.diagnosis import diagnose
-from aiterfix.faults.launch_arguments import ABOUT
 from aiterfix.faults.registry import Faults, load_faults
 from aiterfix.history import known
 from aiterfix.history.digests import kernels_of_release
@@ -168,7 +168,7 @@ def test_a_released_wrapper_s_launches_are_not_looked_for_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     faults, sha = load_faults(), sha256(WRAPPER).hexdigest()
-    read = [n.launch for n in launches_in("w", WRAPPER) if n.launch.about != ABOUT]
+    read = [n.launch for n in launches_in("w", WRAPPER) if n.launch.about != ARGUMENTS]
     assert {n.about for n in read} == {"first-stride"} and read[0].refusable and not read[0].refused
     history = replace(make_history([], faults), launches={sha: tuple(read)})
     write_history(history, tmp_path)

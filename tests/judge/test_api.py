@@ -23,6 +23,7 @@ def test_it_judges_what_stands_there(tmp_path: Path) -> None:
     assert judged.verdict is Verdict.AFFECTED
     assert judged.installation is not None and judged.installation.package == tmp_path / "site" / "aiter"
     assert {a.fault.id for a in judged.answers() if a.presence.value == "present"} >= {"column-bound"}
+    assert repr(judged) == f"<Judgement affected: {tmp_path / 'site' / 'aiter'}>"
 
 
 def test_it_takes_text_too(tmp_path: Path) -> None:

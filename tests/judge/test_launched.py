@@ -200,6 +200,12 @@ def test_what_is_not_understood_is_never_not_reached() -> None:
     assert judge_launch(fine, replace(launch, entry="fp8_mqa_logits")).outcome is Outcome.UNKNOWN
     unread = tuple((f.id, Presence.UNKNOWN) for f in SHIPPED.judged)
     assert judge_launch(kernels(SHUFFLED, presence=unread), replace(launch, facts=FACTS)).outcome is Outcome.UNKNOWN
+    # A fault of caches that are not preshuffled, not understood in a kernel of those that are.
+    paging = (("block-paging", Presence.UNKNOWN),)
+    found = judge_launch(kernels(SHUFFLED, presence=paging), launch)
+    assert found.outcome is not Outcome.NOT_REACHED and found.faults[0].reach is Reach.DEPENDS
+    one = replace(launch, facts=replace(launch.facts, kv_block_size=1))
+    assert judge_launch(kernels(SHUFFLED, presence=paging), one).faults[0].reach is Reach.NOT_REACHED
     # What is in doubt about another module's kernels says nothing of this one's; what runs prebuilt are the Gluon ones.
     stage1 = replace(kernels(SHUFFLED, STAGE1), doubts=((SHUFFLED, "unread"),), prebuilt=True)
     facts = replace(FACTS, preshuffle=0, width=4096, kv_block_size=1, next_n=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -12,7 +13,7 @@ import pytest
 
 from aiterfix.cli.main import main
 from aiterfix.family.own_kernel import OWN_MODULE
-from aiterfix.faults.base import Presence
+from aiterfix.faults.base import Diagnosis, Presence
 from aiterfix.faults.diagnosis import TextDiagnosis, diagnose
 from aiterfix.faults.mend import mend
 from aiterfix.faults.registry import load_faults
@@ -81,8 +82,58 @@ def test_a_judgement_can_be_made_again_with_other_launches() -> None:
     assert again == with_refusals(PLAIN, diagnose(PLAIN, FAULTS), launches_in("w", WRAPPER), KNOWN)
 
 
+SIZED = (
+    PLAIN.replace(b"stride_k_seq", b"stride_k_block: tl.int64, stride_k_token")
+    .replace(b"HiddenDim: tl.constexpr,", b"HiddenDim: tl.constexpr, KVBlockSize: tl.constexpr,")
+    .replace(b"max_blk_len + column,", b"max_blk_len + column // KVBlockSize,")
+    .replace(b"[:, None] * stride_k_block: tl.int64, stride_k_token",
+             b"[:, None] * stride_k_block + (column % KVBlockSize)[:, None] * stride_k_token")
+    .replace(b"tl.int64) * stride_scale_seq)", b"tl.int64) * stride_scale_seq + column % KVBlockSize)")
+)  # fmt: skip
+"""A stage1 kernel that is told the size of a block, and goes by it."""
+
+
+@pytest.mark.parametrize(
+    ("size", "presence"), [(b"block_size", Presence.ABSENT), (b"1", Presence.PRESENT), (b"heads", Presence.PRESENT)]
+)
+def test_a_kernel_that_goes_by_blocks_is_right_where_it_is_told_their_size(size: bytes, presence: Presence) -> None:
+    wrapper = WRAPPER.replace(b"    kv_cache_fp8, kv_cache_scale = ", b"    _, block_size, _, _ = kv_cache_fp8.size()\n"
+                              b"    kv_cache_fp8, kv_cache_scale = ")  # fmt: skip
+    wrapper = wrapper.replace(b"max_model_len, **config", b"max_model_len, KVBlockSize=" + size + b", **config")
+    known = load_faults()
+    alone = diagnose(SIZED, known.judged)
+    assert of(alone)[0] is Presence.ABSENT
+    found, reason = of(with_refusals(SIZED, alone, launches_in("wrapper.py", wrapper), known))
+    assert found is presence and reason == ""
+    if presence is Presence.PRESENT:
+        # Then a refusal is what takes it out.
+        mended = mend(wrapper, FAULTS, wanted=(PAGING,)).new
+        assert of(with_refusals(SIZED, alone, launches_in("wrapper.py", mended), known))[0] is Presence.ABSENT
+
+
 def test_what_nothing_launches_is_present() -> None:
     assert judged() == (Presence.PRESENT, "nothing that launches it was found, which could refuse larger blocks")
+
+
+@pytest.mark.parametrize("wrappers", [(), (MENDED,), *((text,) for text in OPEN), (MENDED, OPEN[-1])])
+def test_a_record_says_the_same_as_reading_the_text_does(wrappers: tuple[bytes, ...]) -> None:
+    """Which a process would wait for."""
+    launches = [n for i, text in enumerate(wrappers) for n in launches_in(f"w{i}", text)]
+    read = diagnose(PLAIN, FAULTS)
+    recorded = replace(
+        read,
+        analysis=None,
+        units=tuple(
+            replace(u, diagnoses=tuple(Diagnosis(d.fault, (), d.presence) for d in u.diagnoses)) for u in read.units
+        ),
+    )
+
+    def said(diagnosis: TextDiagnosis) -> list[Diagnosis]:
+        settled = with_refusals(PLAIN, diagnosis, launches, KNOWN)
+        return [d for u in settled.units for d in u.diagnoses if d.fault == PAGING]
+
+    assert said(recorded) == said(read)
+    assert all(d.findings[0].line for d in said(recorded)) and len(said(recorded)) == 2
 
 
 REDUCING = PLAIN.replace(STAGE1.encode(), b"_deepgemm_fp8_paged_mqa_logits").replace(b"Out_buffer", b"OutLogits_buffer").replace(b" + head[:, None] * stride_out_heads", b"").replace(b"    stride_out_heads: tl.int64, ", b"    ")  # fmt: skip

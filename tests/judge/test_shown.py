@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from aiterfix.history import known
 from aiterfix.judge.shown import mend_shown, not_offered, shown_as_it_is
 from aiterfix.validation.evidence import Evidence, Outcome, keep, lines_of, names_digest
 from aiterfix.validation.stores import NAME, may_forbid, user_folder
@@ -46,6 +47,17 @@ def test_a_mend_is_shown_by_runs_of_what_would_be_made_with_it() -> None:
     assert mend_shown("row-offset-32", ORIGINAL, ["row-offset-32"]) == "not shown"  # alone it would be another text
     assert mend_shown("output-rank", ORIGINAL, ASKED) == "not shown"  # no run of a kernel shows a wrapper's refusal
     assert mend_shown("column-bound", "dd" * 32, ASKED, lines_of([BEFORE, BOTH])) == "not shown"
+
+
+def test_runs_of_a_mend_that_is_written_in_another_way_today_show_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept(BEFORE, BOTH)
+    made = {"column-bound", "row-offset-32"}
+    for today, says in ((BOTH.text_sha256, "shown"), ("ee" * 32, "not shown")):
+        facts = {"mends": {ORIGINAL: {"sha256": today, "steps": [[fault, []] for fault in sorted(made)]}}}
+        monkeypatch.setattr(known, "texts", lambda digest, facts=facts: facts)
+        assert mend_shown("row-offset-32", ORIGINAL, ASKED) == says
+    kept(replace(BOTH, failed=1))
+    assert not_offered(ORIGINAL, ASKED) == {}, "what failed is not what would be made"
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from aiterfix.source.gather_edits import GatherPlan, plan_gather_edits, prove_gathers
+from aiterfix.source.gather_edits import GatherSite, plan_gather_edits, prove_gathers
 from aiterfix.source.gathers import Fits
 from aiterfix.source.locate import splice
 from aiterfix.source.proof import ProofError
+from aiterfix.source.rewrite import Plan
 from aiterfix.source.sites import KernelAnalysis, analyse
 from tests.kernels import SPEC, module
 
@@ -33,7 +34,7 @@ def kernel_of(text: bytes) -> KernelAnalysis:
     return kernel
 
 
-def plan(text: bytes) -> GatherPlan:
+def plan(text: bytes) -> Plan[GatherSite]:
     kernel = kernel_of(text)
     assert kernel.gathers is not None
     return plan_gather_edits(

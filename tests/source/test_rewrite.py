@@ -71,7 +71,7 @@ def test_untouched(body: str) -> None:
         ("h = tl.arange(0, 4)\ntl.store(Out + row * stride_row + h[:, None] * stride_head + (size + col[None, :]), 1.0)",
          "h = tl.arange(0, 4)\ntl.store(\n".replace("(\n", "(") +
          "Out + row * stride_row + h[:, None] * stride_head + (size + col[None, :]), 1.0,\n"
-         "    mask=size + col[None, :] < width)"),
+         "    mask=col[None, :] < width - size)"),
         # Over several lines, with comments where people put them.
         ("tl.store(\n    Out + row * stride_row + col,\n    1.0,\n)",
          "tl.store(\n    Out + row * stride_row + col,\n    1.0,\n    mask=col < width,\n)"),

@@ -13,6 +13,7 @@ import pytest
 from aiterfix.history.known import FILE
 from aiterfix.validation.evidence import (
     Evidence,
+    drop,
     evidence_for,
     evidence_of,
     keep,
@@ -138,9 +139,18 @@ def test_what_is_shipped_shows_every_mend_that_it_is_about() -> None:
         assert {shown(fault, mended, [before]) for e in mended for fault in e.mends} <= {"shown"} | silent
 
 
+def test_runs_by_another_compiler_are_dropped_where_they_were_made_anew(tmp_path: Path) -> None:
+    new, old, other = replace(RUN, triton="3.9.0"), RUN, replace(RUN, text_sha256="ef" * 32)
+    for one in (new, old, other):
+        keep(one, tmp_path)
+    assert drop(tmp_path, {RUN.text_sha256, other.text_sha256}) == 0
+    assert drop(tmp_path, {RUN.text_sha256, other.text_sha256}, [new]) == 1
+    assert {e.triton for e in read_evidence(RUN.text_sha256, [tmp_path])[0]} == {"3.9.0"}
+    assert drop(tmp_path, {RUN.text_sha256}) == 1
+
+
 NOT_RUN = frozenset(
     {
-        "88358a596c01",
         "92e7945d8788",
         "9c34a737a373",
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,7 @@ from aiterfix.family.signature import KernelConfig
 from aiterfix.faults.registry import load_faults
 from aiterfix.storage.digest import sha256_hex
 from aiterfix.validation import releases
-from aiterfix.validation.evidence import CALLED, evidence_for, evidence_of
+from aiterfix.validation.evidence import CALLED, Evidence, evidence_for, evidence_of, keep, names_digest
 from aiterfix.validation.report import NotRun, Report, ScenarioResult
 from aiterfix.validation.scenarios import CALLS_OF_FAULT, full_rows
 from aiterfix.validation.selection import Selection
@@ -37,6 +38,11 @@ def tree(folder: Path, text: bytes = PLAIN, wrapper: bytes = b"") -> Path:
             (folder / name).parent.mkdir(parents=True)
             (folder / name).write_bytes(content)
     return folder
+
+
+RECORD = Evidence(
+    "aa" * 32, "aa" * 32, (), "3.6.0", "emulator", "quick", 1, names_digest(["a"]), 0, (), "0.2.0", "2026-08-22", True
+)
 
 
 def test_no_mend_and_all_each_alone_and_pairs() -> None:
@@ -90,7 +96,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     monkeypatch.setitem(globals(), "fusion", [True])
 
     class Made:
-        def __init__(self, python: str | None = None) -> None:
+        def __init__(self, python: str | None = None, jobs: int = 1) -> None:
             pass
 
         @contextmanager
@@ -169,3 +175,28 @@ def test_of_texts_that_are_recorded_a_new_wrapper_is_called_alone(tmp_path: Path
     assert ran[2:] == [("calls",)]
     (found,) = evidence_of(sha256_hex(entry), [store])
     assert (found.device, found.suite, found.faults) == (CALLED, "quick", (("launch-arguments", "passed"),))
+
+
+def test_of_several_files_those_that_are_recorded_are_not_run_again(tmp_path: Path) -> None:
+    gluon = "aiter/ops/triton/gluon/pa_mqa_logits.py"
+    other = (Path(__file__).parents[1] / "data" / "sample_kernels.py").read_bytes()
+    source = releases.release_source({HOME: PLAIN, gluon: other}, KNOWN, frozenset())
+    report = Report((), "emulator", "3.6.0", "quick", fp_fusion=True)
+    assert releases.left_to_run(source, tmp_path, report, "quick") == (Selection(suite="quick"),)
+    keep(replace(RECORD, text_sha256=sha256_hex(PLAIN), original_sha256=sha256_hex(PLAIN)), tmp_path)
+    (left,) = releases.left_to_run(source, tmp_path, report, "quick")
+    (file,) = [file for file in source.files if file.text == other]
+    assert left == Selection(kernels=file.kernels, suite="quick") and Portable.STAGE1 not in file.kernels
+
+
+def test_records_of_texts_that_are_none_of_these_are_dropped_where_asked(
+    tmp_path: Path, ran: list[tuple[str, ...]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(tree(tmp_path / "tree")), "--out", str(tmp_path / "evidence")]
+    keep(RECORD, tmp_path / "evidence")
+    assert releases.main(words) == 0
+    assert len(evidence_of(RECORD.text_sha256, [tmp_path / "evidence"])) == 1
+    assert releases.main([*words, "--only"]) == 0
+    assert "1 records of other texts and compilers dropped" in capsys.readouterr().out
+    assert evidence_of(RECORD.text_sha256, [tmp_path / "evidence"]) == ()
+    assert len(evidence_of(sha256_hex(PLAIN), [tmp_path / "evidence"])) == 1

@@ -13,6 +13,9 @@ import numpy.typing as npt
 NAN = 0x7F
 
 
+_PIECE = 1 << 15
+
+
 @cache
 def e4m3fn_values() -> npt.NDArray[np.float32]:
     """The value of each of the 256 bit patterns, shape (256,)."""
@@ -27,4 +30,11 @@ def e4m3fn_values() -> npt.NDArray[np.float32]:
 
 def decode_e4m3fn(bits: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
     """Values of e4m3fn bit patterns, of the same shape."""
-    return e4m3fn_values()[bits]
+    values, flat = np.empty(bits.shape, np.float32), bits.reshape(-1)
+    out = values.reshape(-1)
+    for start in range(
+        0, flat.size, _PIECE
+    ):  # at once, the indices alone would take eight times the memory of the bits
+        part = slice(start, start + _PIECE)
+        e4m3fn_values().take(flat[part], out=out[part], mode="clip")
+    return values

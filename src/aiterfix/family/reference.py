@@ -54,7 +54,7 @@ def rounding_factors(inputs: LaunchInputs) -> tuple[float, float]:
 
 def _span(bits: npt.NDArray[np.uint8]) -> tuple[float, float]:
     """Largest magnitude among finite values, and the unit that all of them are multiples of."""
-    present = np.unique(bits & 0x7F)
+    present = np.unique(np.flatnonzero(np.bincount(bits.reshape(-1), minlength=256)) & 0x7F).astype(np.uint8)
     present = present[present != NAN]
     exponents = np.maximum(present.astype(int) >> 3, 1)
     return float(decode_e4m3fn(present).max(initial=0.0)), float(2.0 ** (int(exponents.min(initial=15)) - 10))

@@ -156,6 +156,15 @@ class Fault:
     file: Path
     remedy: str = ""
 
+    def reach(self, presence: Presence, facts: Mapping[str, int]) -> tuple[Reach, tuple[str, ...]]:
+        """Whether a launch with these facts meets the fault, and the facts that would decide where that is open.
+
+        What is not understood may be in a kernel of any kind: then it is not the kind that keeps a launch from it.
+        """
+        if presence is Presence.UNKNOWN:
+            facts = {name: value for name, value in facts.items() if name not in ("preshuffle", "plain")}
+        return self.trigger.reach(facts)
+
     @property
     def by_compiler(self) -> bool:
         """Whether the compiler's release is part of its trigger: no text alone says that it bites, or does not."""
@@ -227,3 +236,9 @@ class Diagnosis:
 
 NO_SIZE = "takes-no-block-size"
 """Code of a finding about a kernel that is right with blocks of one token only: what launches it must refuse others."""
+
+
+def takes_no_size(line: int) -> Finding:
+    """That finding, as reading a text gives it and as a record does: about the kernel that is defined on a line."""
+    message = "it is not told how large a block is, and reads one token of each"
+    return Finding(NO_SIZE, message, line, line, Presence.PRESENT)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from aiterfix.family.kernels import ENTRY
-from aiterfix.family.paging import CACHES, PAGING, UNTOLD
-from aiterfix.faults.base import NO_SIZE, Finding, Presence
+from aiterfix.family.paging import CACHES, PAGING, UNTOLD, mendable
+from aiterfix.faults.base import Finding, Presence, takes_no_size
 from aiterfix.source.columns import NotExpressible
 from aiterfix.source.encoding import as_utf8
 from aiterfix.source.entries import kernel_launches
@@ -25,19 +25,17 @@ _SIZE = next(iter(PAGING.values())).block_size
 def findings(kernel: KernelAnalysis, text: bytes) -> tuple[Finding, ...]:
     """One finding a load from block table and cache; one for a kernel that is not told how large a block is."""
     roles = PAGING.get(kernel.name)
-    if roles is not None and roles.tiled and kernel.sites:
-        message = "its cache is preshuffled: the fault is about caches that are not"
-        return (Finding("preshuffled", message, kernel.line, kernel.line, Presence.ABSENT),)
     found = paging(kernel, roles) if roles is not None else None
     if roles is None or found is None:
         return ()
     line = kernel.line
     if found.problem:
         return (Finding("paging", found.problem, line, line, Presence.UNKNOWN, "it is not understood"),)
+    if roles.tiled and all(p.right for p in found.loads):
+        message = "its cache is preshuffled, and its block table goes by blocks"
+        return (Finding("preshuffled", message, line, line, Presence.ABSENT),)
     if not found.takes_size and all(p.right is False for p in found.loads):
-        first = found.loads[0].load.node
-        message = "it is not told how large a block is, and reads one token of each"
-        return (Finding(NO_SIZE, message, first.lineno, first.end_lineno or first.lineno, Presence.PRESENT),)
+        return (takes_no_size(line),)
     obstacle = ""
     if any(p.right is False for p in found.loads):
         try:
@@ -65,17 +63,14 @@ def edits(text: bytes, analysis: SourceAnalysis, filename: str) -> tuple[list[Ed
     for edit, place in _refusals(analysis, lines):
         found.append(edit)
         places.append(place)
-    for kernel in analysis.kernels:
-        roles = PAGING.get(kernel.name)
-        if roles is None or kernel.problems:
-            continue
+    for kernel, roles in mendable(analysis):
         try:
             taught = paging_edits(kernel, roles, lines)
         except NotExpressible:
             continue
-        for taught_load in taught:
-            found += taught_load.edits
-            places.append(EditedPlace(kernel.name, taught_load.load.node.lineno, taught_load.changes))
+        for made, place in taught:
+            found += made
+            places.append(place)
     return own_edits(text, found, filename), places
 
 

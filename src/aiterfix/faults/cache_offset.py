@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from aiterfix.family.kernels import ARCHITECTURES, BLOCK_SIZES, CHUNK_K, CONSTANTS
 from aiterfix.faults.base import Finding, Presence
-from aiterfix.source.gather_edits import GatherSite, plan_gather_edits, prove_gathers
+from aiterfix.source.gather_edits import GatherSite, plan_gather_edits
 from aiterfix.source.gathers import Fits, Gather
 from aiterfix.source.locate import Edit
 from aiterfix.source.sites import KernelAnalysis, SourceAnalysis
@@ -84,12 +82,3 @@ def edits(text: bytes, analysis: SourceAnalysis, filename: str) -> tuple[list[Ed
     """The block's number widened and in the pointer, wherever that can be done."""
     plan = plan_gather_edits(text, [(k, _narrow(k)) for k in analysis.kernels])
     return list(plan.edits), list(plan.edited)
-
-
-def prove(before: SourceAnalysis, after: SourceAnalysis, edited: Sequence[GatherSite], filename: str) -> None:
-    """Every edited load reaches every block, every address is the number it was, and nothing else differs.
-
-    Raises:
-        ProofError: that is not so.
-    """
-    prove_gathers(before, after, edited, filename)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aiterfix.family.paging import PAGING
+from aiterfix.family.paging import PAGING, mendable
 from aiterfix.faults.base import Finding, Presence
-from aiterfix.source.causal import CausalBound, bound_edit, causal_bounds, mended_term, position_terms
+from aiterfix.source.causal import CausalBound, bound_change, causal_bounds, position_terms
 from aiterfix.source.encoding import as_utf8
 from aiterfix.source.locate import Edit, Lines
 from aiterfix.source.proof import ProofError
@@ -44,19 +44,17 @@ def edits(text: bytes, analysis: SourceAnalysis, filename: str) -> tuple[list[Ed
     lines = Lines(as_utf8(text))
     found: list[Edit] = []
     places: list[EditedPlace] = []
-    for kernel in analysis.kernels:
-        roles = PAGING.get(kernel.name)
-        if roles is None or kernel.problems:
-            continue
+    for kernel, roles in mendable(analysis):
         terms = {
-            id(node): node
+            id(node): (compare, node, kernel.syntax[bound.site.ordinal].walk)
             for bound in causal_bounds(kernel, roles)
             if bound.right is False
-            for node in position_terms(bound, kernel, roles)
+            for compare, node in position_terms(bound, kernel, roles)
         }
-        for node in terms.values():
-            found.append(bound_edit(lines, node, roles))
-            places.append(EditedPlace(kernel.name, node.lineno, ((node, mended_term(node, roles)),)))
+        for compare, node, walk in terms.values():
+            changed, change = bound_change(lines, compare, node, roles, walk)
+            found += changed
+            places.append(EditedPlace(kernel.name, node.lineno, (change,)))
     return own_edits(text, found, filename), places
 
 

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from aiterfix.faults.base import Finding, Presence
-from aiterfix.source.locate import Edit
-from aiterfix.source.proof import prove_bounds
-from aiterfix.source.rewrite import bound_edits
-from aiterfix.source.sites import KernelAnalysis, SourceAnalysis, StoreSite
+from aiterfix.source.sites import KernelAnalysis, StoreSite
 
 
 def findings(kernel: KernelAnalysis, text: bytes) -> tuple[Finding, ...]:
@@ -32,17 +27,3 @@ def _finding(site: StoreSite) -> Finding:
         "" if bounded else site.obstacle,
         tuple(details),
     )
-
-
-def edits(text: bytes, analysis: SourceAnalysis, filename: str) -> tuple[list[Edit], list[StoreSite]]:
-    """The bound joined to the mask of every store that lacks it."""
-    return bound_edits(text, analysis, filename)
-
-
-def prove(before: SourceAnalysis, after: SourceAnalysis, edited: Sequence[StoreSite], filename: str) -> None:
-    """Every edited store is bounded, and nothing but the added terms differs.
-
-    Raises:
-        ProofError: that is not so.
-    """
-    prove_bounds(before, after, edited, filename)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from aiterfix.family.paging import PAGING
 from aiterfix.faults.base import Finding, Presence
-from aiterfix.source.locate import Edit
-from aiterfix.source.rebuilt import EditedPlace
-from aiterfix.source.sites import KernelAnalysis, SourceAnalysis
+from aiterfix.source.sites import KernelAnalysis
 
 
 def findings(kernel: KernelAnalysis, text: bytes) -> tuple[Finding, ...]:
@@ -18,12 +14,3 @@ def findings(kernel: KernelAnalysis, text: bytes) -> tuple[Finding, ...]:
         return ()
     message = "one release of Triton makes wrong code of it, whatever its text"
     return (Finding("miscompiled", message, kernel.line, kernel.line, Presence.PRESENT),)
-
-
-def edits(text: bytes, analysis: SourceAnalysis, filename: str) -> tuple[list[Edit], list[EditedPlace]]:
-    """None: see `findings`."""
-    return [], []
-
-
-def prove(before: SourceAnalysis, after: SourceAnalysis, edited: Sequence[EditedPlace], filename: str) -> None:
-    """Nothing is edited."""

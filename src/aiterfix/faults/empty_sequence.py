@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
-from aiterfix.family.paging import PAGING
+from aiterfix.family.paging import PAGING, mendable
 from aiterfix.faults.base import Finding, Presence
 from aiterfix.source.encoding import as_utf8
 from aiterfix.source.locate import Edit, Lines
@@ -43,8 +43,8 @@ def edits(text: bytes, analysis: SourceAnalysis, filename: str) -> tuple[list[Ed
     lines = Lines(as_utf8(text))
     found: list[Edit] = []
     places: list[EditedPlace] = []
-    for kernel in analysis.kernels:
-        for walk in _walks(kernel) if not kernel.problems else ():
+    for kernel, roles in mendable(analysis):
+        for walk in sequence_walks(kernel, roles.lengths):
             for part in walk.stops:
                 assert walk.until is not None
                 found.append(Edit(lines.span(part), ast.unparse(walk.until).encode()))

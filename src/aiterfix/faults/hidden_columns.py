@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aiterfix.family.paging import PAGING
+from aiterfix.family.paging import PAGING, mendable
 from aiterfix.faults.base import Finding, Presence
+from aiterfix.source.causal import stored_value
 from aiterfix.source.columns import NotExpressible
 from aiterfix.source.encoding import as_utf8
 from aiterfix.source.locate import Edit, Lines
@@ -13,7 +14,7 @@ from aiterfix.source.proof import ProofError
 from aiterfix.source.rebuilt import EditedPlace, prove_changes
 from aiterfix.source.rewrite import own_edits
 from aiterfix.source.sites import KernelAnalysis, SiteSyntax, SourceAnalysis
-from aiterfix.source.unseen import UnseenScores, hidden_value, hiding_edit, stored_value, unseen_scores
+from aiterfix.source.unseen import UnseenScores, hidden_value, hiding_edit, unseen_scores
 
 
 def findings(kernel: KernelAnalysis, text: bytes) -> tuple[Finding, ...]:
@@ -45,10 +46,7 @@ def edits(text: bytes, analysis: SourceAnalysis, filename: str) -> tuple[list[Ed
     lines = Lines(as_utf8(text))
     found: list[Edit] = []
     places: list[EditedPlace] = []
-    for kernel in analysis.kernels:
-        roles = PAGING.get(kernel.name)
-        if roles is None or kernel.problems:
-            continue
+    for kernel, roles in mendable(analysis):
         for scores in unseen_scores(kernel, roles):
             syntax = kernel.syntax[scores.site.ordinal]
             node = stored_value(syntax)

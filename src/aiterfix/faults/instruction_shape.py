@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from aiterfix.faults.base import Finding, Presence
 from aiterfix.source.branches import Tests, with_tests
-from aiterfix.source.locate import Edit
 from aiterfix.source.names import bound_names, function_parameters
-from aiterfix.source.rebuilt import EditedPlace
 from aiterfix.source.scope import is_triton
-from aiterfix.source.sites import KernelAnalysis, SourceAnalysis
+from aiterfix.source.sites import KernelAnalysis
 from aiterfix.source.vocabulary import last_name
 from aiterfix.source.walk import KernelWalk
 
@@ -92,12 +90,3 @@ def _present(code: str, message: str, call: ast.Call) -> Finding:
 def _unknown(message: str, node: ast.Call | ast.FunctionDef) -> Finding:
     line = node.lineno
     return Finding("instruction-shape", message, line, line, Presence.UNKNOWN, "it is not understood")
-
-
-def edits(text: bytes, analysis: SourceAnalysis, filename: str) -> tuple[list[Edit], list[EditedPlace]]:
-    """None: the other kernels of such a release differ in more than this."""
-    return [], []
-
-
-def prove(before: SourceAnalysis, after: SourceAnalysis, edited: Sequence[EditedPlace], filename: str) -> None:
-    """Nothing is edited."""

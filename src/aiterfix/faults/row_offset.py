@@ -7,10 +7,8 @@ the code for gfx950 that Triton 3.6.0 and 3.7.1 make of it reaches every row (sc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from aiterfix.faults.base import Finding, Presence
-from aiterfix.source.address import obstacles, plan_row_edits, prove_rows
+from aiterfix.source.address import obstacles, plan_row_edits
 from aiterfix.source.locate import Edit
 from aiterfix.source.rows import RowTerm
 from aiterfix.source.sites import KernelAnalysis, SourceAnalysis, StoreSite
@@ -48,12 +46,3 @@ def edits(text: bytes, analysis: SourceAnalysis, filename: str) -> tuple[list[Ed
     """The row added to the pointer, in 64 bits, wherever that can be done."""
     plan = plan_row_edits(text, analysis)
     return list(plan.edits), list(plan.edited)
-
-
-def prove(before: SourceAnalysis, after: SourceAnalysis, edited: Sequence[StoreSite], filename: str) -> None:
-    """Every edited row is reached, every address and mask is the number it was, and nothing else differs.
-
-    Raises:
-        ProofError: that is not so.
-    """
-    prove_rows(before, after, edited, filename)

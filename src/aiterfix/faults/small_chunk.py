@@ -8,13 +8,10 @@ from collections.abc import Sequence
 from aiterfix.family.cases import CHUNK, SMALLEST_CHUNK
 from aiterfix.family.entries import CHUNK_OF_TILES, SHUFFLED_KERNELS
 from aiterfix.faults.base import Finding, Presence
-from aiterfix.faults.refusals import prove_refusals, refusing_edits
 from aiterfix.source.branches import Tests, exclude, with_tests
-from aiterfix.source.locate import Edit
 from aiterfix.source.names import bound_names
-from aiterfix.source.rebuilt import EditedPlace
 from aiterfix.source.scope import fold
-from aiterfix.source.sites import KernelAnalysis, SourceAnalysis
+from aiterfix.source.sites import KernelAnalysis
 
 _TILES = "tiles_per_warp"
 _DEEPEST = 20
@@ -95,17 +92,3 @@ def _value(s: ast.stmt) -> ast.expr | None:
         return s.value
     plain = isinstance(s, ast.Assign) and len(s.targets) == 1 and isinstance(s.targets[0], ast.Name)
     return s.value if plain and isinstance(s, ast.Assign) else None
-
-
-def edits(text: bytes, analysis: SourceAnalysis, filename: str) -> tuple[list[Edit], list[EditedPlace]]:
-    """Entries refuse such chunks."""
-    return refusing_edits(text, analysis, filename, SHUFFLED_KERNELS, CHUNK_OF_TILES)
-
-
-def prove(before: SourceAnalysis, after: SourceAnalysis, edited: Sequence[EditedPlace], filename: str) -> None:
-    """Every edited entry refuses, and nothing else differs.
-
-    Raises:
-        ProofError: that is not so.
-    """
-    prove_refusals(before, after, edited, filename, SHUFFLED_KERNELS, CHUNK_OF_TILES)

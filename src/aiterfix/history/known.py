@@ -116,6 +116,21 @@ def mended(text: bytes, diagnosis: TextDiagnosis, known: Faults, wanted: Collect
     return Mended(text, new, steps, diagnosis, after)
 
 
+def mended_digest(digest: str, faults: Collection[str]) -> str | None:
+    """The digest of what the recorded mend makes of a released text; None where none of just these faults is recorded.
+
+    Args:
+        digest: sha256 of the text, hexadecimal.
+        faults: ids of the faults that are taken out.
+    """
+    try:
+        entry = texts(digest)["mends"].get(digest)
+        same = entry is not None and {fault for fault, _ in entry["steps"]} == set(faults)
+        return str(entry["sha256"]) if same else None
+    except DAMAGED:
+        return None
+
+
 def resolves(package: Path, sources: Mapping[str, str], known: Faults, contents: PackageText) -> bool:
     """Whether a package is, in all that matters for it, one whose wrappers' names all lead to a definition.
 

@@ -53,12 +53,13 @@ class HistoryFileError(NotUnderstoodError):
 
 
 @functools.lru_cache(maxsize=4)
-def load_history(folder: Path = SHIPPED) -> History:
-    """Read the facts.
+def load_history(folder: Path | None = None) -> History:
+    """Read the facts; the package's own by default.
 
     Raises:
         HistoryFileError: a file cannot be read or is not what it should be.
     """
+    folder = folder or SHIPPED
     releases, texts = _read(folder / RELEASES), _read(folder / TEXTS)
     path = folder / TEXTS
     try:

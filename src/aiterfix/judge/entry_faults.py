@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from aiterfix.family.cases import CHUNK_OF_TILES, ROW_STRIDE, SAID
+from aiterfix.family.cases import ARGUMENTS, CHUNK_OF_TILES, ROW_STRIDE, SAID
 from aiterfix.faults.base import Diagnosis, Finding, Presence
 from aiterfix.faults.diagnosis import TextDiagnosis, Unit
 from aiterfix.faults.registry import Faults
@@ -47,7 +47,6 @@ def _compared(diagnosis: Diagnosis, unit: Unit, text: bytes, launches: Sequence[
     mine = [(n, n.arguments) for n in launches if n.arguments is not None and not n.replaced]
     if not mine:
         return _absent(diagnosis)
-    from aiterfix.faults.launch_arguments import ABOUT
     from aiterfix.source.launch_arguments import parameters_of
 
     parameters = parameters_of(text, unit.name)
@@ -61,7 +60,7 @@ def _compared(diagnosis: Diagnosis, unit: Unit, text: bytes, launches: Sequence[
             message, presence, obstacle = f"{place} {differs}", Presence.PRESENT, ""
         else:
             continue
-        findings.append(Finding(ABOUT, message, unit.line, unit.line, presence, obstacle))
+        findings.append(Finding(ARGUMENTS, message, unit.line, unit.line, presence, obstacle))
     return replace(diagnosis, findings=tuple(findings), recorded=None) if findings else _absent(diagnosis)
 
 
@@ -100,7 +99,6 @@ def entry_launches(tree: ast.Module) -> Iterator[tuple[KernelLaunch, Arguments |
     """What functions of a module get to kernels, for these faults; and what they hand on where that is asked about."""
     from aiterfix.family import entries
     from aiterfix.family.paging import PAGING
-    from aiterfix.faults.launch_arguments import ABOUT
     from aiterfix.source.entry_tests import reaching
     from aiterfix.source.kernel_launch import KernelLaunch
     from aiterfix.source.launch_arguments import handed_on
@@ -112,7 +110,7 @@ def entry_launches(tree: ast.Module) -> Iterator[tuple[KernelLaunch, Arguments |
         yield launch, None
     for a in handed_on(tree, tuple(PAGING)):
         # To hand on too much or too little lets nothing through that a refusal would keep out.
-        yield KernelLaunch(a.kernel, a.entry, a.line, told=True, refused=False, about=ABOUT), a
+        yield KernelLaunch(a.kernel, a.entry, a.line, told=True, refused=False, about=ARGUMENTS), a
 
 
 def unseen_launches(namespace: dict[str, object]) -> Iterator[KernelLaunch]:

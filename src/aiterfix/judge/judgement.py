@@ -207,6 +207,11 @@ class Judgement:
     launch: LaunchFacts = LaunchFacts()
     launchers: tuple[JudgedText, ...] = ()
 
+    def __repr__(self) -> str:
+        # All that it holds is a hundred thousand characters.
+        place = self.installation.package if self.installation is not None else "this process"
+        return f"<Judgement {self.verdict.value}: {place}>"
+
     @property
     def units(self) -> tuple[tuple[JudgedText, Unit], ...]:
         """Every kernel asked about that something may launch, with the text it stands in."""
@@ -291,7 +296,7 @@ class Judgement:
         presence = self.presence((fault.id,))
         reach, facts = Reach.NOT_REACHED, _NO_FACTS
         if not presence.harmless:
-            reach, facts = fault.trigger.reach(self.launch.known())
+            reach, facts = fault.reach(presence, self.launch.known())
         left = fault.remedy if presence is Presence.PRESENT else ""
         obstacles = [
             *(d.obstacle for _, u in self.units for d in u.diagnoses if d.fault == fault.id),

@@ -251,7 +251,7 @@ def _joined(
     for k in kernels:
         present = dict(k.presence).get(fault.id, Presence.ABSENT)
         known = {**facts.known(), "plain": int(k.plain)}
-        reach, missing = (Reach.NOT_REACHED, ()) if present.harmless else _reach(fault, k, known)
+        reach, missing = (Reach.NOT_REACHED, ()) if present.harmless else _reach(fault, present, k, known)
         answers.append((present, reach, missing, known))
     reaches = {reach for _, reach, _, _ in answers}
     missing = tuple(dict.fromkeys(m for _, _, names, _ in answers for m in names))
@@ -265,9 +265,11 @@ def _joined(
 _NO_FACTS: tuple[str, ...] = ()
 
 
-def _reach(fault: Fault, kernel: Launchable, facts: Mapping[str, int]) -> tuple[Reach, tuple[str, ...]]:
+def _reach(
+    fault: Fault, presence: Presence, kernel: Launchable, facts: Mapping[str, int]
+) -> tuple[Reach, tuple[str, ...]]:
     """Whether a launch meets a fault in one kernel."""
-    reach, missing = fault.trigger.reach(facts)
+    reach, missing = fault.reach(presence, facts)
     if fault.verb == "bound-column":
         return _columns(kernel, facts, reach, missing)
     if reach is Reach.REACHED and fault.verb in _ON_DEVICE:

@@ -15,8 +15,8 @@ from types import CodeType, ModuleType
 from typing import TYPE_CHECKING
 
 from aiterfix.family.paging import UNTOLD
-from aiterfix.faults.base import NO_SIZE, Diagnosis, Finding, Presence
-from aiterfix.faults.diagnosis import TextDiagnosis, Unit, diagnose
+from aiterfix.faults.base import NO_SIZE, Diagnosis, Finding, Presence, takes_no_size
+from aiterfix.faults.diagnosis import TextDiagnosis, Unit
 from aiterfix.faults.registry import Faults
 from aiterfix.judge.entry_faults import at_entries, entry_launches, unseen_launches
 from aiterfix.storage.record import record
@@ -30,9 +30,13 @@ VERB = "page-by-block"
 
 
 def open_kernels(diagnosis: TextDiagnosis, known: Faults) -> bool:
-    """Whether a text has a kernel with a fault that an entry may refuse."""
+    """Whether a text has a kernel that is right with what its launches make of it alone."""
     faults = {f.id for f in known.judged if f.verb == VERB}
-    return any(d.fault in faults and _may_be_refused(u, d) for u in diagnosis.units for d in u.diagnoses)
+    return any(
+        d.fault in faults and (_may_be_refused(u, d) or _must_be_told(u, d))
+        for u in diagnosis.units
+        for d in u.diagnoses
+    )
 
 
 def _may_be_refused(unit: Unit, diagnosis: Diagnosis) -> bool:
@@ -41,6 +45,11 @@ def _may_be_refused(unit: Unit, diagnosis: Diagnosis) -> bool:
     if diagnosis.recorded is not None:
         return diagnosis.recorded is Presence.PRESENT and unit.name in UNTOLD
     return any(f.code == NO_SIZE for f in diagnosis.findings)
+
+
+def _must_be_told(unit: Unit, diagnosis: Diagnosis) -> bool:
+    """Whether a kernel is right with the size of a block that it is told, among those that may go untold."""
+    return unit.name in UNTOLD and unit.stores > 0 and diagnosis.presence is Presence.ABSENT
 
 
 def with_refusals(
@@ -54,25 +63,12 @@ def with_refusals(
         launches: every launch in sight.
         known: the faults that were looked for.
     """
-    everything, launches = launches, [n for n in launches if not n.launch.about]
-    diagnosis = at_entries(diagnosis, text, everything, known)
-    if not open_kernels(diagnosis, known):
-        return diagnosis
+    about_blocks = [n for n in launches if not n.launch.about]
+    diagnosis = at_entries(diagnosis, text, launches, known)
     faults = {f.id for f in known.judged if f.verb == VERB}
-    found = _with_refusals(diagnosis, faults, launches)
-    if not any(
-        d.fault in faults and d.recorded is not None and _may_be_refused(u, d) for u in found.units for d in u.diagnoses
-    ):
-        return found
-    # One is open: people need reasons and lines, which no record has.
-    names = {u.name for u in diagnosis.units}
-    read = at_entries(diagnose(text, known.judged), text, everything, known)
-    return _with_refusals(replace(read, units=tuple(u for u in read.units if u.name in names)), faults, launches)
 
-
-def _with_refusals(diagnosis: TextDiagnosis, faults: set[str], launches: Sequence[NamedLaunch]) -> TextDiagnosis:
     def joined(unit: Unit) -> Unit:
-        here = [n for n in launches if n.launch.kernel == unit.name]
+        here = [n for n in about_blocks if n.launch.kernel == unit.name]
         return replace(
             unit, diagnoses=tuple(_joined(unit, d, here) if d.fault in faults else d for d in unit.diagnoses)
         )
@@ -197,13 +193,18 @@ def _functions(text: str) -> dict[str, CodeType]:
 
 
 def _joined(unit: Unit, diagnosis: Diagnosis, launches: Sequence[NamedLaunch]) -> Diagnosis:
+    if _must_be_told(unit, diagnosis):
+        return _told(unit, diagnosis, launches)
     if not _may_be_refused(unit, diagnosis):
         return diagnosis
+    if diagnosis.recorded is not None:
+        diagnosis = Diagnosis(diagnosis.fault, (takes_no_size(unit.line),))
     left = [n for n in launches if not n.refused]
     if launches and not left:
         why = ", ".join(dict.fromkeys(n.why for n in launches))
-        findings = tuple(_refused(f, why) if f.code == NO_SIZE else f for f in diagnosis.findings)
-        return Diagnosis(diagnosis.fault, findings, None if findings else Presence.REFUSED)
+        return replace(
+            diagnosis, findings=tuple(_refused(f, why) if f.code == NO_SIZE else f for f in diagnosis.findings)
+        )
     if left:
         # `apply` has the others refuse.
         stuck = next((n for n in left if not n.launch.refusable), None)
@@ -216,6 +217,22 @@ def _joined(unit: Unit, diagnosis: Diagnosis, launches: Sequence[NamedLaunch]) -
     obstacle = "nothing that launches it was found, which could refuse larger blocks"
     findings = tuple(_open(f, obstacle, obstacle) if f.code == NO_SIZE else f for f in diagnosis.findings)
     return replace(diagnosis, findings=findings)
+
+
+def _told(unit: Unit, diagnosis: Diagnosis, launches: Sequence[NamedLaunch]) -> Diagnosis:
+    left = [n for n in launches if not (n.launch.told or n.refused)]
+    if not left:
+        return diagnosis
+    stuck = next((n for n in left if not n.launch.refusable), None)
+    named = stuck or left[0]
+    message = (
+        f"{named.launch.entry or 'the module'} of {named.where}, line {named.launch.line}, launches it with something "
+        "else than the size of its cache's blocks and the strides that go with it, or nothing that is known to be these"
+    )
+    # An entry that is handed the cache is made to refuse; of a name that is handed on nothing is known.
+    presence, obstacle = (Presence.PRESENT, "") if stuck is None else (Presence.UNKNOWN, "it is not understood")
+    finding = Finding("untold", message, unit.line, unit.line, presence, obstacle)
+    return replace(diagnosis, findings=(*diagnosis.findings, finding), recorded=None)
 
 
 def _refused(finding: Finding, why: str) -> Finding:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
+from aiterfix.faults.base import NO_SIZE, Presence
 from aiterfix.validation.stores import may_forbid
 
 if TYPE_CHECKING:
+    from aiterfix.judge.judgement import JudgedText, Judgement
     from aiterfix.validation.evidence import Evidence, Shown
 
 
@@ -66,14 +68,50 @@ def shown_as_it_is(fault: str, text_sha256: str, noted: str = "") -> Shown | Non
     return shown(fault, mended, before)
 
 
+def mended_texts(judgement: Judgement, fault: str, presence: Presence) -> Iterator[JudgedText]:
+    """The texts that a mend of a fault is made in: those of kernels that have it, and for a kernel that its entries
+    must keep right, the wrappers that get to it.
+
+    Args:
+        judgement: of an installation.
+        fault: its id.
+        presence: `present` for what would be mended, `refused` for wrappers that refuse.
+    """
+    from aiterfix.family.cases import SAID
+    from aiterfix.judge.refusals import launches_in
+
+    wanted = set()
+    for text in judgement.texts:
+        here = [(u.name, d) for u in text.diagnosis.units for d in u.diagnoses if d.fault == fault]
+        here = [(name, d) for name, d in here if d.presence is presence]
+        codes = {(name, f.code) for name, d in here for f in d.findings if f.presence is presence}
+        at_entries = {(name, "" if code == NO_SIZE else code) for name, code in codes if code in (NO_SIZE, *SAID)}
+        if (here and not codes) or len(codes) > len(at_entries):
+            yield text
+        wanted |= at_entries
+    for text in dict.fromkeys((*judgement.launchers, *judgement.texts)) if wanted else ():
+        launches = (n.launch for n in launches_in(text.where, text.text))
+        if any(
+            (n.kernel, n.about) in wanted and not n.told and n.refused is (presence is Presence.REFUSED)
+            for n in launches
+        ):
+            yield text
+
+
 def _runs(
     text_sha256: str, asked: Collection[str], noted: str = ""
 ) -> tuple[tuple[Evidence, ...], tuple[Evidence, ...]]:
-    """Runs of a text with those of these faults mended that can be in it, as records tell; and of the text itself."""
+    """Runs of a text with those of these faults mended that can be in it, as records tell; and of the text itself.
+
+    A mend may have been written in another way when a record was made: where it is known what is made today, runs of
+    other texts show nothing.
+    """
+    from aiterfix.history.known import mended_digest
     from aiterfix.validation.evidence import read_evidence
 
     found = read_evidence(text_sha256, noted=noted)[0]
     before = tuple(e for e in found if e.text_sha256 == text_sha256)
     after = [e for e in found if e.original_sha256 == text_sha256 and e.mends]
     wanted = {fault for e in after for fault in e.mends if fault in asked}
-    return tuple(e for e in after if set(e.mends) == wanted), before
+    made = mended_digest(text_sha256, wanted) if wanted else None
+    return tuple(e for e in after if set(e.mends) == wanted and made in (None, e.text_sha256)), before

@@ -11,17 +11,18 @@ import ast
 import copy
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 from aiterfix.source.columns import NotExpressible, column_within, named_expression
-from aiterfix.source.encoding import as_utf8, in_own_encoding
+from aiterfix.source.encoding import as_utf8
+from aiterfix.source.layout import WIDTH
 from aiterfix.source.locate import Edit, Lines, Span
-from aiterfix.source.proof import ProofError, same_tree
+from aiterfix.source.proof import ProofError, parsed, same_tree
+from aiterfix.source.rewrite import Plan, plan_of
 from aiterfix.source.rows import product_width, row_nodes, summands
 from aiterfix.source.scope import ModuleScope
 from aiterfix.source.sites import KernelAnalysis, SiteSyntax, SourceAnalysis, StoreSite
-from aiterfix.source.sums import WIDTH, SumEditor, is_simple
+from aiterfix.source.sums import SumEditor, is_simple
 from aiterfix.source.values import WIDE, Rank, Value, atoms_below
 from aiterfix.source.vocabulary import POINTER_PARAMETER
 
@@ -29,22 +30,7 @@ _MARKERS = re.compile(r"marker\[i.{1,2}\]\[\]\*|\*?marker\[i.{1,2}\]\[\]")
 _LANGUAGES = ("triton.language", "triton.experimental.gluon.language")
 
 
-@dataclass(frozen=True)
-class RowPlan:
-    """What is to be changed so that every row is reached.
-
-    Attributes:
-        edits: of the file's bytes, in ascending order, not overlapping.
-        edited: the sites that they mend.
-        left: the sites that cannot be mended, and why.
-    """
-
-    edits: tuple[Edit, ...]
-    edited: tuple[StoreSite, ...]
-    left: tuple[tuple[StoreSite, str], ...]
-
-
-def plan_row_edits(text: bytes, analysis: SourceAnalysis, kernels: Collection[str] | None = None) -> RowPlan:
+def plan_row_edits(text: bytes, analysis: SourceAnalysis, kernels: Collection[str] | None = None) -> Plan[StoreSite]:
     """Plan the mend of every store whose row is multiplied in 32 bits, or added to 32-bit offsets.
 
     Args:
@@ -74,10 +60,7 @@ def plan_row_edits(text: bytes, analysis: SourceAnalysis, kernels: Collection[st
     # A product may stand in two stores' addresses: where one takes it away, the other need not widen it.
     gone = [s for s in edits if s.start < s.end]
     kept = [e for s, e in edits.items() if not any(g != s and g.start <= s.start and s.end <= g.end for g in gone)]
-    own = in_own_encoding(text, sorted(kept, key=lambda e: (e.span.start, e.span.end)))
-    if own is None:
-        return RowPlan((), (), tuple((s, "the file's encoding lets no part of it be changed alone") for s in edited))
-    return RowPlan(tuple(own), tuple(edited), tuple(left))
+    return plan_of(text, kept, edited, left)
 
 
 def obstacles(text: bytes, kernel: KernelAnalysis) -> tuple[tuple[StoreSite, str], ...]:
@@ -136,13 +119,7 @@ class _RowEditor(SumEditor):
             raise NotExpressible("the product of row number and stride is not written out")
         edits = []
         for n in products:
-            number, _ = self._of_device(n)
-            span = self.bracketed(n, number)
-            end = f".to({self._int64()})".encode()
-            if span != self.lines.span(number) or is_simple(number):
-                edits.append(Edit(Span(span.end, span.end), end))
-            else:
-                edits += [Edit(Span(span.start, span.start), b"("), Edit(Span(span.end, span.end), b")" + end)]
+            edits += self.converted(n, self._of_device(n)[0], f".to({self._int64()})".encode())
         return edits
 
     def _factors(self, node: ast.expr) -> tuple[ast.expr, ast.expr] | None:
@@ -256,17 +233,14 @@ def names_of_its_own(function: ast.FunctionDef) -> frozenset[str]:
 
 def prove_rows(before: SourceAnalysis, after: SourceAnalysis, edited_sites: Sequence[StoreSite], filename: str) -> None:
     """Every edited row reaches everywhere, every address and mask is the same number, nothing else changed."""
-    if after.tree is None or before.tree is None:
-        raise ProofError(filename, after.problems[0].message if after.problems else "it was not parsed")
-    if len(after.all_problems) > len(before.all_problems):
-        raise ProofError(filename, after.all_problems[-1].message)
+    old, new = parsed(before, after, filename)
     if [_facts(k) for k in before.kernels] != [_facts(k) for k in after.kernels]:
         raise ProofError(filename, "a store's address, column or mask is not what it was")
     edited = {(s.kernel, s.ordinal) for s in edited_sites}
     for site in after.sites:
         if (site.kernel, site.ordinal) in edited and not site.row.reaches_everywhere:
             raise ProofError(filename, f"the row of the store on line {site.line} is still computed in 32 bits")
-    if not same_tree(_without_rows(before, edited), _without_rows(after, edited)):
+    if not same_tree(_without_rows(before, old, edited), _without_rows(after, new, edited)):
         raise ProofError(filename, "the syntax tree differs from the original's in more than the rows' addresses")
 
 
@@ -279,16 +253,15 @@ def _facts(kernel: KernelAnalysis) -> list[object]:
     return found
 
 
-def _without_rows(analysis: SourceAnalysis, edited: set[tuple[str, int]]) -> ast.Module:
+def _without_rows(analysis: SourceAnalysis, tree: ast.Module, edited: set[tuple[str, int]]) -> ast.Module:
     """The tree without widening conversions, and without pointer and offsets of the edited stores."""
-    assert analysis.tree is not None
     calls = {
         (syntax.node.lineno, syntax.node.col_offset)
         for k in analysis.kernels
         for site, syntax in zip(k.sites, k.syntax, strict=True)
         if (site.kernel, site.ordinal) in edited
     }
-    return _Remover(calls).visit(copy.deepcopy(analysis.tree))  # type: ignore[no-any-return]
+    return _Remover(calls).visit(copy.deepcopy(tree))  # type: ignore[no-any-return]
 
 
 class _Remover(ast.NodeTransformer):

@@ -70,6 +70,14 @@ def named_expression(value: Value, store: StoreCall, walk: KernelWalk) -> ast.ex
     return expression if terms[0].sign > 0 else ast.UnaryOp(ast.USub(), expression)
 
 
+def scalar_start(column: ast.expr, walk: KernelWalk) -> ast.BinOp | None:
+    """A column as ``start + columns``, where the start is a name that holds one number for all lanes."""
+    if isinstance(column, ast.BinOp) and isinstance(column.op, ast.Add) and isinstance(column.left, ast.Name):
+        value = walk.values.get(column.left)
+        return column if value is not None and value.rank is Rank.SCALAR else None
+    return None
+
+
 def noneness(mask: Value | None, walk: KernelWalk) -> Literal["never", "maybe", "always"]:
     """Whether a mask is None when the kernel runs: on every way, on none that is seen, or who knows."""
     if mask is None:

@@ -39,7 +39,7 @@ def kernel_launches(
                 continue
             call = launches.get(id(node))
             entry = function.name if function is not None else ""
-            told = call is not None and function is not None and _tells(function, call, size)
+            told = call is not None and function is not None and _tells(function, call, size, caches)
             guard = _guard(function, call, caches) if function is not None and call is not None else _Guard.NONE
             refused, asserted = guard is not _Guard.NONE, guard is _Guard.ASSERT
             refusable = function is not None and bool(handed_cache(function, caches))
@@ -49,12 +49,52 @@ def kernel_launches(
     return tuple(sorted(found, key=lambda f: f.line))
 
 
-def _tells(function: ast.FunctionDef, call: ast.Call, size: str) -> bool:
-    """Whether a launch hands the size of a block on, or may do so in a dictionary."""
-    if any(k.arg == size for k in call.keywords):
-        return True
-    expanded = any(k.arg is None for k in call.keywords)
-    return expanded and any(isinstance(n, ast.Constant) and n.value == size for n in ast.walk(function))
+def _tells(function: ast.FunctionDef, call: ast.Call, size: str, caches: Collection[str]) -> bool:
+    """Whether a launch hands on the size of a block that the function was handed, and every stride in its place."""
+    given = [k.value for k in call.keywords if k.arg == size]
+    for k in call.keywords:
+        if k.arg is None:
+            given += _entries(function, k.value, size)
+    return len(given) == 1 and _is_size(given[0], function, call, caches) and _strides_in_order(call)
+
+
+def _entries(function: ast.FunctionDef, e: ast.expr, key: str) -> list[ast.expr]:
+    """What a dictionary has under a key, where it is written out once: there, or in an assignment to its name."""
+    if isinstance(e, ast.Name):
+        bound = [s for s in ast.walk(function) if isinstance(s, ast.stmt) and e.id in _own(s)]
+        e = bound[0].value if len(bound) == 1 and isinstance(bound[0], ast.Assign) else e
+    if not isinstance(e, ast.Dict):
+        return []
+    pairs = zip(e.keys, e.values, strict=True)
+    return [v for k, v in pairs if isinstance(k, ast.Constant) and k.value == key]
+
+
+def _is_size(e: ast.expr, function: ast.FunctionDef, call: ast.Call, caches: Collection[str]) -> bool:
+    """Whether that is the size of the blocks of a cache that was handed over."""
+    before = list(_before(function.body, call))
+    if not isinstance(e, ast.Name):
+        shapes = {f"{c}.{text}" for c in caches for text in ("size(1)", "shape[1]")}
+        whole = not any(n in caches for s in before for n in _own(s))
+        return whole and ast.unparse(e) in shapes
+    sizes = _block_sizes(function, before, caches)
+    if e.id in sizes:
+        return _once(function, sizes)
+    return (
+        e.id in _parameters(function) and not sizes.keys().isdisjoint(_equals(e.id, before)) and _once(function, sizes)
+    )
+
+
+def _strides_in_order(call: ast.Call) -> bool:
+    """Whether behind every tensor its strides stand as they count: 0, 1, …"""
+    tensor, axis = "", 0
+    for a in call.args:
+        if isinstance(a, ast.Call) and isinstance(a.func, ast.Attribute) and a.func.attr == "stride":
+            if ast.unparse(a) != f"{tensor}.stride({axis})":
+                return False
+            axis += 1
+        else:
+            tensor, axis = ast.unparse(a), 0
+    return True
 
 
 class _Guard(Enum):
@@ -121,7 +161,17 @@ def handed_cache(function: ast.FunctionDef, caches: Collection[str]) -> str:
 
 def _asserts_one(function: ast.FunctionDef, before: list[ast.stmt], caches: Collection[str]) -> bool:
     """Whether it is asserted that the size it was told is 1, and that this is the size of the cache's blocks."""
-    sizes = {}
+    sizes = _block_sizes(function, before, caches)
+    for parameter in _parameters(function):
+        same = _equals(parameter, before)
+        if "1" in same and not sizes.keys().isdisjoint(same) and _once(function, sizes):
+            return True
+    return False
+
+
+def _block_sizes(function: ast.FunctionDef, before: list[ast.stmt], caches: Collection[str]) -> dict[str, ast.stmt]:
+    """The names that hold the size of a cache's blocks, by the statement that takes it from the cache's shape."""
+    sizes: dict[str, ast.stmt] = {}
     for s in before:
         if isinstance(s, ast.Assign) and len(s.targets) == 1 and isinstance(s.targets[0], ast.Tuple):
             names = [t.id if isinstance(t, ast.Name) else "" for t in s.targets[0].elts]
@@ -129,15 +179,24 @@ def _asserts_one(function: ast.FunctionDef, before: list[ast.stmt], caches: Coll
                 ast.unparse(s.value) in (f"{c}.size()", f"{c}.shape") and _untouched(c, function, s) for c in caches
             ):
                 sizes[names[1]] = s
-    tests = [s.test for s in before if isinstance(s, ast.Assert)]
-    for parameter in function_parameters(function):
-        if sum(n == parameter for s in function.body for n in bound_names(s)):
-            continue
-        same = {f"{size} == {parameter}" for size in sizes} | {f"{parameter} == {size}" for size in sizes}
-        asserted = {ast.unparse(t) for t in tests}
-        if f"{parameter} == 1" in asserted and not same.isdisjoint(asserted) and _once(function, sizes):
-            return True
-    return False
+    return sizes
+
+
+def _parameters(function: ast.FunctionDef) -> list[str]:
+    """Those that hold what the function was handed throughout."""
+    bound = {n for s in function.body for n in bound_names(s)}
+    return [p for p in function_parameters(function) if p not in bound]
+
+
+def _equals(name: str, before: list[ast.stmt]) -> set[str]:
+    """What a name is asserted to be equal to, as it is written."""
+    found = set()
+    for s in before:
+        test = s.test if isinstance(s, ast.Assert) else None
+        if isinstance(test, ast.Compare) and len(test.ops) == 1 and isinstance(test.ops[0], ast.Eq):
+            sides = [ast.unparse(test.left), ast.unparse(test.comparators[0])]
+            found |= {b for a, b in (sides, sides[::-1]) if a == name}
+    return found
 
 
 def _once(function: ast.FunctionDef, names: Collection[str]) -> bool:

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 
 from aiterfix.source.address import int64_name, is_widening, names_of_its_own
 from aiterfix.source.columns import NotExpressible
-from aiterfix.source.encoding import as_utf8, in_own_encoding
+from aiterfix.source.encoding import as_utf8
 from aiterfix.source.expressions import broadcast_index
 from aiterfix.source.gathers import Fits, Gather, Gathers, Number, Size
 from aiterfix.source.locate import Edit, Lines, Span, gap
-from aiterfix.source.proof import ProofError, same_tree
+from aiterfix.source.proof import ProofError, parsed, same_tree
+from aiterfix.source.rewrite import Plan, plan_of
 from aiterfix.source.rows import summands
 from aiterfix.source.sites import KernelAnalysis, SourceAnalysis
 from aiterfix.source.sums import SumEditor, is_simple
@@ -44,22 +45,7 @@ class GatherSite:
     line: int
 
 
-@dataclass(frozen=True)
-class GatherPlan:
-    """What is to be changed so that every block is reached.
-
-    Attributes:
-        edits: of the file's bytes, in ascending order, not overlapping.
-        edited: the loads that they mend.
-        left: the loads that cannot be mended, and why.
-    """
-
-    edits: tuple[Edit, ...]
-    edited: tuple[GatherSite, ...]
-    left: tuple[tuple[GatherSite, str], ...]
-
-
-def plan_gather_edits(text: bytes, kernels: Sequence[tuple[KernelAnalysis, Sequence[int]]]) -> GatherPlan:
+def plan_gather_edits(text: bytes, kernels: Sequence[tuple[KernelAnalysis, Sequence[int]]]) -> Plan[GatherSite]:
     """Plan the mend of some loads from caches.
 
     Args:
@@ -84,11 +70,7 @@ def plan_gather_edits(text: bytes, kernels: Sequence[tuple[KernelAnalysis, Seque
                 left.append((site, str(reason)))
             else:
                 edited.append(site)
-    own = in_own_encoding(text, sorted(edits, key=lambda e: (e.span.start, e.span.end)))
-    if own is None:
-        message = "the file's encoding lets no part of it be changed alone"
-        return GatherPlan((), (), (*left, *((s, message) for s in edited)))
-    return GatherPlan(tuple(own), tuple(edited), tuple(left))
+    return plan_of(text, edits, edited, left)
 
 
 class _GatherEditor(SumEditor):
@@ -163,16 +145,12 @@ class _GatherEditor(SumEditor):
         for n in products:
             factor = self._factor(n)
             end = f".to({self._int64()})".encode()
-            span = self.bracketed(n, factor)
             if isinstance(factor, ast.Subscript) and broadcast_index(factor.slice) and is_simple(factor.value):
                 at = self.lines.span(factor.value).end
                 if self.text[at : at + 1] == b"[":
                     edits.append(Edit(Span(at, at), end))
                     continue
-            if span != self.lines.span(factor) or is_simple(factor):
-                edits.append(Edit(Span(span.end, span.end), end))
-            else:
-                edits += [Edit(Span(span.start, span.start), b"("), Edit(Span(span.end, span.end), b")" + end)]
+            edits += self.converted(n, factor, end)
         return edits
 
     def _factor(self, product: ast.BinOp) -> ast.expr:
@@ -281,10 +259,7 @@ def prove_gathers(before: SourceAnalysis, after: SourceAnalysis, edited: Sequenc
     Raises:
         ProofError: that is not so.
     """
-    if after.tree is None or before.tree is None:
-        raise ProofError(filename, after.problems[0].message if after.problems else "it was not parsed")
-    if len(after.all_problems) > len(before.all_problems):
-        raise ProofError(filename, after.all_problems[-1].message)
+    old, new = parsed(before, after, filename)
     if [_loads(k) for k in before.kernels] != [_loads(k) for k in after.kernels]:
         raise ProofError(filename, "the loads from the caches are not those of the original")
     wanted = {(s.kernel, s.ordinal) for s in edited}
@@ -293,7 +268,7 @@ def prove_gathers(before: SourceAnalysis, after: SourceAnalysis, edited: Sequenc
             if (kernel.name, i) in wanted and load.fits is not Fits.YES:
                 raise ProofError(filename, f"the load on line {load.line} still does not reach every block")
     with _as_sums(before, wanted), _as_sums(after, wanted):
-        same = same_tree(before.tree, after.tree)
+        same = same_tree(old, new)
     if not same:
         raise ProofError(filename, "the syntax tree differs from the original's in more than the loads' addresses")
 

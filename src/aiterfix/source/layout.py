@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 
+WIDTH = 88
+"""Line length of black, which the kernels are formatted with."""
 _COMPARE = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
 
 

@@ -11,6 +11,7 @@ from aiterfix.source.logic import Comparison, clauses
 from aiterfix.source.names import bound_names, function_parameters
 from aiterfix.source.scope import is_triton
 from aiterfix.source.values import ZERO, Atom, Value
+from aiterfix.source.vocabulary import last_name
 from aiterfix.source.walk import KernelWalk
 
 LOAD_PARAMETERS: dict[str, tuple[str, ...]] = {
@@ -124,6 +125,11 @@ class KernelView:
     def clauses(self, condition: Value) -> tuple[Comparison, ...]:
         """The comparisons that hold where a plain condition does."""
         return tuple(c for c in clauses((condition, True)) if isinstance(c, Comparison))
+
+    def spelled(self, name: str) -> ast.expr | None:
+        """How the kernel itself calls a function of Triton; None where it does not."""
+        calls = (n.func for n in ast.walk(self.walk.function) if isinstance(n, ast.Call))
+        return next((f for f in calls if last_name(f) == name and is_triton(self.walk.scope.dotted(f))), None)
 
     def calls_giving(self, atom: Atom) -> Iterator[ast.Call]:
         """The calls whose result a symbol is."""

@@ -23,6 +23,19 @@ class ProofError(NotUnderstoodError):
         )
 
 
+def parsed(before: SourceAnalysis, after: SourceAnalysis, filename: str) -> tuple[ast.Module, ast.Module]:
+    """The trees of a text before and after an edit.
+
+    Raises:
+        ProofError: it does not parse, or is understood less.
+    """
+    if after.tree is None or before.tree is None:
+        raise ProofError(filename, after.problems[0].message if after.problems else "it was not parsed")
+    if len(after.all_problems) > len(before.all_problems):
+        raise ProofError(filename, after.all_problems[-1].message)
+    return before.tree, after.tree
+
+
 def prove_bounds(before: SourceAnalysis, after: SourceAnalysis, edited: Sequence[StoreSite], filename: str) -> None:
     """Check the analysis of a new text against that of the old one.
 
@@ -30,8 +43,7 @@ def prove_bounds(before: SourceAnalysis, after: SourceAnalysis, edited: Sequence
         ProofError: it does not parse, a site is unbounded, sites appeared or vanished, or the syntax
             tree differs from the original's in anything but the added terms.
     """
-    if after.tree is None or before.tree is None:
-        raise ProofError(filename, after.problems[0].message if after.problems else "it was not parsed")
+    old_tree, new_tree = parsed(before, after, filename)
     bounded = {(s.kernel, s.ordinal) for s in after.sites if s.guard.bounded}
     if not after.understood or any((s.kernel, s.ordinal) not in bounded for s in edited):
         raise ProofError(filename, "a store that was edited is still not bounded")
@@ -40,7 +52,7 @@ def prove_bounds(before: SourceAnalysis, after: SourceAnalysis, edited: Sequence
     if old != new:
         raise ProofError(filename, "the store sites are not those of the original")
     with _added_terms_removed(before, after, edited):
-        same = same_tree(before.tree, after.tree)
+        same = same_tree(old_tree, new_tree)
     if not same:
         raise ProofError(filename, "the syntax tree differs from the original's in more than the added terms")
 

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from aiterfix.source.proof import ProofError, same_tree
+from aiterfix.source.proof import ProofError, parsed, same_tree
 from aiterfix.source.sites import SourceAnalysis
 
 
@@ -31,12 +31,9 @@ def prove_changes(before: SourceAnalysis, after: SourceAnalysis, edited: Sequenc
     Raises:
         ProofError: it is not.
     """
-    if after.tree is None or before.tree is None:
-        raise ProofError(filename, after.problems[0].message if after.problems else "it was not parsed")
-    if len(after.all_problems) > len(before.all_problems):
-        raise ProofError(filename, after.all_problems[-1].message)
+    old, new = parsed(before, after, filename)
     changes = {id(node): new for place in edited for node, new in place.changes}
-    if not same_tree(rebuilt(before.tree, changes), after.tree):
+    if not same_tree(rebuilt(old, changes), new):
         raise ProofError(filename, "the syntax tree differs from the original's in more than what was to change")
 
 

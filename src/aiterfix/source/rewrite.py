@@ -5,15 +5,16 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from aiterfix.errors import NotUnderstoodError
+from aiterfix.source.columns import scalar_start
 from aiterfix.source.encoding import as_utf8, in_own_encoding
-from aiterfix.source.layout import lay_out
+from aiterfix.source.layout import WIDTH, lay_out
 from aiterfix.source.locate import Edit, Lines, Span, gap
 from aiterfix.source.sites import SiteSyntax, SourceAnalysis, StoreSite
 
-_WIDTH = 88
-"""Line length of black, which the kernels are formatted with."""
 _NAME = re.compile(rb"[^\s=#\\]+")
 
 
@@ -28,6 +29,33 @@ class EncodingNotUnderstoodError(NotUnderstoodError):
             why="An edit in place must leave every other byte as it is.",
             remedy="Keep the padding columns in the caller, or save the file as UTF-8.",
         )
+
+
+Site = TypeVar("Site")
+
+
+@dataclass(frozen=True)
+class Plan(Generic[Site]):
+    """What is to be changed in a text.
+
+    Attributes:
+        edits: of the file's bytes, in ascending order, not overlapping.
+        edited: the sites that they mend.
+        left: the sites that cannot be mended, and why.
+    """
+
+    edits: tuple[Edit, ...]
+    edited: tuple[Site, ...]
+    left: tuple[tuple[Site, str], ...]
+
+
+def plan_of(text: bytes, edits: Iterable[Edit], edited: Iterable[Site], left: Iterable[tuple[Site, str]]) -> Plan[Site]:
+    """A plan from edits of the UTF-8 form of a text; an empty one where its encoding lets no part of it be changed."""
+    own = in_own_encoding(text, sorted(edits, key=lambda e: (e.span.start, e.span.end)))
+    if own is None:
+        message = "the file's encoding lets no part of it be changed alone"
+        return Plan((), (), (*left, *((s, message) for s in edited)))
+    return Plan(tuple(own), tuple(edited), tuple(left))
 
 
 def bound_edits(text: bytes, analysis: SourceAnalysis, filename: str) -> tuple[list[Edit], list[StoreSite]]:
@@ -64,6 +92,17 @@ def own_edits(text: bytes, edits: Iterable[Edit], filename: str) -> list[Edit]:
     return own
 
 
+def _bound(site: StoreSite, syntax: SiteSyntax) -> ast.Compare:
+    """The comparison that keeps a store's column in its row. Of a plain store, whose mask is a branch for each element,
+    a chunk's start goes to the side of the bound: then no register holds a column beside its lane's own number."""
+    assert syntax.column is not None
+    width: ast.expr = ast.Name(site.bound, ast.Load())
+    start = scalar_start(syntax.column, syntax.walk) if syntax.store.kind == "store" else None
+    if start is None:
+        return ast.Compare(syntax.column, [ast.Lt()], [width])
+    return ast.Compare(start.right, [ast.Lt()], [ast.BinOp(width, ast.Sub(), start.left)])
+
+
 class _SiteEditor:
     """Writes the bound of one site."""
 
@@ -74,7 +113,7 @@ class _SiteEditor:
         self.node = syntax.node
         self.mask = syntax.mask
         self.unmasked = syntax.unmasked
-        self.bound = ast.Compare(syntax.column, [ast.Lt()], [ast.Name(site.bound, ast.Load())])
+        self.bound = _bound(site, syntax)
         self.span = lines.span(syntax.node)
         self.newline = lines.newline().decode()
         self.multiline = site.line != site.end_line
@@ -85,7 +124,7 @@ class _SiteEditor:
         if not self.multiline:
             self.indent = statement + self.unit
         longest = max(len(ln) for ln in self.text[self.span.start : self.span.end].splitlines())
-        self.width = max(_WIDTH, longest if self.multiline else 0)
+        self.width = max(WIDTH, longest if self.multiline else 0)
 
     def edits(self) -> list[Edit]:
         """What to change for this site."""

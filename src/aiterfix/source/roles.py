@@ -44,6 +44,11 @@ class PagingRoles:
         scales: pointer to their scales.
         block_size: tokens of a block.
         key_elements: elements of a key.
+        key_token: the stride from one key of a block to the next, where it is a parameter of its own.
+        scale_token: the same of scales.
+        key_blocks: what the stride from one block of keys to the next is called.
+        scale_blocks: the same of scales.
+        widths: what the width of the block table is called.
         tiled: whether the cache is in tiles of 16 tokens. Such a kernel stores chunks that every row of a sequence sees
             without a mask, and may walk through the sequences in a loop.
     """
@@ -56,4 +61,9 @@ class PagingRoles:
     scales: str
     block_size: str
     key_elements: str
+    key_token: str = ""
+    scale_token: str = ""
+    key_blocks: tuple[str, ...] = ()
+    scale_blocks: tuple[str, ...] = ()
+    widths: tuple[str, ...] = ()
     tiled: bool = False

@@ -7,9 +7,6 @@ import ast
 from aiterfix.source.columns import NotExpressible
 from aiterfix.source.locate import Edit, Lines, Span
 
-WIDTH = 88
-"""Line length of black, which the kernels are formatted with."""
-
 
 class SumEditor:
     """Positions in the sums of one file."""
@@ -60,6 +57,13 @@ class SumEditor:
         skipped = without_comments(self.text[start : inner.start], keep_length=True)
         opening = [i for i, c in enumerate(skipped) if c == ord("(")]
         return Span(start + opening[-depth] if depth else inner.start, outer.end)
+
+    def converted(self, parent: ast.expr, operand: ast.expr, end: bytes) -> list[Edit]:
+        """A method called on an operand of a binary operation, in brackets where it needs them."""
+        span = self.bracketed(parent, operand)
+        if span != self.lines.span(operand) or is_simple(operand):
+            return [Edit(Span(span.end, span.end), end)]
+        return [Edit(Span(span.start, span.start), b"("), Edit(Span(span.end, span.end), b")" + end)]
 
     def source(self, span: Span) -> str:
         """The text there."""

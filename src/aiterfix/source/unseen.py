@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from aiterfix.source.address import int64_name
-from aiterfix.source.causal import NO_CHOICE, causal_bound, row_position
+from aiterfix.source.causal import NO_CHOICE, causal_bound, row_of, stored_value
 from aiterfix.source.columns import NotExpressible
-from aiterfix.source.layout import lay_out
+from aiterfix.source.layout import WIDTH, lay_out
 from aiterfix.source.loads import LOAD_PARAMETERS, KernelView
 from aiterfix.source.locate import Edit, Lines
 from aiterfix.source.names import bound_names
@@ -20,8 +20,6 @@ from aiterfix.source.values import Atom
 from aiterfix.source.vocabulary import last_name
 from aiterfix.source.walk import KernelWalk
 
-_WIDTH = 88
-"""Line length of black, which the kernels are formatted with."""
 _HANDED_ON = {"maximum": 2, "minimum": 2, "fma": 3, "reduce": 1, "sum": 1, "convert_layout": 1, "trans": 1}
 """Functions of Triton that hand a choice between scores and -inf on, and how many of their arguments may be one."""
 
@@ -60,11 +58,6 @@ def _judged(site: StoreSite, syntax: SiteSyntax, roles: PagingRoles, view: Kerne
         spelled = f"`{bound.expression}`" if bound.expression else "what its scores are bounded by"
         return UnseenScores(site, None, f"{spelled} need not be about the sequence's length")
     return UnseenScores(site, True)
-
-
-def stored_value(syntax: SiteSyntax) -> ast.expr | None:
-    """What a store stores."""
-    return syntax.store.arguments.get("value") or syntax.store.arguments.get("stored_value")
 
 
 def _doubt(syntax: SiteSyntax, view: KernelView) -> str:
@@ -147,7 +140,8 @@ def hidden_value(syntax: SiteSyntax, roles: PagingRoles) -> ast.Call:
         NotExpressible: a part of it has no name at the store.
     """
     view = KernelView(syntax.walk)
-    node, position, column = stored_value(syntax), row_position(syntax, roles, view), syntax.column
+    row = row_of(syntax, roles, view)
+    node, position, column = stored_value(syntax), row[1] if row is not None else None, syntax.column
     if node is None or position is None or column is None:
         raise NotExpressible("its column, or its row's position in the sequence, cannot be written there")
     environment = syntax.store.environment
@@ -167,9 +161,8 @@ def _name(name: str) -> ast.Name:
 
 def _where(walk: KernelWalk) -> ast.expr:
     """How the kernel calls Triton's ``where``."""
-    for node in ast.walk(walk.function):
-        if isinstance(node, ast.Call) and last_name(node.func) == "where" and is_triton(walk.scope.dotted(node.func)):
-            return node.func
+    if (spelled := KernelView(walk).spelled("where")) is not None:
+        return spelled
     language = ast.parse(int64_name(walk.scope, walk.function), mode="eval").body
     if not isinstance(language, ast.Attribute):
         raise NotExpressible("the module has no name for Triton's where")
@@ -185,7 +178,7 @@ def hiding_edit(lines: Lines, syntax: SiteSyntax, value: ast.Call) -> Edit:
     indent = lines.indentation(span.start).decode()
     unit = "\t" if indent.endswith("\t") else "    "
     flat = ast.unparse(value)
-    if syntax.node.lineno == syntax.node.end_lineno or span.start - start + len(flat) + 1 <= _WIDTH:
+    if syntax.node.lineno == syntax.node.end_lineno or span.start - start + len(flat) + 1 <= WIDTH:
         return Edit(span, flat.encode())
     return Edit(span, lines.newline().join(line.encode() for line in _laid_out(value, indent, unit)))
 
@@ -194,7 +187,7 @@ def _laid_out(value: ast.Call, indent: str, unit: str) -> Iterator[str]:
     inner = indent + unit
     yield f"{ast.unparse(value.func)}("
     for argument in value.args:
-        lines = lay_out(argument, indent=inner, unit=unit, room=_WIDTH - len(inner) - 1, width=_WIDTH)
+        lines = lay_out(argument, indent=inner, unit=unit, room=WIDTH - len(inner) - 1, width=WIDTH)
         lines[-1] += ","
         yield inner + lines[0]
         yield from lines[1:]

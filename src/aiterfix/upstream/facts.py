@@ -10,9 +10,9 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
+from aiterfix.family.cases import ARGUMENTS
 from aiterfix.faults.base import Presence
 from aiterfix.faults.diagnosis import TextDiagnosis, diagnose
-from aiterfix.faults.launch_arguments import ABOUT
 from aiterfix.faults.mend import Mended, mend
 from aiterfix.faults.registry import Faults
 from aiterfix.history.record import History, KernelRecord, MendRecord, RefRecord, WrapperRecord
@@ -62,7 +62,7 @@ def with_mends(history: History, clone: Clone, faults: Faults, progress: Callabl
 
 def _launches(text: bytes) -> tuple[KernelLaunch, ...]:
     """What a text launches. What it hands on is left out: no deciding fault is about that."""
-    return tuple(replace(n.launch, function=None) for n in launches_in("", text) if n.launch.about != ABOUT)
+    return tuple(replace(n.launch, function=None) for n in launches_in("", text) if n.launch.about != ARGUMENTS)
 
 
 def _texts(history: History, clone: Clone) -> Iterator[tuple[str, bytes]]:

@@ -141,11 +141,15 @@ def call(names: dict[str, Any], asked: dict[str, Any]) -> dict[str, Any]:
     more = dict(asked["named"])
     if asked["schedule"]:
         more["VarCtxSchedule"] = torch.zeros(1, dtype=torch.int32)
-    if "KVBlockSize" in inspect.signature(function).parameters:
+    takes = inspect.signature(function).parameters
+    if "KVBlockSize" in takes:
         more["KVBlockSize"] = size
+    # Up to v0.1.6 scales came beside the keys, and the width of the table by itself.
+    scales = [cache[..., HIDDEN:]] if "kv_cache_scale" in takes else []
+    columns = [table.size(1)] if "max_block_len" in takes else []
     raised = ""
     try:
-        function(q, cache, weights, output, lengths, table, width, **more)
+        function(q, cache, *scales, weights, output, lengths, table, width, *columns, **more)
     except Exception as error:  # noqa: BLE001 - what it raises is the answer
         if not launched:  # behind the launch, what is not there is ours
             raised = f"{type(error).__name__}: {error}"

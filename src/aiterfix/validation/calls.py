@@ -34,7 +34,7 @@ from aiterfix.validation.report import ScenarioResult, SourceFacts
 from aiterfix.validation.scenarios import CALLS_OF_FAULT, AnyKernel, Scenario
 
 _CHILD = Path(__file__).with_name("_call_child.py")
-_WITH_GLUON, _WITHOUT = "3.6.0", "3.4.0"
+_WITH_GLUON, _WITHOUT = "3.6.0", "3.3.1"
 """Releases of Triton of which the wrappers take the Gluon kernels, and the plain ones."""
 TOLD = f"{_WITH_GLUON} and {_WITHOUT} by name"
 """What a record of a wrapper says of Triton, of which it meets no more than the number."""
@@ -64,8 +64,11 @@ class WrapperFile:
 
     def launches(self, kernel: AnyKernel) -> bool:
         """Whether it has the function that launches a kernel."""
-        entry, function = entry_of(kernel).encode(), kernel.function.encode()
-        return b"def " + entry + b"(" in self.text and re.search(rb"\b" + function + rb"\b", self.text) is not None
+        # More often than it is imported: some that have a Gluon kernel launch the plain one no longer.
+        entry, function = entry_of(kernel).encode(), re.escape(kernel.function.encode())
+        named = len(re.findall(rb"\b" + function + rb"\b", self.text))
+        imported = len(re.findall(rb"^(?:from .* import)?\s+" + function + rb"\s*,?\s*$", self.text, re.MULTILINE))
+        return b"def " + entry + b"(" in self.text and named > imported
 
     @property
     def facts(self) -> SourceFacts:
@@ -184,9 +187,12 @@ class Calls:
             if answer.get("ok"):
                 found: Mapping[str, Any] = answer["calls"]
                 return found
-            if answer.get("kind") != "no-torch":
-                return NotUnderstoodError(f"{wrapper.filename} cannot be run to be called", why=str(answer["message"]))
             reasons.append(f"{python}: {answer['message']}")
+            # Another Python may have torch, or be new enough for the text.
+            if answer.get("kind") != "no-torch" and not str(answer["message"]).startswith("SyntaxError"):
+                break
+        if answer.get("kind") != "no-torch":
+            return NotUnderstoodError(f"{wrapper.filename} cannot be run to be called", why="; ".join(reasons))
         return EnvironmentProblem(
             f"to call {wrapper.filename} needs torch with float8_e4m3fn, which was not found",
             why="; ".join(reasons),

@@ -149,6 +149,25 @@ def keep(evidence: Evidence, folder: Path | None = None) -> Path:
     return path
 
 
+def drop(folder: Path, but: Collection[str], made: Collection[Evidence] = ()) -> int:
+    """Take out of a store the records of other texts than these, and those of the runs that were made now by another
+    compiler; how many there were.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    records = _read(folder / NAME, b"")[0]
+    now = {e.same for e in made}
+    again = {_but_compiler(e) for e in made}
+    kept = [e for e in records if e.text_sha256 in but and (e.same in now or _but_compiler(e) not in again)]
+    keep_file(folder / NAME, b"".join(map(_line, kept)))
+    return len(records) - len(kept)
+
+
+def _but_compiler(e: Evidence) -> tuple[object, ...]:
+    return (e.original_sha256, e.mends, e.text_sha256, e.device, e.suite)
+
+
 def lines_of(records: Iterable[Evidence]) -> str:
     """Records as a store holds them, each once: what a patched tree is given along."""
     return b"".join(_line(e) for e in dict.fromkeys(records)).decode()

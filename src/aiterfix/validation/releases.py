@@ -6,13 +6,15 @@
 Of a clone every tag and the newest commit is taken, without checking any of them out (extra ``upstream``). A tree is a
 folder that holds ``aiter/``, as ``pip download amd-aiter --no-deps`` gives. Mended is what `apply` mends, all together;
 ``--alone`` and ``--pairs`` add more. Of texts that several releases share, and of sets of mends that come to one text,
-each is run once. What is recorded stays, and is not run again: a run that was ended is taken up where it was.
+each is run once. What is recorded stays, and is not run again: a run that was ended is taken up where it was. Some
+wrappers are written for Python 3.12 or later: another ``--python`` may compile.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
@@ -25,12 +27,13 @@ from aiterfix.faults.registry import Faults, load_faults
 from aiterfix.validation.calls import TOLD
 from aiterfix.validation.choice import kernel_file, wrapper_files
 from aiterfix.validation.emulator import Emulator
-from aiterfix.validation.evidence import evidence_of, keep
+from aiterfix.validation.evidence import CALLED, Evidence, drop, evidence_of, keep
 from aiterfix.validation.pipeline import evidence_from, validate
 from aiterfix.validation.report import Report, SourceFacts
 from aiterfix.validation.scenarios import Suite
 from aiterfix.validation.selection import Selection
 from aiterfix.validation.source import AiterSource
+from aiterfix.validation.spread import default_jobs
 
 
 def mend_sets(known: Faults, *, alone: bool = False, pairs: bool = False) -> tuple[frozenset[str], ...]:
@@ -119,8 +122,8 @@ def runs(
 
 def left_to_run(
     source: AiterSource, folder: Path, report: Report, suite: Suite, *, calls: bool = False
-) -> Selection | None:
-    """What a store does not hold yet of a source's texts: a whole suite, the calls of its wrapper, or nothing.
+) -> tuple[Selection, ...]:
+    """What a store has not of a source's texts: a whole suite, that of some kernels, the calls of its wrapper.
 
     Args:
         source: the texts.
@@ -134,9 +137,25 @@ def left_to_run(
         ran = (TOLD, None, suite) if text.wrapper else (report.triton, report.fp_fusion, suite)
         return any((e.triton, e.fp_fusion, e.suite) == ran for e in evidence_of(text.sha256, [folder]))
 
-    if not calls and not all(held(file.facts) for file in source.files):
-        return Selection(suite=suite)
-    return None if all(held(file.facts) for file in source.called) else Selection(suite=suite, pattern=_CALLS)
+    missing = [] if calls else [file for file in source.files if not held(file.facts)]
+    if missing and len(missing) == len(source.files):
+        return (Selection(suite=suite),)
+    kernels = tuple(k for file in missing for k in file.kernels)
+    found = (Selection(kernels=kernels, suite=suite),) if kernels else ()
+    return found if all(held(file.facts) for file in source.called) else (*found, _calls(suite))
+
+
+def _calls(suite: Suite) -> Selection:
+    return Selection(suite=suite, pattern=_CALLS)
+
+
+def _recorded(source: AiterSource, emulator: Emulator, selection: Selection, suite: Suite) -> Iterator[Evidence]:
+    """What running a selection shows of the texts that it runs whole."""
+    report = replace(validate(source, emulator, selection, record=False), suite=suite)
+    for record in evidence_from(report):
+        called = record.device == CALLED
+        if selection.whole or called is (selection.pattern is not None):
+            yield record
 
 
 def _say(line: str) -> None:
@@ -156,41 +175,56 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--pairs", action="store_true", help="mends in pairs too")
     parser.add_argument("--calls", action="store_true", help="the calls of wrappers alone, which take seconds each")
     parser.add_argument("--again", action="store_true", help="run what the store has already")
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes at most (default: as many as there are cores)")
+    parser.add_argument(
+        "--only",
+        action="store_true",
+        help="drop records of other texts, and of the same runs by another compiler, if all ran",
+    )
     options = parser.parse_args(arguments)
-    known, emulator = load_faults(), Emulator(python=options.python)
+    known = load_faults()
+    emulator = Emulator(python=options.python, jobs=options.jobs or default_jobs())
     releases = [tree_release(tree) for tree in options.trees]
     if options.repo is not None:
         releases += clone_releases(options.repo)
     sets = mend_sets(known, alone=options.alone, pairs=options.pairs)
     failed = 0
+    there: set[str] = set()
+    made: list[Evidence] = []
     for number, source in enumerate(runs(releases, known, sets), 1):
         if isinstance(source, NotUnderstoodError):
             _say(f"[{number}] a release is left out: {source.what}: {source.why}")
             failed += 1
             continue
+        clock = time.monotonic()
         files = source.facts
+        there |= {file.sha256 for file in files}
         mends = sorted({mend for file in files for mend in file.mends or ()})
         digests = ", ".join(f"{file.original_sha256[:12]} {file.path}" for file in files)
         name = f"[{number}, at most {len(releases) * len(sets)}] {digests}, with {', '.join(mends) or 'nothing'} mended"
         with emulator.prepare(source) as prepared:
             ready = prepared.report()
-        left: Selection | None = Selection(suite=options.suite, pattern=_CALLS if options.calls else None)
+        left: tuple[Selection, ...] = (_calls(options.suite) if options.calls else Selection(suite=options.suite),)
         if not options.again:
             left = left_to_run(source, options.out, ready, options.suite, calls=options.calls)
-        if left is None:
+        if not left:
             _say(f"{name}: recorded already")
             continue
         try:
-            report = replace(validate(source, emulator, left, record=False), suite=options.suite)
+            records = [r for selection in left for r in _recorded(source, emulator, selection, options.suite)]
         except AiterfixError as error:
             _say(f"{name}: {error.what}")
             failed += 1
             continue
-        records = tuple(evidence_from(report))
         for record in records:
             keep(record, options.out)
+        made += records
         failed += sum(record.failed > 0 for record in records)
-        _say(f"{name}: {len(records)} records, {sum(r.failed for r in records)} unexplained failures")
+        unexplained = sum(r.failed for r in records)
+        seconds = time.monotonic() - clock
+        _say(f"{name}: {len(records)} records, {unexplained} unexplained failures, {seconds:.0f} s")
+    if options.only and not failed:
+        _say(f"{drop(options.out, there, made)} records of other texts and compilers dropped")
     return ExitCode.ACTION if failed else ExitCode.OK
 
 

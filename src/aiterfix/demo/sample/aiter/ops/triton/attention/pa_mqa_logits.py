@@ -9,11 +9,3 @@ from aiter.ops.triton.gluon.pa_mqa_logits import (
     _gluon_deepgemm_fp8_paged_mqa_logits_preshuffle,
     _gluon_deepgemm_fp8_paged_mqa_logits_preshuffle_varctx,
 )
-
-KERNELS = (
-    _deepgemm_fp8_paged_mqa_logits,
-    _deepgemm_fp8_paged_mqa_logits_stage1,
-    _gluon_deepgemm_fp8_paged_mqa_logits,
-    _gluon_deepgemm_fp8_paged_mqa_logits_preshuffle,
-    _gluon_deepgemm_fp8_paged_mqa_logits_preshuffle_varctx,
-)

@@ -80,7 +80,7 @@ def test_gather_and_scatter(dwords: int, unit: int) -> None:
     data = aligned_bytes(2000)
     data[:] = rng.integers(0, 256, len(data))
     index = rng.integers(0, 100, (3, 7)) * unit
-    got = gather(data, index, dwords)
+    got = gather(data, index, 4 * dwords)
     assert got.shape == (3, 7, dwords)
     for place in np.ndindex(3, 7):
         start = int(index[place])
@@ -90,7 +90,7 @@ def test_gather_and_scatter(dwords: int, unit: int) -> None:
     want = data.copy()
     for place, value in zip(places.tolist(), values, strict=True):
         want[place : place + 4 * dwords] = np.frombuffer(value.tobytes(), np.uint8)
-    scatter(data, places, values)
+    scatter(data, places, values, 4 * dwords)
     assert (data == want).all()
 
 
@@ -101,9 +101,9 @@ def test_a_sparse_allocation_takes_what_is_touched_of_it() -> None:
     cells = sparse.array(np.uint32)
     assert cells.size == 3 << 28 and (sparse.size, sparse.element_size) == (3 << 30, 4)
     index = np.array([0, (1 << 31) + 4, sparse.size - 4], np.int64)
-    scatter(sparse.data, index, np.array([[7], [8], [9]], np.uint32))
+    scatter(sparse.data, index, np.array([[7], [8], [9]], np.uint32), 4)
     assert cells[index // 4].tolist() == [7, 8, 9]
-    assert gather(sparse.data, index - index % 16, 4)[2].tolist() == [0, 0, 0, 9]
+    assert gather(sparse.data, index - index % 16, 16)[2].tolist() == [0, 0, 0, 9]
     assert not cells[1 << 20 : 1 << 24].any(), "untouched bytes are 0, and looking at them takes nothing"
     assert resident() - before < 32 << 20
     after = memory.allocate("after", np.zeros(1, np.uint8))

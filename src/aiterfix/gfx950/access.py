@@ -37,19 +37,19 @@ def load(
     """
     dwords = max(size // 4, 1)
     if active is not None:
-        if not active.any():
+        first = np.unravel_index(active.argmax(), active.shape)
+        if not active[first]:
             return np.zeros((*addresses.shape, dwords), np.uint32)
-        anchor = addresses[active][0]
-        addresses = np.where(active, addresses, anchor)
+        addresses = np.where(active, addresses, addresses[first])
     allocation = g.batch.memory.containing(int(addresses.min()), int(addresses.max()) + size - 1)
     if allocation is not None:
-        return _read(allocation, addresses - allocation.address, size)
+        return gather(allocation.data, addresses - allocation.address, size)
     result = np.zeros((*addresses.shape, dwords), np.uint32)
     unit = min(size, 4)
     for k in range(dwords):
         for owner, chosen in _owners(g, instruction, Access.LOAD, addresses + 4 * k, active, unit, base):
             place = (*chosen, k)
-            result[place] = _read(owner, addresses[chosen] + 4 * k - owner.address, unit)[:, 0]
+            result[place] = gather(owner.data, addresses[chosen] + 4 * k - owner.address, unit)[:, 0]
     return result
 
 
@@ -69,18 +69,20 @@ def store(
     """
     if active is None:
         active = np.ones(addresses.shape, np.bool_)
-    elif not active.any():
-        return
-    flat, data = addresses[active], values[active]
+        flat, data = addresses.reshape(-1), values.reshape(-1, values.shape[-1])
+    else:
+        flat, data = addresses[active], values[active]
+        if not len(flat):
+            return
     allocation = g.batch.memory.containing(int(flat.min()), int(flat.max()) + size - 1)
     if allocation is not None:
-        _write(allocation, flat - allocation.address, data, size)
+        scatter(allocation.data, flat - allocation.address, data, size)
         return
     unit = min(size, 4)
     for k in range(max(size // 4, 1)):
         for owner, chosen in _owners(g, instruction, Access.STORE, addresses + 4 * k, active, unit, base):
             place = (*chosen, slice(k, k + 1))
-            _write(owner, addresses[chosen] + 4 * k - owner.address, values[place], unit)
+            scatter(owner.data, addresses[chosen] + 4 * k - owner.address, values[place], unit)
 
 
 def atomic(
@@ -109,23 +111,6 @@ def atomic(
         places = addresses[chosen] - owner.address
         result[chosen] = atomics.update(owner.data, places, op, [value[chosen] for value in values])
     return result
-
-
-def _read(allocation: Allocation, index: Any, size: int) -> NDArray[np.uint32]:
-    if size >= 4:
-        return gather(allocation.data, index, size // 4)
-    result: NDArray[np.uint32] = allocation.data.take(index, mode="clip").astype(np.uint32)
-    if size == 2:
-        result |= allocation.data.take(index + 1, mode="clip").astype(np.uint32) << np.uint32(8)
-    return result[..., np.newaxis]
-
-
-def _write(allocation: Allocation, index: Any, values: NDArray[np.uint32], size: int) -> None:
-    if size >= 4:
-        scatter(allocation.data, index, values)
-        return
-    for k in range(size):
-        allocation.data[index + k] = (values[:, 0] >> np.uint32(8 * k)).astype(np.uint8)
 
 
 def _owners(

@@ -10,7 +10,17 @@ import numpy as np
 from aiterfix.gfx950 import atomics
 from aiterfix.gfx950.findings import FindingKind
 from aiterfix.gfx950.memory import gather, scatter
-from aiterfix.gfx950.operands import Binder, Bound, joined, write_vector, write_vector64
+from aiterfix.gfx950.operands import (
+    Binder,
+    Bound,
+    joined,
+    rows_of,
+    signed,
+    write_half,
+    write_vector,
+    write_vector64,
+    write_vectors,
+)
 
 if TYPE_CHECKING:
     from aiterfix.gfx950.atomics import AtomicOperation
@@ -98,14 +108,8 @@ def bind(binder: Binder) -> Bound:
 
         def execute_read(g: Waves) -> None:
             found = [_read(g, instruction, _address(g, address_row, offset), size) for offset in offsets]
-            values = found[0] if len(found) == 1 else np.concatenate(found, axis=2)
-            if sign:
-                values = values.astype(f"i{sign // 8}").astype(np.int32).view(np.uint32)
-            if g.lanes is None:
-                g.vector[row : row + values.shape[2]] = values.transpose(2, 0, 1)
-                return
-            for k in range(values.shape[2]):
-                write_vector(g, row + k, values[..., k])
+            for first, values in zip(range(row, row + dwords * len(found), dwords), found, strict=True):
+                write_vectors(g, first, signed(values, sign))
 
         return binder.bound(execute_read)
     rows = [binder.row(instruction[field], accumulation) for field, _ in zip(("data0", "data1"), offsets, strict=False)]
@@ -115,7 +119,8 @@ def bind(binder: Binder) -> Bound:
     def execute_write(g: Waves) -> None:
         for row, offset in zip(rows, offsets, strict=True):
             address = _address(g, address_row, offset)
-            write(g, instruction, address, g.vector[row : row + dwords].transpose(1, 2, 0) >> shift, size)
+            values = rows_of(g, row, dwords)
+            write(g, instruction, address, values >> shift if shift else values, size)
 
     return binder.bound(execute_write)
 
@@ -130,16 +135,9 @@ def _bind_half_read(binder: Binder, address_row: int, size: int, sign: int, high
     binder.note_vector(row, 1, binder.reads)
     binder.note_vector(row, 1, binder.writes)
     offset = _offset(instruction)
-
-    def execute(g: Waves) -> None:
-        value = _read(g, instruction, _address(g, address_row, offset), size)[..., 0]
-        if sign:
-            value = value.astype(np.int8).astype(np.int16).astype(np.uint16).astype(np.uint32)
-        old = g.vector[row]
-        kept = old & np.uint32(0xFFFF) | value << np.uint32(16) if high else old & np.uint32(0xFFFF_0000) | value
-        write_vector(g, row, kept)
-
-    return binder.bound(execute)
+    return binder.bound(
+        lambda g: write_half(g, row, _read(g, instruction, _address(g, address_row, offset), size), sign, high)
+    )
 
 
 def _bind_transpose(binder: Binder, address_row: int, size: int) -> Bound:
@@ -181,6 +179,7 @@ def _bind_atomic(binder: Binder, address_row: int, op: AtomicOperation) -> Bound
     def execute(g: Waves) -> None:
         address = _address(g, address_row, offset)
         index, chosen = _inside(g, instruction, address, op.size)
+        chosen = _lanes(chosen, g.count)
         if (address[chosen] % op.size).any():
             binder.refuse("an atomic access that is not aligned")
         values = [np.ascontiguousarray(g.vector[row] if dwords == 1 else joined(g, row)).view(op.dtype) for row in rows]
@@ -203,28 +202,29 @@ def _bind_atomic(binder: Binder, address_row: int, op: AtomicOperation) -> Bound
 
 def _address(g: Waves, row: int, offset: int) -> Any:
     """Register and constant, which wrap at 32 bits: LLVM folds constants into the instruction on the strength of it."""
-    return (g.vector[row] + np.uint32(offset)).astype(np.int64)
+    return g.vector[row] + np.uint32(offset)
 
 
 def _inside(g: Waves, instruction: Instruction, address: Any, size: int) -> tuple[Any, Any]:
-    """Bytes' places in the batch's LDS, and which active lanes stay within their workgroup's part."""
+    """Bytes' places in the batch's LDS, and which active lanes stay within their workgroup's part; None for all."""
     batch = g.batch
-    ok = address + size <= batch.lds_bytes
     active = g.active()
+    if active is None and int(address.max()) + size <= batch.lds_bytes:
+        return address + g.lds_start, None
+    address = address.astype(np.int64)
+    ok = address + size <= batch.lds_bytes
     if not ok.all():
         out = ~ok if active is None else ~ok & active
         if out.any():
-            waves = np.nonzero(out)[0]
-            batch.recorder.finding(
-                FindingKind.LDS_OUT_OF_RANGE,
-                instruction,
-                f"the workgroup has {batch.lds_bytes} bytes of LDS",
-                batch.workgroup_of(g.ids)[waves],
-                len(waves),
-            )
+            detail = f"the workgroup has {batch.lds_bytes} bytes of LDS"
+            g.report(FindingKind.LDS_OUT_OF_RANGE, instruction, detail, out)
     chosen = ok if active is None else ok & active
-    start = (g.ids // batch.waves_per_workgroup) * batch.lds_bytes
-    return np.where(chosen, address + start[:, np.newaxis], 0), chosen
+    return np.where(chosen, address + g.lds_start, 0), chosen
+
+
+def _lanes(chosen: Any, count: int) -> Any:
+    """The same of the first waves, spelled out."""
+    return np.ones((count, 64), np.bool_) if chosen is None else chosen[:count]
 
 
 def _read(g: Waves, instruction: Instruction, address: Any, size: int) -> Any:
@@ -236,38 +236,21 @@ def _read(g: Waves, instruction: Instruction, address: Any, size: int) -> Any:
     index, chosen = _inside(g, instruction, address, size)
     _check_written(g, instruction, index, chosen, size)
     if batch.lds_watch is not None and (rows := batch.lds_watch.rows(g)):
-        batch.lds_watch.read(g, instruction, index[:rows], chosen[:rows], size)
-    values = _bytes_at(batch.lds, index, size)
-    return values if chosen.all() else np.where(chosen[..., np.newaxis], values, np.uint32(0))
+        batch.lds_watch.read(g, instruction, index[:rows], _lanes(chosen, rows), size)
+    values = gather(batch.lds, index, size)
+    return values if chosen is None else np.where(chosen[..., np.newaxis], values, np.uint32(0))
 
 
 def _check_written(g: Waves, instruction: Instruction, index: Any, chosen: Any, size: int) -> None:
     """Report lanes that read LDS which nobody has written."""
-    batch, dwords = g.batch, max(size // 4, 1)
-    if batch.lds_written is not None:
-        if size >= 4:
-            known = (gather(batch.lds_written, index, dwords) == _WRITTEN).all(axis=2)
-        else:
-            known = (batch.lds_written.take(index[..., np.newaxis] + np.arange(size), mode="clip") != 0).all(axis=2)
-        fresh = chosen & ~known
-        if fresh.any():
-            batch.recorder.finding(
-                FindingKind.LDS_NEVER_WRITTEN,
-                instruction,
-                "reads LDS that no wave of the workgroup has written",
-                batch.workgroup_of(g.ids)[np.nonzero(fresh)[0]],
-                int(fresh.sum()),
-            )
-
-
-def _bytes_at(lds: Any, index: Any, size: int) -> Any:
-    """``size`` bytes at each byte index as dwords: ``index.shape + (dwords,)``."""
-    if size >= 4:
-        return gather(lds, index, size // 4)
-    values = lds.take(index, mode="clip").astype(np.uint32)
-    if size == 2:
-        values |= lds.take(index + 1, mode="clip").astype(np.uint32) << np.uint32(8)
-    return values[..., np.newaxis]
+    written = g.batch.lds_written
+    if written is None or (known := gather(written, index, size) == _WRITTEN & ((1 << 8 * min(size, 4)) - 1)).all():
+        return
+    fresh = ~known.all(axis=2) if chosen is None else chosen & ~known.all(axis=2)
+    if fresh.any():
+        g.report(
+            FindingKind.LDS_NEVER_WRITTEN, instruction, "reads LDS that no wave of the workgroup has written", fresh
+        )
 
 
 def write(g: Waves, instruction: Instruction, address: Any, values: Any, size: int, *, direct: bool = False) -> None:
@@ -278,29 +261,26 @@ def write(g: Waves, instruction: Instruction, address: Any, values: Any, size: i
     """
     batch = g.batch
     index, chosen = _inside(g, instruction, address, size)
-    flat, data = index[chosen], values[chosen]
+    if chosen is None:
+        flat, data = index.reshape(-1), values.reshape(-1, values.shape[-1])
+    else:
+        flat, data = index[chosen], values[chosen]
     watch = batch.lds_watch
     rows = 0 if watch is None else watch.rows(g)
-    watched = flat[: np.count_nonzero(chosen[:rows])]
-    before = _bytes_at(batch.lds, watched, size) if rows else None
-    if size >= 4:
-        scatter(batch.lds, flat, data)
-    else:
-        for k in range(size):
-            batch.lds[flat + k] = (data[:, 0] >> np.uint32(8 * k)).astype(np.uint8)
+    lanes = _lanes(chosen, rows)
+    watched = flat[: np.count_nonzero(lanes)]
+    before = gather(batch.lds, watched, size) if rows else None
+    scatter(batch.lds, flat, data, size)
     if watch is not None and rows:
         wanted = data[: len(watched)]
         wanted = wanted if size >= 4 else wanted & np.uint32((1 << 8 * size) - 1)
         changed = (before != wanted).any(axis=1)
-        lost = (_bytes_at(batch.lds, watched, size) != wanted).any(axis=1)
-        watch.write(g, instruction, index[:rows], chosen[:rows], size, changed=changed, lost=lost, direct=direct)
+        lost = (gather(batch.lds, watched, size) != wanted).any(axis=1)
+        watch.write(g, instruction, index[:rows], lanes, size, changed=changed, lost=lost, direct=direct)
     written = batch.lds_written
     if written is not None:
-        if size >= 4:
-            scatter(written, flat, np.broadcast_to(_WRITTEN, data.shape))
-        else:
-            written[flat[:, np.newaxis] + np.arange(size)] = 1
-        if written[: batch.workgroups * batch.lds_bytes].all():
+        scatter(written, flat, np.broadcast_to(_WRITTEN, data.shape), size)
+        if written[: batch.workgroups * batch.lds_bytes].view(np.bool_).all():
             batch.lds_written = None
 
 

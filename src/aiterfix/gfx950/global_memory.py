@@ -9,7 +9,19 @@ import numpy as np
 from aiterfix.gfx950 import atomics, ds
 from aiterfix.gfx950.access import atomic, load, store
 from aiterfix.gfx950.instruction import M0, Encoding
-from aiterfix.gfx950.operands import Binder, Bound, Fetch, Kind, joined, write_vector, write_vector64
+from aiterfix.gfx950.operands import (
+    Binder,
+    Bound,
+    Fetch,
+    Kind,
+    joined,
+    rows_of,
+    signed,
+    write_half,
+    write_vector,
+    write_vector64,
+    write_vectors,
+)
 
 if TYPE_CHECKING:
     from aiterfix.gfx950.atomics import AtomicOperation
@@ -90,32 +102,10 @@ def write_loaded(binder: Binder, row: int, suffix: str) -> Any:
         _, sign, high = HALF_LOADS[suffix]
         binder.note_vector(row, 1, binder.writes)
         binder.note_vector(row, 1, binder.reads)
-
-        def write_half(g: Waves, values: Any) -> None:
-            value = values[..., 0]
-            if sign:
-                value = value.astype(np.int8).astype(np.int16).astype(np.uint16).astype(np.uint32)
-            old = g.vector[row]
-            if high:
-                write_vector(g, row, old & np.uint32(0xFFFF) | value << np.uint32(16))
-            else:
-                write_vector(g, row, old & np.uint32(0xFFFF_0000) | value)
-
-        return write_half
+        return lambda g, values: write_half(g, row, values, sign, high)
     size, sign = LOADS[suffix]
-    dwords = max(size // 4, 1)
-    binder.note_vector(row, dwords, binder.writes)
-
-    def write(g: Waves, values: Any) -> None:
-        if sign:
-            values = values.astype(f"i{sign // 8}").astype(np.int32).view(np.uint32)
-        if g.lanes is None:
-            g.vector[row : row + dwords] = values.transpose(2, 0, 1)
-            return
-        for k in range(dwords):
-            write_vector(g, row + k, values[..., k])
-
-    return write
+    binder.note_vector(row, max(size // 4, 1), binder.writes)
+    return lambda g, values: write_vectors(g, row, signed(values, sign))
 
 
 def write_to_lds(binder: Binder, suffix: str, immediate: int) -> Any:
@@ -147,7 +137,7 @@ def read_stored(binder: Binder, row: int, suffix: str) -> tuple[Fetch, int]:
     binder.note_vector(row, dwords, binder.reads)
 
     def read(g: Waves) -> Any:
-        values = g.vector[row : row + dwords].transpose(1, 2, 0)
+        values = rows_of(g, row, dwords)
         return values >> np.uint32(shift) if shift else values
 
     return read, size

@@ -78,6 +78,10 @@ class Instruction:
         """The next instruction's pc."""
         return self.pc + self.size
 
+    def at(self, pc: int) -> Instruction:
+        """The same instruction at another place."""
+        return Instruction(pc, self.size, self.raw, self.mnemonic, self.encoding, self.base, self.fields, self.literal)
+
     def describe(self) -> str:
         """Mnemonic, pc and bytes, for messages."""
         return f"{self.mnemonic} at pc {self.pc:#x} ({self.raw.hex(' ', 4)})"

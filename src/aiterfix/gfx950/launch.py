@@ -26,7 +26,7 @@ from aiterfix.gfx950.operands import VECTOR_BASE
 from aiterfix.gfx950.program import Program
 from aiterfix.gfx950.recorder import Recorder
 from aiterfix.gfx950.waves import Waves
-from aiterfix.gfx950.workspace import borrow
+from aiterfix.gfx950.workspace import borrow, without_collector
 
 if TYPE_CHECKING:
     from aiterfix.gfx950.code_object import CodeObject, KernelArgument
@@ -80,6 +80,7 @@ class RunResult:
     by_opcode: Mapping[str, tuple[int, float]] = field(repr=False)
 
 
+@without_collector()
 def run(
     code: CodeObject,
     memory: DeviceMemory,
@@ -111,7 +112,7 @@ def run(
         raise UsageError(f"Kernel {code.name} takes 1 to {code.workgroup_size} work-items, not {items}.")
     if min(launch.grid) < 1:
         raise UsageError(f"The grid {launch.grid} holds no workgroup.")
-    kernarg, names = _kernarg(code, launch)
+    kernarg, names = kernarg_of(code, launch)
     lds_bytes = code.lds_bytes + launch.lds_bytes
     # The segment is read through device memory of its own view, so that a caller's memory does not grow with runs.
     visible = memory.extended(kernarg)
@@ -139,6 +140,7 @@ def run(
             batch.lds_watch = LdsWatch(batch, program.lds_cell, program.loads_to_lds)
         machine = Machine(batch, program, step_limit, profile)
         machine.run(_initial_waves(code, program, batch, launch, pointers, kernarg.data))
+        batch.lds_watch = None  # which knows the batch: so that its memory is free without a search for cycles
         return machine
 
     started = perf_counter()
@@ -159,7 +161,7 @@ def program_of(code: CodeObject) -> Program:
     return program
 
 
-def _kernarg(code: CodeObject, launch: Launch) -> tuple[Allocation, dict[int, str]]:
+def kernarg_of(code: CodeObject, launch: Launch) -> tuple[Allocation, dict[int, str]]:
     """The kernarg segment, not yet placed, and allocation address to argument name."""
     args = launch.args
     hidden_values = _hidden(launch)
@@ -325,13 +327,12 @@ def _result(program: Program, recorder: Recorder, machines: list[Machine], secon
     times = np.sum([machine.seconds for machine in machines], axis=0)
     groups: dict[str, tuple[int, float]] = {}
     opcodes: dict[str, tuple[int, float]] = {}
-    for instruction, count, spent in zip(program.instructions, counts.tolist(), times.tolist(), strict=True):
-        if not count:
-            continue
-        group = semantics.group_of(instruction.mnemonic)
-        for table, key in ((groups, group), (opcodes, instruction.mnemonic)):
-            before = table.get(key, (0, 0.0))
-            table[key] = (before[0] + count, before[1] + spent)
+    names, places = program.mnemonics
+    sums = zip(names, np.bincount(places, counts), np.bincount(places, times), strict=True)
+    for name, count, spent in ((name, int(count), float(spent)) for name, count, spent in sums if count):
+        opcodes[name] = (count, spent)
+        before = groups.get(group := semantics.group_of(name), (0, 0.0))
+        groups[group] = (before[0] + count, before[1] + spent)
     order = dict(sorted(groups.items(), key=lambda item: (-item[1][1], -item[1][0])))
     return RunResult(
         violations=recorder.violations(),

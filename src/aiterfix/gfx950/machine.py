@@ -60,13 +60,13 @@ class Machine:
         self._ready: list[Waves] = []
         self._parked: list[Waves] = []
 
-    def run(self, waves: Waves) -> None:
+    def run(self, *waves: Waves) -> None:
         """Execute until every wave has ended.
 
         Raises:
             StepLimitError, UnmodelledInstructionError, NotUnderstoodError.
         """
-        self._ready = [waves]
+        self._ready = list(waves)
         with np.errstate(all="ignore"):
             while self._ready:
                 self._step()
@@ -75,12 +75,20 @@ class Machine:
         number = min(group.block for group in self._ready)
         here = [group for group in self._ready if group.block == number]
         self._ready = [group for group in self._ready if group.block != number]
-        group = here[0]
-        if len(here) > 1:
-            group = merge(here)
-            for part in here:
-                part.dissolve()
-        block = self.program.blocks[number]
+        for group in self._met(here):
+            self._advance(group)
+
+    def _met(self, here: list[Waves]) -> list[Waves]:
+        """Groups that stand at one block, put together."""
+        if len(here) == 1:
+            return here
+        group = merge(here)
+        for part in here:
+            part.dissolve()
+        return [group]
+
+    def _advance(self, group: Waves) -> None:
+        block = self.program.blocks[group.block]
         if not block.executes:
             self.program.bind(block)
         self._check_registers(group, block)

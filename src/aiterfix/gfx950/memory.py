@@ -187,17 +187,24 @@ def _pages_made(data: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
     return made
 
 
-def gather(data: NDArray[np.uint8], index: NDArray[np.int64], dwords: int) -> NDArray[np.uint32]:
-    """Read ``dwords`` little-endian dwords at each byte index.
+def gather(data: NDArray[np.uint8], index: NDArray[Any], size: int) -> NDArray[np.uint32]:
+    """Read ``size`` bytes (1, 2 or a multiple of 4) at each byte index.
 
     Args:
         data: bytes, backed as ``aligned_bytes`` backs them; every index must be in range.
         index: byte offsets, any shape and any alignment.
 
     Returns:
-        ``index.shape + (dwords,)``.
+        ``index.shape + (dwords,)``; bytes and halves zero-extended.
     """
+    if size < 4:
+        values: NDArray[np.uint32] = data.take(index, mode="clip").astype(np.uint32)
+        if size == 2:
+            values |= data.take(index + 1, mode="clip").astype(np.uint32) << np.uint32(8)
+        return values[..., np.newaxis]
+    dwords = size // 4
     alignment = int(np.bitwise_or.reduce(index, axis=None)) if index.size else 0
+    index = index.astype(np.int64, copy=False)
     if dwords == 4 and not alignment & 15:
         return _as_dwords(data.view(np.complex128).take(index >> 4, mode="clip"))
     if dwords == 2 and not alignment & 7:
@@ -216,18 +223,26 @@ def _as_dwords(wide: NDArray[Any]) -> NDArray[np.uint32]:
     return dwords
 
 
-def scatter(data: NDArray[np.uint8], index: NDArray[np.int64], values: NDArray[np.uint32]) -> None:
-    """Write dwords at byte indexes; where two lanes write one place, the higher lane of the later wave wins.
+def scatter(data: NDArray[np.uint8], index: NDArray[Any], values: NDArray[np.uint32], size: int) -> None:
+    """Write ``size`` bytes at byte indexes; where two lanes write one place, the higher lane of the later wave wins.
 
     Args:
         index: ``(n,)`` byte offsets, all in range.
         values: ``(n, dwords)``.
     """
-    dwords = values.shape[1]
+    if size < 4:
+        for k in range(size):
+            data[index + k] = (values[:, 0] >> np.uint32(8 * k)).astype(np.uint8)
+        return
+    dwords = size // 4
     alignment = int(np.bitwise_or.reduce(index, axis=None)) if index.size else 0
+    index = index.astype(np.int64, copy=False)
     if dwords == 4 and not alignment & 15:
         wide: Any = np.ascontiguousarray(values).view(np.complex128)
         data.view(np.complex128)[index >> 4] = wide[:, 0]
+        return
+    if dwords == 2 and not alignment & 7:
+        data.view(np.uint64)[index >> 3] = np.ascontiguousarray(values).view(np.uint64)[:, 0]
         return
     if not alignment & 3:
         cells = data.view(np.uint32)

@@ -17,7 +17,9 @@ the same registers many times.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -272,7 +274,8 @@ def _operand(rows: tuple[int, ...], fmt: str, size: int, depth: int) -> Fetch:
 def _shared_by_workgroups(g: Waves, rows: tuple[int, ...]) -> bool:
     """Do all waves of each workgroup hold the same in these registers?"""
     team = g.team
-    if team == 1:
+    few = g.vector[rows[0], :team]
+    if team == 1 or not (few == few[0]).all():  # most that do not, do not in the first workgroup
         return False
     for row in rows:
         values = g.vector[row].reshape(-1, team, 64)
@@ -281,13 +284,21 @@ def _shared_by_workgroups(g: Waves, rows: tuple[int, ...]) -> bool:
     return True
 
 
+@cache
+def _runs(rows: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+    """Where rows that follow one another begin and end in the list."""
+    starts = [n for n in range(len(rows)) if n == 0 or rows[n] != rows[n - 1] + 1]
+    return tuple(itertools.pairwise((*starts, len(rows))))
+
+
 def _convert(g: Waves, rows: tuple[int, ...], fmt: str, out: Any, step: int) -> None:
     """Every ``step``-th wave's operand as singles; k in any order, the same one for every format of one width."""
     count, size, depth = out.shape
     # (register, wave, k group, row) to (wave, row, k group, register): moved as whole registers.
     packed = temporary("matrix operand", (count, size, 64 // size, len(rows)), np.uint32)
-    for place, row in enumerate(rows):
-        packed[..., place] = g.vector[row, ::step].reshape(count, 64 // size, size).transpose(0, 2, 1)
+    for first, end in _runs(rows):  # as few moves as may be
+        part = g.vector[rows[first] : rows[first] + end - first, ::step].reshape(end - first, count, 64 // size, size)
+        packed[..., first:end] = part.transpose(1, 3, 2, 0)
     if fmt in ("fp8", "bf8"):
         table = fp8_pair_table("e4m3fn" if fmt == "fp8" else "e5m2")
         pairs = packed.view(np.uint16).reshape(count, size, depth // 2)

@@ -47,7 +47,7 @@ def bind(binder: Binder) -> Bound:
         return binder.bound(lambda g: None)
     binder.only_zero("idxen")
     is_load, suffix = split(instruction.mnemonic)
-    immediate = instruction["offset"]
+    immediate = np.uint32(instruction["offset"])
     to_lds = bool(instruction.get("lds"))
     if to_lds and (not is_load or suffix not in TO_LDS):
         binder.refuse("an access between a buffer and LDS of this kind")
@@ -64,7 +64,7 @@ def bind(binder: Binder) -> Bound:
     write: Any = None
     read: Any = None
     if to_lds:
-        write = write_to_lds(binder, suffix, immediate)
+        write = write_to_lds(binder, suffix, instruction["offset"])
     elif is_load:
         write = write_loaded(binder, row, suffix)
     elif op is not None:
@@ -81,19 +81,17 @@ def bind(binder: Binder) -> Bound:
         base = words[0].astype(np.int64) | words[1].astype(np.int64) << 32
         moved = scalar_offset(g).astype(np.int64)
         limit = words[2].astype(np.int64) - moved
+        # Register and constant wrap at 32 bits, before soffset and the range check come in (measured on gfx950
+        # by ROCm/rocm-systems #10928); LLVM folds constants into the instruction on the strength of it.
         if offset_row is None:
-            offsets = np.full((g.count, 64), immediate, np.int64)
+            offsets = np.full((g.count, 64), immediate, np.uint32)
         else:
-            offsets = g.vector[offset_row].astype(np.int64)
-            if immediate:
-                # Register and constant wrap at 32 bits, before soffset and the range check come in (measured on gfx950
-                # by ROCm/rocm-systems #10928); LLVM folds constants into the instruction on the strength of it.
-                offsets = (offsets + immediate) & 0xFFFF_FFFF
+            offsets = g.vector[offset_row] + immediate if immediate else g.vector[offset_row]
         addresses = offsets + (base + moved)[:, np.newaxis]
         active = g.active()
         anchor = int(base[0])
         if op is not None:
-            inside_all = offsets + size <= limit[:, np.newaxis]
+            inside_all = offsets <= limit[:, np.newaxis] - size
             found = atomic(
                 g, instruction, addresses, inside_all if active is None else inside_all & active, op, read(g), anchor
             )
@@ -108,9 +106,14 @@ def bind(binder: Binder) -> Bound:
             return
         dwords, unit = max(size // 4, 1), min(size, 4)
         values: Any = None if is_load else read(g)
-        inside = [offsets + 4 * k < limit[:, np.newaxis] for k in range(dwords)]
+        inside = [offsets < limit[:, np.newaxis] - 4 * k for k in range(dwords)]
         whole = dwords == 1 or bool((inside[0] == inside[-1]).all())
         steps = [(0, inside[0], size)] if whole else [(k, inside[k], unit) for k in range(dwords)]
+        if is_load and whole:
+            chosen = inside[0] if active is None else inside[0] & active
+            loaded = load(g, instruction, addresses, chosen, size, anchor)
+            write(g, np.where(chosen[..., np.newaxis], loaded, np.uint32(0)))
+            return
         result = np.zeros((g.count, 64, dwords), np.uint32)
         for k, mask, width in steps:
             chosen = mask if active is None else mask & active

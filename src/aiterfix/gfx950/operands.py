@@ -298,12 +298,19 @@ def _vector_fetch(row: int, kind: Kind, high_half: bool) -> Fetch:
     return lambda g: joined(g, row).view(dtype)
 
 
+def rows_of(g: Waves, row: int, count: int) -> Array:
+    """``count`` registers from ``row`` on as ``(n, 64, count)``, contiguous."""
+    if count == 1:
+        return g.vector[row][..., np.newaxis]
+    values = np.empty((*g.vector.shape[1:], count), np.uint32)
+    for k in range(count):
+        values[..., k] = g.vector[row + k]
+    return values
+
+
 def joined(g: Waves, row: int) -> Array:
     """Registers ``row`` and ``row + 1`` as ``(n, 64)`` uint64."""
-    pair = np.empty((g.count, 64, 2), np.uint32)
-    pair[:, :, 0] = g.vector[row]
-    pair[:, :, 1] = g.vector[row + 1]
-    return pair.view(np.uint64)[:, :, 0]
+    return rows_of(g, row, 2).view(np.uint64)[:, :, 0]
 
 
 def write_vector(g: Waves, row: int, values: Array) -> None:
@@ -315,8 +322,32 @@ def write_vector(g: Waves, row: int, values: Array) -> None:
         target ^= (target ^ values) & g.lanes
 
 
+def write_vectors(g: Waves, row: int, values: Array) -> None:
+    """Write ``(n, 64, registers)`` uint32 to vector registers from ``row`` on under EXEC."""
+    if g.lanes is None:
+        g.vector[row : row + values.shape[2]] = values.transpose(2, 0, 1)
+        return
+    for k in range(values.shape[2]):
+        write_vector(g, row + k, values[..., k])
+
+
+def write_half(g: Waves, row: int, values: Array, sign: int, high: bool) -> None:
+    """Write ``(n, 64, 1)`` to half a vector register under EXEC, extended from ``sign`` bits where that is not 0."""
+    value = values[..., 0]
+    if sign:
+        value = value.astype(np.int8).astype(np.int16).astype(np.uint16).astype(np.uint32)
+    old = g.vector[row]
+    write_vector(g, row, old & 0xFFFF | value << 16 if high else old & 0xFFFF_0000 | value)
+
+
+def signed(values: Array, bits: int) -> Array:
+    """Dwords whose lowest bits are a signed number of that width, extended; as they are where the width is 0."""
+    return values.astype(f"i{bits // 8}").astype(np.int32).view(np.uint32) if bits else values
+
+
 def write_vector64(g: Waves, row: int, values: Array) -> None:
     """Write ``(n, 64)`` 64-bit values to registers ``row`` and ``row + 1`` under EXEC."""
-    halves = np.ascontiguousarray(np.broadcast_to(values, (g.count, 64))).view(np.uint32).reshape(g.count, 64, 2)
+    shape = g.vector.shape[1:]
+    halves = np.ascontiguousarray(np.broadcast_to(values, shape)).view(np.uint32).reshape(*shape, 2)
     write_vector(g, row, halves[:, :, 0])
     write_vector(g, row + 1, halves[:, :, 1])

@@ -24,6 +24,8 @@ from aiterfix.gfx950.waits import (
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from numpy.typing import NDArray
+
     from aiterfix.gfx950.code_object import CodeObject
     from aiterfix.gfx950.instruction import Instruction
     from aiterfix.gfx950.recorder import Recorder
@@ -35,6 +37,9 @@ class Program(ControlFlow):
 
     Args:
         code: the kernel.
+
+    Attributes:
+        mnemonics: those that it has, and the place among them of each instruction's.
     """
 
     def __init__(self, code: CodeObject) -> None:
@@ -44,6 +49,8 @@ class Program(ControlFlow):
         self._missing_waits: dict[frozenset[tuple[int, int]], tuple[MissingWait, ...]] = {}
         self._matrix_rows = _matrix_rows(code)
         self.entry = self.block_at(PRELOAD_ENTRY if code.descriptor.preload_length else 0)
+        names, places = np.unique([i.mnemonic for i in self.instructions], return_inverse=True)
+        self.mnemonics: tuple[list[str], NDArray[np.int64]] = (names.tolist(), places)
         self.loads_to_lds = any(global_memory.loads_to_lds(i) for i in self.instructions)
         self.lds_cell = min((ds.narrowest(i.mnemonic) for i in self.instructions), default=4)
 

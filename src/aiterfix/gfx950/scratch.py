@@ -56,32 +56,15 @@ def bind(binder: Binder) -> Bound:
         if not ok.all():
             out = ~ok if active is None else ~ok & active
             if out.any():
-                waves = np.nonzero(out)[0]
-                batch.recorder.finding(
-                    FindingKind.SCRATCH_OUT_OF_RANGE,
-                    instruction,
-                    f"a lane has {batch.scratch_bytes} bytes of scratch",
-                    batch.workgroup_of(g.ids)[waves],
-                    len(waves),
-                )
+                detail = f"a lane has {batch.scratch_bytes} bytes of scratch"
+                g.report(FindingKind.SCRATCH_OUT_OF_RANGE, instruction, detail, out)
         chosen = ok if active is None else ok & active
         place = (g.ids[:, np.newaxis] * 64 + lane) * batch.scratch_bytes + address
         if is_load:
             index = np.where(chosen, place, 0)
-            if size >= 4:
-                values: Any = gather(batch.scratch, index, size // 4)
-            else:
-                values = batch.scratch.take(index[..., np.newaxis] + np.arange(size), mode="clip").astype(np.uint32)
-                values = (values << (8 * np.arange(size, dtype=np.uint32))).sum(axis=2, dtype=np.uint32)[
-                    ..., np.newaxis
-                ]
+            values = gather(batch.scratch, index, size)
             write(g, values if chosen.all() else np.where(chosen[..., np.newaxis], values, np.uint32(0)))
             return
-        flat, data = place[chosen], read(g)[chosen]
-        if size >= 4:
-            scatter(batch.scratch, flat, data)
-        else:
-            for k in range(size):
-                batch.scratch[flat + k] = (data[:, 0] >> np.uint32(8 * k)).astype(np.uint8)
+        scatter(batch.scratch, place[chosen], read(g)[chosen], size)
 
     return binder.bound(execute)

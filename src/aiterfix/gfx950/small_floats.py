@@ -33,7 +33,6 @@ _UNPACKS = {
 }
 """A half of the source (of a 4-bit format: a byte), which ``opsel`` chooses, times a scale to two larger numbers."""
 NAMES = frozenset({*_PACKS, *_UNPACKS})
-_LARGEST = {"fp8": 448.0, "bf8": 57344.0}
 _NAN = {"fp8": 0x7F, "bf8": 0x7F}
 _TOO_LARGE = {"fp8": 0x7F, "bf8": 0x7C}
 

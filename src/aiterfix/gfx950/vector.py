@@ -200,7 +200,7 @@ def _wide(compute: Callable[..., Any], fetches: list[Fetch], kind: Kind, row: in
     dtype = kind.dtype
 
     def execute(g: Waves) -> None:
-        out = temporary("vector result", (g.count, 64), dtype)
+        out = temporary("vector result", g.vector.shape[1:], dtype)
         compute(*[fetch(g) for fetch in fetches], out=out)
         write_vector64(g, row, out)
 

@@ -47,17 +47,18 @@ def _alignbyte(a: Array, b: Array, c: Array, out: Array) -> None:
 
 def _perm(a: Array, b: Array, selector: Array, out: Array) -> None:
     """Each byte of the selector picks a byte of ``{a, b}``, a sign, or a constant."""
-    shape = out.shape
-    sources = [np.broadcast_to(x >> np.uint32(8 * k) & np.uint32(0xFF), shape) for x in (b, a) for k in range(4)]
-    signs = [np.where(sources[k] & np.uint32(0x80), np.uint32(0xFF), np.uint32(0)) for k in (1, 3, 5, 7)]
-    zero, ones = np.zeros(shape, np.uint32), np.full(shape, 0xFF, np.uint32)
-    choices = np.stack([*sources, *signs, zero, ones])
-    result = np.zeros(shape, np.uint32)
+    both = a.astype(np.uint64) << np.uint64(32) | b
+    result = np.zeros(out.shape, np.uint64)
     for k in range(4):
-        pick = np.minimum(selector >> np.uint32(8 * k) & np.uint32(0xFF), np.uint32(13))
-        pick = np.broadcast_to(pick, shape).astype(np.int64)
-        result |= np.take_along_axis(choices, pick[np.newaxis], axis=0)[0] << np.uint32(8 * k)
-    out[...] = result
+        pick = selector >> np.uint32(8 * k) & np.uint32(0xFF)
+        byte = both >> (np.minimum(pick, 7) * np.uint64(8)) & np.uint64(0xFF)
+        if (pick > 7).any():
+            # 8 to 11: the sign of bytes 1, 3, 5 and 7, eight times; 12: 0; above: all ones.
+            sign = (both >> ((pick & 3) * np.uint64(16) + np.uint64(15)) & np.uint64(1)) * np.uint64(0xFF)
+            other = np.where(pick == 12, np.uint64(0), np.uint64(0xFF))
+            byte = np.where(pick < 8, byte, np.where(pick < 12, sign, other))
+        result |= byte << np.uint64(8 * k)
+    np.copyto(out, result, casting="same_kind")
 
 
 def _multiply_high(a: Array, b: Array, out: Array) -> None:

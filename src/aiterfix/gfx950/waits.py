@@ -94,17 +94,17 @@ def missing_waits(blocks: Sequence[Block], entry: int, edges: Collection[tuple[i
     for before, after in sorted(edges):
         followed.setdefault(before, []).append(after)
     entries = {entry: _LoadsUnderWay()}
-    work = [entry]
+    work = {entry}
     while work:
-        number = work.pop()
+        work.remove(number := min(work))  # in the program's order: most predecessors come first
         state = entries[number].copy()
         _walk(blocks[number], state, None)
         for successor in followed.get(number, ()):
             if successor not in entries:
                 entries[successor] = state.copy()
-                work.append(successor)
+                work.add(successor)
             elif entries[successor].join(state):
-                work.append(successor)
+                work.add(successor)
     found: dict[tuple[int, int, str], MissingWait] = {}
     for number, state in entries.items():
         _walk(blocks[number], state.copy(), found)
@@ -117,8 +117,9 @@ def _walk(block: Block, state: _LoadsUnderWay, found: dict[tuple[int, int, str],
             found[instruction.pc, LDS_WRITES, _LDS] = MissingWait(instruction, LDS_WRITES, _LDS)
         counters = counters_of(instruction)
         for counter, ages in state.ages.items():
-            touched = ages.keys() & (bound.reads | bound.writes)
-            for register in sorted(touched):
+            if not ages or (ages.keys().isdisjoint(bound.reads) and ages.keys().isdisjoint(bound.writes)):
+                continue
+            for register in sorted(ages.keys() & (bound.reads | bound.writes)):
                 in_order = counter in counters and counter != _SCALAR
                 if found is not None and (register in bound.reads or not in_order):
                     key = (instruction.pc, register, counter)

@@ -7,6 +7,7 @@ row of the ``uint64`` view and a 32-bit one a strided row, and neither needs put
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,10 +20,40 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from aiterfix.gfx950.batch import Batch
+    from aiterfix.gfx950.findings import FindingKind
+    from aiterfix.gfx950.instruction import Instruction
 
 LANES = 64
 _EXEC_PAIR = 63
 ALL_ON = np.uint64(0xFFFF_FFFF_FFFF_FFFF)
+
+
+class _Store:
+    """Vector registers that groups of waves side by side share: what parts and meets again in order is not copied.
+
+    Attributes:
+        array: ``(registers, n, 64)`` uint32.
+        users: groups that use part of it.
+    """
+
+    __slots__ = ("array", "users")
+
+    def __init__(self, array: NDArray[np.uint32]) -> None:
+        self.array = array
+        self.users = 0
+
+
+class _Rows(dict[int, Any]):
+    """Scalar registers by operand code, each ``(n,)``, a view that is made when it is first asked for."""
+
+    __slots__ = ("_pairs",)
+
+    def __init__(self, pairs: NDArray[np.uint32]) -> None:
+        self._pairs = pairs
+
+    def __missing__(self, code: int) -> Any:
+        row = self[code] = self._pairs[code >> 1, :, code & 1]
+        return row
 
 
 class Waves:
@@ -45,8 +76,8 @@ class Waves:
     """
 
     __slots__ = (
-        "_team", "batch", "block", "conversions", "count", "ids", "lanes", "pairs", "pairs64", "scalar", "scc", "steps",
-        "vector", "vector_f32", "vector_i32", "versions", "written", "written_by_all",
+        "_lds_start", "_store", "_team", "batch", "block", "conversions", "count", "ids", "lanes", "pairs", "pairs64",
+        "scalar", "scc", "steps", "vector", "vector_f32", "vector_i32", "versions", "written", "written_by_all",
     )  # fmt: skip
 
     def __init__(
@@ -59,7 +90,10 @@ class Waves:
         written: NDArray[np.bool_],
         block: int,
         steps: int,
+        store: _Store | None = None,
     ) -> None:
+        self._store = store or _Store(vector)
+        self._store.users += 1
         self.batch = batch
         self.ids = ids
         self.count = len(ids)
@@ -68,7 +102,7 @@ class Waves:
         self.vector_f32 = vector.view(np.float32)
         self.pairs = pairs
         self.pairs64: NDArray[np.uint64] = pairs.view(np.uint64)[:, :, 0]
-        self.scalar = [pairs[code >> 1, :, code & 1] for code in range(128)]
+        self.scalar = _Rows(pairs)
         self.scc = scc
         self.written = written
         self.written_by_all: NDArray[np.bool_] = np.asarray(written.all(axis=0))
@@ -76,6 +110,7 @@ class Waves:
         self.steps = steps
         self.conversions: dict[Any, Any] = {}
         self._team: int | None = None
+        self._lds_start: NDArray[np.uint32] | None = None
         self.versions = [0] * len(vector)
         self.lanes: NDArray[np.uint32] | None = None
         self.exec_changed()
@@ -92,12 +127,28 @@ class Waves:
                     self._team = size
         return self._team
 
+    @property
+    def lds_start(self) -> NDArray[np.uint32]:
+        """``(n, 64)``: where each lane's workgroup has its part of the batch's LDS."""
+        if self._lds_start is None:
+            starts = (self.ids // self.batch.waves_per_workgroup * self.batch.lds_bytes).astype(np.uint32)
+            self._lds_start = starts.repeat(LANES).reshape(-1, LANES)
+        return self._lds_start
+
+    def report(self, kind: FindingKind, instruction: Instruction, detail: str, lanes: NDArray[np.bool_]) -> None:
+        """Note a fault of these lanes, ``(n, 64)`` or of the first waves."""
+        waves = np.nonzero(lanes)[0]
+        workgroups = self.batch.workgroup_of(self.ids)[waves]
+        self.batch.recorder.finding(kind, instruction, detail, workgroups, len(waves))
+
     def dissolve(self) -> None:
         """Give the arrays back for reuse; the group must not be used any more."""
         for _, array in self.conversions.values():
             give_back(array)
-        give_back(self.vector)
         self.conversions = {}
+        self._store.users -= 1
+        if not self._store.users:
+            give_back(self._store.array)
 
     def exec_changed(self) -> None:
         """Bring ``lanes`` up to date after a write to EXEC."""
@@ -109,37 +160,63 @@ class Waves:
         return None if self.lanes is None else self.lanes.astype(bool)
 
     def select(self, rows: NDArray[np.bool_]) -> Waves:
-        """A copy of the waves where ``rows`` is true."""
-        ids = self.ids[rows]
-        vector = borrow((len(self.vector), len(ids), LANES), np.uint32)
-        np.compress(rows, self.vector, axis=1, out=vector)
+        """The waves where ``rows`` is true; side by side with the same registers, else with copies."""
+        places = np.flatnonzero(rows)
+        ids = self.ids[places]
+        first, end = int(places[0]), int(places[-1]) + 1
+        if end - first == len(places):
+            vector, store = self.vector[:, first:end], self._store
+        else:
+            vector, store = borrow((len(self.vector), len(ids), LANES), np.uint32), None
+            self.vector.take(places, axis=1, out=vector, mode="clip")
         return Waves(
             self.batch,
             ids,
             vector,
-            np.ascontiguousarray(self.pairs[:, rows]),
-            self.scc[rows],
-            self.written[rows],
+            self.pairs.take(places, axis=1),
+            self.scc[places],
+            self.written[places],
             self.block,
             self.steps,
+            store,
         )
+
+    def follows(self, other: Waves) -> bool:
+        """Are its registers those that stand behind the other's?"""
+        begins = self.vector.ctypes.data - other.vector.ctypes.data
+        return self._store is other._store and begins == other.count * 4 * LANES
+
+    def behind(self, groups: Sequence[Waves]) -> tuple[Any, _Store | None]:
+        """Registers of waves that come from these groups in order, of which this is the first."""
+        if all(after.follows(before) for before, after in itertools.pairwise(groups)):
+            count = sum(group.count for group in groups)
+            first = (self.vector.ctypes.data - self._store.array.ctypes.data) // (4 * LANES)
+            return self._store.array[:, first : first + count], self._store
+        return None, None
 
 
 def merge(groups: Sequence[Waves]) -> Waves:
     """Put waves that met at one block back together, in order of their numbers."""
+    groups = sorted(groups, key=lambda group: int(group.ids[0]))
     ids = np.concatenate([group.ids for group in groups])
     order = np.argsort(ids, kind="stable")
-    vector = borrow((len(groups[0].vector), len(ids), LANES), np.uint32)
-    np.concatenate([group.vector for group in groups], axis=1).take(order, axis=1, out=vector, mode="clip")
+    vector, store = groups[0].behind(groups) if (np.diff(order) == 1).all() else (None, None)
+    if vector is None:
+        vector = borrow((len(groups[0].vector), len(ids), LANES), np.uint32)
+        places, done = np.argsort(order), 0
+        for group in groups:
+            vector[:, places[done : done + group.count]] = group.vector
+            done += group.count
     return Waves(
         groups[0].batch,
         ids[order],
         vector,
-        np.ascontiguousarray(np.concatenate([group.pairs for group in groups], axis=1)[:, order]),
+        np.concatenate([group.pairs for group in groups], axis=1).take(order, axis=1),
         np.concatenate([group.scc for group in groups])[order],
         np.concatenate([group.written for group in groups])[order],
         groups[0].block,
         max(group.steps for group in groups),
+        store,
     )
 
 

@@ -1,4 +1,4 @@
-"""Reused arrays.
+"""Reused arrays, and no search for garbage meanwhile.
 
 A fresh array of 64 KiB and more costs page faults each time the allocator gives its memory back to the system in
 between: measured, that took longer than the arithmetic. Each thread keeps one buffer for every temporary, by name,
@@ -7,7 +7,10 @@ and those that groups of waves have done with, by size.
 
 from __future__ import annotations
 
+import gc
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -17,6 +20,7 @@ class _Buffers(threading.local):
     def __init__(self) -> None:
         self.bytes: dict[str, Any] = {}
         self.spare: dict[int, list[Any]] = {}
+        self.spared = 0
 
 
 _buffers = _Buffers()
@@ -46,13 +50,28 @@ def borrow(shape: tuple[int, ...], dtype: Any) -> Any:
         size *= extent
     spare = _buffers.spare.get(size)
     if spare:
+        _buffers.spared -= size
         return spare.pop().view(dtype).reshape(shape)
     return np.empty(shape, dtype)
 
 
 def give_back(array: Any) -> None:
     """Let ``borrow`` hand out this contiguous array again; nobody may use it any more."""
-    kept = sum(size * len(arrays) for size, arrays in _buffers.spare.items())
-    if kept + array.nbytes > _SPARE_BYTES:
+    if _buffers.spared + array.nbytes > _SPARE_BYTES:
         _buffers.spare.clear()
+        _buffers.spared = 0
+    _buffers.spared += array.nbytes
     _buffers.spare.setdefault(array.nbytes, []).append(array.reshape(-1))
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """No search for reference cycles inside: a kernel's binding makes a million small objects that all stay, and the
+    searches that they set off took longer than the binding."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

@@ -17,7 +17,7 @@ import jsonschema
 import pytest
 
 from aiterfix.advice import padding
-from aiterfix.advice.padding import BY_NAME, Question, advise, required_padding
+from aiterfix.advice.padding import BY_NAME, HeldKernel, Question, advise, bound, required_padding
 from aiterfix.cli.main import main
 from aiterfix.faults.base import Diagnosis, Presence
 from aiterfix.faults.diagnosis import TextDiagnosis, Unit, diagnose
@@ -358,3 +358,10 @@ def test_command_refuses(run: Runner, sample: Path, tmp_path: Path) -> None:  # 
         ran = run("padding", *words, "--json")
         assert ran.status == status
         assert ran.json("padding")["error"]["exit_code"] == status
+
+
+@pytest.mark.parametrize("chunk", [256, 64, 32])
+def test_the_ragged_form_has_a_chunk_of_its_own(chunk: int) -> None:
+    """Its wrapper takes none; rounded up to a caller's chunk of 32 its row would seem to end 32 columns earlier."""
+    held = HeldKernel("_deepgemm_fp8_paged_mqa_logits_stage1_ragged_k", "stage1", Presence.PRESENT, RELEASED, 1)
+    assert bound(Question(340, 1, chunk_k=chunk), held)[0] == 384 - 340

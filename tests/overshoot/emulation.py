@@ -9,8 +9,8 @@ import numpy as np
 from aiterfix.family.inputs import make_inputs
 from aiterfix.family.signature import Kernel, KernelConfig
 from aiterfix.gfx950.cache import CompiledKernel
+from aiterfix.overshoot.launches import whole_launch
 from aiterfix.overshoot.measure import IntegerPart
-from aiterfix.overshoot.programs import whole_launch
 from aiterfix.validation.comparison import SENTINEL
 from aiterfix.validation.emulator import EmulatorLauncher
 from aiterfix.validation.scenarios import Scenario
@@ -56,7 +56,7 @@ def row_ends_agree(kernel: Kernel, compiled: CompiledKernel, config: KernelConfi
     share = scenario.safe_chunks() if kernel is Kernel.PRESHUFFLE_VARCTX else splits
     expected = []
     for length in lengths:
-        ends = part.ends([whole_launch(kernel, config.chunk_k, length, width, next_n, share)])[0]
+        ends = part.ends([whole_launch(kernel, config, length, width, next_n, share)])[0]
         # Programs of one row, whichever of the row numbers and splits runs faster, reach the same furthest column.
         expected += [max(ends)] * next_n
     assert full.tolist() == expected, scenario

@@ -41,26 +41,53 @@ TWICE = storing_twice("(share == 1).to(gl.int32) * 2048 + (context_length % 2) *
 """Its first loop reaches further than its second."""
 
 
-def asking_each_wave(of_wave: str = "", of_lane: str = "") -> bytes:
+def asking_each_wave(of_wave: str = "") -> bytes:
     """The unbounded kernels, that take the wave's part of a column from its first lane. Triton 3.7 and later do the
     like themselves.
 
     Args:
         of_wave: instructions that leave that part as it is in ``$0``, a scalar register.
-        of_lane: likewise for the lane's place in its tile, a vector register, before the tile's place is added.
     """
     place = b"gl.arange(0, STEP, layout=gl.SliceLayout(0, acc))"
     line = b"        column = start + " + place + b"\n"
     assert FAULTY.count(line) == 1
     first = _assembly("=s", "column", "v_readfirstlane_b32 $0, $1\n" + of_wave)
-    within = _assembly("=v", place.decode(), "v_mov_b32 $0, $1\n" + of_lane) if of_lane else place.decode()
-    return FAULTY.replace(
-        line, f"        column = start + {within}\n        column = {first} + (column & 15)\n".encode()
-    )
+    within = f"        column = start + {place.decode()}\n        column = {first} + (column & 15)\n"
+    return FAULTY.replace(line, within.encode())
 
 
 def _assembly(result: str, source: str, text: str) -> str:
     return f'gl.inline_asm_elementwise({text!r}, "{result},v,~{{scc}},~{{vcc}}", [{source}], dtype=gl.int32, is_pure=True, pack=1)'
+
+
+_PLAIN = (Path(__file__).parents[1] / "data" / "sample_plain.py").read_bytes()
+
+
+def stage1_kernels() -> bytes:
+    """The sample stage1 kernel, and its ragged form: lengths come as prefix sums, the table as a list of tokens."""
+    text = _PLAIN.replace(b"from aiter.ops.triton.utils.device_info import get_num_sms  # noqa: F401\n", b"")
+    head, kernel = text.split(b"@triton.jit\n")
+    ragged = kernel.replace(b"_stage1(", b"_stage1_ragged_k(").replace(b"context_len_ptr", b"prefix_sum_context_lens")
+    for old, new in (
+        (b"    stride_k_block: tl.int64,\n    stride_k_token: tl.int64,\n", b"    stride_k_seq,\n"),
+        (b"    stride_scale_block: tl.int64,\n    stride_scale_token: tl.int64,\n", b"    stride_scale_seq,\n"),
+        (b"    max_blk_len,\n", b""),
+        # Programs of 32 heads share a row of 64.
+        (b"row = program // SplitKV", b"row = program // SplitKV // (heads_num // ChunkQ)"),
+        (b"    KVBlockSize: tl.constexpr,\n", b""),
+        (
+            b"    length = tl.load(prefix_sum_context_lens + sequence)\n",
+            b"    start = tl.load(prefix_sum_context_lens + sequence)\n"
+            b"    length = tl.load(prefix_sum_context_lens + sequence + 1) - start\n",
+        ),
+        (b"sequence * max_blk_len + column // KVBlockSize", b"start + column"),
+        (b"        token = column % KVBlockSize\n", b""),
+        (b"block[:, None] * stride_k_block + token[:, None] * stride_k_token", b"block[:, None] * stride_k_seq"),
+        (b"block * stride_scale_block + token * stride_scale_token", b"block * stride_scale_seq"),
+    ):
+        assert old in ragged, old
+        ragged = ragged.replace(old, new)
+    return head + b"@triton.jit\n" + kernel + b"\n\n@triton.jit\n" + ragged
 
 
 @cache

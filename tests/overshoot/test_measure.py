@@ -11,8 +11,8 @@ import pytest
 from aiterfix.errors import NotUnderstoodError
 from aiterfix.family.signature import Kernel, KernelConfig
 from aiterfix.gfx950 import CodeObject
+from aiterfix.overshoot.launches import whole_launch
 from aiterfix.overshoot.measure import IntegerPart
-from aiterfix.overshoot.programs import whole_launch
 from tests.emulator import needs_emulator
 from tests.overshoot.kernels import FAULTY, SOUND, TWICE, ending, integer_part
 
@@ -22,9 +22,8 @@ pytestmark = needs_emulator
 
 def brute(part: IntegerPart, width: int, next_n: int) -> int:
     """One past the last column that any program of any length stores to, of splits 1 to 6 and the most there are."""
-    chunk = part.config.chunk_k
     shapes = [
-        whole_launch(part.which, chunk, length, width, next_n, splits)
+        whole_launch(part.which, part.config, length, width, next_n, splits)
         for length in range(1, width + 1)
         for splits in (1, 2, 3, 4, 5, 6, 10, *([260] if length % 50 == width % 50 else []))
     ]
@@ -38,7 +37,6 @@ def test_equals_brute_force(kernel: Kernel, block: int, width: int, next_n: int)
     part = integer_part(FAULTY, kernel, KernelConfig(heads=32, kv_block_size=block, waves_per_eu=1))
     found = part.overshoot(width, next_n)
     assert found.columns == max(0, brute(part, width, next_n) - width)
-    assert found.lengths == width
     # The sample's stores cover whole blocks.
     if kernel is Kernel.PRESHUFFLE:
         assert found.columns == -width % block
@@ -82,12 +80,35 @@ def test_kernels_that_round_otherwise(text: bytes, width: int, columns: int) -> 
         (ending("context_length + gl.load(kv_indices + batch)"), "kv_indices"),
         (ending("context_length + max_block_len"), "max_block_len"),
         (ending("begin + steps + 512", "(batch == 1) & (share == 0)"), "stores elsewhere"),
+        (ending("begin + steps + 512", "gl.load(kv_indices + batch) > 3"), "kv_indices"),
+        (ending("begin + steps + 512", "gl.load(weights + batch) > 0.5"), "weights"),
+        (ending("begin + steps + 64 * gl.num_programs(0)"), "dispatch packet|appended by the compiler"),
     ],
-    ids=["data", "argument", "second-sequence"],
+    ids=["data", "argument", "second-sequence", "masked-by-data", "masked-by-floats", "grid"],
 )
 def test_refused(text: bytes, why: str) -> None:
     with pytest.raises(NotUnderstoodError, match=why):
         integer_part(text, Kernel.PRESHUFFLE, KernelConfig(heads=32, waves_per_eu=1)).overshoot(800)
+
+
+def test_one_context_among_many_gets_furthest() -> None:
+    """Past what is run whole, the last program with work is run for every length."""
+    text = ending("context_length + (context_length == 9001).to(gl.int32) * 2048")
+    part = integer_part(text, Kernel.PRESHUFFLE, KernelConfig(heads=32, waves_per_eu=1))
+    found = part.overshoot(10000)
+    assert (found.columns, found.context_length) == (1049, 9001)
+
+
+def test_programs_that_differ_in_their_last_iterations() -> None:
+    """They come to their first stores in one state but for how long they go on."""
+    text = ending(
+        "begin + steps + ((context_length >= 9990) & (context_length < 9995)).to(gl.int32) * 1024", "share == 1"
+    )
+    part = integer_part(text, Kernel.PRESHUFFLE, KernelConfig(heads=32, waves_per_eu=1))
+    shapes = [whole_launch(Kernel.PRESHUFFLE, part.config, length, 10000, 1, 2) for length in (9989, 9990, 9994, 9995)]
+    plain, further, again, last = part.ends(shapes)
+    assert plain == last
+    assert further == again == [plain[0], plain[1] + 1024]
 
 
 def test_what_was_stored_early_counts() -> None:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 
 from aiterfix.family.signature import Kernel, KernelConfig
-from aiterfix.overshoot.slicing import is_store
+from aiterfix.gfx950.blocks import Block
+from aiterfix.gfx950.instruction import EXEC, Encoding, Instruction
+from aiterfix.gfx950.operands import Bound
+from aiterfix.gfx950.program import Program
+from aiterfix.overshoot import slicing
+from aiterfix.overshoot.slicing import Slice, is_store
 from tests.emulator import needs_emulator
 from tests.overshoot.kernels import FAULTY, integer_part
 
@@ -15,37 +23,42 @@ pytestmark = needs_emulator
 
 def test_stores_stay_and_matrix_products_go() -> None:
     part = integer_part(FAULTY, Kernel.PRESHUFFLE, KernelConfig(heads=32)).part
-    stores = [i for i in part.program.instructions if is_store(i)]
-    kept = [item for block in part.blocks for item in block.kept]
+    stores = [i for i in part.instructions if is_store(i)]
+    kept = [item for items in part.kept for item in items]
     assert stores
     assert [item.instruction for item in kept if item.is_store] == stores
     assert not [item for item in kept if "mfma" in item.instruction.mnemonic]
-    assert part.kept < part.total / 2
+    assert len(kept) < len(part.instructions) / 2
+    assert sum(len(block.executes) for block in part.blocks) == len(kept)
 
 
 def test_programs_are_compared_before_they_store() -> None:
-    blocks = integer_part(FAULTY, Kernel.PRESHUFFLE, KernelConfig(heads=32)).part.blocks
-    merging = [number for number, block in enumerate(blocks) if block.merges]
-    assert merging
+    part = integer_part(FAULTY, Kernel.PRESHUFFLE, KernelConfig(heads=32)).part
+    assert part.merges
     # No block that may be entered after a store is one: what was stored before would be lost.
-    work = [n for block in blocks for n in block.successors if any(item.is_store for item in block.kept)]
+    work = [
+        n for number, items in enumerate(part.kept) if any(i.is_store for i in items) for n in following(part, number)
+    ]
     behind: set[int] = set()
     while work:
         number = work.pop()
         if number not in behind:
             behind.add(number)
-            work.extend(blocks[number].successors)
+            work.extend(following(part, number))
     assert behind
-    assert not behind & set(merging)
+    assert not behind & part.merges
+
+
+def following(part: Slice, number: int) -> tuple[int, ...]:
+    return part.successors(part.blocks[number])
 
 
 def test_branches_around_loads_of_data_are_no_matter() -> None:
-    blocks = integer_part(FAULTY, Kernel.PRESHUFFLE, KernelConfig(heads=32)).part.blocks
-    skipping = [block for block in blocks if block.skips]
-    assert skipping
-    assert all(len(block.successors) == 2 for block in skipping)
+    whole = integer_part(FAULTY, Kernel.PRESHUFFLE, KernelConfig(heads=32)).part
+    branching = {b.number for b in Program(whole.code).blocks if b.last.mnemonic.startswith("s_cbranch")}
     # The branch over the whole program, where there is no work, is not one of them.
-    assert not all(block.skips for block in blocks if len(block.successors) == 2)
+    assert whole.skips and whole.skips < branching
+    assert all(len(following(whole, number)) == 1 for number in whole.skips)
 
 
 def test_atomic_operations_store() -> None:
@@ -61,3 +74,32 @@ def test_atomic_operations_store() -> None:
         ins.GLOBAL(GLOBALOp.GLOBAL_ATOMIC_SWAP, v[0], v[0], v[1], saddr=s[4:5]),
     )
     assert all(is_store(instruction) for instruction in decode(b"".join(i.to_bytes() for i in atomics)))
+
+
+def test_a_branch_on_exec_keeps_it_live() -> None:
+    """Programs with other lanes on are not equal there, though no store reads EXEC before it is written anew."""
+    fields = {"simm16": 0}
+    branch = Instruction(0, 4, b"\0" * 4, "s_cbranch_execz", Encoding.SOPP, Encoding.SOPP, fields)
+    nothing = Bound(lambda g: None, frozenset(), frozenset(), frozenset())
+    live, marks = slicing._walk(Block(0, 0, (branch,)), (nothing,), [frozenset()], frozenset())
+    assert live == {EXEC, EXEC + 1} and marks == [False]
+
+
+def test_scalars_spilled_to_lanes_are_moves() -> None:
+    """Each lane is a place of its own; a register that anything else touches is not followed."""
+    spill = Instruction(
+        0, 8, b"\0" * 8, "v_writelane_b32", Encoding.VOP3, Encoding.VOP3, {"src0": 7, "src1": 131, "vdst": 261}
+    )
+    back = Instruction(
+        8, 8, b"\0" * 8, "v_readlane_b32", Encoding.VOP3, Encoding.VOP3, {"src0": 261, "src1": 131, "vdst": 9}
+    )
+    assert slicing._lane_of(spill) == slicing._lane_of(back) == 3
+    by_register = {**back.fields, "src1": 4}
+    assert slicing._lane_of(Instruction(8, 8, back.raw, back.mnemonic, back.encoding, back.base, by_register)) is None
+    group = SimpleNamespace(
+        scalar=np.arange(20, dtype=np.uint32)[:, np.newaxis], vector=np.zeros((3, 1, 4), np.uint32), lanes=None
+    )
+    group.active = lambda: None
+    slicing._moves([(7, 129)], masked=False).execute(group)  # type: ignore[arg-type]
+    slicing._moves([(129, 9)], masked=False).execute(group)  # type: ignore[arg-type]
+    assert group.scalar[9] == 7 and (group.vector[1] == 7).all()

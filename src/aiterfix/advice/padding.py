@@ -12,10 +12,11 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from aiterfix.family.kernels import ENTRY
 from aiterfix.family.kernels import GLUON as GLUON_GROUP
 from aiterfix.family.kernels import STAGE1 as STAGE1_GROUP
 from aiterfix.family.own_kernel import in_force
-from aiterfix.family.rounding import most_columns, rounded_to
+from aiterfix.family.rounding import chunk_of, most_columns, rounded_to
 from aiterfix.faults.base import Presence, worst
 from aiterfix.faults.diagnosis import Unit
 from aiterfix.importing.holders import keeps
@@ -37,6 +38,8 @@ KERNELS = (AUTO, GLUON, STAGE1, ALL)
 ASSUMPTION = "context_length <= max_model_len for every row"
 _GLUON = "_gluon_deepgemm_fp8_paged_mqa_logits"
 BY_NAME = {"base": _GLUON, "preshuffle": f"{_GLUON}_preshuffle", "preshuffle_varctx": f"{_GLUON}_preshuffle_varctx"}
+_BY_HEAD = {"stage1": f"_{ENTRY}_stage1", "stage1_ragged_k": f"_{ENTRY}_stage1_ragged_k"}
+"""Plain-Triton kernels that are measured, by the names that results are kept by."""
 _REMEMBERED = 4096
 
 
@@ -314,6 +317,8 @@ def advise(question: Question, judgement: Judgement, *, measured: bool = True) -
             notes.append(note)
     unbounded = ", ".join(dict.fromkeys(k.name for k in kernels if not k.presence.harmless))
     how = "measured for every context length" if exact else "; ".join(dict.fromkeys(notes))
+    if exact and any(k.group == STAGE1 and not k.presence.harmless for k in kernels):
+        how += ", in the code that Triton makes for one batch size of each split"
     reason = f"{unbounded}: stores without an upper bound ({what}); {how}"
     return Advice(columns, reason, "measured" if exact else "bound", ASSUMPTION, names, presence, exact)
 
@@ -343,7 +348,7 @@ def bound(question: Question, held: HeldKernel) -> tuple[int, str]:
     same arithmetic in every release, whatever the block, and measured where it can be. Of other sources the rounding is
     not known.
     """
-    chunk, block, width = question.chunk_k, question.kv_block_size, question.max_model_len
+    chunk, block, width = chunk_of(held.name, question.chunk_k), question.kv_block_size, question.max_model_len
     if held.presence is not Presence.PRESENT or not _rounding_known(held):
         return _unknown(question), "this source is of no release that is known, so the largest rounding is assumed"
     unit = rounded_to(held.name, chunk, block)
@@ -393,7 +398,7 @@ def _measured(question: Question, held: HeldKernel) -> int | None:
 
 
 def _stored(question: Question, held: HeldKernel) -> int | None:
-    short = next((short for short, name in BY_NAME.items() if name == held.name), None)
+    short = next((short for short, name in (BY_NAME | _BY_HEAD).items() if name == held.name), None)
     if short is None or not held.sha256:
         return None
     from aiterfix.overshoot import stored
@@ -404,8 +409,9 @@ def _stored(question: Question, held: HeldKernel) -> int | None:
     release = _triton()
     if not release:
         return None
-    block = 1 if short == "base" else q.kv_block_size
-    found = stored.find(held.sha256, short, (q.heads, block, q.chunk_k, q.next_n, q.max_model_len), release)
+    block = 1 if short in ("base", "stage1_ragged_k") else q.kv_block_size
+    chunk = chunk_of(held.name, q.chunk_k)
+    found = stored.find(held.sha256, short, (q.heads, block, chunk, q.next_n, q.max_model_len), release)
     return found.columns if found is not None else None
 
 

@@ -3,74 +3,198 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from aiterfix.errors import EnvironmentProblem, NotUnderstoodError
+from aiterfix.family.inputs import LaunchInputs
 from aiterfix.family.kernels import GROUPS
-from aiterfix.family.signature import KernelConfig, WrapperFacts, find_kernels, make_request, read_wrapper
+from aiterfix.family.launcher import read_parameters
+from aiterfix.family.portable import Portable, check_portable, find_portable
+from aiterfix.family.rounding import chunk_of
+from aiterfix.family.signature import (
+    KernelConfig,
+    WrapperFacts,
+    find_kernels,
+    make_request,
+    read_wrapper,
+)
 from aiterfix.gfx950.compile import Compiler
+from aiterfix.gfx950.request import CompileRequest
+from aiterfix.overshoot.launches import COMPUTE_UNITS, AnyKernel, every_split, heads_apart, split_of
 from aiterfix.overshoot.measure import IntegerPart
 from aiterfix.overshoot.stored import Measured, store
 from aiterfix.storage.children import Owner
+from aiterfix.validation.execution import scale_offset
+from aiterfix.validation.kernel_file import KernelFile
+from aiterfix.validation.scenarios import Scenario
+from aiterfix.validation.source import plain_request, takes_blocks
 
 if TYPE_CHECKING:
     from aiterfix.advice.padding import Question
     from aiterfix.installation.view import View
 
 
-def certify(files: Mapping[Path, bytes], question: Question, view: View, owner: Owner | None = None) -> list[Measured]:
-    """Measure and keep every Gluon kernel that a question selects, in the files that are installed.
+_CACHE_BLOCKS = 1024
+"""Of the cache that a launch is compiled for: no address that decides is in it."""
+
+
+class Asked(NamedTuple):
+    """A kernel to measure: what is compiled for each of the values of ``SplitKV`` that are compiled in; (None,) where
+    it is an argument."""
+
+    file: Path
+    text: bytes
+    kernel: AnyKernel
+    config: KernelConfig
+    requests: dict[tuple[int, ...] | None, CompileRequest]
+
+
+def files_of(texts: Mapping[Path, bytes], asked: str) -> dict[Path, bytes]:
+    """Those that define what is asked about, by :data:`aiterfix.advice.padding.KERNELS`."""
+    gluon = {file: text for file, text in texts.items() if find_kernels(text, str(file))}
+    plain = {file: text for file, text in texts.items() if find_portable(text, str(file))}
+    return {"gluon": gluon, "stage1": plain, "all": gluon | plain}.get(asked) or (gluon or plain)
+
+
+def certify(
+    files: Mapping[Path, bytes],
+    question: Question,
+    view: View,
+    owner: Owner | None = None,
+    guarded: Collection[str] = (),
+) -> list[Measured]:
+    """Measure and keep every kernel that a question selects, in the files that are installed.
 
     Args:
         files: their texts.
         question: which kernels, and what they are launched with.
         view: how what stands beside them is read.
         owner: whose rights the compiling process has, which runs the files' top level; None for this process's.
+        guarded: plain-Triton kernels that are left out, as source shows that their stores are bounded.
 
     Raises:
         EnvironmentProblem: no such kernel, no Triton, or the cache cannot be written.
-        NotUnderstoodError: where a kernel stores depends on more than integers, or it is a plain-Triton kernel.
+        NotUnderstoodError: where a kernel stores depends on more than integers.
     """
-    if question.kernel in ("stage1", "all"):
-        raise NotUnderstoodError(
-            f"--measure does not go with --kernel {question.kernel}: the plain-Triton kernels are not measured",
-            why="they run on GPUs that are no gfx950, and are specialised by Triton at each launch",
-            remedy="leave --measure out (the bound is then the answer), or measure --kernel gluon",
-        )
-    results = []
+    asked = [*_gluon(files, question, view)] if question.kernel != "stage1" else []
+    if question.kernel in ("stage1", "all") or (question.kernel == "auto" and not asked):
+        asked += plain(files, question, guarded)
+    if not asked:
+        raise EnvironmentProblem("none of the kernels asked about is installed here, or every store is bounded")
     with Compiler(owner=owner) as compiler:
-        for file, text in files.items():
-            for kernel in find_kernels(text, str(file)):
-                if kernel.function not in question.gluon_kernels:
-                    continue
+        results = []
+        for one in asked:
+            result = measured(one, question, compiler)
+            try:
+                store(result)
+            except OSError as error:
+                raise EnvironmentProblem(f"the result cannot be kept: {error}") from error
+            results.append(result)
+    return results
+
+
+def measured(asked: Asked, question: Question, compiler: Compiler) -> Measured:
+    """Establish one, whatever was kept."""
+    digests, found = [], []
+    for splits, request in asked.requests.items():
+        compiled = compiler.compile(request)
+        digests.append(compiled.sha256)
+        part = IntegerPart(compiled, asked.kernel, asked.config, splits)
+        found.append(part.overshoot(question.max_model_len, question.next_n))
+    worst = max(found, key=lambda one: (one.columns, one.context_length))
+    return Measured(
+        hashlib.sha256(asked.text).hexdigest(),
+        asked.kernel.value,
+        question.heads,
+        asked.config.kv_block_size,
+        asked.config.chunk_k,
+        question.next_n,
+        question.max_model_len,
+        compiler.triton,
+        digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest(),
+        worst.columns,
+        worst.context_length,
+        sum(one.programs for one in found),
+    )
+
+
+def _gluon(files: Mapping[Path, bytes], question: Question, view: View) -> Iterator[Asked]:
+    for file, text in files.items():
+        for kernel in find_kernels(text, str(file)):
+            if kernel.function in question.gluon_kernels:
                 block = question.kv_block_size if kernel.preshuffled else 1
                 config = KernelConfig(question.heads, block, chunk_k=question.chunk_k)
-                compiled = compiler.compile(make_request(text, str(file), kernel, config, _wrapper(file, view)))
-                found = IntegerPart(compiled, kernel, config).overshoot(question.max_model_len, question.next_n)
-                measured = Measured(
-                    hashlib.sha256(text).hexdigest(),
-                    kernel.value,
-                    question.heads,
-                    block,
-                    question.chunk_k,
-                    question.next_n,
-                    question.max_model_len,
-                    compiler.triton,
-                    compiled.sha256,
-                    found.columns,
-                    found.context_length,
-                    found.programs,
+                request = make_request(text, str(file), kernel, config, _wrapper(file, view))
+                yield Asked(file, text, kernel, config, {None: request})
+
+
+def plain(files: Mapping[Path, bytes], question: Question, guarded: Collection[str]) -> Iterator[Asked]:
+    """The plain-Triton kernels of files, ``SplitKV`` being compiled into them."""
+    for file, text in files.items():
+        for kernel in find_portable(text, str(file)):
+            if kernel.function in guarded:
+                continue
+            if not kernel.by_head:
+                raise NotUnderstoodError(
+                    f"{kernel.function} is not measured, and source does not show that its stores are bounded",
+                    remedy="leave --measure out (the bound is then the answer)",
                 )
-                try:
-                    store(measured)
-                except OSError as error:
-                    raise EnvironmentProblem(f"the result cannot be kept: {error}") from error
-                results.append(measured)
-    if not results:
-        raise EnvironmentProblem("none of the Gluon kernels asked about is installed here")
-    return results
+            config = KernelConfig(
+                question.heads,
+                1 if kernel.ragged else question.kv_block_size,
+                aligned_cache=False,
+                chunk_k=chunk_of(kernel.function, question.chunk_k),
+            )
+            check_portable(kernel, config)
+            abreast = question.next_n * heads_apart(kernel, config)
+            requests: dict[tuple[int, ...] | None, CompileRequest] = {}
+            for splits in every_split(kernel, 1, abreast, config.waves_per_eu):
+                requests[splits,] = _plain_request(KernelFile(text, str(file)), kernel, config, question, splits)
+            yield Asked(file, text, kernel, config, requests)
+
+
+def _plain_request(
+    file: KernelFile, kernel: Portable, config: KernelConfig, question: Question, splits: int
+) -> CompileRequest:
+    """What Triton compiles for a launch of so many splits: of a batch that has them and is no multiple of 16, nor 1,
+    where there is one; that is the code that assumes least."""
+    width, next_n, heads = question.max_model_len, question.next_n, heads_apart(kernel, config)
+    batches = [
+        batch
+        for batch in range(1, COMPUTE_UNITS + 2)
+        if split_of(kernel, batch * next_n * heads, config.waves_per_eu) == splits
+    ]
+    batch = min(batches, key=lambda batch: (batch == 1, batch % 16 == 0, batch))
+    # A stride of 1 would be compiled in, and here it must be free to be 0.
+    gap, share = int(width == 1), heads * splits // config.waves_per_eu
+    scenario = Scenario(kernel, config, "overshoot", (width,) * batch, next_n, width, gap, share)
+    parameters = read_parameters(file.text, file.filename, kernel.function)
+    offset = scale_offset(scenario, blocks_known=takes_blocks(kernel, parameters, scenario))
+    return plain_request(file, scenario, _sizes(scenario), parameters, offset)
+
+
+def _sizes(scenario: Scenario) -> LaunchInputs:
+    """Inputs of a launch of which nothing but shapes is looked at."""
+    config, rows, batch = scenario.config, scenario.rows, len(scenario.context_lengths)
+    blocks = -(-scenario.max_model_len // config.kv_block_size)
+
+    def zeros(kind: Any, *shape: int) -> Any:
+        return np.broadcast_to(np.zeros((), kind), shape)
+
+    return LaunchInputs(
+        zeros(np.uint8, batch, scenario.next_n, config.heads, config.hidden),
+        zeros(np.uint8, _CACHE_BLOCKS, config.kv_block_size, config.hidden),
+        zeros(np.float32, _CACHE_BLOCKS, config.kv_block_size),
+        zeros(np.int32, batch, blocks),
+        zeros(np.int32, batch),
+        zeros(np.float32, rows, config.heads),
+        scenario.max_model_len,
+        scenario.row_stride,
+    )
 
 
 def _wrapper(file: Path, view: View) -> WrapperFacts | None:

@@ -16,21 +16,26 @@ What 3 and 4 run must not contradict 1, or the kernel is refused.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from aiterfix.errors import NotUnderstoodError
-from aiterfix.family.signature import Kernel, KernelConfig
+from aiterfix.family.signature import KernelConfig
 from aiterfix.gfx950 import CodeObject
 from aiterfix.gfx950.cache import CompiledKernel
-from aiterfix.gfx950.launch import program_of
-from aiterfix.overshoot.execute import stored_ends
-from aiterfix.overshoot.programs import Launches, LaunchShape, every_split, programs_of, whole_launch
-from aiterfix.overshoot.slicing import Slice, slice_of
-from aiterfix.overshoot.watch import Stored
+from aiterfix.overshoot.launches import (
+    AnyKernel,
+    Launches,
+    every_split,
+    heads_apart,
+    programs_of,
+    whole_launch,
+)
+from aiterfix.overshoot.runner import AT_ONCE, Runner, Stored
+from aiterfix.overshoot.slicing import Slice
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,8 +47,6 @@ WHOLE = 8192
 _SAMPLES = 400
 _FEW = 16
 """Programs for each number of chunks, besides those around the last, that are run for every length past ``WHOLE``."""
-_LAUNCHES = 1 << 15
-"""Launches whose arguments are laid out at once."""
 
 
 @dataclass(frozen=True)
@@ -51,28 +54,18 @@ class Overshoot:
     """What was established for one kernel, configuration and width.
 
     Attributes:
-        kernel: which kernel.
-        config: what it was compiled for.
-        max_model_len: columns of the output.
-        next_n: rows of a sequence.
         columns: columns stored to at or past ``max_model_len``, by any program of any context length up to it.
         context_length: the longest context that gets furthest.
         splits: ``SplitKV`` of a launch that does; chunks a program for the schedule kernel.
         reach: most columns that any of the lengths run stored to past its own end.
-        lengths: how many context lengths were run: all.
         programs: how many programs were run.
         lane_by_lane: how many of them had to be run lane by lane, which is slow.
     """
 
-    kernel: Kernel
-    config: KernelConfig
-    max_model_len: int
-    next_n: int
     columns: int
     context_length: int
     splits: int
     reach: int
-    lengths: int
     programs: int
     lane_by_lane: int
 
@@ -84,15 +77,19 @@ class IntegerPart:
         kernel: the code object.
         which: the kernel it is.
         config: what it was compiled for.
+        splits: values of ``SplitKV`` that it may be launched with; None for all that its wrapper computes.
 
     Raises:
         NotUnderstoodError: where it stores depends on more than integers.
     """
 
-    def __init__(self, kernel: CompiledKernel, which: Kernel, config: KernelConfig) -> None:
+    def __init__(
+        self, kernel: CompiledKernel, which: AnyKernel, config: KernelConfig, splits: Sequence[int] | None = None
+    ) -> None:
         self.kernel = kernel
         self.which = which
         self.config = config
+        self.splits = splits
         code = CodeObject.from_bytes(kernel.code, kernel=kernel.function)
         asked = code.descriptor
         if asked.dispatch_pointer or asked.queue_pointer or asked.dispatch_id:
@@ -101,22 +98,19 @@ class IntegerPart:
                 why="where it stores could depend on them, and its arguments are in other registers",
                 remedy="run `aiterfix validate`, which executes the whole kernel",
             )
-        self.part: Slice = slice_of(program_of(code))
+        self.part = Slice(code)
 
-    def ends(self, shapes: Iterable[LaunchShape]) -> list[list[int]]:
+    def ends(self, launches: Sequence[Launches]) -> list[list[int]]:
         """For each launch, for each of its programs, one past the last column stored to; 0 where nothing was."""
+        table = Launches.joined(launches)
         found: list[list[int]] = []
-        for launches, stored in self._in_parts(Launches.of(tuple(shapes))):
-            found += [ends.tolist() for ends in np.split(stored.ends, np.cumsum(launches.count)[:-1])]
+        for part, stored in self.runner(int(max(table.context_length.max(), table.splits.max()))).run(table):
+            found += [ends.tolist() for ends in np.split(stored.ends, np.cumsum(part.count)[:-1])]
         return found
 
-    def _run(self, launches: Launches) -> Stored:
-        return stored_ends(self.part, self.kernel, self.config, launches)
-
-    def _in_parts(self, launches: Launches) -> Iterator[tuple[Launches, Stored]]:
-        for first in range(0, len(launches), _LAUNCHES):
-            part = launches.part(first, first + _LAUNCHES)
-            yield part, self._run(part)
+    def runner(self, longest: int) -> Runner:
+        """What runs programs of contexts, or of chunks a program, up to a number."""
+        return Runner(self.part, self.kernel, self.config, longest)
 
     def overshoot(self, max_model_len: int, next_n: int = 1) -> Overshoot:
         """Establish the overshoot at one width.
@@ -124,52 +118,91 @@ class IntegerPart:
         Raises:
             NotUnderstoodError: where the kernel stores does not follow from what was run.
         """
-        found = _Furthest()
-        plan = self._every_split(max_model_len, next_n, found)
-        self._every_length(max_model_len, next_n, plan, found)
-        self._whole(max_model_len, next_n, plan, found)
-        self._sample(max_model_len, next_n, plan, found)
+        measured = _Measurement(self, max_model_len, next_n)
+        plan = measured.every_split()
+        measured.every_length(plan)
+        measured.whole_rows(plan)
+        measured.sample(plan)
+        found = measured.found
         return Overshoot(
-            self.which,
-            self.config,
-            max_model_len,
-            next_n,
             max(0, found.end - max_model_len),
             found.context_length,
             found.splits,
             found.reach,
-            max_model_len,
             found.programs,
-            found.lane_by_lane,
+            measured.runner.lane_by_lane,
         )
 
-    def _every_split(self, width: int, next_n: int, found: _Furthest) -> _Plan:
+
+class _Measurement:
+    """The steps by which an overshoot is established."""
+
+    def __init__(self, part: IntegerPart, width: int, next_n: int) -> None:
+        self.which = part.which
+        self.config = part.config
+        self.width = width
+        self.next_n = next_n
+        self.heads = heads_apart(part.which, part.config)
+        # Programs side by side, of one split.
+        self.abreast = next_n * self.heads
+        self.splits = part.splits
+        self.runner = part.runner(width)
+        self.found = _Furthest()
+
+    def _launches(
+        self,
+        lengths: NDArray[np.int64],
+        splits: NDArray[np.int64],
+        first: NDArray[np.int64] | int,
+        count: NDArray[np.int64],
+    ) -> Launches:
+        return Launches.of(
+            context_length=lengths,
+            max_model_len=self.width,
+            next_n=self.next_n,
+            heads=self.heads,
+            splits=splits,
+            first=first,
+            count=count,
+            batch=1,
+        )
+
+    def _run(self, launches: Launches) -> Stored:
+        """Run launches, all at once."""
+        parts = [stored for _, stored in self._taken(launches)]
+        return Stored(np.concatenate([part.ends for part in parts]), np.concatenate([part.like for part in parts]))
+
+    def _taken(self, launches: Launches) -> Iterator[tuple[Launches, Stored]]:
+        """Run launches, and take account of what each stored."""
+        for part, stored in self.runner.run(launches):
+            self.found.take(part, stored)
+            yield part, stored
+
+    def every_split(self) -> _Plan:
         """Step 1."""
-        chunk = self.config.chunk_k
+        chunk, width = self.config.chunk_k, self.width
         plan = np.array(
             [
                 (chunks, splits)
                 for chunks in range(1, -(-width // chunk) + 1)
-                for splits in every_split(self.which, chunks, next_n, self.config.waves_per_eu)
+                for splits in self.splits or every_split(self.which, chunks, self.abreast, self.config.waves_per_eu)
             ],
             np.int64,
         )
         chunks, splits = np.ascontiguousarray(plan.T)
         high = np.minimum(chunk * chunks, width)
-        counts = next_n * programs_of(self.which, chunk, high, splits)
-        launches = Launches.made(
-            np.concatenate([chunk * (chunks - 1) + 1, high]), width, next_n, np.tile(splits, 2), 0, np.tile(counts, 2)
-        )
-        # One run of both, so that equal states are seen to be.
-        stored = self._run(launches)
-        found.take(launches, stored)
+        counts = self.abreast * programs_of(self.which, chunk, high, splits)
+        lengths = np.concatenate([chunk * (chunks - 1) + 1, high])
+        stored = self._run(self._launches(lengths, np.tile(splits, 2), 0, np.tile(counts, 2)))
         half = int(counts.sum())
         starts = np.cumsum(counts) - counts
         of = np.repeat(np.arange(len(plan)), counts)
-        place = (np.arange(half) - starts[of]) // next_n
+        place = (np.arange(half) - starts[of]) // self.abreast
         ends = stored.ends[half:]
         last = np.maximum(np.maximum.reduceat(np.where(ends > 0, place, -1), starts), 0)
-        low_like, high_like = stored.like[:half], stored.like[half:]
+        # What was run lane by lane all the way is like nothing else.
+        like = np.where((stored.like < 0) & (stored.ends > 0), -2 - np.arange(2 * half), stored.like)
+        low_like, high_like = like[:half], like[half:]
         near = np.abs(place - last[of]) <= 1
         varies = (low_like != high_like) | near
         # Rows of a sequence, and splits, that come to the same states at both lengths need no run of their own.
@@ -181,31 +214,23 @@ class IntegerPart:
         fresh = numbers[np.unique(pairs, axis=1, return_index=True)[1]]
         return _Plan(chunks, splits, counts, starts, last, varies, np.sort(fresh), ends)
 
-    def _every_length(self, width: int, next_n: int, plan: _Plan, found: _Furthest) -> None:
+    def every_length(self, plan: _Plan) -> None:
         """Step 2."""
         chunk = self.config.chunk_k
-        # Up to WHOLE the next step runs them, with all others.
         row, first, count = plan.runs()
-        step = max(1, _LAUNCHES // chunk)
+        step = max(1, AT_ONCE // chunk)
         for at in range(0, len(row), step):
             part = row[at : at + step]
-            lengths = (chunk * (plan.chunks[part] - 1))[:, np.newaxis] + np.arange(1, chunk + 1)
-            inside = np.flatnonzero((lengths.reshape(-1) > WHOLE) & (lengths.reshape(-1) <= width))
-            if not len(inside):
-                continue
-            launches = Launches.made(
-                lengths.reshape(-1)[inside],
-                width,
-                next_n,
-                np.repeat(plan.splits[part], chunk)[inside],
-                np.repeat(first[at : at + step], chunk)[inside],
-                np.repeat(count[at : at + step], chunk)[inside],
-            )
-            found.take(launches, self._run(launches))
+            lengths = ((chunk * (plan.chunks[part] - 1))[:, np.newaxis] + np.arange(1, chunk + 1)).reshape(-1)
+            # Up to WHOLE the next step runs them, with all others.
+            inside = np.flatnonzero((lengths > WHOLE) & (lengths <= self.width))
+            of = at + inside // chunk
+            for _ in self._taken(self._launches(lengths[inside], plan.splits[row[of]], first[of], count[of])):
+                pass
 
-    def _whole(self, width: int, next_n: int, plan: _Plan, found: _Furthest) -> None:
+    def whole_rows(self, plan: _Plan) -> None:
         """Step 3."""
-        chunk = self.config.chunk_k
+        chunk, width = self.config.chunk_k, self.width
         near = max(1, width - max(chunk, self.config.kv_block_size) + 1)
         lengths = np.unique(np.concatenate([np.arange(1, min(WHOLE, width) + 1), np.arange(near, width + 1)]))
         low = np.searchsorted(plan.chunks, -(-lengths // chunk))
@@ -213,32 +238,32 @@ class IntegerPart:
         length_of = np.repeat(np.arange(len(lengths)), high - low)
         row = np.arange(len(length_of)) - np.repeat(np.cumsum(high - low) - high, high - low)
         # Programs far behind the last with work were run in step 1.
-        count = np.minimum(plan.counts[row], (plan.last[row] + 3) * next_n)
-        launches = Launches.made(lengths[length_of], width, next_n, plan.splits[row], 0, count)
-        for at, (part, stored) in zip(range(0, len(row), _LAUNCHES), self._in_parts(launches), strict=True):
-            found.take(part, stored)
-            self._agree(part, stored, row[at : at + _LAUNCHES], plan)
+        count = np.minimum(plan.counts[row], (plan.last[row] + 3) * self.abreast)
+        at = 0
+        for part, stored in self._taken(self._launches(lengths[length_of], plan.splits[row], 0, count)):
+            self._agree(part, stored, row[at : at + len(part)], plan)
+            at += len(part)
 
-    def _sample(self, width: int, next_n: int, plan: _Plan, found: _Furthest) -> None:
+    def sample(self, plan: _Plan) -> None:
         """Step 4."""
-        generator = random.Random(f"{self.which.value} {self.config.name} {width} {next_n}")
-        shapes, rows = [], []
+        chunk, width = self.config.chunk_k, self.width
+        generator = random.Random(f"{self.which.value} {self.config.name} {width} {self.next_n}")
+        parts, rows = [], []
         for number in range(_SAMPLES):
             length = generator.randint(1, width)
-            chunks = -(-length // self.config.chunk_k)
+            chunks = -(-length // chunk)
             row = generator.randrange(*(int(np.searchsorted(plan.chunks, chunks, side)) for side in ("left", "right")))
             batch = generator.choice((2, 3, 5)) if number % 4 == 0 else 1
             splits = int(plan.splits[row])
-            shapes.append(whole_launch(self.which, self.config.chunk_k, length, width, next_n, splits, batch))
+            parts.append(whole_launch(self.which, self.config, length, width, self.next_n, splits, batch))
             rows.append(row)
-        launches = Launches.of(shapes)
+        end, reach = self.found.end, self.found.reach
+        launches = Launches.joined(parts)
         stored = self._run(launches)
-        end, reach = found.end, found.reach
-        found.take(launches, stored)
-        if found.end > end or found.reach > reach:
+        if self.found.end > end or self.found.reach > reach:
             furthest = np.maximum.reduceat(stored.ends, np.cumsum(launches.count) - launches.count)
             beyond = (furthest > end) | (furthest - launches.context_length > reach)
-            raise self._contradicted(launches.one(int(beyond.argmax())))
+            raise self._contradicted(launches.describe(int(beyond.argmax())))
         self._agree(launches, stored, np.array(rows), plan)
 
     def _agree(self, launches: Launches, stored: Stored, row: NDArray[np.int64], plan: _Plan) -> None:
@@ -250,11 +275,11 @@ class IntegerPart:
         expected = plan.starts[row[of]] + place
         differ = (ends != plan.ends[expected]) & ~plan.varies[expected]
         if differ.any():
-            raise self._contradicted(launches.one(int(of[differ.argmax()])))
+            raise self._contradicted(launches.describe(int(of[differ.argmax()])))
 
-    def _contradicted(self, shape: LaunchShape) -> NotUnderstoodError:
+    def _contradicted(self, launch: str) -> NotUnderstoodError:
         return NotUnderstoodError(
-            f"{self.which.function} stores elsewhere than what was run of it says: {shape}",
+            f"{self.which.function} stores elsewhere than what was run of it says: {launch}",
             why="the lengths and splits that decide were chosen for a kernel that shares out whole chunks",
             remedy="use the bound, or run `aiterfix validate`",
         )
@@ -296,13 +321,12 @@ class _Furthest:
     """The launch that stores furthest; the longest context among equals."""
 
     def __init__(self) -> None:
-        self.end = self.context_length = self.splits = self.reach = self.programs = self.lane_by_lane = 0
+        self.end = self.context_length = self.splits = self.reach = self.programs = 0
 
     def take(self, launches: Launches, stored: Stored) -> None:
         """Take account of what was stored."""
         ends = np.maximum.reduceat(stored.ends, np.cumsum(launches.count) - launches.count)
         self.programs += len(stored.ends)
-        self.lane_by_lane += stored.lane_by_lane
         self.reach = max(self.reach, int((ends - launches.context_length).max()))
         # Lengths are at most 2^20 or so: one number orders by end, then by length.
         best = int((ends * (1 << 32) + launches.context_length).argmax())

@@ -4,133 +4,197 @@ A backward slice of the machine code, by the liveness of registers. Needed are t
 and the *addresses* of every store to memory; the stored data are not. An instruction is kept if something it writes is
 live behind it. The analysis starts from nothing live and grows to a fixed point, so that a value that only feeds its
 own next iteration is left out too ("faint" variables). What remains of an attention kernel is its integer part: a few
-dozen instructions of some thousands.
+dozen instructions of some thousands. The result is a program of its own, which the emulator's machine runs.
 
 A write to a vector register changes the active lanes only, so it ends the register's life only where EXEC is known to
-be all ones. That is followed through the program: which pairs of scalar registers hold all ones at each block.
+be all ones. That is followed through the program, as is which scalar registers hold the address of the arguments.
 
-Registers spilled to private memory at fixed places are followed like registers, and so are the kernel's arguments,
-dword by dword: which of them are live at the entry is which of them decide where the kernel stores. The slice refuses
-(:class:`~aiterfix.errors.NotUnderstoodError`) kernels whose store addresses depend on matrix results, LDS, private
-memory at computed places, or atomics: then only a full execution tells.
+What is spilled at fixed places (scalar registers to lanes of a vector register, vector registers to private memory) is
+followed like registers, and so are the kernel's arguments, dword by dword: which of them are live at the entry is which
+of them decide where the kernel stores. The slice refuses (:class:`~aiterfix.errors.NotUnderstoodError`) kernels whose
+store addresses depend on matrix results, LDS, private memory at computed places, or atomics: then only a full
+execution tells.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from aiterfix.errors import NotUnderstoodError
-from aiterfix.gfx950 import control, mfma, semantics
-from aiterfix.gfx950.blocks import PRELOAD_ENTRY
+from aiterfix.gfx950 import control, mfma
+from aiterfix.gfx950.blocks import PRELOAD_ENTRY, Block
 from aiterfix.gfx950.instruction import EXEC, Encoding, Instruction
-from aiterfix.gfx950.operands import VECTOR_BASE, Binder, Bound, Execute
+from aiterfix.gfx950.operands import VECTOR_BASE, Bound, Execute
+from aiterfix.gfx950.program import Program
 
 if TYPE_CHECKING:
-    from aiterfix.gfx950.blocks import Block
-    from aiterfix.gfx950.program import Program
+    from aiterfix.gfx950.code_object import CodeObject
 
 _EXEC = frozenset({EXEC, EXEC + 1})
 _MEMORY = frozenset({Encoding.MUBUF, Encoding.GLOBAL, Encoding.FLAT})
-_MINUS_ONE = 193
-"""Operand code of the inline constant -1."""
+_MINUS_ONE, _ZERO, _SIXTY_THREE = 193, 128, 191
+"""Operand codes of inline constants."""
 _NO_SCALAR_ADDRESS = 0x7F
-_SLOT_BASE = 1 << 16
-"""Private memory in register sets: a number above every vector register for each dword of a lane."""
 _ARGUMENT_BASE = 1 << 24
-"""Kernel arguments in register sets: a number above those for each dword of the kernarg segment."""
-_ARGUMENT_POINTER = frozenset({0, 1})
+"""Kernel arguments in register sets: a number above every register for each dword of the kernarg segment."""
+_ONES, _ARGUMENTS = "all ones", "the arguments' address"
+_Facts = frozenset[tuple[int, str]]
+"""Pairs of scalar registers, by the first, that are known to hold something."""
+
+
+@dataclass
+class Moves(Bound):
+    """A spill, or what brings it back: registers copied, (from, to).
+
+    Attributes:
+        moves: the copies.
+        masked: whether EXEC says in which lanes.
+    """
+
+    moves: tuple[tuple[int, int], ...]
+    masked: bool
 
 
 @dataclass(frozen=True)
-class SlicedInstruction:
+class Kept:
     """One instruction that is kept.
 
     Attributes:
         instruction: the instruction.
-        execute: its effect; for a store only a caller that watches it gives it one.
+        bound: its effect and registers; for a load of kernel arguments it writes those that are needed.
         is_store: whether it stores to memory.
-        arguments: for a load of kernel arguments, (scalar register, dword of the segment) of those that are needed;
-            it is executed by writing these, not by ``execute``.
-        reads, writes, steers: registers, as :class:`~aiterfix.gfx950.operands.Bound` has them.
     """
 
     instruction: Instruction
-    execute: Execute
+    bound: Bound
     is_store: bool
-    arguments: tuple[tuple[int, int], ...]
-    reads: frozenset[int]
-    writes: frozenset[int]
-    steers: frozenset[int]
 
 
 @dataclass(frozen=True)
-class State:
-    """Registers that are live at some place, by kind: waves with equal contents behave alike from there.
+class Live:
+    """Registers that are live at some place: programs with equal contents behave alike from there.
 
     Attributes:
-        scalars: scalar operand codes.
-        vectors: rows of ``Waves.vector``.
+        numbers: all of them, by :data:`~aiterfix.gfx950.operands.VECTOR_BASE`.
+        scalars: scalar operand codes; ``pairs``: their pairs, and that of EXEC.
+        vectors: rows of ``Waves.vector``, private memory and lanes that hold scalars among them.
         arguments: dwords of the kernarg segment that may still be loaded.
-        scc: whether SCC is live.
-        spilled: whether private memory is live.
     """
 
+    numbers: frozenset[int]
     scalars: tuple[int, ...]
+    pairs: tuple[int, ...]
     vectors: tuple[int, ...]
     arguments: tuple[int, ...]
-    scc: bool
-    spilled: bool
 
     @classmethod
-    def of(cls, live: frozenset[int]) -> State:
+    def of(cls, live: frozenset[int]) -> Live:
         """Sort register numbers by kind."""
+        numbers = sorted(live)
+        scalars = tuple(n for n in numbers if 0 <= n < VECTOR_BASE)
         return cls(
-            tuple(sorted(number for number in live if 0 <= number < VECTOR_BASE)),
-            tuple(sorted(number - VECTOR_BASE for number in live if VECTOR_BASE <= number < _SLOT_BASE)),
-            tuple(sorted(number - _ARGUMENT_BASE for number in live if number >= _ARGUMENT_BASE)),
-            -1 in live,
-            any(_SLOT_BASE <= number < _ARGUMENT_BASE for number in live),
+            live,
+            scalars,
+            tuple(sorted({code >> 1 for code in scalars} | {EXEC >> 1})),
+            tuple(n - VECTOR_BASE for n in numbers if VECTOR_BASE <= n < _ARGUMENT_BASE),
+            tuple(n - _ARGUMENT_BASE for n in numbers if n >= _ARGUMENT_BASE),
         )
 
 
-@dataclass(frozen=True)
-class SlicedBlock:
-    """What is kept of a basic block.
+class Slice(Program):
+    """The part of a kernel that decides where it stores, as a program.
+
+    Args:
+        code: the kernel.
 
     Attributes:
-        kept: instructions, in order.
-        entry: what is live where the block is entered.
-        successors: blocks that may follow.
-        skips: its branch leads past instructions of which none is kept, so that all may as well take it.
-        merges: whether it leads to the first stores, or holds them: programs with equal states are one from there.
-    """
-
-    kept: tuple[SlicedInstruction, ...]
-    entry: State
-    successors: tuple[int, ...]
-    skips: bool
-    merges: bool
-
-
-@dataclass(frozen=True)
-class Slice:
-    """The part of a kernel that decides where it stores.
-
-    Attributes:
-        program: the whole kernel.
-        blocks: for each of its blocks, what is kept.
-        kept, total: number of instructions.
-        entry: number of the block where waves begin.
+        kept: for each block, what is kept of it.
+        live: for each block, what is live at its entry; ``leaving``: what is live behind it.
+        skips: blocks whose branch leads past instructions of which none is kept: all may as well take it.
+        merges: blocks that lead to the first stores: programs with equal states are one from there.
         arguments: dwords of the kernarg segment that decide where the kernel stores.
+        rows: vector registers, with what stands for spills; ``highest``: those up to the last that is kept.
+
+    Raises:
+        NotUnderstoodError: store addresses depend on what a slice cannot follow, or an instruction is not modelled.
     """
 
-    program: Program
-    blocks: tuple[SlicedBlock, ...]
-    kept: int
-    total: int
-    entry: int
-    arguments: tuple[int, ...]
+    def __init__(self, code: CodeObject) -> None:
+        super().__init__(code)
+        whole = self.blocks
+        successors = [self._after(block) for block in whole]
+        bound, self.rows = _followed_spills(self)
+        facts = _facts(self, bound, successors)
+        entries: list[frozenset[int]] = [frozenset()] * len(whole)
+        marks: list[list[bool]] = [[] for _ in whole]
+        changed = True
+        while changed:
+            changed = False
+            for number in reversed(range(len(whole))):
+                after = frozenset().union(*(entries[n] for n in successors[number]))
+                walked = _walk(whole[number], bound[number], facts[number], after)
+                if walked != (entries[number], marks[number]):
+                    changed = True
+                    entries[number], marks[number] = walked
+        leaving = [frozenset().union(*(entries[n] for n in successors[b.number])) for b in whole]
+        self.live = [Live.of(entry) for entry in entries]
+        self.leaving = [Live.of(live) for live in leaving]
+        self.kept = [_kept(b, bound[b.number], facts[b.number], marks[b.number], leaving[b.number]) for b in whole]
+        self.skips = {b.number for b in whole if self._skips(b.number, successors)}
+        storing = _behind(successors, [any(map(is_store, block.instructions)) for block in whole])
+        self.merges = {
+            number
+            for number, following in enumerate(successors)
+            if number not in storing and any(n in storing and entries[n] for n in following)
+        }
+        self.blocks = tuple(_block(b, self.kept[b.number], skips=b.number in self.skips) for b in whole)
+        self.arguments = self._deciding()
+        touched = (k.bound.steers if k.is_store else k.bound.reads | k.bound.writes for kept in self.kept for k in kept)
+        self.highest = max((n for numbers in touched for n in numbers), default=0) + 1 - VECTOR_BASE
+
+    def bind(self, block: Block) -> None:
+        """Nothing: what a block executes is what is kept of it."""
+
+    def _after(self, block: Block) -> tuple[int, ...]:
+        """The next block, if there is one, and where a branch leads."""
+        last = block.last
+        places = [] if last.mnemonic in (control.END, control.BRANCH) else [last.end]
+        if last.mnemonic == control.BRANCH or last.mnemonic in control.CONDITIONS:
+            places.append(control.branch_target(last))
+        # Padding behind the last branch falls off the kernel's end; executing it is an error of its own.
+        return tuple(self._at[pc] for pc in places if pc in self._at)
+
+    def _skips(self, number: int, successors: list[tuple[int, ...]]) -> bool:
+        """Whether a block ends in a branch whose other way comes to the same place with nothing done."""
+        if self.blocks[number].last.mnemonic not in control.CONDITIONS or len(successors[number]) != 2:
+            return False
+        after, target = successors[number]
+        seen = {number}
+        while after != target:
+            if after in seen or self.kept[after] or len(successors[after]) != 1:
+                return False
+            seen.add(after)
+            (after,) = successors[after]
+        return True
+
+    def _deciding(self) -> tuple[int, ...]:
+        """Dwords of the kernarg segment that are loaded later, or are in preloaded registers that are live."""
+        descriptor, entry = self.code.descriptor, self.live[self.entry]
+        first = 2 if descriptor.kernarg_pointer else 0
+        preloaded = {
+            descriptor.preload_offset + code - first
+            for code in entry.scalars
+            if first <= code < first + descriptor.preload_length
+        }
+        if descriptor.kernarg_pointer and not {0, 1}.isdisjoint(entry.scalars):
+            raise NotUnderstoodError(
+                f"kernel {self.code.name} reads its arguments in a way that is not followed",
+                remedy="run `aiterfix validate`, which executes the whole kernel",
+            )
+        return tuple(sorted(preloaded | set(entry.arguments)))
 
 
 def is_store(instruction: Instruction) -> bool:
@@ -138,157 +202,10 @@ def is_store(instruction: Instruction) -> bool:
     return instruction.encoding in _MEMORY and ("_store_" in instruction.mnemonic or "_atomic_" in instruction.mnemonic)
 
 
-def slice_of(program: Program) -> Slice:
-    """Slice a kernel.
-
-    Raises:
-        NotUnderstoodError: store addresses depend on what a slice cannot follow, or an instruction is not modelled.
-    """
-    bound = [
-        tuple(_with_slots(i, semantics.bind(Binder(i, program.code))) for i in block.instructions)
-        for block in program.blocks
-    ]
-    successors = [_successors(program, block) for block in program.blocks]
-    full = _full_lanes(program, bound, successors)
-    loads = _argument_loads(program, bound, successors)
-    entries: list[frozenset[int]] = [frozenset()] * len(program.blocks)
-    kept: list[list[bool]] = [[] for _ in program.blocks]
-    changed = True
-    while changed:
-        changed = False
-        for number in reversed(range(len(program.blocks))):
-            after = frozenset().union(*(entries[n] for n in successors[number]))
-            live, marks, _ = _walk(program.blocks[number], bound[number], full[number], loads[number], after)
-            if live != entries[number] or marks != kept[number]:
-                changed = True
-                entries[number], kept[number] = live, marks
-    stores = [any(map(is_store, block.instructions)) for block in program.blocks]
-    stored = _behind(program, successors, stores)
-    blocks = tuple(
-        _sliced(
-            program.blocks[number],
-            bound[number],
-            loads[number],
-            _walk(
-                program.blocks[number],
-                bound[number],
-                full[number],
-                loads[number],
-                frozenset().union(*(entries[n] for n in successors[number])),
-            ),
-            frozenset().union(*(entries[n] for n in successors[number])),
-            successors[number],
-            number not in stored and any(n in stored and entries[n] for n in successors[number]),
-        )
-        for number in range(len(program.blocks))
-    )
-    entry = program.block_at(_entry(program))
-    blocks = tuple(replace(block, skips=_skips(program, blocks, number)) for number, block in enumerate(blocks))
-    return Slice(
-        program,
-        blocks,
-        sum(len(block.kept) for block in blocks),
-        len(program.instructions),
-        entry,
-        _deciding_arguments(program, blocks[entry].entry),
-    )
-
-
-def _entry(program: Program) -> int:
-    return PRELOAD_ENTRY if program.code.descriptor.preload_length else 0
-
-
-def _deciding_arguments(program: Program, entry: State) -> tuple[int, ...]:
-    """Dwords of the kernarg segment that are loaded later, or are in preloaded registers that are live."""
-    descriptor = program.code.descriptor
-    first = 2 if descriptor.kernarg_pointer else 0
-    preloaded = {
-        descriptor.preload_offset + code - first
-        for code in entry.scalars
-        if first <= code < first + descriptor.preload_length
-    }
-    if descriptor.kernarg_pointer and _ARGUMENT_POINTER & set(entry.scalars):
-        raise NotUnderstoodError(
-            f"kernel {program.code.name} reads its arguments in a way that is not followed",
-            remedy="run `aiterfix validate`, which executes the whole kernel",
-        )
-    return tuple(sorted(preloaded | set(entry.arguments)))
-
-
-def _argument_loads(
-    program: Program, bound: list[tuple[Bound, ...]], successors: list[tuple[int, ...]]
-) -> list[list[int | None]]:
-    """For every instruction, the first dword that it loads if it loads kernel arguments, else None.
-
-    A load counts where its base is the pointer that a wave starts with, on every path to it.
-    """
-    result: list[list[int | None]] = [[None] * len(items) for items in bound]
-    if not program.code.descriptor.kernarg_pointer:
-        return result
-    lost = _behind(program, successors, [any(item.writes & _ARGUMENT_POINTER for item in items) for items in bound])
-    for block in program.blocks:
-        intact = block.number not in lost
-        for index, (instruction, item) in enumerate(zip(block.instructions, bound[block.number], strict=True)):
-            if (
-                intact
-                and instruction.mnemonic.startswith("s_load_dword")
-                and instruction["sbase"] == 0
-                and instruction["imm"]
-                and not instruction["soffset_en"]
-                and instruction["offset"] % 4 == 0
-                and instruction["offset"] < 4096
-            ):
-                result[block.number][index] = instruction["offset"] // 4
-            intact = intact and not item.writes & _ARGUMENT_POINTER
-    return result
-
-
-def _with_slots(instruction: Instruction, item: Bound) -> Bound:
-    """Private memory at a fixed place, dword by dword, noted like registers."""
-    if instruction.encoding is not Encoding.SCRATCH:
-        return item
-    immediate = instruction["offset"]
-    immediate -= immediate >> 12 << 13
-    words = _SLOT_WORDS.get(instruction.mnemonic.split("_", 2)[2])
-    if instruction["sve"] or instruction["saddr"] != _NO_SCALAR_ADDRESS or words is None or immediate % 4:
-        return item
-    slots = frozenset(range(_SLOT_BASE + immediate // 4, _SLOT_BASE + immediate // 4 + words))
-    if "_load_" in instruction.mnemonic:
-        return replace(item, reads=item.reads | slots)
-    return replace(item, writes=item.writes | slots)
-
-
-_SLOT_WORDS = {"dword": 1, "dwordx2": 2, "dwordx3": 3, "dwordx4": 4}
-
-
-def _followed(instruction: Instruction, item: Bound) -> bool:
-    """Whether a slice can follow what an instruction computes."""
-    if instruction.encoding is Encoding.SCRATCH:
-        return any(number >= _SLOT_BASE for number in item.reads | item.writes)
-    return (
-        instruction.encoding is not Encoding.DS
-        and instruction.mnemonic not in mfma.NAMES
-        and "atomic" not in instruction.mnemonic
-    )
-
-
-def _successors(program: Program, block: Block) -> tuple[int, ...]:
-    last = block.last
-    if last.mnemonic == control.END:
-        return ()
-    places = [last.end]
-    if last.mnemonic == control.BRANCH:
-        places = [control.branch_target(last)]
-    elif last.mnemonic in control.CONDITIONS:
-        places.append(control.branch_target(last))
-    # Padding behind the last branch falls off the kernel's end; executing it is an error of its own.
-    return tuple(program.block_at(pc) for pc in places if _known(program, pc))
-
-
-def _behind(program: Program, successors: list[tuple[int, ...]], within: list[bool]) -> set[int]:
+def _behind(successors: list[tuple[int, ...]], within: list[bool]) -> set[int]:
     """Blocks that can be entered after one of those."""
     found: set[int] = set()
-    work = [n for block in program.blocks if within[block.number] for n in successors[block.number]]
+    work = [n for number, some in enumerate(within) if some for n in successors[number]]
     while work:
         number = work.pop()
         if number not in found:
@@ -297,146 +214,216 @@ def _behind(program: Program, successors: list[tuple[int, ...]], within: list[bo
     return found
 
 
-def _known(program: Program, pc: int) -> bool:
-    return any(block.pc == pc for block in program.blocks)
+def _followed_spills(program: Program) -> tuple[list[tuple[Bound, ...]], int]:
+    """The instructions of every block, spills as moves to rows of their own; and the number of rows.
+
+    Lanes of a vector register are followed where nothing but these instructions touches it, private memory where every
+    place in it is fixed.
+    """
+    bound = [program.bound_instructions(block) for block in program.blocks]
+    pairs = [pair for b in program.blocks for pair in zip(b.instructions, bound[b.number], strict=True)]
+    touched = {n for i, item in pairs if _lane_of(i) is None for n in item.reads | item.writes}
+    private = all(_private_words(i) for i, _ in pairs if i.encoding is Encoding.SCRATCH)
+    first = VECTOR_BASE + program.code.vgprs + program.code.agprs
+    rows: dict[tuple[str, int, int], int] = {}
+
+    def row(kind: str, register: int, place: int) -> int:
+        return rows.setdefault((kind, register, place), first + len(rows))
+
+    def followed(instruction: Instruction, item: Bound) -> Bound:
+        lane = _lane_of(instruction)
+        if lane is not None:
+            (vector,) = (n for n in item.reads | item.writes if n >= VECTOR_BASE)
+            if vector in touched:
+                return item
+            place = row("lane", vector, lane)
+            if instruction.mnemonic == "v_readlane_b32":
+                return _moves([(place, next(iter(item.writes)))], masked=False)
+            scalar = next((n for n in item.reads if n < VECTOR_BASE), None)
+            return item if scalar is None else _moves([(scalar, place)], masked=False)
+        if not private or instruction.encoding is not Encoding.SCRATCH:
+            return item
+        places = [row("private", 0, dword) for dword in _private_words(instruction)]
+        if "_load_" in instruction.mnemonic:
+            return _moves(list(zip(places, sorted(item.writes), strict=True)), masked=True)
+        return _moves(list(zip(sorted(item.reads), places, strict=True)), masked=True)
+
+    result = [
+        tuple(followed(i, x) for i, x in zip(b.instructions, bound[b.number], strict=True)) for b in program.blocks
+    ]
+    return result, first - VECTOR_BASE + len(rows)
 
 
-def _walk(
-    block: Block,
-    bound: tuple[Bound, ...],
-    full: list[bool],
-    loads: list[int | None],
-    after: frozenset[int],
-) -> tuple[frozenset[int], list[bool], list[frozenset[int]]]:
-    """Registers live at a block's entry; which of its instructions are needed; what is live before each."""
-    live = set(after)
-    marks = [False] * len(bound)
-    before: list[frozenset[int]] = [frozenset()] * len(bound)
-    for index in reversed(range(len(bound))):
-        instruction, item, first = block.instructions[index], bound[index], loads[index]
-        branch = control.is_terminator(instruction)
-        if is_store(instruction):
-            marks[index] = True
-            live |= item.steers | _EXEC
-        elif branch or item.writes & live or item.writes & _EXEC:
-            marks[index] = not branch
-            if first is not None:
-                needed = item.writes & live
-                live -= needed
-                live |= {_ARGUMENT_BASE + first + number - min(item.writes) for number in needed}
+def _lane_of(instruction: Instruction) -> int | None:
+    """The lane, if it is fixed, that a scalar register is spilled to or brought back from."""
+    name = instruction.mnemonic
+    if name not in ("v_readlane_b32", "v_writelane_b32") or not _ZERO <= instruction["src1"] <= _SIXTY_THREE:
+        return None
+    return instruction["src1"] - _ZERO if name == "v_readlane_b32" or instruction["src0"] < VECTOR_BASE else None
+
+
+def _private_words(instruction: Instruction) -> range:
+    """The dwords of private memory that an instruction reads or writes; none where they are not fixed."""
+    immediate = instruction["offset"]
+    immediate -= immediate >> 12 << 13
+    words = _WORDS.get(instruction.mnemonic.split("_", 2)[2], 0)
+    if instruction["sve"] or instruction["saddr"] != _NO_SCALAR_ADDRESS or immediate % 4:
+        words = 0
+    return range(immediate // 4, immediate // 4 + words)
+
+
+_WORDS = {"dword": 1, "dwordx2": 2, "dwordx3": 3, "dwordx4": 4}
+
+
+def _moves(moves: list[tuple[int, int]], *, masked: bool) -> Moves:
+    def execute(g: Any) -> None:
+        for source, target in moves:
+            value = g.vector[source - VECTOR_BASE] if source >= VECTOR_BASE else g.scalar[source][:, np.newaxis]
+            if target < VECTOR_BASE:
+                g.scalar[target][...] = value[:, 0]
             else:
-                if _kills(instruction, full[index]):
-                    live -= item.writes
-                else:
-                    live -= {number for number in item.writes if number < VECTOR_BASE}
-                live |= item.reads
-                if not branch and _reads_lanes(item):
-                    live |= _EXEC
-        before[index] = frozenset(live)
-    return frozenset(live), marks, before
+                np.copyto(
+                    g.vector[target - VECTOR_BASE], value, where=g.active() if masked and g.lanes is not None else True
+                )
+
+    reads, writes = (frozenset(numbers) for numbers in zip(*moves, strict=True))
+    return Moves(execute, reads, writes, frozenset(), tuple(moves), masked)
 
 
-def _kills(instruction: Instruction, lanes_full: bool) -> bool:
-    """Whether what an instruction writes is written in every lane."""
-    return lanes_full and instruction.mnemonic != "v_writelane_b32"
-
-
-def _reads_lanes(item: Bound) -> bool:
-    """Whether EXEC bears on the result: everything that touches a vector register or makes a lane mask."""
-    return any(number >= VECTOR_BASE for number in item.reads | item.writes)
-
-
-def _full_lanes(
-    program: Program, bound: list[tuple[Bound, ...]], successors: list[tuple[int, ...]]
-) -> list[list[bool]]:
-    """For every instruction, whether EXEC is known to be all ones before it."""
-    everything = frozenset(range(0, 128, 2))
-    entry: list[frozenset[int] | None] = [None] * len(program.blocks)
-    first = {0, *(block.number for block in program.blocks if block.pc == 256)}
-    work = []
-    for number in first:
-        entry[number] = frozenset({EXEC})
-        work.append(number)
-    result: list[list[bool]] = [[False] * len(items) for items in bound]
+def _facts(program: Program, bound: list[tuple[Bound, ...]], successors: list[tuple[int, ...]]) -> list[list[_Facts]]:
+    """What is known before every instruction, on every path to it."""
+    begin = {(EXEC, _ONES)} | ({(0, _ARGUMENTS)} if program.code.descriptor.kernarg_pointer else set())
+    work = [block.number for block in program.blocks if block.pc in (0, PRELOAD_ENTRY)]
+    entry: dict[int, _Facts] = dict.fromkeys(work, frozenset(begin))
+    result: list[list[_Facts]] = [[frozenset()] * len(items) for items in bound]
     while work:
         number = work.pop()
         known = entry[number]
-        assert known is not None and known <= everything
-        for index, item in enumerate(bound[number]):
-            result[number][index] = EXEC in known
-            known = _full_after(program.blocks[number].instructions[index], item, known)
+        for index, (instruction, item) in enumerate(
+            zip(program.blocks[number].instructions, bound[number], strict=True)
+        ):
+            result[number][index] = known
+            lost = {n & ~1 for n in item.writes if 0 <= n < VECTOR_BASE}
+            known = frozenset(f for f in known if f[0] not in lost) | _gained(instruction, known)
         for successor in successors[number]:
-            before = entry[successor]
-            joined = known if before is None else before & known
-            if joined != before:
+            joined = known & entry.get(successor, known)
+            if joined != entry.get(successor):
                 entry[successor] = joined
                 work.append(successor)
     return result
 
 
-def _full_after(instruction: Instruction, item: Bound, known: frozenset[int]) -> frozenset[int]:
-    """Scalar pairs known to be all ones behind an instruction."""
+def _gained(instruction: Instruction, known: _Facts) -> _Facts:
+    """What is known behind an instruction of what it writes."""
 
-    def full(code: int) -> bool:
-        return code in known or code == _MINUS_ONE
+    def holds(field: str, fact: str = _ONES) -> bool:
+        return (instruction[field], fact) in known or (fact == _ONES and instruction[field] == _MINUS_ONE)
 
     name = instruction.mnemonic
-    gained: set[int] = set()
+    if name == "s_mov_b64":
+        return frozenset((instruction["sdst"], fact) for fact in (_ONES, _ARGUMENTS) if holds("ssrc0", fact))
     if (
-        (name == "s_mov_b64" and full(instruction["ssrc0"]))
-        or (name == "s_or_b64" and (full(instruction["ssrc0"]) or full(instruction["ssrc1"])))
-        or (name == "s_and_b64" and full(instruction["ssrc0"]) and full(instruction["ssrc1"]))
-        or (name.endswith("_saveexec_b64") and EXEC in known)
+        (name == "s_or_b64" and (holds("ssrc0") or holds("ssrc1")))
+        or (name == "s_and_b64" and holds("ssrc0") and holds("ssrc1"))
+        or (name.endswith("_saveexec_b64") and (EXEC, _ONES) in known)
     ):
-        gained.add(instruction["sdst"])
-    lost = {number & ~1 for number in item.writes if 0 <= number < VECTOR_BASE}
-    return (known - lost) | frozenset(gained)
+        return frozenset({(instruction["sdst"], _ONES)})
+    return frozenset()
 
 
-def _sliced(
-    block: Block,
-    bound: tuple[Bound, ...],
-    loads: list[int | None],
-    walked: tuple[frozenset[int], list[bool], list[frozenset[int]]],
-    behind: frozenset[int],
-    successors: tuple[int, ...],
-    merges: bool,
-) -> SlicedBlock:
-    live, marks, before = walked
-    kept: list[SlicedInstruction] = []
-    after = [*before[1:], behind]
-    for index, (instruction, item, mark) in enumerate(zip(block.instructions, bound, marks, strict=True)):
-        if not mark:
+def _argument(instruction: Instruction, known: _Facts) -> int | None:
+    """The first dword that an instruction loads if it loads kernel arguments."""
+    if (
+        instruction.mnemonic.startswith("s_load_dword")
+        and (instruction["sbase"], _ARGUMENTS) in known
+        and instruction["imm"]
+        and not instruction["soffset_en"]
+        and instruction["offset"] % 4 == 0
+        and instruction["offset"] < 4096
+    ):
+        return instruction["offset"] // 4
+    return None
+
+
+def _walk(
+    block: Block, bound: tuple[Bound, ...], facts: list[_Facts], after: frozenset[int]
+) -> tuple[frozenset[int], list[bool]]:
+    """Registers live at a block's entry; which of its instructions are needed."""
+    live = set(after)
+    marks = [False] * len(bound)
+    for index in reversed(range(len(bound))):
+        instruction, item = block.instructions[index], bound[index]
+        if is_store(instruction):
+            marks[index] = True
+            live |= item.steers | _EXEC
+        elif control.is_terminator(instruction):
+            live |= item.reads | (_EXEC if "_cbranch_exec" in instruction.mnemonic else frozenset())
+        elif item.writes & live or item.writes & _EXEC:
+            marks[index] = True
+            first = _argument(instruction, facts[index])
+            if first is not None:
+                needed = item.writes & live
+                live -= needed
+                live |= {_ARGUMENT_BASE + first + number - min(item.writes) for number in needed}
+                continue
+            live -= {n for n in item.writes if n < VECTOR_BASE or _kills(instruction, item, facts[index])}
+            live |= item.reads
+            if any(number >= VECTOR_BASE for number in item.reads | item.writes) and not _unmasked(item):
+                live |= _EXEC
+    return frozenset(live), marks
+
+
+def _unmasked(item: Bound) -> bool:
+    return isinstance(item, Moves) and not item.masked
+
+
+def _kills(instruction: Instruction, item: Bound, known: _Facts) -> bool:
+    """Whether what an instruction writes to vector registers is written in every lane."""
+    return _unmasked(item) or ((EXEC, _ONES) in known and instruction.mnemonic != "v_writelane_b32")
+
+
+def _kept(
+    block: Block, bound: tuple[Bound, ...], facts: list[_Facts], marks: list[bool], leaving: frozenset[int]
+) -> tuple[Kept, ...]:
+    kept: list[Kept] = []
+    for index, (instruction, item) in enumerate(zip(block.instructions, bound, strict=True)):
+        if not marks[index]:
             continue
-        if not _followed(instruction, item):
+        if not isinstance(item, Moves) and (
+            instruction.encoding in (Encoding.SCRATCH, Encoding.DS)
+            or instruction.mnemonic in mfma.NAMES
+            or "atomic" in instruction.mnemonic
+        ):
             raise NotUnderstoodError(
                 f"where the kernel stores depends on {instruction.describe()}",
                 why="the integer part of a kernel is run without matrix results, LDS and atomics",
                 remedy="run `aiterfix validate`, which executes the whole kernel",
             )
-        arguments: tuple[tuple[int, int], ...] = ()
-        first = loads[index]
+        first = _argument(instruction, facts[index])
         if first is not None:
-            target = min(item.writes)
-            arguments = tuple((number, first + number - target) for number in sorted(item.writes & after[index]))
-        kept.append(
-            SlicedInstruction(
-                instruction, item.execute, is_store(instruction), arguments, item.reads, item.writes, item.steers
-            )
-        )
-    return SlicedBlock(tuple(kept), State.of(live), successors, False, merges)
+            rest = Block(block.number, block.first, block.instructions[index + 1 :] or (instruction,))
+            after, _ = _walk(rest, bound[index + 1 :], facts[index + 1 :], leaving)
+            item = _load(sorted(item.writes & after), first - min(item.writes), item)
+        kept.append(Kept(instruction, item, is_store(instruction)))
+    return tuple(kept)
 
 
-def _skips(program: Program, blocks: tuple[SlicedBlock, ...], number: int) -> bool:
-    """Whether a block ends in a branch whose other way comes to the same place with nothing done."""
-    last = program.blocks[number].last
-    if last.mnemonic not in control.CONDITIONS or len(blocks[number].successors) != 2:
-        return False
-    after, target = blocks[number].successors
-    seen = {number}
-    while after != target:
-        if after in seen or blocks[after].kept or len(blocks[after].successors) != 1:
-            return False
-        seen.add(after)
-        (after,) = blocks[after].successors
-    return True
+def _load(registers: list[int], distance: int, item: Bound) -> Bound:
+    """Kernel arguments, as each program's launch has them, into those of the registers that are needed."""
+
+    def execute(g: Any) -> None:
+        programs = g.ids // g.batch.waves_per_workgroup
+        for register in registers:
+            g.scalar[register][...] = g.batch.words[programs, register + distance]
+
+    return replace(item, execute=execute, reads=frozenset(), writes=frozenset(registers))
+
+
+def _block(block: Block, kept: tuple[Kept, ...], *, skips: bool) -> Block:
+    """What is kept of a block, with what ends it."""
+    last = replace(block.last, mnemonic=control.BRANCH) if skips else block.last
+    instructions = [item.instruction for item in kept if item.instruction is not block.last]
+    sliced = Block(block.number, block.first, (*instructions, last))
+    executes: list[Execute] = [item.bound.execute for item in kept]
+    sliced.executes = tuple(executes)
+    return sliced

@@ -12,8 +12,7 @@ programs are run lane by lane.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -64,8 +63,7 @@ class Table:
 _TABLES: dict[bytes, Table] = {}
 
 
-@dataclass(frozen=True)
-class Spread:
+class Spread(NamedTuple):
     """A number of each program, plus one of each lane (None: none), modulo 2^32.
 
     Attributes:
@@ -81,8 +79,7 @@ class Spread:
         return self.table is None or not (self.base & np.uint32(self.table.bits)).any()
 
 
-@dataclass(frozen=True)
-class Mask:
+class Mask(NamedTuple):
     """Lanes that are on: where ``pure`` says so, and for every condition the table's number is at least the program's.
 
     Attributes:
@@ -110,8 +107,7 @@ class Mask:
         return on
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(NamedTuple):
     """One number where a lane is on, another where it is off."""
 
     mask: Mask
@@ -119,7 +115,35 @@ class Choice:
     off: Spread
 
 
+class Lost(NamedTuple):
+    """What is not known any more: nothing may read it before it is written."""
+
+
 Value: TypeAlias = "Spread | Choice"
+Form: TypeAlias = "Spread | Mask | Choice | Lost"
+_Tuple = TypeVar("_Tuple", bound="tuple[Any, ...]")
+
+
+def changed(form: _Tuple, change: Callable[[Numbers], Any]) -> _Tuple:
+    """A form with something else in place of every array of programs' numbers."""
+    parts = [
+        change(x) if isinstance(x, np.ndarray) else changed(x, change) if isinstance(x, tuple) else x for x in form
+    ]
+    kind: Any = type(form)
+    made: Any = tuple(parts) if kind is tuple else kind(*parts)
+    return made  # type: ignore[no-any-return]
+
+
+def numbers_of(form: Form) -> list[Numbers]:
+    """The arrays of programs' numbers in it."""
+    found: list[Numbers] = []
+    changed(form, found.append)
+    return found
+
+
+def shape_of(form: Form) -> tuple[Any, ...]:
+    """What must be equal for programs to be run together: all but the numbers."""
+    return type(form), changed(form, lambda _: None)
 
 
 def of_rows(values: Numbers, rows: Numbers) -> Numbers:
@@ -161,8 +185,9 @@ def shift_left(a: Spread, b: Spread) -> Spread:
     return Spread(a.base << count, Table.of(a.table.words << count))
 
 
-def _doubled(a: Spread, times: int) -> Spread:
-    return shift_left(a, Spread(np.full(1, times, np.uint32), None))
+def constant_of(number: int) -> Spread:
+    """A number that all programs and lanes have."""
+    return Spread(np.full(1, number & 0xFFFF_FFFF, np.uint32), None)
 
 
 def shift_right(a: Spread, b: Spread) -> Spread:
@@ -173,6 +198,18 @@ def shift_right(a: Spread, b: Spread) -> Spread:
         return Spread(a.base >> (b.base & np.uint32(31)), None)
     count = np.uint32(same(b.base) & 31)
     return Spread(a.base >> count, Table.of(a.table.words >> count))
+
+
+def multiply(a: Spread, b: Spread) -> Spread:
+    """Their product, one of them being the same number in all lanes, and in all programs if the other is not."""
+    if a.table is None:
+        a, b = b, a
+    if b.table is not None:
+        raise NotInForm
+    if a.table is None:
+        return Spread(a.base * b.base, None)
+    factor = np.uint32(same(b.base))
+    return Spread(a.base * factor, Table.of(a.table.words * factor))
 
 
 def bitwise(function: Callable[..., Numbers], *operands: Spread) -> Spread:
@@ -204,31 +241,30 @@ def common(a: Spread, b: Spread) -> Spread:
     return bitwise(np.bitwise_and, a, b)
 
 
-def truth_table(table: int) -> Callable[..., Spread]:
-    """The function of three bits whose result is bit ``4 a + 2 b + c`` of ``table``."""
-
-    def function(a: Numbers, b: Numbers, c: Numbers) -> Numbers:
-        result: Numbers = np.zeros((), np.uint32)
-        for entry in range(8):
-            if table >> entry & 1:
-                chosen = [bit if entry & place else ~bit for bit, place in zip((a, b, c), (4, 2, 1), strict=True)]
-                result = result | chosen[0] & chosen[1] & chosen[2]
-        return result
-
-    return lambda a, b, c: bitwise(function, a, b, c)
+def first_of_waves(a: Spread) -> Spread:
+    """What the first lane of each wave has, all lanes being on."""
+    if a.table is None:
+        return a
+    return settled(Spread(a.base, Table.of(np.repeat(a.table.words[::LANES], LANES))))
 
 
+_SHIFTED = {f"s_lshl{times}_add_u32": times for times in (1, 2, 3, 4)}
 ARITHMETIC: dict[str, Callable[..., Spread]] = {
-    "v_mov_b32": lambda a: a,
-    "v_add_u32": add,
-    "v_sub_u32": subtract,
+    **dict.fromkeys(("v_mov_b32", "s_mov_b32"), lambda a: a),
+    **dict.fromkeys(("v_add_u32", "s_add_i32", "s_add_u32", "s_addk_i32"), add),
+    **dict.fromkeys(("v_sub_u32", "s_sub_i32", "s_sub_u32"), subtract),
     "v_subrev_u32": lambda a, b: subtract(b, a),
-    "v_and_b32": common,
-    "v_or_b32": either,
-    "v_xor_b32": lambda a, b: bitwise(np.bitwise_xor, a, b),
+    **dict.fromkeys(("v_and_b32", "s_and_b32"), common),
+    **dict.fromkeys(("v_or_b32", "s_or_b32"), either),
+    **dict.fromkeys(("v_xor_b32", "s_xor_b32"), lambda a, b: bitwise(np.bitwise_xor, a, b)),
+    **dict.fromkeys(("v_mul_lo_u32", "s_mul_i32"), multiply),
     "v_not_b32": lambda a: bitwise(np.invert, a),
     "v_lshlrev_b32": lambda a, b: shift_left(b, a),
     "v_lshrrev_b32": lambda a, b: shift_right(b, a),
+    "s_lshl_b32": shift_left,
+    "s_lshr_b32": shift_right,
+    **{name: lambda a, b, t=times: add(shift_left(a, constant_of(t)), b) for name, times in _SHIFTED.items()},
+    "v_readfirstlane_b32": first_of_waves,
     "v_add3_u32": lambda a, b, c: add(add(a, b), c),
     "v_or3_b32": lambda a, b, c: either(either(a, b), c),
     "v_and_or_b32": lambda a, b, c: either(common(a, b), c),
@@ -236,32 +272,7 @@ ARITHMETIC: dict[str, Callable[..., Spread]] = {
     "v_lshl_add_u32": lambda a, b, c: add(shift_left(a, b), c),
     "v_add_lshl_u32": lambda a, b, c: shift_left(add(a, b), c),
 }
-"""Instructions whose result has the form if their operands have."""
-
-SCALAR_ARITHMETIC: dict[str, Callable[..., Spread]] = {
-    "s_mov_b32": lambda a: a,
-    "s_add_i32": add,
-    "s_add_u32": add,
-    "s_sub_i32": subtract,
-    "s_sub_u32": subtract,
-    "s_and_b32": common,
-    "s_or_b32": either,
-    "s_xor_b32": lambda a, b: bitwise(np.bitwise_xor, a, b),
-    "s_lshl_b32": shift_left,
-    "s_lshr_b32": shift_right,
-    "s_lshl1_add_u32": lambda a, b: add(_doubled(a, 1), b),
-    "s_lshl2_add_u32": lambda a, b: add(_doubled(a, 2), b),
-    "s_lshl3_add_u32": lambda a, b: add(_doubled(a, 3), b),
-    "s_lshl4_add_u32": lambda a, b: add(_doubled(a, 4), b),
-}
-"""The same of instructions of a wave, but for the condition that they leave."""
-
-
-def first_of_waves(a: Spread) -> Spread:
-    """What the first lane of each wave has, all lanes being on."""
-    if a.table is None:
-        return a
-    return settled(Spread(a.base, Table.of(np.repeat(a.table.words[::LANES], LANES))))
+"""Instructions whose result has the form if their operands have, but for the condition that some leave."""
 
 
 def settled(a: Spread) -> Spread:

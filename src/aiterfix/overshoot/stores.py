@@ -1,0 +1,142 @@
+"""What programs store to the output: noted for each as the furthest column, in place of the emulator's faults."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aiterfix.errors import NotUnderstoodError
+from aiterfix.gfx950.findings import Access
+from aiterfix.gfx950.recorder import Recorder
+from aiterfix.overshoot.lane_values import Choice, Mask, NotInForm, Numbers, Spread, Table, of_rows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from aiterfix.gfx950.code_object import CodeObject
+    from aiterfix.gfx950.instruction import Instruction
+    from aiterfix.gfx950.memory import DeviceMemory
+
+OUTPUT = 0x2000_0000_0000
+"""Where the output would be. No allocation is there: every store is reported, and none performed."""
+_OUTPUT_SPAN = 1 << 32
+_WORD = 1 << 32
+_VALIDATE = "run `aiterfix validate`, which executes the whole kernel"
+
+
+class StoreRecorder(Recorder):
+    """Stores to the output are what is looked for; everything else outside allocations ends the measurement.
+
+    Args:
+        ends: for each program, one past the last column stored to; brought up to date as they are seen.
+    """
+
+    def __init__(self, code: CodeObject, memory: DeviceMemory, ends: NDArray[np.int64]) -> None:
+        super().__init__(code, memory, {})
+        self.ends = ends
+
+    def outside(
+        self,
+        access: Access,
+        instruction: Instruction,
+        addresses: NDArray[np.int64],
+        lanes: NDArray[np.int64],
+        workgroups: NDArray[np.int64],
+        base: int | None = None,
+    ) -> None:
+        """Called by memory for every access outside all allocations."""
+        if access is not Access.STORE:
+            raise NotUnderstoodError(
+                f"where the kernel stores depends on memory that only data decide: {self._where(instruction)}",
+                why="the integer part of a kernel is run without tensors",
+                remedy=_VALIDATE,
+            )
+        self.stored(instruction, workgroups, addresses)
+
+    def stored(self, instruction: Instruction, programs: NDArray[np.int64], addresses: NDArray[np.int64]) -> None:
+        """Dwords were stored to; equal programs stand together."""
+        if not len(programs):
+            return
+        offsets = addresses - OUTPUT
+        if int(offsets.min()) < 0 or int(offsets.max()) >= _OUTPUT_SPAN:
+            raise NotUnderstoodError(
+                f"the kernel stores to something that is not its output: {self._where(instruction)}", remedy=_VALIDATE
+            )
+        starts = np.flatnonzero(np.concatenate([[True], programs[1:] != programs[:-1]]))
+        if len(starts) < len(programs):
+            offsets, programs = np.maximum.reduceat(offsets, starts), programs[starts]
+        self.ends[programs] = np.maximum(self.ends[programs], offsets // 4 + 1)
+
+    def _where(self, instruction: Instruction) -> str:
+        place = self._code.source_line(instruction.pc)
+        return f"{instruction.describe()}, {place}" if place else instruction.describe()
+
+    def finding(self, kind: Any, instruction: Any, detail: str, workgroups: Any = None, count: int = 0) -> None:
+        """Called by memory and synchronisation for every other fault."""
+        raise NotUnderstoodError(f"{instruction.describe()}: {detail}")
+
+
+def furthest(value: Spread | Choice, below: Numbers, count: int, lanes: int) -> Numbers:
+    """For each of ``count`` programs, the largest number below its limit that any lane has; -1 where none has.
+
+    What masked lanes store is dropped, being at an offset past the buffer; NotInForm where it is not.
+    """
+    if isinstance(value, Spread):
+        return _furthest(Mask(None, ()), value, below, count, lanes)
+    if value.off.table is not None or (value.off.base < below).any():
+        raise NotInForm
+    return _furthest(value.mask, value.on, below, count, lanes)
+
+
+def _furthest(mask: Mask, value: Spread, below: Numbers, count: int, lanes: int) -> Numbers:
+    table = value.table or Table.of(np.zeros(lanes, np.uint32))
+    base = value.base.astype(np.int64)
+    best = _best(mask, table, count, lanes)
+    result: Numbers = np.where(best >= table.low, base + best, -1)
+    inside = (base + table.low >= 0) & (base + table.high < below)
+    if not inside.all():
+        beyond = np.broadcast_to((base + table.low >= below) & (base + table.high < _WORD), (count,))
+        result[beyond] = -1
+        rows = np.flatnonzero(~(inside | beyond))
+        if len(rows):
+            result[rows] = _each_lane(mask, value, below, rows, lanes)
+    return result
+
+
+_NOTHING = -(1 << 40)
+
+
+def _best(mask: Mask, table: Table, count: int, lanes: int) -> Numbers:
+    """For each program, the largest of the table's numbers in lanes that are on."""
+    on = np.ones(lanes, np.bool_) if mask.pure is None else mask.pure.words != 0
+    best = np.full(count, table.signed[on].max(initial=_NOTHING))
+    partly = np.zeros(count, np.bool_)
+    for other, least in mask.conditions:
+        partly |= least > other.low
+    rows = np.flatnonzero(partly)
+    if not len(rows):
+        return best
+    code: Numbers = np.zeros(len(rows), np.int64)
+    for other, least in mask.conditions:
+        # A lane is on where its rank is at least the place of the program's number among the steps.
+        code = code * (len(other.steps) + 1) + np.searchsorted(other.steps, of_rows(least, rows))
+    distinct, inverse = np.unique(code, return_inverse=True)
+    allowed = np.broadcast_to(on, (len(distinct), lanes))
+    left = distinct
+    for other, _ in reversed(mask.conditions):
+        left, place = np.divmod(left, len(other.steps) + 1)
+        allowed = allowed & (other.ranks >= place[:, np.newaxis])
+    best[rows] = np.where(allowed, table.signed, _NOTHING).max(axis=1)[inverse.reshape(-1)]
+    return best
+
+
+def _each_lane(mask: Mask, value: Spread, below: Numbers, rows: Numbers, lanes: int) -> Numbers:
+    result = np.empty(len(rows), np.int64)
+    words = np.uint32(0) if value.table is None else value.table.words
+    for first in range(0, len(rows), 4096):
+        part = rows[first : first + 4096]
+        numbers = (of_rows(value.base, part)[:, np.newaxis] + np.broadcast_to(words, (lanes,))).astype(np.int64)
+        chosen = mask.lanes(part, lanes) & (numbers < of_rows(below, part)[:, np.newaxis])
+        result[first : first + 4096] = np.where(chosen, numbers, -1).max(axis=1)
+    return result

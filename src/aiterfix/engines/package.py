@@ -26,13 +26,13 @@ _START = re.compile(
     rb"|(?!(?:else|elif|except|finally|case)\b)[^\s#)\]}\"'])",
     re.MULTILINE,
 )
-_DERIVED = re.compile(rb"class\s+\w+\s*\(([^)]*)\)")
 _OTHER_NAMES = re.compile(
     rb"[ \t.,(](\w+) as (?P<as>\w+)"
     rb"|\n[ \t]*(?P<name>\w+) = (?:[^\n]*import_module\((?P<told>[^\n]*)|(?P<meant>[\w.]+)(?=[ \t\r]*\n))"
 )
 """``a as b``, ``b = a`` and ``b = import_module("a")``."""
 _WORDS = re.compile(r"\w+")
+_WORD = re.compile(rb"\w")
 
 
 class TooCommonError(Exception):
@@ -266,8 +266,11 @@ def _names(node: ast.AST) -> Collection[str]:
         if not isinstance(value, str):
             return ()
         return (value,) if len(value) > 200 else set(_WORDS.findall(value))
+    if isinstance(node, ast.keyword):
+        return (node.arg,) if node.arg else ()
     if isinstance(node, ast.alias):
-        return (node.name.rpartition(".")[2],)
+        last = node.name.rpartition(".")[2]
+        return (last, node.asname) if node.asname else (last,)
     if isinstance(node, (ast.Global, ast.Nonlocal)):
         word = "global" if isinstance(node, ast.Global) else "nonlocal"
         return [f"{word} {name}" for name in node.names]
@@ -336,33 +339,29 @@ class Package:
             self._kept[pattern] = [(path, number, line) for path, number, line, _ in self.matches(text, pattern)]
         return self._kept[pattern]
 
-    def paths(self, word: str) -> list[Path]:
-        """Files that hold a word."""
-        if word not in self._paths:
-            whole = re.compile(rb"(?<!\w)" + re.escape(word.encode()) + rb"(?!\w)")
-            found: list[Path] = []
-            place, everything = -1, self._all
-            while (place := everything.find(word.encode(), place + 1)) >= 0:
+    def _words(self, word: str, *, once: bool = False) -> Iterator[tuple[int, int]]:
+        """Where a word stands: index of the file, and place in all of them; perhaps once a file."""
+        needle, place, everything = word.encode(), -1, self._all
+        while (place := everything.find(needle, place + 1)) >= 0:
+            around = everything[place - 1 : place] + everything[place + len(needle) : place + len(needle) + 1]
+            if not _WORD.search(around):
                 index = bisect.bisect_right(self._starts, place) - 1
-                end = self._starts[index + 1] if index + 1 < len(self._starts) else len(everything)
-                if whole.search(self._all, place - 1 if place else 0, end):
-                    found.append(self._order[index])
-                place = end - 1
-            self._paths[word] = sorted(found)
-        return self._paths[word]
+                yield index, place
+                if once:
+                    place = self._starts[index + 1] - 1 if index + 1 < len(self._starts) else len(everything)
 
-    @cached_property
-    def heirs(self) -> dict[str, set[Path]]:
-        """Files with classes that derive from a name."""
-        found: dict[str, set[Path]] = {}
-        place = -1
-        while (place := self._all.find(b"class ", place + 1)) >= 0:
-            match = _DERIVED.match(self._all, place)
-            if match is not None:
-                path = self._order[bisect.bisect_right(self._starts, place) - 1]
-                for name in _WORDS.findall(match[1].decode("utf-8", "replace")):
-                    found.setdefault(name, set()).add(path)
-        return found
+    def places(self, word: str) -> Iterator[tuple[Path, bytes, int]]:
+        """Where a word stands: the file, its text, and the place in it."""
+        for index, place in self._words(word):
+            path = self._order[index]
+            yield path, self.text.contents[path], place - self._starts[index]
+
+    def paths(self, word: str) -> list[Path]:
+        """Files that hold a word; of a word that says nothing, one more than are looked at."""
+        if word not in self._paths:
+            found = itertools.islice(self._words(word, once=True), _MOST_FILES + 1)
+            self._paths[word] = sorted(self._order[index] for index, _ in found)
+        return self._paths[word]
 
     def stands_for(self, path: Path, word: bytes) -> set[bytes]:
         """What a file's imports and plain assignments may make a name stand for."""
@@ -372,20 +371,6 @@ class Package:
                 told = re.findall(rb"\w+", match["told"] or b"") or [_meant(match)]
                 found.setdefault(match["as"] or match["name"], set()).update(told)
         return self._meanings[path].get(word, set())
-
-    @cached_property
-    def _aliases(self) -> dict[str, set[str]]:
-        found: dict[str, set[str]] = {}
-        for path in set().union(*self.heirs.values()):
-            for match in _OTHER_NAMES.finditer(self.text.contents[path]):
-                name = (match["as"] or match["name"]).decode("utf-8", "replace")
-                if name in self.heirs:
-                    found.setdefault(_meant(match).decode("utf-8", "replace"), set()).add(name)
-        return found
-
-    def aliases(self, name: str) -> list[str]:
-        """Other names that a class has where others derive from it."""
-        return sorted(self._aliases.get(name, set()) - {name})
 
     def shown(self, path: Path) -> str:
         """A file as people know it: relative to the folder that holds the package."""

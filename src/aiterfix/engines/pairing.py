@@ -492,14 +492,16 @@ def _not_said(width: Width, operator: Operator) -> list[str]:
 
 
 def _width_in_columns(width: Width, operator: Operator) -> int | None:
+    """The width, where what is stated decides it: at least 1."""
     if width.kind is WidthKind.FIXED:
         return width.value
-    scale, length = _scale(width, operator), operator.max_model_len
-    if length is None or scale is None:
-        return None
-    if width.formula is not None:
-        return width.formula.at(length, operator.stated)
-    return length // scale if width.kind in (WidthKind.OPERATOR, WidthKind.FRACTION) else None
+    scale, length, columns = _scale(width, operator), operator.max_model_len, None
+    if length is not None and scale is not None:
+        if width.formula is not None:
+            columns = width.formula.at(length, operator.stated)
+        elif width.kind in (WidthKind.OPERATOR, WidthKind.FRACTION):
+            columns = length // scale
+    return columns if columns is not None and columns > 0 else None
 
 
 def _block(call: Call, operator: Operator) -> int | None:

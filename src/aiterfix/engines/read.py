@@ -10,7 +10,7 @@ from pathlib import Path
 
 from aiterfix.engines.model import Call, Entry, Known, RunTime, Setting, Unknown, Width, WidthKind
 from aiterfix.engines.package import Package, Source, TooCommonError
-from aiterfix.engines.trace import MOST_EFFORT, Frame, Tracer, Way, atoms_of
+from aiterfix.engines.trace import MOST_EFFORT, Frame, Tracer, Way
 from aiterfix.engines.uses import Site, Target
 from aiterfix.engines.values import ANY, LENGTH, Nothing, Number, Tensor, Value, constant, made, plus, role
 from aiterfix.family.kernels import ENTRIES, ENTRY, NOT_JUDGED, WRAPPERS
@@ -137,8 +137,6 @@ def _call(tracer: Tracer, site: Site, entry: Entry) -> Call:
         where = function.name if function else ""
         return _lost(source.relative, call.lineno, where, entry, "too many paths lead to the call")
     ways = [w for c in combinations for w in tracer.expand(c, source, call.lineno, done=lambda s: _settled(s, entry))]
-    for atom in frozenset().union(*(atoms_of(v) for w in ways for v in w.state[:2])):
-        tracer.conditions.update(dict.fromkeys(tracer.because.get(atom, ())))
     paddings = {_padding(w.state[0], w.state[1], entry) for w in ways}
     unknown = next((p for p in paddings if isinstance(p, Unknown)), None)
     if unknown is None and len(paddings) > 1:
@@ -170,10 +168,11 @@ def _settled(state: tuple[Value, ...], entry: Entry) -> bool:
         return False
     if not isinstance(block, Number) or isinstance(state[1].constant, int):
         return not isinstance(block, Number)
-    open_block = any(a.kind == "parameter" for a in block.atoms) and entry is Entry.LOGITS
+    asked = ("parameter", "field")
+    open_block = any(a.kind in asked for a in block.atoms) and entry is Entry.LOGITS
     if block.constant is None and state[1].divisible_by(block):
         return True
-    return not open_block and not any(a.kind == "parameter" for a in state[1].atoms)
+    return not open_block and not any(a.kind in asked for a in state[1].atoms)
 
 
 def _padding(out: Value, width: Value, entry: Entry) -> Known | Unknown:
@@ -197,7 +196,7 @@ def _width(way: Way, entry: Entry) -> Width:
         atom = width.atom
         over = atom.parts[1] if atom is not None and atom.kind == "floor" and atom.parts[0] == LENGTH else None
         fixed = block.constant if isinstance(block, Number) and entry is Entry.LOGITS else None
-        if width.constant is not None:
+        if (width.constant or 0) > 0:
             kind, value = WidthKind.FIXED, width.constant
         elif width == LENGTH:
             kind = WidthKind.OPERATOR

@@ -1,4 +1,4 @@
-"""What an expression of an engine can be: through locals, helpers, attributes and callers, or not known."""
+"""What an expression can be: through locals, helpers, callers and what is stored under a name, or not known."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path
 
+from aiterfix.engines.names import Names, Store
 from aiterfix.engines.package import (
     FUNCTIONS,
     LOOPS,
@@ -29,6 +28,7 @@ from aiterfix.engines.uses import (
     Site,
     Target,
     Uses,
+    called,
     changed,
     clear_decorators,
     last,
@@ -37,6 +37,7 @@ from aiterfix.engines.uses import (
 from aiterfix.engines.values import (
     ANY,
     LENGTH,
+    ZERO,
     Atom,
     Items,
     Nothing,
@@ -48,14 +49,16 @@ from aiterfix.engines.values import (
     made,
     of,
     plus,
+    role,
     times,
 )
 from aiterfix.family.kernels import ENTRIES
 
 _MOST = 16  # values of one expression
-_MOST_CONDITIONS = 8
 MOST_EFFORT = 30
-"""Attributes and callers that are looked into for one call; what would take more is not known."""
+"""Names and callers that are looked into for one call; what would take more is not known."""
+_MOST_CONDITIONS = 8
+_MOST_DOUBTS = 3  # of configurations; one is enough to call nothing safe
 _DEEPEST = 10  # from the kernel's caller to the configuration; vLLM 0.33.0 needs 5
 _OPERATOR = "max_model_len"
 _CONFIG = re.compile(r"(?:^|[._])(?:config|server_args)(?:\(\))?$")
@@ -65,21 +68,15 @@ _THE_CONFIG = re.compile(
 """Of those, what states the operator's length: a configuration of a name of its own may hold another one."""
 _OTHER_MODELS = re.compile("draft|spec|hf_|text_|vision|encoder|replace|copy")
 """In what a configuration is taken from: it may be that of another model, or changed."""
-_OTHER_CONFIGS = re.compile(rb"\b(?:draft|spec|speculative|vision|encoder|text)_\w*config\b")
-_CHANGES = re.compile(rb"\b(?:\w*replace|update|\w*copy)\s*\([^()]*(?:\([^()]*\)[^()]*)*$")
-_BUILDS = re.compile(rb"\b\w*Config\s*\([^()]*(?:\([^()]*\)[^()]*)*$")
-_AS_STATED = re.compile(rb"\s*(?:[\w.]+\.)?max_model_len\s*(?:[,)#]|$)").match
-_OUTERMOST = re.compile(rb"^(?:async )?(class|def)\b", re.MULTILINE)
-_HOOKS = {
-    "setattr": re.compile(rb"setattr\s*\(\s*[\w.]+\s*,\s*[A-Za-z_f]|def\s+__setattr__\b"),
-    "__getattr": re.compile(rb"def\s+(?:__getattr__|__getattribute__)\b"),
-    "__dict__": re.compile(rb"__dict__\s*(?:\.update|\[|\|=)"),
-    "vars(": re.compile(rb"vars\([^)]*\)\s*(?:\.update|\[|\|=)"),
-}
+_BASES = re.compile(
+    r"object|(?:torch\.)?(?:nn\.)?Module|(?:abc\.)?ABC|(?:typing\.)?(?:NamedTuple|Protocol|Generic)(?:\[.*)?"
+)
+"""Of other packages, classes that give no object an attribute that an engine would ask for."""
+_RECORD = re.compile(r"(?:dataclasses\.)?dataclass|(?:typing\.)?NamedTuple|(?:pydantic\.)?BaseModel|config")
+_SHIFTS = re.compile(r"ClassVar|InitVar|KW_ONLY|init=|kw_only=|default_factory=").search
 _REPLACED = re.compile(rb"\btorch\.(?:empty|zeros|ones|full)\s*=(?!=)")
 _ALLOCATES = re.compile("(?:new_)?(?:empty|zeros|ones|full)").fullmatch
 _KEYWORDS = re.compile("dtype|device|pin_memory|requires_grad|fill_value|size").fullmatch
-_MAKES_OWN = re.compile(r"cls|type\(self\)|self\.__class__").fullmatch
 _LEAVES_ALONE = re.compile(
     "shape|stride|size|dim|fill_|zero_|dtype|device|numel|ndim|is_cuda|element_size|data_ptr|is_contiguous"
 ).fullmatch
@@ -111,23 +108,39 @@ class Way:
     line: int
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """What is stored under a name.
+
+    Attributes:
+        values: that it may be, and where each is stored.
+        late: stores that an object meets after it is made.
+        complete: whether it is everything.
+        owners: classes in which it is stored.
+    """
+
+    values: tuple[tuple[Value, Store], ...]
+    late: tuple[Store, ...]
+    complete: bool
+    owners: frozenset[ast.ClassDef | None] = frozenset()
+
+
 class Tracer:
     """Evaluates expressions of one package."""
 
     def __init__(self, package: Package) -> None:
-        self._package = package
+        self._package, self._names = package, Names(package)
         self._functions: dict[tuple[object, ...], tuple[Source, FunctionNode]] = {}
-        self._uses: dict[ast.AST, tuple[list[Site], list[Escape]]] = {}
-        self._busy: set[tuple[object, ...]] = set()
-        self._fields: dict[tuple[object, ...], tuple[tuple[Value, ...], tuple[str, ...]]] = {}
-        self._writers: dict[str, list[str]] = {}
-        self._afar: dict[str, bool] = {}
-        self._related: dict[ast.AST, list[tuple[Source, ast.ClassDef]]] = {}
+        self._uses: dict[ast.AST, Uses | None] = {}
+        self._busy: set[object] = set()
+        self._fields: dict[str, _Kept] = {}
+        self._rest = 0
+        self._several: dict[Atom, tuple[Value, ...]] = {}
+        self._changed: dict[Source, bool] = {}
+        self._doubts: dict[str, None] = {}
         self.effort = MOST_EFFORT
         self.conditions: dict[str, None] = {}
         """What would make values others than they were found to be; the caller empties it."""
-        self.because: dict[Atom, tuple[str, ...]] = {}
-        """The same of values that are not known more closely, which matters where one stands for two readings."""
 
     # Expressions
 
@@ -135,15 +148,18 @@ class Tracer:
         """Everything that an expression can be."""
         if node is None:
             return (Nothing(),)
+        before, unknown = dict(self.conditions), self.other(node, frame)
         try:
             found = tuple(dict.fromkeys(self._values(node, frame)))
         except RecursionError:
             found = ()
+        if found in ((), (unknown,)):
+            self.conditions = before  # what is known by its place alone hangs on nothing
         if 0 < len(found) <= _MOST:
             return found
         # What the length decides is kept; "other" stands for all the rest.
         decided = [v for v in found if isinstance(v, Number) and v.at(1 << 20, ANY) is not None]
-        return (*decided[: _MOST - 1], self.other(node, frame))
+        return (*decided[: _MOST - 1], unknown)
 
     def other(self, node: ast.AST, frame: Frame, text: str = "") -> Number:
         """What is known by its place alone."""
@@ -201,6 +217,12 @@ class Tracer:
             if isinstance(node.op, ast.LShift) and b.constant is not None and 0 <= b.constant < 32:
                 return times(a, constant(1 << b.constant))
         return self.other(node, frame)
+
+    def _changes(self, source: Source) -> bool:
+        """Whether names of a module may be given another meaning by names that are worked out."""
+        if source not in self._changed:
+            self._changed[source] = any(changed(self._package, source))
+        return self._changed[source]
 
     # Names
 
@@ -267,13 +289,19 @@ class Tracer:
         source = frame.source
         owner, decorators = source.class_around(scope), {last(d) for d in scope.decorator_list}
         if owner is not None and parameters(scope)[:1] == [node.id] and "staticmethod" not in decorators:
+            lent = re.compile(rb"\b_*[A-Z]\w*\.%b\b(?!\s*\(\s*(?:self|cls)\b)" % re.escape(scope.name.encode()))
+            for path, line, _ in self._package.kept(f".{scope.name}", lent)[:1]:
+                where = f"{self._package.shown(path)}:{line}"
+                self.conditions[f"{scope.name} may be run with an object of another class: {where}"] = None
             return (Thing("class" if "classmethod" in decorators else "object", "", source, owner),)
         spec = scope.args
         for argument in (*spec.posonlyargs, *spec.args, *spec.kwonlyargs):
             if argument.arg == node.id and argument.annotation is not None:
                 found = self._class(argument.annotation, frame)
                 if found is not None:
-                    return (Thing("object", "", *found),)
+                    key = (source.relative, scope.lineno, scope.name)
+                    self._functions[key] = source, scope
+                    return (Thing("object", node.id, *found, key),)
         if frame.arguments is not None and scope is frame.function:
             return frame.arguments.get(node.id, (self.other(node, frame),))
         key = (source.relative, scope.lineno, scope.name)
@@ -312,25 +340,13 @@ class Tracer:
             return (Thing("function", "", source, node),)
         target = node.targets[0] if isinstance(node, ast.Assign) and len(node.targets) == 1 else None
         target = node.target if isinstance(node, ast.AnnAssign) else target
-        if value is None or not isinstance(target, ast.Name) or self._set_from_afar(name):
+        if value is None or not isinstance(target, ast.Name) or self._names.sets_modules(name):
             return (unknown,)
-        if any(changed(self._package, source)):
+        if self._changes(source):
             return (unknown,)
         if source.rebinds(target.id):
             return (unknown,)
         return self.values(value, Frame(source, None, None, ("global", source.relative)))
-
-    def _set_from_afar(self, name: str) -> bool:
-        """Whether anything gives an attribute of this name a value: a module's, or a method's, replaced."""
-        if name not in self._afar:
-            word = re.escape(name.encode())
-            pattern = re.compile(
-                rb"\.\s*%b\s*(?:=(?!=)|[-+*/%%@|&^]=|(?://|\*\*|<<|>>)=|:[^=\n]+=(?!=)|[)\],][^\n=(]*=(?!=))"
-                rb"|\bfor\s[^:]*\.%b\b[^:]*\sin\s|[\"']%b[\"']\s*(?:,|\]\s*=)"
-                rb"|(?:__dict__|vars\(|globals\(|\btype\(|new_class\(|\.update\().*\b%b\b" % ((word,) * 4)
-            )
-            self._afar[name] = any(True for _ in self._package.matches(name, pattern))
-        return self._afar[name]
 
     def _asserted(self, scope: FunctionNode, reaching: list[Binding], use: ast.Name, frame: Frame) -> Value | None:
         """What ``assert name == 64`` or ``assert isinstance(name, Class)`` says, where the name keeps its meaning."""
@@ -356,11 +372,11 @@ class Tracer:
 
     def _attribute(self, node: ast.Attribute, frame: Frame) -> Iterable[Value]:
         unknown = self.other(node, frame)
-        if node.attr == _OPERATOR and _THE_CONFIG.search(text_of(node.value)):
-            if any(_OTHER_MODELS.search(text) for text in self._origins(node.value, frame)):
-                return (unknown,)
-            self.conditions.update(dict.fromkeys((*self._other_configs, *self.writers(_OPERATOR))))
-            return (LENGTH,)
+        if node.attr == _OPERATOR and (doubts := self._config(node.value, frame)) is not None:
+            self._doubts.update(dict.fromkeys(doubts))
+            lengths = (LENGTH, *self._lengths())
+            self.conditions.update(dict.fromkeys(doubts[:_MOST_DOUBTS]))
+            return lengths
         if not isinstance(node.value, (ast.Name, ast.Attribute, ast.Call)) or _CONFIG.search(text_of(node.value)):
             return (unknown,)  # what a configuration holds is for the operator to say
         found: list[Value] = []
@@ -375,98 +391,172 @@ class Tracer:
                 found.append(unknown)
         return found
 
-    @cached_property
-    def _other_configs(self) -> list[str]:
-        found = itertools.islice(self._package.matches("config", _OTHER_CONFIGS), 1)
-        return [
-            f"the configuration may be another model's: {m[0].decode()} ({self._package.shown(path)}:{number})"
-            for path, number, line, _ in found
-            if (m := _OTHER_CONFIGS.search(line))
+    def _lengths(self) -> Iterator[Value]:
+        """What else than the operator's length is stored by its name; what is not understood is a condition."""
+        kept, said = self._kept(_OPERATOR), _MOST_CONDITIONS
+        if self._rest:
+            yield LENGTH
+        for value, store in kept.values:
+            if isinstance(value, Number) and LENGTH.atom in value.atoms and value.at(1 << 20, ANY) is not None:
+                yield value
+            elif not isinstance(value, Nothing) and (said := said - 1) >= 0:
+                self.conditions[f"{_OPERATOR} may be given another value: {store.text}"] = None
+        if self._rest:
+            self.conditions[f"{_OPERATOR} is stored in {self._rest} more files, which are too many to follow"] = None
+        self._hooked()
+
+    def _hooked(self) -> None:
+        hooks = self._names.hooks
+        more = f" and {len(hooks) - 1} more" if len(hooks) > 1 else ""
+        self.conditions.update({hooks[0] + more: None} if hooks else {})
+
+    def _kept(self, name: str) -> _Kept:
+        """Everything that is stored under a name; not complete where that is too much, or is being asked already."""
+        if name not in self._fields:
+            if name in self._busy or (self.effort <= 0 and name != _OPERATOR):
+                return _Kept((), (), False)
+            self.effort -= 1
+            stores = self._names.stores(name) if name != _OPERATOR else None
+            if name == _OPERATOR:
+                stores, self._rest = self._names.lengths(name, _MOST)
+            self._busy.add(name)
+            before, self.conditions = self.conditions, {}
+            values = [(v, s) for s in stores or () for v in dict.fromkeys(self._stored(s, name))]
+            self.conditions = before | self.conditions
+            self._busy.discard(name)
+            late = [s for s in stores or () if s.kind == "set" and getattr(s.function, "name", "") != "__init__"]
+            owners = frozenset(s.owner for s in stores or ())
+            self._fields[name] = _Kept(tuple(values), tuple(late), stores is not None, owners)
+        return self._fields[name]
+
+    def _stored(self, store: Store, name: str) -> Iterator[Value]:
+        source, value, function = store.source, store.value, store.function
+        frame = Frame(source, function, None, ("kept", name, store.node))
+        unknown = self.other(store.node, frame, store.text)
+        if store.kind == "method":
+            yield Thing("method", "", source, store.node)
+            return
+        found: list[Value] = []
+        if store.kind == "property":
+            assert isinstance(store.node, FUNCTIONS)
+            found += self._returned(source, store.node, {}, frame.key, unknown)
+        elif store.kind == "field":
+            found += self._filled(store, name, unknown)
+        if isinstance(value, ast.Call) and store.kind == "field":
+            value = next((k.value for k in value.keywords if k.arg == "default"), None)
+        if value is not None:
+            if self._copied(value, name, frame):
+                return
+            found += self.values(value, frame)
+        elif store.kind in ("set", "class"):
+            found.append(unknown)
+        for one in found:
+            for way in self.expand((one,), source, getattr(store.node, "lineno", 0)):
+                yield unknown if _has_parameter(way.state[0]) else way.state[0]
+
+    def _copied(self, value: ast.expr, name: str, frame: Frame) -> bool:
+        """Whether it is an attribute of the same name of the package's objects: what is stored there counts anyway."""
+        bases = self.values(value.value, frame) if isinstance(value, ast.Attribute) and value.attr == name else ()
+        return bool(bases) and all(isinstance(b, Thing) and b.kind in ("object", "class") for b in bases)
+
+    def _field(self, base: Thing, node: ast.Attribute, frame: Frame) -> tuple[Value, ...]:
+        """What an attribute of an object of the package is: anything that is stored by its name."""
+        name = node.attr
+        function = frame.function.lineno if frame.function is not None else 0
+        place = ("field", name, text_of(node.value), frame.source.relative, function, frame.key)
+        unknown = of(Atom("other", place, text_of(node)))
+        kept, family = self._kept(name), self._family(base)
+        if not kept.complete:
+            if role(unknown) is not None and name not in self._busy:
+                self.conditions[f"{name} is stored in too many places to follow"] = None
+            return (unknown,)
+        others: list[Store] = []
+        if name == _OPERATOR and (self._rest or any(LENGTH.atom in atoms_of(v) for v, _ in kept.values)):
+            if not kept.owners & family:
+                self.conditions[f"{text_of(node)} may be another's ({frame.source.relative}:{node.lineno})"] = None
+            values = list(dict.fromkeys(self._lengths()))
+        elif role(unknown) is not None:
+            values = [unknown]
+            others = [s for v, s in kept.values if not (isinstance(v, Number) and role(v) == role(unknown))]
+        else:
+            # What its own class stores is what it is; what is stored elsewhere by that name may replace it.
+            told = [(v if getattr(v, "text", "") != s.text else unknown, s) for v, s in kept.values]
+            own = [v for v, s in told if s.owner in family]
+            rest = [*(v for v, _ in told), *([] if kept.owners & family else [unknown])]
+            values = list(dict.fromkeys(own or rest))
+            others = [s for v, s in told if v not in values]
+        if role(unknown) is None and values in ([], [unknown]):
+            return (unknown,)
+        numbers = all(isinstance(v, Number) for v in values)
+        if len(values) > 1 and numbers:
+            # Of many, only what the operator's length decides is worth telling apart.
+            decided = all(not atoms_of(v) for v in values) or any(LENGTH.atom in atoms_of(v) for v in values)
+            if len(values) > 8 or not decided:
+                return (unknown,)
+        self._hooked()
+        self._claimed(base)
+        alone = len(values) == 1 and (_absolute(values[0]) or values[0] == unknown)
+        there = [v for v in values if not isinstance(v, Nothing)]
+        if not (all(isinstance(v, Thing) for v in values) or (len(there) == 1 and _absolute(there[0]))):
+            others += [s for s in kept.late if s not in others]
+        for store in others[:_MOST_CONDITIONS]:
+            self.conditions[f"{name} may be given another value: {store.text}"] = None
+        if any(isinstance(v, Tensor) for v in values):
+            return self._held(node, frame, values, kept)
+        if alone or not numbers:
+            return tuple(values)
+        atom = Atom("field", place, text_of(node))
+        self._several[atom] = tuple(values)
+        return (of(atom),)
+
+    def _claimed(self, base: Thing) -> None:
+        """Of a parameter with a class as its type: whether every caller gives an object of the package."""
+        if not base.given or (base.given, base.name) in self._busy:
+            return
+        self._busy.add((base.given, base.name))
+        source, scope = self._functions[base.given]
+        sites, escapes = self._sites(source, scope)
+        others = [f"{scope.name} {e.reason} ({e.source.relative})" for e in escapes[:1]]
+        for site in sites:
+            for given in self._bindings(site, source, scope):
+                value = given.get(base.name)
+                found = self.values(value, _frame_of(site)) if value is not None else ()
+                if not found or not all(isinstance(v, Thing) and v.kind == "object" for v in found):
+                    others.append(f"{base.name} is not stated plainly ({site.source.relative}:{site.call.lineno})")
+        self._busy.discard((base.given, base.name))
+        for text in others[:1]:
+            self.conditions[f"{base.name} may be another object: {text}"] = None
+
+    def _held(self, node: ast.Attribute, frame: Frame, values: list[Value], kept: _Kept) -> tuple[Value, ...]:
+        """A tensor that an object holds, where nothing is done to it but to look at it."""
+        sources = {s.source for _, s in kept.values}
+        mentions = [
+            (s, n) for s in sources for n in s.mentions(node.attr) if isinstance(n, ast.Attribute) and n is not node
         ]
+        if len(self._package.paths(node.attr)) > len(sources) or not all(_leaves_alone(s, n) for s, n in mentions):
+            return (self.other(node, frame, f"{text_of(node)}, which is used in ways that are not followed"),)
+        return tuple(v if _absolute(v) or isinstance(v, Nothing) else self.other(node, frame) for v in values)
 
-    def _origins(self, node: ast.expr, frame: Frame, depth: int = 0) -> Iterator[str]:
-        """What a configuration is taken from, as the function and its class say."""
-        yield text_of(node)
-        while isinstance(node, ast.Attribute) and not (isinstance(node.value, ast.Name) and node.value.id == "self"):
-            node = node.value
-        if isinstance(node, ast.Name) and frame.function is not None and depth < 5:
-            for binding in frame.source.bound(frame.function, node.id):
-                if binding.value is not None:
-                    yield from self._origins(binding.value, frame, depth + 1)
-        elif isinstance(node, ast.Attribute) and depth < 5:
-            for one in self.values(node.value, frame):
-                for source, owner in self.relatives(one) if isinstance(one, Thing) else ():
-                    for value, method in self._stores(source, owner, node.attr):
-                        if value is not None:
-                            yield from self._origins(value, Frame(source, method), depth + 1)
-
-    def writers(self, attribute: str) -> list[str]:
-        """What gives an attribute another value, apart from methods of the classes that it is known to be of."""
-        if attribute not in self._writers:
-            found = itertools.chain(self._named_writers(attribute), self._hooks(attribute))
-            self._writers[attribute] = list(itertools.islice(dict.fromkeys(found), _MOST_CONDITIONS))
-        return self._writers[attribute]
-
-    def _named_writers(self, attribute: str) -> Iterator[str]:
-        word = re.escape(attribute.encode())
-        mention = re.compile(rb"\b" + word + rb"\b")
-        assigned = re.compile(
-            rb"(?P<base>[\w\])]+)\.%b\s*(?:=(?!=)|[-+*/%%&|^@]=|//=|\*\*=|<<=|>>=|:[^=]+=(?!=)\s*)(?P<value>.*)"
-            rb"|(?P<several>^)(?=[^=]*,)\s*[(\[]?(?:[\w.*\[\]]+\s*,\s*)*[\w.\[\]]+\.%b\s*[)\]]?(?:,\s*[\w.*\[\]]+\s*)*,?"
-            rb"[)\]]?\s*=(?!=)|(?:setattr|__setattr__)\s*\(.*[\"']%b[\"']|[\"']%b[\"']\s*\]\s*=(?!=)"
-            rb"|\bfor\s[^:]*\.%b\b[^:]*\sin\s|\bas\s+[\w.]+\.%b\b|\bdel\s.*\.%b\b" % ((word,) * 7)
-        )
-        keyword, defined = re.compile(rb"\b" + word + rb"\s*=(?!=)"), re.compile(rb"\bdef\s+" + word + rb"\s*\(")
-        same = re.compile(rb"[\w.]*model_config\.max_model_len\s*")
-        for path, number, line, place in self._package.matches(attribute, mention):
-            match = assigned.search(line)
-            said = line.decode("utf-8", "replace").strip()[:60]
-            text = f"{attribute} may be given another value: {self._package.shown(path)}:{number}: {said}"
-            configures = attribute == _OPERATOR and self._configures(path, place)
-            if match is not None:
-                if match["several"] is not None and not self._stored(path, attribute, number):
-                    continue
-                own = match["base"] == b"self" and not configures and self._in_class(path, place)
-                if not own and not (attribute == _OPERATOR and same.fullmatch(match["value"] or b"")):
-                    yield text
-            elif configures and defined.search(line):
-                yield text
-            else:
-                before = self._package.text.contents[path][max(0, place - 300) : place]
-                if any(_CHANGES.search(before + line[: k.start()]) for k in keyword.finditer(line)) or (
-                    attribute == _OPERATOR
-                    and any(
-                        _BUILDS.search(before + line[: k.start()]) and not _AS_STATED(line[k.end() :])
-                        for k in keyword.finditer(line)
-                    )
+    def _family(self, base: Thing) -> set[ast.ClassDef | None]:
+        """A class and what it derives from; nothing where that is of another package, which may set any attribute."""
+        pending = [(base.source, base.node)]
+        for source, node in pending:
+            if not isinstance(node, ast.ClassDef) or source is None or node.keywords or len(pending) > 16:
+                return set()
+            for one in node.decorator_list:
+                found_so = self.values(one.func if isinstance(one, ast.Call) else one, Frame(source, None))
+                if not _RECORD.fullmatch(called(one)) and any(
+                    isinstance(v, Thing) and v.kind == "elsewhere" for v in found_so
                 ):
-                    yield text
-
-    def _in_class(self, path: Path, place: int) -> bool:
-        """Whether a place lies in a class, and not in a function that takes an object by the name of ``self``."""
-        return b"class" in _OUTERMOST.findall(self._package.text.contents[path][:place])[-1:]
-
-    def _stored(self, path: Path, attribute: str, line: int) -> bool:
-        source = self._package.source(path)
-        nodes = source.mentions(attribute)
-        stores = [n for n in nodes if isinstance(n, ast.Attribute) and not isinstance(n.ctx, ast.Load)]
-        return any(n.lineno == line for n in stores)
-
-    def _hooks(self, attribute: str) -> Iterator[str]:
-        for needle in _HOOKS:
-            for path, number, line in self._package.kept(needle, _HOOKS[needle]):
-                if attribute.encode() in self._package.text.contents[path]:
-                    said = line.decode("utf-8", "replace").strip()[:60]
-                    yield f"attributes are set or made by name: {self._package.shown(path)}:{number}: {said}"
-
-    def _configures(self, path: Path, place: int) -> bool:
-        """Whether ``self`` at a place is a configuration whose length the operator states."""
-        text = self._package.text.contents[path]
-        start = 0 if text.startswith(b"class ") else -1
-        start = max(start, text.rfind(b"\nclass ", 0, place))
-        return start >= 0 and re.match(rb"\s*class\s+\w*Config\b", text[start : start + 200]) is not None
-
-    # Classes
+                    return set()
+            for one in node.bases:
+                inner = one.value if isinstance(one, ast.Subscript) else one
+                found = self._class(inner, Frame(source, None))
+                if found is not None:
+                    pending.append(found)
+                elif not _BASES.fullmatch(text_of(one)):
+                    return set()
+        return {node for _, node in pending if isinstance(node, ast.ClassDef)}
 
     def _class(self, node: ast.expr, frame: Frame) -> tuple[Source, ast.ClassDef] | None:
         """The class of the package that an expression names."""
@@ -482,135 +572,164 @@ class Tracer:
             return thing.source, thing.node
         return None
 
-    def relatives(self, thing: Thing) -> list[tuple[Source, ast.ClassDef]]:
-        """A class, its bases, what derives from it, and the other bases of that."""
-        first, source = thing.node, thing.source
-        if not isinstance(first, ast.ClassDef) or source is None:
-            return []
-        if first not in self._related:
-            found, pending = {first: source}, [(source, first, True)]
-            while pending:
-                where, one, down = pending.pop()
-                for base in one.bases:
-                    more = self._class(base, Frame(where, None))
-                    if more is not None and more[1] not in found:
-                        found[more[1]] = more[0]
-                        pending.append((*more, False))
-                names = [one.name, *self._package.aliases(one.name)] if down else []
-                for name, path in [(n, p) for n in names for p in sorted(self._package.heirs.get(n, ()))]:
-                    place = self._package.source(path)
-                    for heir in place.mentions(name):
-                        derived = place.within(heir, ast.ClassDef)
-                        based = isinstance(derived, ast.ClassDef) and any(
-                            b is heir or b in place.above(heir) for b in derived.bases
-                        )
-                        if based and isinstance(derived, ast.ClassDef) and derived not in found:
-                            found[derived] = place
-                            pending.append((place, derived, True))
-            self._related[first] = [(s, n) for n, s in found.items()]
-        return self._related[first]
-
-    def _stores(
-        self, source: Source, owner: ast.ClassDef, attribute: str
-    ) -> Iterator[tuple[ast.expr | None, FunctionNode]]:
-        """``self.attribute = value`` in the methods of a class; no value where it is set otherwise."""
-        for node in source.seen(attribute):
-            if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
-                method, above = source.function(node), source.up[node]
-                if method is None or source.up.get(method) is not owner or not isinstance(node.value, ast.Name):
-                    continue
-                if node.value.id in parameters(method)[:1]:
-                    yield (above.value if isinstance(above, (ast.Assign, ast.AnnAssign)) else None), method
-
-    def _field(self, base: Thing, node: ast.Attribute, frame: Frame) -> tuple[Value, ...]:
-        """What an attribute of an object of a known class is."""
-        name, unknown, source = node.attr, self.other(node, frame), base.source
-        reader = frame.function.lineno if frame.function is not None else 0
-        key = (base.node, base.kind, name, text_of(node.value), frame.source.relative, reader, frame.key)
-        if key in self._busy or source is None or (self.effort <= 0 and key not in self._fields):
-            return (unknown,)
-        if key not in self._fields:
-            self.effort -= 1
-            self._busy.add(key)
-            before, self.conditions = self.conditions, {}
-            found = self._read_field(base, name, unknown, key)
-            conditions, self.conditions = tuple(self.conditions), before
-            self._busy.discard(key)
-            self._fields[key] = found, conditions
-        values, said = self._fields[key]
-        atoms = [v.atom if isinstance(v, Number) else None for v in values]
-        if all(atom is not None and atom.kind == "other" for atom in atoms):
-            self.because.update((atom, said) for atom in atoms if atom is not None)
-        else:
-            self.conditions.update(dict.fromkeys(said))
-        if any(isinstance(v, Tensor) for v in values):
-            mentions = [n for n in source.mentions(name) if isinstance(n, ast.Attribute)]
-            elsewhere = [p for p in self._package.paths(name) if self._package.shown(p) != source.relative]
-            if elsewhere or not all(_leaves_alone(source, n) for n in mentions if n is not node):
-                return (self.other(node, frame, f"{text_of(node)}, which is used in ways that are not followed"),)
-        return values or (unknown,)
-
-    def _read_field(self, base: Thing, name: str, unknown: Number, key: tuple[object, ...]) -> tuple[Value, ...]:
-        values: list[Value] = []
-        for source, one in self.relatives(base):
-            if self._set_by_name(source, one):
-                self.conditions[f"{one.name} sets attributes by name ({source.relative}:{one.lineno})"] = None
-            fields = [n.target.id for n in one.body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)]
-            if name in fields and _is_record(one):
-                values += self._from_constructor(source, one, fields, name, unknown)
-            else:
-                for binding in source.bound(one, name):
-                    inner = binding.node
-                    if isinstance(inner, FUNCTIONS) and any("property" in last(d) for d in inner.decorator_list):
-                        values += self._returned(source, inner, {}, (*key[2:6], "property"), unknown)
-                    elif isinstance(inner, FUNCTIONS):
-                        values.append(Thing("method", "", source, inner, base))
-                    elif binding.value is not None and binding.item is None:
-                        values += self.values(binding.value, Frame(source, None))
-                    else:
-                        values.append(unknown)
-            for value, method in self._stores(source, one, name):
-                if value is None:
-                    values.append(unknown)
-                    continue
-                for found in self.values(value, Frame(source, method, None, key[:6])):
-                    for way in self.expand((found,), source, method.lineno):
-                        kept = way.state[0]
-                        loose = method.name != "__init__" and any(
-                            a.kind in ("parameter", "other") for a in atoms_of(kept)
-                        )
-                        values.append(unknown if loose or _has_parameter(kept) else kept)
-        if not values or all(isinstance(v, Thing) and v.kind == "method" for v in values):
-            return tuple(values) if values and not self._set_from_afar(name) else ()
-        self.conditions.update(dict.fromkeys(self.writers(name)))
-        return tuple(dict.fromkeys(values))
-
-    def _from_constructor(
-        self, source: Source, owner: ast.ClassDef, fields: list[str], name: str, unknown: Number
-    ) -> Iterator[Value]:
-        sites, escapes = self._uses_of(Target(owner.name, source, owner))
-        made_otherwise = any(isinstance(n, FUNCTIONS) and n.name in ("__init__", "__new__") for n in owner.body)
-        changed = any(isinstance(n, FUNCTIONS) and n.name == "__post_init__" for n in owner.body)
-        stored = changed and any(True for _ in self._stores(source, owner, name))
-        if escapes or not sites or made_otherwise or stored or self._set_by_name(source, owner):
+    def _filled(self, store: Store, name: str, unknown: Number) -> Iterator[Value]:
+        """What whoever makes a record puts into a field of it."""
+        source, owner = store.source, store.owner
+        assert owner is not None
+        said = [text_of(d.func if isinstance(d, ast.Call) else d) for d in owner.decorator_list]
+        if not any(_RECORD.fullmatch(text) for text in (*said, *(text_of(b) for b in owner.bases))):
+            return
+        sites, escapes = self._makers(source, owner)
+        if escapes and not sites:
             yield unknown
-        family = [one for _, one in self.relatives(Thing("class", "", source, owner))]
-        if len(family) > 1 or any(_MAKES_OWN(text_of(n.func)) for n in ast.walk(owner) if isinstance(n, ast.Call)):
-            yield unknown
-        if any(self._class(b, Frame(source, None)) is not None for b in owner.bases):
+            return
+        derived = any(self._class(b, Frame(source, None)) is not None for b in owner.bases)
+        derived |= bool(self._uses_of(source, owner)[2])
+        # Fields that nobody fills, or only by name, shift the others.
+        derived |= any(isinstance(n, ast.AnnAssign) and _SHIFTS(text_of(n)) for n in owner.body)
+        fields = [n.target.id for n in owner.body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)]
+        if escapes or derived or not sites or source.bound(owner, "__init__") or source.bound(owner, "__new__"):
             yield unknown
         for site in sites:
             given = dict(zip(fields, site.call.args, strict=False)) | {k.arg: k.value for k in site.call.keywords}
-            if name not in given or not plain(site.call) or site.bound != Bound():
-                yield unknown
+            known = plain(site.call) and site.bound == Bound()
+            if known and (len(site.call.args) > len(fields) or not given.keys() <= set(fields)):
+                continue  # another class's
+            if name in given and known and self._copied(given[name], name, _frame_of(site)):
                 continue
-            for value in self.values(given[name], Frame(site.source, site.source.function(site.call))):
-                for way in self.expand((value,), site.source, site.call.lineno):
-                    yield unknown if _has_parameter(way.state[0]) else way.state[0]
+            if name in given and known:
+                yield from self._expanded(given[name], site, unknown)
+            elif not known or store.value is None:
+                yield unknown
 
-    def _set_by_name(self, source: Source, owner: ast.ClassDef) -> bool:
-        """Whether a class sets attributes of its own without naming them."""
-        return any(last(n) in ("setattr", "__setattr__") for n in ast.walk(owner) if isinstance(n, ast.Call))
+    def _expanded(self, node: ast.expr, site: Site, unknown: Number) -> Iterator[Value]:
+        for value in self.values(node, _frame_of(site)):
+            for way in self.expand((value,), site.source, site.call.lineno):
+                yield unknown if _has_parameter(way.state[0]) else way.state[0]
+
+    # Configurations
+
+    def _config(self, node: ast.expr, frame: Frame, depth: int = 0) -> list[str] | None:
+        """Whether an expression is the configuration that states the operator's length: None where it is not, else what
+        must hold for it to be."""
+        text = text_of(node)
+        where = f"({frame.source.relative}:{getattr(node, 'lineno', 0)})"
+        if _OTHER_MODELS.search(text):
+            return None
+        if len(self._doubts) >= _MOST_DOUBTS and _THE_CONFIG.search(text):
+            return list(self._doubts)
+        if depth > 6 or self.effort <= 0:
+            return [f"whose configuration {text} is was not followed {where}"]
+        if isinstance(node, ast.Call):
+            if not _THE_CONFIG.search(text) or node.args or node.keywords:
+                return None
+            scope = next((n for n in frame.source.above(node) if isinstance(n, FUNCTIONS)), frame.source.tree)
+            name = node.func.id if isinstance(node.func, ast.Name) else ""
+            bindings = [b for n in (scope, frame.source.tree) for b in frame.source.bound(n, name)]
+            given = isinstance(scope, FUNCTIONS) and name in parameters(scope)
+            imported = not given and all(isinstance(b.node, (ast.Import, ast.ImportFrom)) for b in bindings)
+            found = self.values(node.func, frame)
+            made_here = not imported or any(isinstance(v, Thing) and v.kind != "elsewhere" for v in found)
+            return [f"whose configuration {text} gives was not followed {where}"] if made_here else []
+        if isinstance(node, ast.Attribute):
+            return self._kept_config(node, frame, depth, where) if _THE_CONFIG.search(text) else None
+        if isinstance(node, ast.Name):
+            return self._named_config(node, frame, depth, where)
+        return None
+
+    def _all_configs(self, found: Iterable[tuple[ast.expr | None, Frame]], depth: int) -> list[str] | None:
+        doubts: list[str] = []
+        for node, frame in found:
+            one = self._config(node, frame, depth + 1) if node is not None else None
+            if one is None:
+                return None
+            doubts += one
+            if doubts:
+                break
+        return doubts
+
+    def _named_config(self, node: ast.Name, frame: Frame, depth: int, where: str) -> list[str] | None:
+        source, name = frame.source, node.id
+        scope = next(
+            (
+                s
+                for s in source.above(node)
+                if isinstance(s, FUNCTIONS) and (source.bound(s, name) or name in parameters(s))
+            ),
+            None,
+        )
+        if not isinstance(scope, FUNCTIONS):
+            return [f"whose configuration {name} is was not followed {where}"] if _THE_CONFIG.search(name) else None
+        key = ("config", scope, name)
+        if key in self._busy:
+            return []
+        self._busy.add(key)
+        inner = Frame(source, scope)
+        doubts = self._all_configs(
+            [(b.value if b.item is None else None, inner) for b in source.bound(scope, name)], depth
+        )
+        if doubts is not None and name in parameters(scope):
+            more = self._given_config(source, scope, name, depth)
+            doubts = doubts + more if more is not None else None
+        self._busy.discard(key)
+        return doubts
+
+    def _given_config(self, source: Source, scope: FunctionNode, name: str, depth: int) -> list[str] | None:
+        if not _THE_CONFIG.search(name):
+            return None
+        sites, escapes = self._sites(source, scope)
+        doubts = [f"{name}: {scope.name} {e.reason} ({e.source.relative})" for e in escapes[:1]]
+        stated = (*scope.args.defaults, *scope.args.kw_defaults)
+        if not sites and any(d is not None and not isinstance(d, ast.Constant) for d in stated):
+            doubts.append(f"{scope.name} may be called without its {name}")
+        for site in sites:
+            for given in self._bindings(site, source, scope):
+                value = given.get(name)
+                if value is None:
+                    doubts.append(f"{name} is not stated plainly ({site.source.relative}:{site.call.lineno})")
+                    continue
+                own = value in stated
+                frame = Frame(source, None) if own else _frame_of(site)
+                if own and isinstance(value, ast.Constant) and value.value is None:
+                    continue
+                more = self._config(value, frame, depth + 1)
+                said = f"{name} may be {text_of(value)} ({site.source.relative}:{site.call.lineno})"
+                doubts += [said] if more is None else more
+            if doubts:
+                break
+        return doubts
+
+    def _kept_config(self, node: ast.Attribute, frame: Frame, depth: int, where: str) -> list[str] | None:
+        doubts: list[str] = []
+        base = node.value
+        if not (isinstance(base, ast.Name) and base.id in ("self", "cls")):
+            doubts += (
+                self._config(base, frame, depth + 1) or []
+                if _CONFIG.search(text_of(base))
+                else [f"whose configuration {text_of(node)} is was not followed {where}"]
+            )
+        key = ("config", node.attr)
+        if key in self._busy:
+            return doubts
+        self._busy.add(key)
+        self.effort -= 1
+        stores = self._names.stores(node.attr)
+        if stores is None or (not stores and text_of(base) in ("self", "cls")):
+            doubts.append(
+                f"{node.attr} is stored nowhere"
+                if stores is not None
+                else f"{node.attr} is stored in too many places to follow"
+            )
+        for store in stores or ():
+            if doubts:
+                break
+            if store.kind == "field" and store.value is None:
+                continue
+            inner = Frame(store.source, store.function)
+            more = self._config(store.value, inner, depth + 1) if store.value is not None else None
+            doubts += [f"{node.attr} may be another's: {store.text}"] if more is None else more
+        self._busy.discard(key)
+        return doubts
 
     # Calls
 
@@ -714,22 +833,24 @@ class Tracer:
         return [Tensor(v, v, len(sizes)) if isinstance(v, Number) else unknown for v in self.values(sizes[-1], frame)]
 
     def _entered(self, thing: Thing, node: ast.Call, frame: Frame, unknown: Number) -> Iterable[Value]:
-        """A function of the package, entered."""
+        """A function of the package, entered; nothing where the call cannot be one of it."""
         function, source = thing.node, thing.source
-        if not isinstance(function, FUNCTIONS) or source is None or self._set_from_afar(function.name):
+        if not isinstance(function, FUNCTIONS) or source is None or self._names.sets_modules(function.name):
             return (unknown,)
-        if any(changed(self._package, source)):
+        if self._changes(source):
             return (unknown,)
-        given = self._bound(Site(frame.source, node), source, function)
         key = (*frame.key, frame.source.relative, node.lineno, node.col_offset)
-        if given is None or len(key) > 24:
+        if len(key) > 24:
             return (unknown,)
+        found: list[Value] = []
         stated = (*node.args, *(k.value for k in node.keywords))
-        arguments: dict[str, tuple[Value, ...]] = {}
-        for name, expression in given.items():
-            where = frame if expression is None or expression in stated else Frame(source, None)
-            arguments[name] = self.values(expression, where) if expression is not None else (unknown,)
-        return self._returned(source, function, arguments, key, unknown)
+        for given in self._bindings(Site(frame.source, node), source, function):
+            arguments: dict[str, tuple[Value, ...]] = {}
+            for name, expression in given.items():
+                where = frame if expression is None or expression in stated else Frame(source, None)
+                arguments[name] = self.values(expression, where) if expression is not None else (unknown,)
+            found += self._returned(source, function, arguments, key, unknown)
+        return found
 
     def _returned(
         self,
@@ -749,7 +870,7 @@ class Tracer:
         if (
             any(isinstance(n, opaque) for n in nodes)
             or busy in self._busy
-            or sum(k[0] == "inside" for k in self._busy) > 6
+            or sum(isinstance(k, tuple) and k[0] == "inside" for k in self._busy) > 6
         ):
             return (unknown,)
         self._busy.add(busy)
@@ -816,43 +937,46 @@ class Tracer:
         """Every use of a target."""
         return Uses(self._package, target, self._meant)
 
-    def _uses_of(self, target: Target) -> tuple[list[Site], list[Escape]]:
-        assert target.node is not None
-        if target.node not in self._uses:
+    def _uses_of(
+        self, source: Source, node: FunctionNode | ast.ClassDef
+    ) -> tuple[list[Site], list[Escape], list[tuple[Source, ast.ClassDef]]]:
+        if node not in self._uses:
             self.effort -= 1
             if self.effort < 0:
-                assert target.source is not None
-                return [], [Escape(target.source, target.node, "is one of too many that lead to the call")]
-            self._uses[target.node] = [], []
-            found = self.uses(target)
-            self._uses[target.node] = found.sites, found.escapes
-        return self._uses[target.node]
+                return [], [Escape(source, node, "is one of too many that lead to the call")], []
+            self._uses[node] = None
+            self._uses[node] = self.uses(Target(node.name, source, node))
+        found = self._uses[node]
+        return (found.sites, found.escapes, found.heirs) if found is not None else ([], [], [])
 
     def _meant(self, target: Target, source: Source, node: ast.AST) -> bool:
+        """Whether a name may be of a target: an attribute of that name is, unless it leads elsewhere."""
         if target.attribute or target.source is None:
             return isinstance(node, ast.Attribute) or not target.attribute
         owner = target.source.class_around(target.node) if target.node is not None else None
         if isinstance(node, ast.Name):
-            if owner is not None:
-                return source.within(node, ast.ClassDef) is owner
-            return self._name_meant(target, source, node)
-        if not isinstance(node, ast.Attribute) or ("meant", node) in self._busy:
+            return (
+                source.within(node, ast.ClassDef) is owner
+                if owner is not None
+                else self._name_meant(target, source, node)
+            )
+        if not isinstance(node, ast.Attribute) or not isinstance(node.value, (ast.Name, ast.Attribute)):
+            return True
+        if ("meant", node) in self._busy:
             return True
         self._busy.add(("meant", node))
         conditions, self.conditions = self.conditions, {}
-        simple = isinstance(node.value, (ast.Name, ast.Attribute))
-        bases = self.values(node.value, Frame(source, source.function(node))) if simple else ()
+        bases = self.values(node.value, Frame(source, source.function(node)))
         self.conditions = conditions
         self._busy.discard(("meant", node))
         return not bases or any(self._base_meant(target, owner, base) for base in bases)
 
     def _base_meant(self, target: Target, owner: ast.ClassDef | None, base: Value) -> bool:
-        if not isinstance(base, Thing):
+        if isinstance(base, Thing) and base.kind == "elsewhere":
+            return base.name.startswith("torch.ops")
+        if not isinstance(base, Thing) or base.kind != "module" or base.source is None:
             return True
-        if base.kind == "module" and base.source is not None:
-            return owner is None and self._leads(f"{base.source.dotted}.{target.name}", target)
-        related = self.relatives(Thing("class", "", target.source, owner)) if owner is not None else []
-        return base.kind in ("object", "class") and base.node in [one for _, one in related]
+        return owner is None and self._leads(f"{base.source.dotted}.{target.name}", target)
 
     def _name_meant(self, target: Target, source: Source, node: ast.Name) -> bool:
         scopes = [s for s in source.above(node) if isinstance(s, FUNCTIONS)]
@@ -880,44 +1004,56 @@ class Tracer:
     def _sites(self, source: Source, function: FunctionNode) -> tuple[list[Site], list[Escape]]:
         """Every call of a function, and mentions of it that are none."""
         around = source.class_around(function)
-        if function.name != "__init__" or around is None:
-            return self._uses_of(Target(function.name, source, function))
-        sites, escapes = self._uses_of(Target(around.name, source, around))
-        sites, escapes = [*sites], [*escapes]
-        for where, heir in self.relatives(Thing("class", "", source, around)):
-            if heir is around or not self._descends(where, heir, around):
-                continue
-            own = [b.node for b in where.bound(heir, "__init__")]
-            more = self._uses_of(Target(heir.name, where, heir)) if not own else ([], [])
-            sites, escapes = [*sites, *more[0]], [*escapes, *more[1]]
-            inside = (n for method in own for n in ast.walk(method) if isinstance(n, ast.Call))
-            sites += [Site(where, n) for n in inside if text_of(n.func).endswith(".__init__")]
-        for where, one in self.relatives(Thing("class", "", source, around)):
-            inside = (n for n in ast.walk(one) if isinstance(n, ast.Call) and _MAKES_OWN(text_of(n.func)))
-            sites += [Site(where, n) for n in inside]
+        if function.name == "__init__" and around is not None:
+            return self._makers(source, around)
+        sites, escapes, _ = self._uses_of(source, function)
+        if around is not None and (function.name == "forward" or function.name.startswith("__")):
+            escapes = [*escapes, Escape(source, function, "may be called without being named")]
         return sites, escapes
 
-    def _descends(self, source: Source, heir: ast.ClassDef, around: ast.ClassDef) -> bool:
-        bases = (self._class(base, Frame(source, None)) for base in heir.bases)
-        return any(more is not None and (more[1] is around or self._descends(*more, around)) for more in bases)
+    def _makers(self, source: Source, owner: ast.ClassDef, depth: int = 0) -> tuple[list[Site], list[Escape]]:
+        """Every call that makes an object of a class, or initialises one again."""
+        made, lost = self._names.made if not depth else ([], [])
+        if lost or owner.keywords:
+            return [], lost[:1] or [Escape(source, owner, "is made by a class of classes")]
+        sites, escapes, heirs = self._uses_of(source, owner)
+        sites, escapes = [*sites, *made], [*escapes]
+        for where, heir in heirs if depth < 6 else ():
+            inner = [n for n in ast.walk(heir) if isinstance(n, ast.Call) and text_of(n.func).endswith(").__init__")]
+            sites += [Site(where, n) for n in inner]
+            more = self._makers(where, heir, depth + 1)
+            sites, escapes = [*sites, *more[0]], [*escapes, *more[1]]
+        return sites, escapes
 
-    def _bound(self, site: Site, source: Source, function: FunctionNode) -> dict[str, ast.expr | None] | None:
-        """Arguments of a call by parameter, defaults too; None for what is not said. No dict: the call is another's."""
+    def _bindings(self, site: Site, source: Source, function: FunctionNode) -> Iterator[dict[str, ast.expr | None]]:
+        """Arguments of a call by parameter, defaults too, for every way in which it may be one of the function; None
+        for what is not said."""
+        every = [a.arg for a in (*function.args.posonlyargs, *function.args.args)]
+        decorators = {last(d) for d in function.decorator_list}
+        firsts = [1]
+        if source.class_around(function) is None or "staticmethod" in decorators:
+            firsts = [0]
+        elif isinstance(site.call.func, ast.Attribute) and "classmethod" not in decorators:
+            # Asked of its class, the object is the first argument.
+            base = site.call.func.value
+            if not (isinstance(base, ast.Call) and last(base) == "super") and text_of(base) != "self":
+                firsts = [1, 0] if function.name != "__init__" or last(site.call) == "__init__" else [1]
+                if isinstance(base, ast.Name) and self._class(base, Frame(site.source, None)) is not None:
+                    firsts = [0] if function.name != "__init__" or last(site.call) == "__init__" else [1]
+        for first in firsts:
+            given = self._assigned(site, function, every[first:])
+            if given is not None:
+                yield given
+
+    def _assigned(self, site: Site, function: FunctionNode, names: list[str]) -> dict[str, ast.expr | None] | None:
         spec, call = function.args, site.call
         every = [a.arg for a in (*spec.posonlyargs, *spec.args)]
-        decorators = {last(d) for d in function.decorator_list}
-        names = every
-        if source.class_around(function) is not None and "staticmethod" not in decorators:
-            base = call.func.value if isinstance(call.func, ast.Attribute) else None
-            of_class = self._of_class(base, site)
-            initial = function.name == "__init__" and last(call) != "__init__"
-            names = every[0 if of_class and "classmethod" not in decorators and not initial else 1 :]
         positional = [*site.bound.before, *call.args]
         keywords = {k.arg: k.value for k in (*site.bound.keywords, *call.keywords)}
         wild = any(isinstance(a, ast.Starred) for a in positional) or None in keywords
         known = [*names, *(a.arg for a in spec.kwonlyargs)]
         if not wild and not spec.vararg and len(positional) > len(names):
-            return None if names == every else dict.fromkeys(every)
+            return None
         if not spec.kwarg and any(k is not None and k not in known for k in keywords):
             return None
         stated: dict[str, ast.expr | None] = dict(zip(reversed(every), reversed(spec.defaults), strict=False))
@@ -926,17 +1062,8 @@ class Tracer:
         before = itertools.takewhile(lambda a: not isinstance(a, ast.Starred), positional)
         given.update(zip(names, before, strict=False))
         given.update({k: v for k, v in keywords.items() if k is not None and k in given})
-        return given
-
-    def _of_class(self, base: ast.expr | None, site: Site) -> bool:
-        """Whether a method is asked of its class, so that the object is the first argument."""
-        if not isinstance(base, (ast.Name, ast.Attribute)):
-            return False
-        conditions, self.conditions = self.conditions, {}
-        found = self.values(base, Frame(site.source, site.source.function(site.call)))
-        self.conditions = conditions
-        kinds = {v.kind if isinstance(v, Thing) else "" for v in found}
-        return last(base).lstrip("_")[:1].isupper() if kinds - {"class", "object"} else kinds == {"class"}
+        missing = any(v is None and not (n in stated and stated[n] is not None) for n, v in given.items())
+        return None if missing and not wild and site.bound == Bound() else given
 
     def expand(
         self,
@@ -946,11 +1073,29 @@ class Tracer:
         depth: int = 0,
         done: Callable[[tuple[Value, ...]], bool] = lambda _: False,
     ) -> list[Way]:
-        """Values with what callers give in place of parameters, one way for each; no further than needed."""
-        wanted = sorted({a for v in state for a in atoms_of(v) if a.kind == "parameter"}, key=lambda a: repr(a.key))
+        """Values with what callers give in place of parameters, and with each of several that an attribute may be: one
+        way for each; no further than needed."""
+        atoms = {a for v in state for a in atoms_of(v)}
+        wanted = sorted((a for a in atoms if a.kind in ("parameter", "field")), key=lambda a: (a.kind, repr(a.key)))
         if not wanted or depth > _DEEPEST or done(state):
             return [Way(state, source, line)]
-        key = wanted[0].key
+        first = wanted[0]
+        if first.kind == "field":
+            return [
+                way
+                for value in self._several[first]
+                for way in self.expand(
+                    tuple(
+                        _replaced(v, {first: value}, self.other(ast.Constant(0), Frame(source, None), first.text))
+                        for v in state
+                    ),
+                    source,
+                    line,
+                    depth + 1,
+                    done,
+                )
+            ]
+        key = first.key
         assert isinstance(key, tuple)
         where, function = self._functions[key[:3]]
         own = [a for a in wanted if isinstance(a.key, tuple) and a.key[:3] == key[:3]]
@@ -960,11 +1105,9 @@ class Tracer:
         if not self._clear(where, function):
             why.append(f"{function.name} is decorated")
         defaults = (*function.args.defaults, *function.args.kw_defaults)
-        for site in sites:
-            given = self._bound(site, where, function)
-            if given is None:
-                continue
-            frame = Frame(site.source, site.source.function(site.call))
+        of_length = False
+        for site, given in [(s, g) for s in sites for g in self._bindings(s, where, function)]:
+            frame = _frame_of(site)
             choices = []
             for atom in own:
                 name = str(atom.key[3])  # type: ignore[index]
@@ -978,7 +1121,17 @@ class Tracer:
             for combination in combinations[:_MOST]:
                 bound = dict(zip(own, combination, strict=True))
                 after = tuple(_replaced(v, bound, self.other(site.call, frame)) for v in state)
-                found += self.expand(after, site.source, site.call.lineno, depth + 1, done)
+                ways = self.expand(after, site.source, site.call.lineno, depth + 1, done)
+                of_length |= any(LENGTH.atom in atoms_of(v) for w in ways for v in w.state)
+                found += ways
+        ratio = role(of(own[0])) is not None
+        if len(own) == 1 and (ratio or (of_length and own[0].text == _OPERATOR)):
+            # What is not read of the length or of a ratio is a condition on what the operator states.
+            self.conditions.update(dict.fromkeys(f"{own[0].text} may be another: {reason}" for reason in why[:3]))
+            if found:
+                return found
+            lost = {own[0]: self.other(function, Frame(where, None), own[0].text)}
+            return self.expand(tuple(_replaced(v, lost, ZERO) for v in state), where, function.lineno, depth + 1, done)
         if not found and not why:
             why.append(f"no call of {function.name} is found")
         for reason in dict.fromkeys(why[:3]):
@@ -986,6 +1139,10 @@ class Tracer:
             after = tuple(_replaced(v, lost, self.other(function, Frame(where, None), reason)) for v in state)
             found += self.expand(after, where, function.lineno, depth + 1, done)
         return found
+
+
+def _frame_of(site: Site) -> Frame:
+    return Frame(site.source, site.source.function(site.call))
 
 
 def atoms_of(value: Value) -> frozenset[Atom]:
@@ -1001,7 +1158,7 @@ def atoms_of(value: Value) -> frozenset[Atom]:
 
 def _settled(number: Number) -> bool:
     """Whether it is no fraction, whatever is read as the program runs."""
-    return all(a.kind != "other" or ".shape[" in a.text for a in number.atoms)
+    return all(a.kind not in ("other", "field") or ".shape[" in a.text for a in number.atoms)
 
 
 def _has_parameter(value: Value, of_function: tuple[object, ...] = ()) -> bool:
@@ -1079,7 +1236,8 @@ def _leaves_alone(source: Source, node: ast.AST) -> bool:
     return isinstance(above, (ast.Return, ast.Compare, ast.Expr))
 
 
-def _is_record(node: ast.ClassDef) -> bool:
-    names = {text_of(d.func if isinstance(d, ast.Call) else d) for d in node.decorator_list}
-    records = {"dataclass", "dataclasses.dataclass"}
-    return bool(names & records) or any(text_of(b) in ("NamedTuple", "typing.NamedTuple") for b in node.bases)
+def _absolute(value: Value) -> bool:
+    """Whether it is the same for every object: made of the operator's length alone."""
+    return not isinstance(value, (Thing, Items)) and all(
+        a.kind in ("length", "floor", "min", "max") for a in atoms_of(value)
+    )

@@ -20,10 +20,10 @@ from aiterfix.engines.package import (
 )
 
 _MOST_SITES = 64
-_ASKS = re.compile(
+ASKS = re.compile(
     "callable|hasattr|isinstance|issubclass|id|type|repr|str|print|signature|find_spec|len|import_module"
 ).fullmatch
-_LOGS = re.compile("(?:debug|info|warning|error|warn)(?:_once)?|exception|critical").fullmatch
+LOGS = re.compile("(?:debug|info|warning|error|warn)(?:_once)?|exception|critical").fullmatch
 _DUNDERS = re.compile("__(?:name|module|doc|qualname|signature|file|class)__").fullmatch
 _CLEAR = re.compile(
     "staticmethod|(?:abstract)?classmethod|(?:cached_)?property|abstractmethod|override|inference_mode|no_grad|disable"
@@ -98,6 +98,7 @@ class Uses:
 
     def __init__(self, package: Package, target: Target, meant: Callable[[Target, Source, ast.AST], bool]) -> None:
         self.sites: list[Site] = []
+        self.heirs: list[tuple[Source, ast.ClassDef]] = []
         self.escapes: list[Escape] = []
         self._package, self._meant, self._first = package, meant, target
         self._seen: set[object] = set()
@@ -214,7 +215,9 @@ class Uses:
                 for site in found.sites:
                     self._climb(site.source, site.call, bound)
         elif isinstance(above, ast.Attribute):
-            if above.attr == "default" and isinstance(node, ast.Attribute):
+            if above.attr == "__init__":
+                self._climb(source, above, bound)  # a class's own, called with an object
+            elif above.attr == "default" and isinstance(node, ast.Attribute):
                 self._climb(source, above, bound)  # of a registered operator
             elif above.attr in ("__dict__", "__getattribute__", "_make", "__new__", "__subclasses__") or not (
                 self._first.module or _DUNDERS(above.attr) or _is_class(node)
@@ -253,12 +256,13 @@ class Uses:
         if isinstance(above, (*FUNCTIONS, ast.AnnAssign)):  # annotations
             return (above.annotation if isinstance(above, ast.AnnAssign) else above.returns) is node
         if isinstance(above, ast.ClassDef):
+            self.heirs += [(source, above)] if node in above.bases else []
             return node in above.bases
         if isinstance(above, (ast.Subscript, ast.BinOp, ast.Tuple, ast.List)):  # list[Indexer], Indexer | None
             around = source.up[above]
             return isinstance(around, ast.Expr) or self._harmless(source, above, around)
         if isinstance(above, ast.Call):
-            return bool(_ASKS(last(above)))
+            return bool(ASKS(last(above)))
         return isinstance(above, (ast.Expr, ast.Compare, ast.UnaryOp, ast.Assert, ast.arg, ast.ExceptHandler))
 
     def _given(self, source: Source, node: ast.AST, argument: ast.AST, call: ast.Call, bound: Bound) -> None:
@@ -268,8 +272,8 @@ class Uses:
             if not _constant(source, call.args[1]):
                 self._lost(source, call, f"is asked for a name worked out: {text_of(call.args[1])}")
         elif (
-            _ASKS(name)
-            or (_LOGS(name) and "log" in called(call))
+            ASKS(name)
+            or (LOGS(name) and "log" in called(call))
             or (name == "direct_register_custom_op" and kept == "fake_impl")
         ):
             return
@@ -335,7 +339,7 @@ class Uses:
             if isinstance(here, ast.Call):
                 name = last(here)
                 known = name in ("direct_register_custom_op", "register") or name.endswith(("Error", "Exception"))
-                return known or bool(_LOGS(name) or _ASKS(name))
+                return known or bool(LOGS(name) or ASKS(name))
             if isinstance(here, (ast.Assign, ast.AugAssign)):
                 return "__all__" in text_of(here)[:9] or "::" in text
             if isinstance(here, ast.stmt):
@@ -355,7 +359,8 @@ def changed(package: Package, source: Source) -> Iterator[str]:
 def _is_module(package: Package, path: Path, name: bytes, module: bytes) -> bool:
     """Whether a file may know a module by a name."""
     word = name.rpartition(b".")[2]
-    return word == module or module in package.stands_for(path, word)
+    held = module in package.text.contents[path]  # else no name can stand for it
+    return word == module or (held and module in package.stands_for(path, word))
 
 
 def clear_decorators(node: FunctionNode) -> bool:

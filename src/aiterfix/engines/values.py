@@ -7,7 +7,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -135,23 +135,26 @@ class Thing:
     """A module, class, function or object of the package, or what has a dotted name elsewhere.
 
     Attributes:
-        kind: ``module``, ``class``, ``function``, ``method`` (with an object bound), ``object`` (of a class), or
+        kind: ``module``, ``class``, ``function``, ``method``, ``object`` (of a class), or
             ``elsewhere``.
         name: dotted, of what is elsewhere.
         source: where it is defined.
         node: the definition; of an object, its class's.
-        through: of a method, the class of the object that it was asked of.
+        given: of an object that a parameter's type promises, which function's; ``name`` is the parameter's.
     """
 
     kind: str
     name: str = ""
     source: Source | None = field(default=None, repr=False)
     node: ast.AST | None = field(default=None, repr=False)
-    through: Thing | None = field(default=None, repr=False)
+    given: tuple[object, ...] = ()
 
 
 Value = Number | Tensor | Items | Nothing | Thing
-ROLES = {"ratio": ("compress", "kpool"), "ranks": ("dcp", "decode_context_parallel")}
+ROLES = {
+    "ratio": re.compile(r"compress\w*_(?:ratio|rate|factor)|kpool").search,
+    "ranks": re.compile("dcp|decode_context_parallel").search,
+}
 """What an operator may state, and how sources name it: by what a model divides the context that its indexer scores, and
 the ranks of decode context parallelism."""
 ANY = dict.fromkeys(ROLES, 1)
@@ -165,11 +168,14 @@ def _least(atom: Atom) -> int:
 def role(number: Number) -> str | None:
     """Which of `ROLES` a number is as it stands, by its name."""
     atom = number.atom
-    text = atom.text.lower() if atom is not None and atom.kind in ("other", "max", "parameter") else ""
+    if atom is not None and atom.kind == "max":  # at least one, as there are layers without
+        known, others = [p for p in atom.parts if p.constant is not None], [p for p in atom.parts if p.constant is None]
+        return role(others[0]) if len(others) == 1 and all((p.constant or 0) <= 1 for p in known) else None
+    text = atom.text.lower() if atom is not None and atom.kind in ("other", "parameter") else ""
     text = text.partition(":")[0].strip()  # a reason may follow
     if re.split(r"\W+", text)[-1] == "ratio":  # alone; not any name with it, such as a share of memory
         return "ratio"
-    return next((r for r, words in ROLES.items() if any(w in text for w in words)), None)
+    return next((r for r, named in ROLES.items() if named(text)), None)
 
 
 def _value(atom: Atom, length: int, stated: Mapping[str, int]) -> int | None:
@@ -231,9 +237,6 @@ def made(kind: str, parts: tuple[Number, ...]) -> Number:
         if kind == "floor":
             return constant(known[0] // known[1])
         return constant(int(known[0] > 1) if kind == "many" else min(known) if kind == "min" else max(known))
-    if kind == "floor" and parts[0] == LENGTH and role(parts[1]) == "ratio":
-        # Which ratio a model has is for the operator to say, so callers are not asked for it.
-        parts = LENGTH, parts[1].replaced({a: of(replace(a, kind="other")) for a in parts[1].atoms})
     texts = [p.text for p in parts]
     top = texts[0] if parts[0].atom is not None else f"({texts[0]})"
     text = {"floor": f"{top} // {texts[-1]}", "many": f"{texts[0]} > 1"}.get(kind, f"{kind}({', '.join(texts)})")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from aiterfix.demo import write_sample
+from tests import environments
 from tests.cli.conftest import contents
 
 ROOT = Path(__file__).parents[1]
@@ -32,14 +33,14 @@ RUNS = [arguments for word, arguments in instructions(DOCKERFILE.read_text()) if
 class Image:
     """A virtual environment in the place of the base image."""
 
-    def __init__(self, prefix: Path, wheels: Path) -> None:
-        subprocess.run([sys.executable, "-m", "venv", str(prefix)], check=True)
-        (self.site,) = prefix.glob("lib/python*/site-packages")
+    def __init__(self, prefix: Path, wheels: Path, pip_template: Path) -> None:
+        self.site = environments.make(prefix, pip_template)
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "PYTHON", "AITER", "VIRTUAL_ENV"))}
         self._environment = kept | {
             "PATH": f"{prefix / 'bin'}{os.pathsep}{os.environ['PATH']}",
             "AITERFIX_SOURCE": "aiterfix",
             "PIP_NO_INDEX": "1",
+            "PIP_NO_COMPILE": "1",  # of 400 modules few are run
             "PIP_FIND_LINKS": str(wheels),
             "PIP_CONFIG_FILE": os.devnull,
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
@@ -63,20 +64,11 @@ class Image:
         return {name: (status.st_mtime_ns, status.st_ino) for name, status in found.items()}
 
 
-@pytest.fixture(scope="module")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheels")
-    words = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT)]
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    subprocess.run(words, check=True, capture_output=True, env=environment)
-    return folder
-
-
 @pytest.fixture
-def image(tmp_path: Path, wheels: Path) -> Image:
-    if sys.version_info < (3, 11) and not list(wheels.glob("tomli-*.whl")):
+def image(tmp_path: Path, built: Path, pip_template: Path) -> Image:
+    if sys.version_info < (3, 11):
         pytest.skip("before Python 3.11 aiterfix needs tomli, of which there is no wheel here")
-    return Image(tmp_path / "image", wheels)
+    return Image(tmp_path / "image", built.parent, pip_template)
 
 
 def test_dockerfile_is_what_the_readme_says() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from aiterfix.demo.sample_package import write_sample
+from tests import environments
 from tests.cli.conftest import contents
 
 ROOT = Path(__file__).parents[1]
@@ -21,7 +22,8 @@ FIRST = "0488708"  # the commit of aiterfix 0.1.0
 
 
 def environment() -> dict[str, str]:
-    return {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "AITER", "VIRTUAL_ENV"))}
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "AITER", "VIRTUAL_ENV"))}
+    return {**kept, "PIP_NO_COMPILE": "1"}  # of 400 modules few are run
 
 
 def call(*words: object, status: int | None = 0, cwd: Path | None = None) -> str:
@@ -31,13 +33,11 @@ def call(*words: object, status: int | None = 0, cwd: Path | None = None) -> str
 
 
 @pytest.fixture(scope="module")
-def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def fresh(tmp_path_factory: pytest.TempPathFactory, built: Path, pip_template: Path) -> Path:
     """A virtual environment with nothing but pip and the wheel just built."""
     folder = tmp_path_factory.mktemp("wheel")
-    call(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT)
-    (wheel,) = folder.glob("*.whl")
-    call(sys.executable, "-m", "venv", folder / "venv")
-    call(folder / "venv/bin/python", "-m", "pip", "install", "--quiet", wheel)
+    environments.make(folder / "venv", pip_template)
+    call(folder / "venv/bin/python", "-m", "pip", "install", "--quiet", built)
     return folder / "venv"
 
 
@@ -89,7 +89,7 @@ def test_real_wheel_end_to_end(fresh: Path, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def first(tmp_path_factory: pytest.TempPathFactory, pip_template: Path) -> Path:
     """The command of 0.1.0, from a wheel of the commit that it was."""
     folder = tmp_path_factory.mktemp("first")
     archive = folder / "source.tar"
@@ -104,7 +104,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
         opened.extractall(folder / "source")
     call(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, folder / "source")
     (wheel,) = folder.glob("*.whl")
-    call(sys.executable, "-m", "venv", folder / "venv")
+    environments.make(folder / "venv", pip_template)
     call(folder / "venv/bin/python", "-m", "pip", "install", "--quiet", wheel)
     return folder / "venv/bin/aiterfix"
 

@@ -10,7 +10,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from aiterfix.cli import doctor
+from aiterfix.cli import steps
 from tests.cli.conftest import Runner
 from tests.trees import write
 
@@ -81,7 +81,7 @@ def test_where_nothing_may_be_written_the_step_writes_nothing(
         engine(sample, name)
     if ours:
         write(sample / "aiterfix-0.1.0.dist-info/entry_points.txt", POINTS)
-    monkeypatch.setattr(doctor, "obstacle_to_writing", lambda folders: f"{next(iter(folders))} is shut")
+    monkeypatch.setattr(steps, "obstacle_to_writing", lambda folders: f"{next(iter(folders))} is shut")
     ran = run("doctor", "--path", sample, env=env)
     assert ran.text.splitlines()[-1].startswith(f"next       {step}")
     assert f"can be patched: no, {sample}/aiter/ops/triton" in ran.text

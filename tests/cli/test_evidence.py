@@ -11,9 +11,14 @@ import pytest
 
 from aiterfix.patching import read_status
 from aiterfix.patching.annotations import noted_evidence
-from aiterfix.validation.evidence import Evidence, Outcome, keep, names_digest
+from aiterfix.storage.digest import sha256_hex
+from aiterfix.validation.evidence import CALLED, Evidence, Outcome, keep, names_digest
+from tests import paged
 from tests.cli.conftest import Runner, contents
+from tests.faults import test_refusals
 from tests.patching.test_other_version import GLUON, STAGE1, tree_at
+
+WRAPPER = "aiter/ops/triton/attention/pa_mqa_logits.py"
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,22 @@ class Texts:
         passed: tuple[tuple[str, Outcome], ...] = tuple((fault, outcome) for fault in self.mends)
         after = replace(first, text_sha256=self.after, mends=self.mends, failed=failed, faults=passed, **more)
         return first, after
+
+
+@pytest.fixture
+def called(tmp_path: Path) -> Path:
+    """A tree whose wrapper must refuse two things: an output with heads, and blocks of several tokens."""
+    plain, _ = paged.PLAIN.split(b"\n@triton.jit\ndef _deepgemm_fp8_paged_mqa_logits_ragged_k")
+    function = paged.WRAPPER.decode().split("\n\n\n")[1]
+    module = STAGE1.removesuffix(".py").replace("/", ".")
+    scores = test_refusals.WRAPPER.replace("compiled(", "(").replace(", ChunkK, Preshuffle)\n", ")\n")
+    wrapper = f"{scores}\n\nfrom {module} import {paged.STAGE1}\n\n\n{function}\n"
+    files = {GLUON: test_refusals.KERNEL, STAGE1: plain, WRAPPER: wrapper.encode(), "aiter/__init__.py": b""}
+    files["aiter/jit/utils/chip_info.py"] = b"def get_gfx():\n    return ''\n"
+    for path, text in files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(text)
+    return tmp_path
 
 
 @pytest.fixture
@@ -135,3 +156,27 @@ def test_a_store_that_others_can_write_is_not_believed(run: Runner, sample: Path
     ran = run("apply", "--path", sample, "--fault", "column-bound")
     assert "not shown by recorded runs: column-bound" in ran.text and "    shown by" not in ran.text
     assert f"not used: {store}" in ran.err
+
+
+def test_what_wrappers_refuse_is_shown_by_their_calls(run: Runner, called: Path, store: Path) -> None:
+    """The kernels have such a fault, and the wrapper's text the mend."""
+    texts = planned(run, called)
+    assert {"output-rank", "block-paging"} == set(texts[WRAPPER].mends)
+    for path in (GLUON, STAGE1):
+        digest = sha256_hex((called / path).read_bytes())
+        keep(Texts(digest, digest, ()).runs()[0], store)
+    assert texts.keys() == {WRAPPER} and mend_of(run, called, "output-rank")["shown"] == "not shown"
+    for record in texts[WRAPPER].runs(outcome="refused"):  # of kernels: nothing was called
+        keep(record, store)
+    assert mend_of(run, called, "output-rank")["shown"] == "not shown"
+    first, after = texts[WRAPPER].runs(outcome="refused")
+    for record in (replace(first, device=CALLED), replace(after, device=CALLED)):
+        keep(record, store)
+    before = {fault: mend_of(run, called, fault) for fault in ("output-rank", "block-paging")}
+    assert {fault: (m["kind"], m["shown"]) for fault, m in before.items()} == {
+        "output-rank": ("refusal", "shown"),
+        "block-paging": ("refusal", "shown"),
+    }
+    run("apply", "--path", called)
+    for fault in before:
+        assert mend_of(run, called, fault) == {**before[fault], "available": False, "remedy": ""}

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 from tests.cli.conftest import Runner
+from tests.engines import callers
 from tests.report.html.reading import read, tables, text
+from tests.trees import write
 
 
 def test_a_page_of_check_says_what_its_json_says(run: Runner, sample: Path) -> None:
@@ -88,3 +90,35 @@ def test_a_table_of_padding_is_the_same_in_every_form(run: Runner, sample: Path,
     assert wrong.status == 2 and "Add --table" in wrong.err
     both = run(*words, "--json", "--format", "html")
     assert both.status == 2 and "cannot both be printed" in both.text
+
+
+def test_a_page_of_a_pair_has_its_launch_facts(run: Runner, sample: Path) -> None:
+    """Every line that the text has on a call, and what it is judged for."""
+    callers.workspace(sample)
+    words = ("check", "--path", sample, "--for", "vllm", "--block-size", "64", "--max-model-len", "10000")
+    lines = run(*words).text.splitlines()
+    (at,) = [
+        n for n, line in enumerate(lines) if line.startswith("  ") and ".py:" in line and line.endswith("until-apply")
+    ]
+    facts = [line.strip() for line in lines[at + 1 : lines.index("", at)] if not line.strip().startswith("not judged")]
+    page = read(run(*words, "--format", "html").text)
+    listed = [text(item) for item in page.iter("li")][-len(facts) + 1 :]
+    assert facts[1:] == listed and any(f.startswith("padding 0; KVBlockSize ") for f in listed)
+    assert {"width", "evidence"} <= {f.partition(":")[0] for f in listed}
+    shown = text(page)
+    assert f"{facts[0]}." in shown
+    assert "judged for --max-model-len 10000, --block-size 64, --heads 64; for any --max-num-seqs, --next-n" in shown
+
+
+def test_a_page_names_kernels_that_are_not_judged(run: Runner, sample: Path) -> None:
+    other = "aiter/ops/triton/gluon/fp8_mqa_logits.py"
+    write(sample / other, "def _gluon_fp8_mqa_logits_kernel(): pass\n")
+    (metadata,) = sample.glob("*.dist-info/METADATA")
+    metadata.write_text(metadata.read_text().replace("Version: 0.0.1+sample", "Version: 0.1.20.post1"))
+    seen = run("check", sample, "--json").json("check")
+    page = read(run("check", sample, "--format", "html").text)
+    named = tables(page)[-1]
+    assert named[0] == ["file", "what"] and [row[0] for row in named[1:]] == [other]
+    assert [k["path"] for k in seen["not_judged_kernels"]] == [str(sample / other)]
+    told = [text(item) for item in page.iter("li")][-len(seen["facts"]) :]
+    assert seen["facts"] and all(f["fact"] in said for f, said in zip(seen["facts"], told, strict=True))

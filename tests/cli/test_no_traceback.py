@@ -1,20 +1,24 @@
-"""A traceback ends with 1, which a script takes for "affected". As processes: whatever is wrong, none is printed."""
+"""A traceback ends with 1, which a script takes for "affected": whatever is wrong, none is printed. As processes where
+the process is what is about: a damaged package, memory, streams, interruptions; else an exception ends the test."""
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import aiterfix
-from tests.cli.conftest import Ran, environment
+from aiterfix.cli.main import main
+from aiterfix.history import store
+from tests.cli.conftest import Ran, Runner, environment
 from tests.emulator import needs_emulator
 
 PACKAGE = Path(aiterfix.__file__).parent
@@ -93,22 +97,38 @@ DAMAGES = [
 @pytest.mark.parametrize("name", ["releases.json", "texts.json"])
 @pytest.mark.parametrize("damage", DAMAGES, ids=range(len(DAMAGES)))
 def test_facts_that_are_damaged(
-    ours: Path, sample: Path, tmp_path: Path, name: str, damage: Callable[[Path], None]
+    run: Runner, facts: Path, sample: Path, name: str, damage: Callable[[Path], None]
 ) -> None:
-    """What is installed can be judged without them, from its source; what only they can answer is an error."""
-    damage(ours / "aiterfix/history" / name)
-    path = {"PYTHONPATH": str(ours)}
-    ran = start(["check", "--path", str(sample)], tmp_path, path)
+    """What is installed can be judged without them, from its source; what only they can answer is an error. In this
+    process, where a traceback is an exception that ends the test; as a process below."""
+    damage(facts / name)
+    ran = run("check", "--path", sample)
     assert_told(ran, 1)
     assert "verdict: affected" in ran.text
-    asked = start(["compat", "0.1.13"], tmp_path, path)
+    asked = run("compat", "0.1.13")
     assert_told(asked, 3)
     assert name in asked.err and "Reinstall aiterfix" in asked.err
+
+
+@pytest.fixture
+def facts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the facts, which commands read in the place of the package's."""
+    folder = tmp_path / "facts"
+    folder.mkdir()
+    for name in ("releases.json", "texts.json"):
+        shutil.copy(PACKAGE / "history" / name, folder)
+    monkeypatch.setattr(store, "SHIPPED", folder)
+    store.load_history.cache_clear()
+    yield folder
+    store.load_history.cache_clear()
 
 
 def test_facts_that_are_damaged_hinder_no_patch(ours: Path, sample: Path, tmp_path: Path) -> None:
     for name in ("releases.json", "texts.json"):
         (ours / "aiterfix/history" / name).write_bytes(b'{"texts": ' * 100_000)
+    asked = start(["compat", "0.1.13"], tmp_path, {"PYTHONPATH": str(ours)})
+    assert_told(asked, 3)
+    assert "releases.json" in asked.err or "texts.json" in asked.err
     for words in ("apply --require", "check", "diff", "revert", "padding --max-model-len 1000 --block-size 64"):
         assert_told(start([*words.split(), "--path", str(sample)], tmp_path, {"PYTHONPATH": str(ours)}), 0)
 
@@ -147,11 +167,11 @@ FAULT_FILES = [
 
 
 @pytest.mark.parametrize("number", range(len(FAULT_FILES)))
-def test_fault_files_that_are_none(sample: Path, tmp_path: Path, number: int) -> None:
+def test_fault_files_that_are_none(run: Runner, sample: Path, tmp_path: Path, number: int) -> None:
     folder = tmp_path / "fixes"
     folder.mkdir()
     (folder / "a.toml").write_bytes(FAULT_FILES[number])
-    ran = start(["check", "--path", str(sample), "--fixes", str(folder)], tmp_path)
+    ran = run("check", "--path", sample, "--fixes", folder)
     assert_told(ran, 3)
     assert "a.toml" in ran.err and len(ran.err) < 1000
 
@@ -167,7 +187,7 @@ def test_fault_files_that_are_no_files(sample: Path, tmp_path: Path, damage: Cal
     assert "a.toml" in ran.err
 
 
-def test_a_condition_of_an_odd_depth(sample: Path, tmp_path: Path) -> None:
+def test_a_condition_of_an_odd_depth(run: Runner, sample: Path, tmp_path: Path) -> None:
     folder = tmp_path / "fixes"
     folder.mkdir()
     text = (PACKAGE.parents[1] / "patches" / "row-offset-32.toml").read_text()
@@ -181,7 +201,7 @@ def test_a_condition_of_an_odd_depth(sample: Path, tmp_path: Path) -> None:
             for line in text.splitlines()
         ]
         (folder / "a.toml").write_text("\n".join(lines))
-        ran = start(["check", "--path", str(sample), "--fixes", str(folder)], tmp_path)
+        ran = run("check", "--path", sample, "--fixes", folder)
         assert "Traceback" not in ran.err and "unexpected" not in ran.err, ran.err[-300:]
 
 
@@ -189,14 +209,14 @@ def test_a_condition_of_an_odd_depth(sample: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", [b"[" * 200_000, b'{"a":' * 200_000, b"9" * 5000, b"null", b"\xff", b"{}"])
-def test_evidence_that_is_none(tmp_path: Path, data: bytes) -> None:
+def test_evidence_that_is_none(run: Runner, tmp_path: Path, data: bytes) -> None:
     clone = tmp_path / "clone"
     from tests.upstream_tools.conftest import Repository
     from tests.upstream_tools.kernels import PATH, UNPATCHED
 
     Repository(clone).commit({PATH: UNPATCHED}, "v1")
     (tmp_path / "evidence.json").write_bytes(data)
-    ran = start(["upstream", "export", "--repo", str(clone), "--evidence", str(tmp_path / "evidence.json")], tmp_path)
+    ran = run("upstream", "export", "--repo", clone, "--evidence", tmp_path / "evidence.json")
     assert_told(ran, 3)
     assert "evidence.json" in ran.err
 
@@ -216,24 +236,51 @@ def test_kernel_files_that_are_none(tmp_path: Path, option: str, damage: Callabl
 # streams
 
 
-@pytest.mark.parametrize("coding", ["utf-8:strict", "ascii:strict", "latin-1:strict", "utf-16"])
-def test_odd_paths_on_a_strict_stream(tmp_path: Path, sample: Path, coding: str) -> None:
-    odd = tmp_path / os.fsdecode(b"odd-\xff\xfe-\xc3\xa9-\xe2\x98\x83")
-    sample.rename(odd)
-    for words, status in (("check -v", 1), ("diff", 0), ("apply", 0), ("check", 0), ("revert", 0), ("check --json", 1)):
+CODINGS = ["utf-8:strict", "ascii:strict", "latin-1:strict", "utf-16"]
+ON_ODD = (("check -v", 1), ("diff", 0), ("apply", 0), ("check", 0), ("revert", 0), ("check --json", 1))
+
+
+@pytest.fixture
+def odd(tmp_path: Path, sample: Path) -> Path:
+    place = tmp_path / os.fsdecode(b"odd-\xff\xfe-\xc3\xa9-\xe2\x98\x83")
+    sample.rename(place)
+    return place
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+def test_odd_paths_on_a_strict_stream(odd: Path, monkeypatch: pytest.MonkeyPatch, coding: str) -> None:
+    """Streams as an interpreter makes them of ``PYTHONIOENCODING``; one that fails raises here."""
+    encoding, _, errors = coding.partition(":")
+    for words, status in (*ON_ODD, ("check", 1)):
+        streams = [io.TextIOWrapper(io.BytesIO(), encoding, errors or "strict") for _ in range(2)]
+        monkeypatch.setattr(sys, "stdout", streams[0])
+        monkeypatch.setattr(sys, "stderr", streams[1])
+        assert main([*words.split(), "--path", str(odd)]) == status
+        for stream in streams:
+            stream.flush()
+        said = streams[0].buffer.getvalue()
+        assert said if words != "diff" else said.startswith(b"--- a/")
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+def test_odd_paths_on_a_strict_stream_of_a_process(odd: Path, tmp_path: Path, coding: str) -> None:
+    for words, status in (("check -v", 1), ("diff", 0)):
         assert_told(start([*words.split(), "--path", str(odd)], tmp_path, {"PYTHONIOENCODING": coding}), status)
     assert_told(start(["check", "--path", str(odd / "none")], tmp_path, {"PYTHONIOENCODING": coding}), 2)
 
 
-def test_state_that_cannot_be_read(sample: Path, tmp_path: Path) -> None:
-    assert start(["apply", "--path", str(sample)], tmp_path).status == 0
+def test_state_that_cannot_be_read(run: Runner, sample: Path, tmp_path: Path) -> None:
+    assert run("apply", "--path", sample).status == 0
     (state,) = (p for p in sample.rglob("*aiterfix*") if p.is_dir())
     for damage in (be_a_fifo, be_a_folder, be_sparse, write(b"[" * 100_000), write(b"9" * 5000), write(b"\xff")):
         for file in [p for p in state.iterdir() if p.suffix == ".json"]:
             kept = file.read_bytes()
             damage(file)
             for words in ("check", "apply", "revert", "diff"):
-                ran = start([words, "--path", str(sample)], tmp_path, prefix="ulimit -v 4000000;")
+                if damage is be_sparse:  # read whole, it would be too much for the process
+                    ran = start([words, "--path", str(sample)], tmp_path, prefix="ulimit -v 4000000;")
+                else:
+                    ran = run(words, "--path", sample)
                 assert "Traceback" not in ran.err and "unexpected" not in ran.err, ran.err
                 assert ran.status in (0, 3, 4), (words, damage, ran.err)
             if file.is_dir():

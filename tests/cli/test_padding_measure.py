@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from aiterfix.overshoot import certify
+from aiterfix.overshoot.launches import every_split
 from tests.cli.conftest import Runner
 from tests.emulator import needs_emulator
-from tests.overshoot.kernels import FAULTY, ending
+from tests.overshoot.kernels import FAULTY, ending, stage1_kernels
 
 pytest.importorskip("triton")
 pytestmark = needs_emulator
@@ -37,9 +39,9 @@ def kernels(sample: Path) -> Path:
     return sample
 
 
-def words(where: Path, width: int, *more: str) -> list[str]:
+def words(where: Path, width: int, *more: str, heads: int = 32) -> list[str]:
     return [
-        *("padding", "--path", str(where), "--max-model-len", str(width), "--block-size", "64", "--heads", "32"),
+        *("padding", "--path", str(where), "--max-model-len", str(width), "--block-size", "64", "--heads", str(heads)),
         *more,
     ]
 
@@ -74,12 +76,48 @@ def test_no_measurement_settles_what_source_leaves_in_doubt(run: Runner, sample:
     assert {m["columns"] for m in said["measured"]} == {28}
 
 
-@pytest.mark.parametrize("kernel", ["stage1", "all"])
-def test_plain_kernels_are_refused_by_name(run: Runner, kernels: Path, tmp_path: Path, kernel: str) -> None:
-    ran = run(*words(kernels, 100, "--measure", "--kernel", kernel), env={"AITERFIX_CACHE": str(tmp_path / "cache")})
+PLAIN = "aiter/ops/triton/_triton_kernels/attention/pa_mqa_logits.py"
+
+
+@pytest.fixture
+def plain(sample: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An installation whose plain-Triton kernels compile: stage1, and a ragged form that rounds up to a chunk too."""
+    (sample / PLAIN).write_bytes(stage1_kernels())
+    module = PLAIN.removesuffix(".py").replace("/", ".")
+    kernels = "_deepgemm_fp8_paged_mqa_logits_stage1, _deepgemm_fp8_paged_mqa_logits_stage1_ragged_k"
+    (sample / "aiter/ops/triton/attention/pa_mqa_logits.py").write_text(f"from {module} import {kernels}\n")
+    # Each is compiled anew.
+    monkeypatch.setattr(certify, "every_split", lambda *asked: every_split(*asked)[:2])
+    return sample
+
+
+def test_plain_kernels_are_measured(run: Runner, plain: Path, tmp_path: Path) -> None:
+    env = {"AITERFIX_CACHE": str(tmp_path / "cache")}
+    ran = run(*words(plain, 60, "--measure", "--json", "--kernel", "stage1", heads=64), env=env)
+    assert ran.status == 0
+    said = ran.json("padding")
+    assert (said["columns"], said["evidence"], said["exact"]) == (196, "measured", True)
+    assert "for one batch size of each split" in said["reason"]
+    # Chunks are of 256 columns there, and of 64 here whatever is asked for.
+    assert {m["kernel"]: m["columns"] for m in said["measured"]} == {"stage1": 196, "stage1_ragged_k": 4}
+    assert len(list((tmp_path / "cache" / "overshoot").rglob("stage1*_64_*.json"))) == 2
+
+
+def test_plain_kernels_where_there_is_no_gluon(run: Runner, plain: Path, tmp_path: Path) -> None:
+    (plain / GLUON).unlink()
+    ran = run(*words(plain, 30, "--measure", "--json", heads=64), env={"AITERFIX_CACHE": str(tmp_path / "cache")})
+    assert ran.status == 0
+    said = ran.json("padding")
+    assert (said["columns"], said["evidence"]) == (226, "measured")
+
+
+def test_a_plain_kernel_that_is_not_measured_is_refused(run: Runner, plain: Path, tmp_path: Path) -> None:
+    """By its name, one that sums over heads; no measurement is made of it."""
+    (plain / PLAIN).write_bytes(stage1_kernels().replace(b"_stage1_ragged_k(", b"("))
+    ran = run(*words(plain, 60, "--measure", "--kernel", "stage1", heads=64), env={"AITERFIX_CACHE": str(tmp_path)})
     assert ran.status == 3
     assert ran.out == b""
-    assert f"--kernel {kernel}" in ran.err and "leave --measure out" in ran.err
+    assert "_deepgemm_fp8_paged_mqa_logits is not measured" in ran.err and "leave --measure out" in ran.err
 
 
 def test_what_follows_from_data_is_refused(run: Runner, sample: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Runner, process, sample  # noqa: F401 - fixtures
+from tests.cli.conftest import Runner
 
 CONTRIBUTING = Path(__file__).parents[2] / "CONTRIBUTING.md"
 HEAD = "import triton\nimport triton.language as tl\n\n\n@triton.jit\n"
@@ -49,8 +49,8 @@ def documented() -> str:
     ],
 )
 def test_check_finds_it_apply_mends_it_and_revert_puts_it_back(
-    process: Runner,  # noqa: F811
-    sample: Path,  # noqa: F811
+    run: Runner,
+    sample: Path,
     tmp_path: Path,
     verb: str,
     kernel: str,
@@ -65,8 +65,8 @@ def test_check_finds_it_apply_mends_it_and_revert_puts_it_back(
     (folder / "far-scores.toml").write_text(documented().replace('verb = "widen-row"', f'verb = "{verb}"') + more)
     where = ("--path", sample, "--fixes", folder, "--fault", "far-scores")
 
-    assert "far-scores" not in process("check", "--path", sample, "-v").text
-    found = process("check", *where, "--json")
+    assert "far-scores" not in run("check", "--path", sample, "-v").text
+    found = run("check", *where, "--json")
     assert found.status == 1
     data = found.json("check")
     assert data["verdict"] == "affected"
@@ -75,26 +75,26 @@ def test_check_finds_it_apply_mends_it_and_revert_puts_it_back(
     (unit,) = [u for i in data["installations"] for f in i["files"] for u in f["units"] if u["name"] == "_far_scores"]
     assert [f["presence"] for f in unit["faults"] if f["id"] == "far-scores"] == ["present"]
 
-    assert process("diff", *where).text.count("\n+") == 2  # the file's name, and one line
-    assert process("apply", *where, "--require").status == 0
+    assert run("diff", *where).text.count("\n+") == 2  # the file's name, and one line
+    assert run("apply", *where, "--require").status == 0
     assert file.read_text() == kernel.replace(before, after) != kernel
-    again = process("apply", *where, "--require")
+    again = run("apply", *where, "--require")
     assert again.status == 0 and file.read_text() == kernel.replace(before, after)
-    clean = process("check", *where)
+    clean = run("check", *where)
     assert clean.status == 0
     assert "verdict: clean: far-scores: absent" in clean.text
 
-    assert process("revert", "--path", sample).status == 0
+    assert run("revert", "--path", sample).status == 0
     assert file.read_text() == kernel
 
 
-def test_it_decides_beside_the_package_s_own(process: Runner, sample: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_it_decides_beside_the_package_s_own(run: Runner, sample: Path, tmp_path: Path) -> None:
     """Without ``--fault`` every deciding fault is asked about, the stranger's too; ``apply`` mends them together."""
     (sample / "aiter/ops/scores.py").write_text(ROW)
     folder = tmp_path / "fixes"
     folder.mkdir()
     (folder / "far-scores.toml").write_text(documented())
-    assert "far-scores" in process("check", "--path", sample, "--fixes", folder).text.partition("verdict: affected")[2]
-    assert process("apply", "--path", sample, "--fixes", folder, "--require").status == 0
+    assert "far-scores" in run("check", "--path", sample, "--fixes", folder).text.partition("verdict: affected")[2]
+    assert run("apply", "--path", sample, "--fixes", folder, "--require").status == 0
     assert "row.to(tl.int64)" in (sample / "aiter/ops/scores.py").read_text()
-    assert process("check", "--path", sample, "--fixes", folder).status == 0
+    assert run("check", "--path", sample, "--fixes", folder).status == 0

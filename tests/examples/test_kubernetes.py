@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 import yaml
 
 from aiterfix.demo import write_sample
+from tests import environments
 from tests.cli.conftest import contents
 from tests.examples.conftest import ROOT, Machine
 from tests.trees import write
@@ -51,12 +51,11 @@ def environment(container: dict[str, Any], places: dict[str, str]) -> dict[str, 
 
 
 @pytest.fixture
-def python(machine: Machine, tmp_path: Path) -> Path:
+def python(machine: Machine, tmp_path: Path, pip_template: Path) -> Path:
     """The Python of an image; its environment's folder."""
     venv = tmp_path / "venv"
-    assert machine.run([sys.executable, "-m", "venv", str(venv)], {}).returncode == 0
+    site = environments.make(venv, pip_template)
     machine.environment["PATH"] = f"{venv / 'bin'}:{machine.environment['PATH']}"
-    (site,) = venv.glob("lib/python*/site-packages")
     write_sample(site)
     return site
 

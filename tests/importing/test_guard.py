@@ -143,8 +143,12 @@ def test_what_still_leads_past_the_guard_is_told(faulty: World) -> None:
     found = faulty.answer(
         f"{held}{LATE}print(json.dumps([aiterfix.launches().unwatched, engine.kept[0] is engine.taken]))"
     )
-    assert found == [[f"{NAME}, held by list"], False]
-    assert faulty.answer(f"{LATE}print(json.dumps(aiterfix.launches().unwatched))") == []
+    # Python 3.12 starts with objects put aside: what these hold is not seen, and that is told.
+    frozen = faulty.answer("import gc, json\nprint(json.dumps(gc.get_freeze_count()))")
+    hides = ["what `gc.freeze()` hides, if anything"] if frozen else []
+    assert found == [[", ".join([f"{NAME}, held by list", *hides])], False]
+    alone = [f"{NAME}, held by {hides[0]}"] if hides else []
+    assert faulty.answer(f"{LATE}print(json.dumps(aiterfix.launches().unwatched))") == alone
 
 
 def test_two_modules_of_two_names_are_one_function(faulty: World) -> None:

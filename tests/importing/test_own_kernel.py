@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.importing.world import GLUON, OLD_WRAPPER, STAGE1, WRAPPER, WRAPPER_SOURCE, World, build
+from tests.importing.world import GLUON, OLD_WRAPPER, STAGE1, STANDIN, WRAPPER, WRAPPER_SOURCE, World, build
 
 pytestmark = pytest.mark.skipif(
     find_spec("triton") is None or find_spec("torch") is None, reason="torch or Triton is not installed"
@@ -45,14 +45,23 @@ def wrapper_with(parameters: str) -> str:
 
 @pytest.fixture
 def real(tmp_path: Path) -> World:
-    """A site-packages whose wrapper takes what the real one takes, with the real Triton."""
+    """A site-packages whose wrapper takes what the real one takes, with the real Triton and torch."""
+    return lay_out(tmp_path, PARAMETERS, light=False)
+
+
+@pytest.fixture
+def light(tmp_path: Path) -> World:
+    """The same with stand-ins, of which our kernel's module needs a decorator to be imported: the real ones take ten
+    times as long, and who holds which function is no matter of theirs."""
     return lay_out(tmp_path, PARAMETERS)
 
 
-def lay_out(folder: Path, parameters: str) -> World:
+def lay_out(folder: Path, parameters: str, *, light: bool = True) -> World:
     site = folder / "site"
     site.mkdir()
-    world = build(site, wrapper=wrapper_with(parameters), triton=None)
+    world = build(site, wrapper=wrapper_with(parameters), triton=STANDIN if light else None)
+    if light:
+        (site / "torch.py").write_text("")
     (site / "caller.py").write_text(CALLER)
     return world
 
@@ -63,51 +72,51 @@ def answer(world: World, start: str = EARLY, wrapper: str = WRAPPER, **environme
 
 
 @pytest.mark.parametrize("value", ["", "0"])
-def test_never_unless_asked_for(real: World, value: str) -> None:
-    found = answer(real, AITERFIX_KERNEL=value)
+def test_never_unless_asked_for(light: World, value: str) -> None:
+    found = answer(light, AITERFIX_KERNEL=value)
     assert found["wrapper"] == found["caller"] == WRAPPER
     assert found["states"] == {GLUON: "patched", STAGE1: "patched"}
 
 
 @pytest.mark.parametrize("wrapper", [WRAPPER, OLD_WRAPPER])
 @pytest.mark.parametrize("start", [EARLY, LATE])
-def test_the_wrapper_and_who_took_its_function_call_ours(real: World, start: str, wrapper: str) -> None:
-    found = answer(real, start, wrapper, AITERFIX_KERNEL="1")
+def test_the_wrapper_and_who_took_its_function_call_ours(light: World, start: str, wrapper: str) -> None:
+    found = answer(light, start, wrapper, AITERFIX_KERNEL="1")
     assert found["wrapper"] == found["caller"] == OWN
     assert found["states"][GLUON] == found["states"][STAGE1] == "patched"
     assert {found["states"].get(w, "replaced") for w in (WRAPPER, OLD_WRAPPER)} == {"replaced"}
     assert found["safe"] and found["columns"] == 0
 
 
-def test_it_is_said(real: World) -> None:
-    done = real.run(f"{EARLY}import {WRAPPER}", AITERFIX_KERNEL="1", AITERFIX_LOG="info")
+def test_it_is_said(light: World) -> None:
+    done = light.run(f"{EARLY}import {WRAPPER}", AITERFIX_KERNEL="1", AITERFIX_LOG="info")
     (line,) = [line for line in done.stderr.splitlines() if "replaced" in line]
     assert f"{WRAPPER}.{ENTRY}" in line and "AITERFIX_KERNEL=1" in line and "no AMD GPU" in line
 
 
 @pytest.mark.parametrize("start", [EARLY, LATE])
-def test_prebuilt_code_objects_no_longer_matter(real: World, start: str) -> None:
-    found = answer(real, start, AITERFIX_KERNEL="1", AITERFIX="require", **PREBUILT)
+def test_prebuilt_code_objects_no_longer_matter(light: World, start: str) -> None:
+    found = answer(light, start, AITERFIX_KERNEL="1", AITERFIX="require", **PREBUILT)
     assert found["wrapper"] == found["caller"] == OWN
     assert found["states"] == {GLUON: "bypassed", STAGE1: "patched", WRAPPER: "replaced"}
     assert "AITER_ENABLE_AOT_GLUON_PA_MQA_LOGITS=1" in found["reasons"][GLUON]
     assert found["safe"] and found["columns"] == 0 and "AITERFIX_KERNEL=1" in found["why"]
-    unasked = answer(real, start, **PREBUILT)
+    unasked = answer(light, start, **PREBUILT)
     assert unasked["states"][GLUON] == "unpatched" and not unasked["safe"] and unasked["columns"] == 255
 
 
-def test_a_source_that_is_not_understood_no_longer_matters(real: World) -> None:
-    path = real.file(GLUON)
+def test_a_source_that_is_not_understood_no_longer_matters(light: World) -> None:
+    path = light.file(GLUON)
     path.write_text(path.read_text().replace("ptr=OutLogits_buffer", "ptr=elsewhere(OutLogits_buffer)"))
-    assert answer(real)["states"][GLUON] == "unpatched"
-    found = answer(real, AITERFIX_KERNEL="1", AITERFIX="require")
+    assert answer(light)["states"][GLUON] == "unpatched"
+    found = answer(light, AITERFIX_KERNEL="1", AITERFIX="require")
     assert found["states"][GLUON] == "bypassed" and found["safe"] and found["columns"] == 0
 
 
-def test_a_kernel_module_alone_is_not_bypassed(real: World) -> None:
+def test_a_kernel_module_alone_is_not_bypassed(light: World) -> None:
     script = f"{EARLY}import {GLUON}\nprint(json.dumps({{m.module: m.state.value for m in aiterfix.status().modules}}))"
-    assert real.answer(script, AITERFIX_KERNEL="1", **PREBUILT) == {GLUON: "unpatched"}
-    done = real.attempt(script, AITERFIX_KERNEL="1", AITERFIX="require", **PREBUILT)
+    assert light.answer(script, AITERFIX_KERNEL="1", **PREBUILT) == {GLUON: "unpatched"}
+    done = light.attempt(script, AITERFIX_KERNEL="1", AITERFIX="require", **PREBUILT)
     assert done.returncode and "UnpatchedKernelError" in done.stderr
 
 
@@ -143,21 +152,21 @@ def test_older_releases_have_fewer_parameters(tmp_path: Path) -> None:
     assert answer(world, AITERFIX_KERNEL="1")["wrapper"] == OWN
 
 
-def test_a_function_held_where_it_cannot_be_replaced_is_told(real: World) -> None:
-    (real.site / "caller.py").write_text(f"{CALLER}kept = [taken]\n")
-    found = answer(real, LATE, AITERFIX_KERNEL="1")
+def test_a_function_held_where_it_cannot_be_replaced_is_told(light: World) -> None:
+    (light.site / "caller.py").write_text(f"{CALLER}kept = [taken]\n")
+    found = answer(light, LATE, AITERFIX_KERNEL="1")
     assert found["states"][WRAPPER] == "unpatched" and "still hold aiter's: list" in found["reasons"][WRAPPER]
     assert found["columns"] == 0, "the kernels that the list leads to are patched"
 
 
-def test_asking_again_does_not_forget_who_holds_the_function(real: World) -> None:
+def test_asking_again_does_not_forget_who_holds_the_function(light: World) -> None:
     """Engines load plugins more than once."""
-    (real.site / "caller.py").write_text(f"{CALLER}kept = [taken]\n")
-    found = answer(real, f"{LATE}aiterfix.install_hook()\n", AITERFIX_KERNEL="1", **PREBUILT)
+    (light.site / "caller.py").write_text(f"{CALLER}kept = [taken]\n")
+    found = answer(light, f"{LATE}aiterfix.install_hook()\n", AITERFIX_KERNEL="1", **PREBUILT)
     assert found["states"][WRAPPER] == found["states"][GLUON] == "unpatched"
     assert "still hold aiter's: list" in found["reasons"][WRAPPER]
     assert found["columns"] == 255, "what the list leads to launches prebuilt code objects"
-    freed = answer(real, f"{LATE}caller.kept.clear()\naiterfix.install_hook()\n", AITERFIX_KERNEL="1", **PREBUILT)
+    freed = answer(light, f"{LATE}caller.kept.clear()\naiterfix.install_hook()\n", AITERFIX_KERNEL="1", **PREBUILT)
     assert freed["states"] == {GLUON: "bypassed", STAGE1: "patched", WRAPPER: "replaced"} and freed["columns"] == 0
     script = f"""
 import {WRAPPER}, caller, aiterfix
@@ -169,7 +178,7 @@ for _ in range(2):
         raised += type(error).__name__ == "UnpatchedKernelError"
 print(raised)
 """
-    assert real.answer(script, AITERFIX_KERNEL="1", AITERFIX="require") == 2
+    assert light.answer(script, AITERFIX_KERNEL="1", AITERFIX="require") == 2
 
 
 def test_what_the_garbage_collector_does_not_show_is_found(real: World) -> None:
@@ -183,8 +192,8 @@ def test_what_the_garbage_collector_does_not_show_is_found(real: World) -> None:
     assert "the garbage collector does not show" in found["reasons"][WRAPPER]
 
 
-def test_a_kernel_module_imported_before_the_wrapper_is_bypassed_with_it(real: World) -> None:
-    found = answer(real, f"{EARLY}import {GLUON}\n", AITERFIX_KERNEL="1", **PREBUILT)
+def test_a_kernel_module_imported_before_the_wrapper_is_bypassed_with_it(light: World) -> None:
+    found = answer(light, f"{EARLY}import {GLUON}\n", AITERFIX_KERNEL="1", **PREBUILT)
     assert found["states"] == {GLUON: "bypassed", STAGE1: "patched", WRAPPER: "replaced"} and found["safe"]
 
 
@@ -219,9 +228,9 @@ importlib.util.spec_from_file_location = slowly
 """
 
 
-def test_threads_that_import_at_once_wait_for_the_kernel(real: World) -> None:
-    (real.site / "aiter/ops/triton/__init__.py").write_text("")
-    real.file(OLD_WRAPPER).write_text(wrapper_with(PARAMETERS))
+def test_threads_that_import_at_once_wait_for_the_kernel(light: World) -> None:
+    (light.site / "aiter/ops/triton/__init__.py").write_text("")
+    light.file(OLD_WRAPPER).write_text(wrapper_with(PARAMETERS))
     script = f"""
 threads = [threading.Thread(target=importlib.import_module, args=(name,)) for name in ({WRAPPER!r}, {OLD_WRAPPER!r})]
 threads[0].start()
@@ -232,11 +241,11 @@ go_on.set()
 [thread.join() for thread in threads]
 print(json.dumps({{m.module: m.state.value for m in aiterfix.status().modules}}))
 """
-    found = real.answer(EARLY + HALVES + script, AITERFIX_KERNEL="1")
+    found = light.answer(EARLY + HALVES + script, AITERFIX_KERNEL="1")
     assert found[WRAPPER] == found[OLD_WRAPPER] == "replaced"
 
 
-def test_a_child_forked_while_the_kernel_is_loaded_loads_it(real: World) -> None:
+def test_a_child_forked_while_the_kernel_is_loaded_loads_it(light: World) -> None:
     script = f"""
 thread = threading.Thread(target=importlib.import_module, args=({WRAPPER!r},))
 thread.start()
@@ -253,21 +262,21 @@ os.waitpid(pid, 0)
 go_on.set()
 thread.join()
 """
-    assert real.answer(EARLY + HALVES + script, AITERFIX_KERNEL="1") == OWN
+    assert light.answer(EARLY + HALVES + script, AITERFIX_KERNEL="1") == OWN
 
 
 @pytest.mark.parametrize("mode", ["auto", "require"])
-def test_a_plugin_loaded_while_the_wrapper_is_imported_leaves_that_to_its_import(real: World, mode: str) -> None:
-    path = real.file(WRAPPER)
+def test_a_plugin_loaded_while_the_wrapper_is_imported_leaves_that_to_its_import(light: World, mode: str) -> None:
+    path = light.file(WRAPPER)
     path.write_text(f"import aiterfix\naiterfix.install_hook()\n{path.read_text()}aiterfix.install_hook()\n")
-    done = real.run(f"{EARLY}import {WRAPPER}", AITERFIX_KERNEL="1", AITERFIX=mode, **PREBUILT)
+    done = light.run(f"{EARLY}import {WRAPPER}", AITERFIX_KERNEL="1", AITERFIX=mode, **PREBUILT)
     assert "unpatched" not in done.stderr
-    found = answer(real, AITERFIX_KERNEL="1", AITERFIX=mode, **PREBUILT)
+    found = answer(light, AITERFIX_KERNEL="1", AITERFIX=mode, **PREBUILT)
     assert found["states"] == {GLUON: "bypassed", STAGE1: "patched", WRAPPER: "replaced"}
 
 
-def test_off_outranks_it(real: World) -> None:
-    found = answer(real, AITERFIX_KERNEL="1", AITERFIX="off")
+def test_off_outranks_it(light: World) -> None:
+    found = answer(light, AITERFIX_KERNEL="1", AITERFIX="off")
     assert found["wrapper"] == found["caller"] == WRAPPER and found["states"][GLUON] == "unpatched"
     script = f"""
 import os, {WRAPPER}
@@ -275,17 +284,17 @@ os.environ["AITERFIX"] = "off"
 import {OLD_WRAPPER} as other
 print(json.dumps(other.{ENTRY}.__module__))
 """
-    assert real.answer(EARLY + script, AITERFIX_KERNEL="1") == WRAPPER
+    assert light.answer(EARLY + script, AITERFIX_KERNEL="1") == WRAPPER
 
 
-def test_a_reload_of_the_wrapper_is_replaced_again(real: World) -> None:
+def test_a_reload_of_the_wrapper_is_replaced_again(light: World) -> None:
     again = f"{EARLY}import importlib, {WRAPPER} as w, caller\nimportlib.reload(w)\nimportlib.reload(caller)\n"
-    found = answer(real, again, AITERFIX_KERNEL="1", **PREBUILT)
+    found = answer(light, again, AITERFIX_KERNEL="1", **PREBUILT)
     assert found["wrapper"] == found["caller"] == OWN
     assert found["states"] == {GLUON: "bypassed", STAGE1: "patched", WRAPPER: "replaced"} and found["columns"] == 0
 
 
-def test_a_reload_after_the_hook_is_gone_is_seen(real: World) -> None:
+def test_a_reload_after_the_hook_is_gone_is_seen(light: World) -> None:
     start = f"""
 import importlib, json, sys, aiterfix
 hook = aiterfix.install_hook()
@@ -294,34 +303,34 @@ hook.uninstall()
 importlib.reload(w)
 importlib.reload(caller)
 """
-    found = answer(real, start, AITERFIX_KERNEL="1", **PREBUILT)
+    found = answer(light, start, AITERFIX_KERNEL="1", **PREBUILT)
     assert found["wrapper"] == found["caller"] == WRAPPER
     assert found["states"][WRAPPER] == found["states"][GLUON] == "unpatched" and found["columns"] == 255
 
 
-def test_without_torch_the_wrapper_stays(real: World) -> None:
-    (real.site / "torch.py").write_text("raise ImportError('no torch in this test')\n")
-    found = answer(real, AITERFIX_KERNEL="1", **PREBUILT)
+def test_without_torch_the_wrapper_stays(light: World) -> None:
+    (light.site / "torch.py").write_text("raise ImportError('no torch in this test')\n")
+    found = answer(light, AITERFIX_KERNEL="1", **PREBUILT)
     assert found["wrapper"] == WRAPPER
     assert found["states"] == {GLUON: "unpatched", STAGE1: "patched", WRAPPER: "unpatched"}
     assert "no torch in this test" in found["reasons"][WRAPPER]
 
 
-def test_a_wrapper_that_fails_to_import_fails_as_without_us(real: World) -> None:
-    with real.file(WRAPPER).open("a") as file:
+def test_a_wrapper_that_fails_to_import_fails_as_without_us(light: World) -> None:
+    with light.file(WRAPPER).open("a") as file:
         file.write("\nraise RuntimeError('its own')\n")
-    done = real.attempt(f"{EARLY}import {WRAPPER}", AITERFIX_KERNEL="1", AITERFIX="require")
+    done = light.attempt(f"{EARLY}import {WRAPPER}", AITERFIX_KERNEL="1", AITERFIX="require")
     assert "RuntimeError: its own" in done.stderr.splitlines()[-1]
 
 
-def test_status_sees_that_the_function_was_put_back(real: World) -> None:
+def test_status_sees_that_the_function_was_put_back(light: World) -> None:
     script = f"""
 import {WRAPPER} as wrapper, caller
 wrapper.{ENTRY} = lambda *_: None
 found = aiterfix.status()
 print(json.dumps([{{m.module: m.state.value for m in found.modules}}, aiterfix.required_padding(1000, 64).columns]))
 """
-    states, columns = real.answer(EARLY + script, AITERFIX_KERNEL="1", **PREBUILT)
+    states, columns = light.answer(EARLY + script, AITERFIX_KERNEL="1", **PREBUILT)
     assert states == {GLUON: "unpatched", STAGE1: "patched", WRAPPER: "unpatched"}
     assert columns == 255
 

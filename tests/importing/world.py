@@ -44,8 +44,8 @@ class Kernel:
         return self.src
 
 
-def jit(fn):
-    return Kernel(fn)
+def jit(fn=None, **options):
+    return Kernel if fn is None else Kernel(fn)
 '''
 # A package with files: modules put into sys.modules by hand would be missing for a thread that comes too early.
 STANDIN_PARTS = {

@@ -229,6 +229,7 @@ def test_entries_of_any_make_are_copied(run: Runner, source: Path) -> None:
             entry.compress_type = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA)[number % 3]
             with archive.open(entry, "w", force_zip64=number % 2 == 0) as file:
                 file.write(data)
+    pipe.close()
     pipe.file.close()
     assert run("apply", "--path", source).status == 0
     new = source.with_name(NAME.format(NEW))
@@ -273,7 +274,9 @@ def test_a_table_of_contents_that_leads_nowhere(run: Runner, source: Path, tmp_p
     for offset in (7, len(data) - 3):
         source.write_bytes(data[: at + 42] + offset.to_bytes(4, "little") + data[at + 46 :])
         ran = run("apply", "--path", source)
-        assert ran.status == 3 and "aiter/data.bin: no entry where the table of contents says" in ran.err
+        # Newer releases of Python look by themselves, whichever entry they come upon first.
+        said = ("aiter/data.bin: no entry where the table of contents says", ": cannot be read: Overlapped entries: ")
+        assert ran.status == 3 and any(text in ran.err for text in said), ran.err
         assert [p.name for p in source.parent.iterdir()] == [source.name]
 
 

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from aiterfix.family.cases import SAID
 from aiterfix.family.paging import UNTOLD
 from aiterfix.faults.base import NO_SIZE, Presence
 from aiterfix.faults.diagnosis import diagnose
 from aiterfix.faults.mend import mend
+from aiterfix.faults.verbs import BY_NAME, Verb
 from aiterfix.installation import find_path
 from aiterfix.judge.disk import judge_installation
 from aiterfix.judge.judgement import Judgement
@@ -24,7 +26,8 @@ from tests.kernels import SHIPPED
 from tests.upstream.conftest import Clone
 
 FAULTS = SHIPPED.judged
-IDS = tuple(f.id for f in FAULTS)
+IDS = tuple(f.id for f in FAULTS if BY_NAME[f.verb].edits is not Verb().edits)
+"""Faults that some edit takes out."""
 OURS = ("block-paging", "ragged-causal-bound")
 ENTRY = "deepgemm_fp8_paged_mqa_logits"
 BASE, STAGE1, REDUCING = f"_gluon_{ENTRY}", f"_{ENTRY}_stage1", f"_{ENTRY}"
@@ -112,7 +115,7 @@ def test_mends_hold_alone_in_pairs_and_together(clone: Clone) -> None:
                 for f in d.findings
                 if d.fault in wanted and not f.presence.harmless
             }
-            assert left <= {NO_SIZE}, (path, wanted)
+            assert left <= {NO_SIZE, *SAID}, (path, wanted)  # what an entry refuses
             as_utf8(result.new)
             done += 1
     assert done > 80

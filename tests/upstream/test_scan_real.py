@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from aiterfix.family.cases import ARGUMENTS
 from aiterfix.faults.base import Presence
 from aiterfix.faults.diagnosis import diagnose
-from aiterfix.faults.launch_arguments import ABOUT
 from aiterfix.faults.registry import load_faults
 from aiterfix.history.bounds import BoundState, bounds_of
 from aiterfix.history.known import launches_of
@@ -103,14 +103,16 @@ def test_what_released_wrappers_launch_is_recorded(upstream: Clone) -> None:
         except SyntaxError:
             assert sys.version_info < (3, 12)  # takes some that are in no release
             continue
-        read = [n.launch for n in launches_in("w", text) if n.launch.about != ABOUT]
+        read = [n.launch for n in launches_in("w", text) if n.launch.about != ARGUMENTS]
         found = launches_of(sha, "w", FAULTS)
         assert found is not None and [n.launch for n in found] == read
         handed = refuse(text, FAULTS, "w").text
         if handed is not None:
             mended = launches_of(sha256(handed).hexdigest(), "w", FAULTS)
             assert mended is not None
-            assert [n.launch for n in mended] == [n.launch for n in launches_in("w", handed) if n.launch.about != ABOUT]
+            assert [n.launch for n in mended] == [
+                n.launch for n in launches_in("w", handed) if n.launch.about != ARGUMENTS
+            ]
             assert all(n.launch.told or n.launch.refused for n in mended if n.launch.about != "no-tile")
 
 

@@ -36,8 +36,9 @@ from aiterfix.patching.annotations import make_notes
 from aiterfix.patching.failures import ChangedMeanwhileError
 from aiterfix.patching.installed import evidence_in, package_tree
 from aiterfix.patching.mends import Change, mends
-from aiterfix.report.advice import DOCKERFILE_LINE, meaning, not_asked, not_judged
+from aiterfix.report.advice import meaning, not_asked, not_judged
 from aiterfix.report.page import Page, Row
+from aiterfix.report.steps import dockerfile_line
 from aiterfix.report.text import heading, shown
 from aiterfix.report.types.apply import AppliedReport, ApplyReport, EditedFile, EditedPlace, FaultEdits
 from aiterfix.report.types.common import located
@@ -70,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace) -> int:
     """Take the faults asked about out of every installation that import would take."""
     known = known_faults(options)
-    refuse_archives(options, Form.IMAGE, remedy=f"Build the image anew with, in its Dockerfile: {DOCKERFILE_LINE}")
+    refuse_archives(options, Form.IMAGE, remedy=f"Build the image anew with, in its Dockerfile: {dockerfile_line()}")
     wheel = _wheel(options)
     discovery = discover(options)
     require_found(discovery, discovery.installations)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,19 +11,20 @@ from aiterfix.cli import output
 from aiterfix.cli.arguments import add_output, ignored, named
 from aiterfix.cli.engines import Judged, add_consumer, found_consumers, judge_pairs_of_each
 from aiterfix.cli.launches import add_launches, judge_launches
+from aiterfix.cli.steps import steps_for
 from aiterfix.cli.target import (
     Target,
     add_question,
     add_target,
     discover_each,
     judge_all,
-    repeat_question,
-    repeat_target,
+    repeated,
     targets_of,
 )
 from aiterfix.configuration import ignored_by, settings_in
 from aiterfix.engines import Found
 from aiterfix.errors import UsageError
+from aiterfix.installation import Discovery
 from aiterfix.judge.judgement import Ignored
 from aiterfix.judge.verdict import Verdict
 from aiterfix.judge.whole import Whole
@@ -104,10 +106,20 @@ def _execute(options: argparse.Namespace, form: str) -> int:
     elif options.quiet:
         _write_word(whole, judged, launched)
     else:
-        _write_text(whole, found, judged, launched, options, form)
+        named = [] if judged.verdict is not None else _where(options, discoveries)
+        _write_text(whole, named, judged, launched, options, form)
     if launched is not None and launched.installations:
         return int(launched.outcome.exit_code)
     return int(whole.verdict.exit_code) if judged.status is None else judged.status
+
+
+def _where(options: argparse.Namespace, discoveries: Sequence[Discovery]) -> list[tuple[Found, str]]:
+    """The engines, each with the one target of all that were named in which it is."""
+    found: dict[Path, tuple[Found, str]] = {}
+    for target, discovery in zip(targets_of(options), discoveries, strict=True):
+        for engine in found_consumers(options, [discovery]):
+            found.setdefault(engine.package, (engine, repeated(target.words)))
+    return list(found.values())
 
 
 def _to_ignore(options: argparse.Namespace) -> tuple[Ignored, ...]:
@@ -153,11 +165,9 @@ def _with_hook(whole: Whole, options: argparse.Namespace) -> Whole:
 def _write_json(
     whole: Whole, found: tuple[Found, ...], judged: Judged, launched: JudgedList | None, options: argparse.Namespace
 ) -> None:
-    from aiterfix.report.advice import in_dockerfile
     from aiterfix.report.check import check_report
 
-    command = in_dockerfile(whole) or f"aiterfix apply{repeat_target(options)}"
-    report = check_report(whole, found, command, repeat_question(options))
+    report = check_report(whole, found, steps_for(options, whole))
     if judged.verdict is not None and judged.operator is not None:
         from aiterfix.report.types.pairs import PairedCheckReport, PairsReport
 
@@ -178,8 +188,8 @@ def _write_page(
     from aiterfix.report.html.check import check_page
     from aiterfix.report.page import Page
 
-    arguments, question = repeat_target(options), repeat_question(options)
-    report = check_report(whole, found, f"aiterfix apply{arguments}", question)
+    steps = steps_for(options, whole)
+    report = check_report(whole, found, steps)
     measured = targets_of(options) == (Target(),)
     needs = {
         str(j.installation.package): needs_of(j, measured=measured) for j in whole.live if j.installation and j.texts
@@ -188,8 +198,8 @@ def _write_page(
     if launched is not None:
         from aiterfix.report.launches import launches_text
 
-        recorded = launches_text(launched, arguments, verbose=True)
-    page = check_page(whole, report, needs, judged.pairs, judged.verdict, recorded, arguments, question)
+        recorded = launches_text(launched, steps, verbose=True)
+    page = check_page(whole, report, needs, judged.pairs, judged.verdict, judged.operator, recorded, steps)
     output.write_markup(page)
 
 
@@ -210,7 +220,7 @@ def _write_word(whole: Whole, judged: Judged, launched: JudgedList | None) -> No
 
 def _write_text(
     whole: Whole,
-    found: tuple[Found, ...],
+    engines: Sequence[tuple[Found, str]],
     judged: Judged,
     launched: JudgedList | None,
     options: argparse.Namespace,
@@ -219,25 +229,24 @@ def _write_text(
     from aiterfix.report.page import Page
     from aiterfix.report.text import check_in_full, check_text
 
-    arguments, question = repeat_target(options), repeat_question(options)
+    steps = steps_for(options, whole)
     # Two pieces of advice that say different things are none. Without a pair there is the one on aiter alone.
     advise = not judged.pairs and launched is None
     if form == "markdown":
         from aiterfix.report.markdown import check_markdown
 
-        page = check_markdown(whole, arguments, question, advise=advise)
+        page = check_markdown(whole, steps, advise=advise)
     else:
-        named = found if judged.verdict is None else ()
-        page = check_text(whole, arguments, named, question=question, advise=advise, verbose=options.verbose)
+        page = check_text(whole, steps, engines, advise=advise, verbose=options.verbose)
     more = Page([])
     if judged.verdict is not None and judged.operator is not None:
         from aiterfix.report.engines import pair_text
 
-        more += pair_text(judged.pairs, judged.verdict, judged.operator, arguments)
+        more += pair_text(judged.pairs, judged.verdict, judged.operator, steps)
     if launched is not None:
         from aiterfix.report.launches import launches_text
 
-        more += launches_text(launched, arguments, verbose=options.verbose)
+        more += launches_text(launched, steps, verbose=options.verbose)
     if more.rows:
         fence = form == "markdown"
         page += Page(["", *(["```text"] if fence else [])]) + more + Page(["```"] if fence else [])

@@ -7,10 +7,11 @@ import math
 from dataclasses import replace
 
 from aiterfix.advice.lengths import Lengths, safe_lengths
-from aiterfix.advice.padding import KERNELS, Advice, Question, advise
+from aiterfix.advice.padding import KERNELS, Advice, Question, advise, held_kernels
 from aiterfix.cli import output
 from aiterfix.cli.arguments import add_output, positive
-from aiterfix.cli.target import Target, add_installation, repeat_target, targets_of
+from aiterfix.cli.steps import place_of, steps_at
+from aiterfix.cli.target import Target, add_installation, targets_of
 from aiterfix.errors import EnvironmentProblem, ExitCode, UsageError
 from aiterfix.faults.base import Presence
 from aiterfix.installation.view import View
@@ -20,6 +21,7 @@ from aiterfix.overshoot.stored import Measured
 from aiterfix.report.formats import TEXT, name_of
 from aiterfix.report.html.padding import Need
 from aiterfix.report.page import Page
+from aiterfix.report.steps import Steps
 from aiterfix.report.terminal import table
 from aiterfix.report.types.common import Lengths as SafeLengths
 from aiterfix.report.types.padding import PaddingReport, PaddingRow, PaddingTable
@@ -118,7 +120,7 @@ def _execute(options: argparse.Namespace, form: str) -> int:
             PaddingTable(source, measured, rows) if options.table else PaddingReport.of(source, measured, rows[0])
         )
     else:
-        output.write(_table(rows) if options.table else _text(answers[0], measured, repeat_target(options)))
+        output.write(_table(rows) if options.table else _text(answers[0], measured, _steps(options, disk.judgement)))
     if any(a.presence is Presence.UNKNOWN for _, a, _ in answers):
         return ExitCode.NOT_UNDERSTOOD
     return ExitCode.ACTION if options.require and any(a.columns for _, a, _ in answers) else ExitCode.OK
@@ -169,16 +171,15 @@ def _measure(options: argparse.Namespace, questions: list[Question], disk: OnDis
     if options.python is not None:
         raise UsageError("--measure compiles with this interpreter's Triton: run it there instead of giving --python")
     require_emulator("padding --measure")
-    from aiterfix.family.signature import find_kernels
-    from aiterfix.overshoot.certify import certify
+    from aiterfix.overshoot.certify import certify, files_of
 
-    # The plain-Triton files and the wrapper are there too, and are not run.
+    # The wrapper is there too, and is not run; nor are files of kernels that are not asked about.
     texts = disk.judgement.texts
-    files = {t.path: t.text for t in texts if t.path is not None and find_kernels(t.text, t.where)}
+    files = files_of({t.path: t.text for t in texts if t.path is not None}, options.kernel)
+    guarded = {k.name for k in held_kernels(disk.judgement) if k.presence.harmless}
+    owner = run_as(output.note, *files) if files else None
     view = View(targets_of(options)[0].root)
-    refused = not files or options.kernel in ("stage1", "all")  # nothing is run then
-    owner = None if refused else run_as(output.note, *files)
-    return tuple(m for q in questions for m in certify(files, q, view, owner))
+    return tuple(m for q in questions for m in certify(files, q, view, owner, guarded))
 
 
 def _row(q: Question, a: Advice, safe: Lengths | None) -> PaddingRow:
@@ -196,7 +197,11 @@ def _row(q: Question, a: Advice, safe: Lengths | None) -> PaddingRow:
     )
 
 
-def _text(answer: Answer, measured: tuple[Measured, ...], arguments: str) -> Page:
+def _steps(options: argparse.Namespace, judgement: Judgement) -> Steps:
+    return steps_at(options, [place_of(targets_of(options)[0], judgement)])
+
+
+def _text(answer: Answer, measured: tuple[Measured, ...], steps: Steps) -> Page:
     _, advice, lengths = answer
     how = "exact" if advice.exact or not advice.columns else "at most"
     lines = [
@@ -213,25 +218,25 @@ def _text(answer: Answer, measured: tuple[Measured, ...], arguments: str) -> Pag
         f"{m.programs} programs, Triton {m.triton}"
         for m in measured
     ]
-    lines.append(f"next:     {_next(answer, arguments)}")
+    lines.append(f"next:     {_next(answer, steps)}")
     return Page(lines)
 
 
-def _next(answer: Answer, arguments: str) -> str:
+def _next(answer: Answer, steps: Steps) -> str:
     """What whoever runs a server with these kernels does about it."""
     question, advice, lengths = answer
     if advice.presence.harmless:
         return "nothing"
     if not advice.columns:
-        return f"nothing at this length; `aiterfix apply{arguments}` makes every length safe"
+        return f"nothing at this length; {steps.makes('makes every length safe')}"
     safe = dict.fromkeys(n for n in (lengths.below, lengths.above) if n is not None) if lengths is not None else ()
     ways = [
-        f"`aiterfix apply{arguments}`",
+        f"`{steps.apply()}`" if steps.written else steps.apply(),
         *([f"--max-model-len {' or '.join(map(str, safe))}"] if safe else []),
         f"rows of {question.max_model_len} + {advice.columns} columns in the caller",
     ]
     if advice.presence is Presence.UNKNOWN:
-        return f"{ways[-1]}, until `aiterfix check{arguments}` understands the kernels"
+        return f"{ways[-1]}, until `aiterfix check{steps.arguments}` understands the kernels"
     return ", or ".join(ways)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,7 +43,9 @@ class Target:
     def words(self) -> list[str]:
         """How the command line names it."""
         named = {"--root": self.root, "--path": self.path, "--python": self.python}
-        return [word for option, value in named.items() if value is not None for word in (option, str(value))]
+        said = {option: str(value) for option, value in named.items() if value is not None}
+        # A name that begins with a dash would be taken for an option.
+        return [word for o, value in said.items() for word in (o, f"./{value}" if value.startswith("-") else value)]
 
     def require(self) -> None:
         """Refuse a folder that leads nowhere.
@@ -409,9 +411,12 @@ def target_words(options: argparse.Namespace) -> list[str]:
         said = target.words
         # One image is named once, whatever is asked about in it.
         words += said[2:] if target.root is not None and target.path is not None and words else said
-    for fixes in getattr(options, "fixes", ()):  # not every command takes them
-        words += ["--fixes", str(fixes)]
-    return words
+    return [*words, *fixes_words(options)]
+
+
+def fixes_words(options: argparse.Namespace) -> list[str]:
+    """How it named fault files of others; not every command takes them."""
+    return [word for fixes in getattr(options, "fixes", ()) for word in ("--fixes", str(fixes))]
 
 
 def repeat_question(options: argparse.Namespace) -> str:
@@ -420,9 +425,14 @@ def repeat_question(options: argparse.Namespace) -> str:
     words = ["--kernel", kernel] if isinstance(kernel, str) else []
     for option, ids in (("--fault", options.faults), ("--no-fault", options.left_out)):
         words += [word for fault in ids for word in (option, fault)]
-    return "".join(f" {shlex.quote(word)}" for word in words)
+    return repeated(words)
 
 
 def repeat_target(options: argparse.Namespace) -> str:
-    """The same as text, to be put behind a command's name."""
-    return "".join(f" {shlex.quote(word)}" for word in target_words(options))
+    """The same of `target_words`."""
+    return repeated(target_words(options))
+
+
+def repeated(words: Iterable[str]) -> str:
+    """Words of a command line as text, to be put behind a command's name."""
+    return "".join(f" {shlex.quote(word)}" for word in words)

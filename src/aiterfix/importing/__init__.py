@@ -19,5 +19,5 @@
     sitefiles ``aiterfix hook enable|disable``: the `.pth` and `.start` files
     processes what can be known of another process
 
-docs/import-hook.md says why it is built so.
+docs/internals/import-hook.md says why it is built so.
 """

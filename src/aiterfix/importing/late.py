@@ -81,8 +81,9 @@ def _replace(module: ModuleType, patcher: PatchingLoader, old: Mapping[str, Any]
         new = kernels_in(module.__dict__, frozenset(old))
         _require_new(new, old, patcher)
     except BaseException:
-        module.__dict__.clear()
-        module.__dict__.update(snapshot)
+        namespace = module.__dict__  # got once, as in the loader
+        namespace.clear()
+        namespace.update(snapshot)
         if module.__spec__ is not None:
             module.__spec__.loader = patcher.inner
         raise

@@ -155,8 +155,9 @@ class PatchingLoader:
 
     def _execute_plainly(self, module: ModuleType, before: Mapping[str, Any]) -> None:
         """As if we were not there."""
-        module.__dict__.clear()
-        module.__dict__.update(before)
+        namespace = module.__dict__  # got once: Python 3.13's lazy modules look for what is cleared here
+        namespace.clear()
+        namespace.update(before)
         self._stand_aside(module)
         try:
             self.inner.exec_module(module)

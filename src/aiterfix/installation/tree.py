@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 from aiterfix.installation.streams import ArchiveError
-from aiterfix.storage.held import LeavesRootError, NotRegularError, TooLongError, kind
+from aiterfix.storage.held import NotRegularError, TooLongError, Walk, kind
 
-_MOST_LINKS = 40  # what Linux allows in one path before ELOOP
 MOST_DEEP = 128  # folders
 _MOST_NAME, MOST_PATH = 255, 4096  # bytes, as Linux has it
 
@@ -251,8 +250,8 @@ def _sources_below(folder: Folder) -> Iterator[File]:
                 yield node
 
 
-class TreeWay:
-    """`storage.held.Way` in a tree: component by component, links followed inside it.
+class TreeWay(Walk):
+    """Through a tree.
 
     Args:
         top: the tree.
@@ -260,8 +259,7 @@ class TreeWay:
     """
 
     def __init__(self, top: Folder, root: Path) -> None:
-        self.root = root
-        self.parts: list[str] = []
+        super().__init__(root, confined=True)
         self._stack = [top]
 
     def close(self) -> None:
@@ -272,41 +270,10 @@ class TreeWay:
         """The folder reached."""
         return self._stack[-1]
 
-    @property
-    def path(self) -> Path:
-        """The folder reached, without links."""
-        return self.root.joinpath(*self.parts)
-
-    def follow(self, pieces: list[str], *, last_too: bool) -> str:
-        """Go to the folder that holds the last piece; return that piece's name there, ``.`` for the folder itself.
-
-        Raises:
-            LeavesRootError: out of the tree.
-            OSError: something on the way is missing, is no folder, or there are too many links.
-        """
-        pending = [piece for piece in pieces if piece not in ("", ".")]
-        links = 0
-        while pending:
-            piece = pending.pop(0)
-            if piece == "..":
-                if len(self._stack) == 1:
-                    raise LeavesRootError(errno.EXDEV, f"a link leads out of {self.root}", str(self.root))
-                self._stack.pop()
-                self.parts.pop()
-                continue
-            node = self.child(piece) if pending or last_too else None
-            if isinstance(node, Link):
-                links += 1
-                if links > _MOST_LINKS:
-                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(self.path / piece))
-                if node.target.startswith("/"):
-                    self._stack, self.parts = self._stack[:1], []
-                pending = [part for part in node.target.split("/") if part not in ("", ".")] + pending
-                continue
-            if not pending:
-                return piece
-            self.enter(piece)
-        return "."
+    def link(self, name: str) -> str | None:
+        """See `Walk`."""
+        node = self.child(name)
+        return node.target if isinstance(node, Link) else None
 
     def child(self, name: str) -> Node:
         """What stands in the folder reached.
@@ -321,10 +288,13 @@ class TreeWay:
         except KeyError:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.path / name)) from None
 
-    def enter(self, name: str) -> None:
-        """One folder down; a link is not followed."""
+    def down(self, name: str) -> None:
+        """See `Walk`."""
         below = self.child(name)
         if not isinstance(below, Folder):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(self.path / name))
         self._stack.append(below)
-        self.parts.append(name)
+
+    def up(self) -> None:
+        """See `Walk`."""
+        self._stack.pop()

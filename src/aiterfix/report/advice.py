@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from aiterfix.faults.base import Presence
-from aiterfix.installation.forms import FORMS, Form
 from aiterfix.judge.judgement import FaultAnswer, Ignored
 from aiterfix.judge.verdict import Verdict
 from aiterfix.judge.whole import Whole
-from aiterfix.patching.annotations import noted_faults, noted_version
-
-if TYPE_CHECKING:
-    from aiterfix.patching import PatchStatus
-
-DOCKERFILE_LINE = 'RUN pip install "$AITERFIX_SOURCE" && aiterfix apply --require && aiterfix check'
-"""As `examples/Dockerfile` has it, which says what ``AITERFIX_SOURCE`` may be."""
+from aiterfix.report.steps import Steps
 
 REPORT_IT = (
     "keep (or add) 256 padding columns in the caller, which is enough against stores past a row, and report the file's "
@@ -133,13 +125,12 @@ def fault_line(answer: FaultAnswer) -> str:
     return answer.fault.title
 
 
-def next_step(whole: Whole, arguments: str, question: str = "") -> str:
+def next_step(whole: Whole, steps: Steps) -> str:
     """What a person should do now.
 
     Args:
         whole: the judgement.
-        arguments: how the installation was named on the command line, to repeat it.
-        question: how it said which faults it asks about, to repeat it.
+        steps: what can be done with what the command line names.
     """
     verdict = whole.verdict
     if verdict is Verdict.NOT_INSTALLED:
@@ -154,7 +145,7 @@ def next_step(whole: Whole, arguments: str, question: str = "") -> str:
         return _unread(whole) or REPORT_IT
     if verdict is Verdict.AFFECTED:
         stuck = [a for a in whole.answers() if a.asked and a.presence is Presence.PRESENT and a.obstacle]
-        ways = in_dockerfile(whole) or f"aiterfix apply{arguments}{question}"
+        ways = steps.apply()
         if stuck:
             ids = ", ".join(a.fault.id for a in stuck)
             rest = REPORT_IT if any(not a.fault.by_compiler for a in stuck) else stuck[0].obstacle
@@ -164,7 +155,7 @@ def next_step(whole: Whole, arguments: str, question: str = "") -> str:
         return ways
     if not_judged(whole):
         return "nothing against what is judged; the faults that are not judged yet may be there"
-    return _left(whole, arguments) or "nothing"
+    return _left(whole, steps) or "nothing"
 
 
 _KEEP = "until then keep (or add) 256 padding columns in the caller, which is enough against stores past a row"
@@ -184,7 +175,7 @@ def _unread(whole: Whole) -> str:
     return ""
 
 
-def _left(whole: Whole, arguments: str) -> str:
+def _left(whole: Whole, steps: Steps) -> str:
     """What can be done about faults that were not asked about; empty where none is there. Those that the question
     leaves out are named, and stay."""
     there = [a for a in whole.answers() if not a.asked and a.presence is Presence.PRESENT]
@@ -192,35 +183,8 @@ def _left(whole: Whole, arguments: str) -> str:
     kept = [a.fault.id for a in there if a.fault.id in left_out]
     left = [a for a in there if a.fault.id not in left_out]
     mended = "".join(f" --fault {a.fault.id}" for a in left if not a.obstacle)
-    command = (
-        f"in its Dockerfile aiterfix apply{mended}" if in_dockerfile(whole) else f"aiterfix apply{arguments}{mended}"
-    )
-    ways = [f"{command} takes out what is left"] if mended else []
+    ways = [f"to take out what is left, {steps.apply(mended)}"] if mended else []
     open_ones = [a.fault.id for a in left if a.obstacle and a.compiler_unknown]
     ways += [f"see which Triton compiles the kernels ({', '.join(open_ones)})"] if open_ones else []
     ways += [f"left in on purpose: {', '.join(kept)}"] if kept else []
     return f"nothing that the verdict hangs on; {'; '.join(ways)}" if ways else ""
-
-
-def in_dockerfile(whole: Whole) -> str:
-    """What takes the place of `apply` for an image that is a file, which is not written to; empty for anything else."""
-    roots = [j.installation.image_root for j in whole.live if j.installation is not None]
-    if not roots or not all(root is not None and FORMS.get(root) is Form.IMAGE for root in roots):
-        return ""
-    return f"build it anew with, in its Dockerfile: {DOCKERFILE_LINE}"
-
-
-def patch_line(patch: PatchStatus | None, arguments: str) -> str:
-    """One line on what aiterfix itself has done to an installation; empty for nothing. ``arguments`` as above."""
-    if patch is None or patch.kind.value == "none":
-        return ""
-    if patch.kind.value == "applied":
-        applied = noted_version(patch.annotations)
-        asked = ", ".join(noted_faults(patch.annotations))
-        by = f"by aiterfix {applied}" if applied else "by aiterfix"
-        by += f", asked to mend {asked}" if asked else ""
-        return f"patched on disk {by}; originals in {patch.state_dir}; undo with `aiterfix revert{arguments}`"
-    if patch.kind.value == "interrupted":
-        ways = " or ".join(f"`aiterfix {command}{arguments}`" for command in ("apply", "revert"))
-        return f"an interrupted run left something behind: {patch.detail} (run {ways})"
-    return f"{patch.kind.value}: {patch.detail}"

@@ -10,12 +10,13 @@ from aiterfix.faults.base import NO_SIZE, Finding, Presence
 from aiterfix.faults.diagnosis import Unit
 from aiterfix.installation import Skipped
 from aiterfix.judge.judgement import FaultAnswer, JudgedText, Judgement
-from aiterfix.judge.shown import mend_shown, shown_as_it_is
+from aiterfix.judge.shown import mend_shown, mended_texts, shown_as_it_is
 from aiterfix.judge.whole import Whole
 from aiterfix.patching.installed import evidence_in, patch_status
 from aiterfix.patching.status import PatchState
 from aiterfix.report.advice import ignored
 from aiterfix.report.provenance import Provenance, digest, provenance, sibling_facts
+from aiterfix.report.steps import Steps
 from aiterfix.report.types import check as types
 from aiterfix.report.types.common import located
 from aiterfix.validation.evidence import Evidence, Shown, evidence_of
@@ -29,14 +30,13 @@ _WITHOUT_MEND = frozenset({"change-compiler", "fit-instruction", "match-paramete
 """Verbs whose mend is not an edit of what goes wrong; `page-by-block` is either, by the kernel."""
 
 
-def check_report(whole: Whole, engines: Sequence[Found], remedy: str, question: str = "") -> types.CheckReport:
+def check_report(whole: Whole, engines: Sequence[Found], steps: Steps) -> types.CheckReport:
     """The body of ``aiterfix check --json``, but for verdicts on pairs.
 
     Args:
         whole: the judgement.
         engines: those installed beside.
-        remedy: the command that mends what can be mended, as text.
-        question: how the command line said what it asks about, which `remedy` leaves out.
+        steps: what can be done with what the command line names.
     """
     live = [j for j in whole.on_disk if j.installation is not None and not j.installation.shadowed]
     known = next(iter(whole.on_disk), None)
@@ -44,7 +44,7 @@ def check_report(whole: Whole, engines: Sequence[Found], remedy: str, question: 
         verdict=whole.verdict,
         asked=tuple(sorted(known.question.faults)) if known is not None else (),
         faults=tuple(
-            _fault(a, whole, remedy + (question if a.asked else f" --fault {a.fault.id}")) for a in whole.answers()
+            _fault(a, whole, steps.apply(None if a.asked else f" --fault {a.fault.id}")) for a in whole.answers()
         ),
         ignored=_ignored(whole),
         not_judged=tuple(types.KnownFault(f.id, f.title) for f in known.known.not_judged) if known is not None else (),
@@ -124,28 +124,28 @@ def _kind(answer: FaultAnswer, whole: Whole) -> Literal["edit", "refusal", "none
 
 
 def _offered(fault: str, whole: Whole) -> Shown:
-    """Whether recorded runs have shown the mend of a fault that is there, in every text that has it."""
+    """Whether recorded runs have shown the mend of a fault that is there, in every text that it is made in."""
     return _joined(
         [
             mend_shown(fault, t.sha256, j.question.faults, evidence_in(j.installation))
             for j in whole.live
-            for t in j.texts
-            if any(u.presence((fault,)) is Presence.PRESENT for u in t.diagnosis.units)
+            for t in mended_texts(j, fault, Presence.PRESENT)
         ]
     )
 
 
 def _taken_out(fault: str, whole: Whole) -> Shown:
     """Whether recorded runs have shown a mend that is in the texts that are there, in every one that has it. That a
-    wrapper refuses is shown by no run of its kernels."""
+    wrapper refuses is shown by no run of its kernels, but where it was called."""
     said: list[Shown | None] = []
     for judgement in whole.live:
         noted = evidence_in(judgement.installation)
         for text in judgement.texts:
             here = {d.presence for u in text.diagnosis.units for d in u.diagnoses if d.fault == fault}
-            if here:
-                refused = Presence.REFUSED in here
-                said.append("not shown" if refused else shown_as_it_is(fault, text.sha256, noted))
+            if here - {Presence.REFUSED}:
+                said.append(shown_as_it_is(fault, text.sha256, noted))
+        for text in mended_texts(judgement, fault, Presence.REFUSED):
+            said.append(shown_as_it_is(fault, text.sha256, noted))
     return _joined([word for word in said if word is not None])
 
 

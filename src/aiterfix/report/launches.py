@@ -8,6 +8,7 @@ from aiterfix.faults.base import Reach
 from aiterfix.judge.launch_list import JudgedInstallation, JudgedList
 from aiterfix.judge.launched import FaultOfLaunch, Launch, LaunchJudgement, Outcome
 from aiterfix.report.page import Page, Row
+from aiterfix.report.steps import Steps
 from aiterfix.report.terminal import colour
 from aiterfix.report.types.hook import RecordedLaunchReport, RecordedReport
 
@@ -19,12 +20,12 @@ _COLOURS = {
 }
 
 
-def launches_text(judged: JudgedList, arguments: str, *, verbose: bool = False) -> Page:
+def launches_text(judged: JudgedList, steps: Steps, *, verbose: bool = False) -> Page:
     """The report on a list of launches, below that on aiter.
 
     Args:
         judged: the list.
-        arguments: how the installation was named, to repeat in advice.
+        steps: what can be done with what the command line names.
         verbose: whether to show every launch.
     """
     lines: list[Row] = []
@@ -33,7 +34,7 @@ def launches_text(judged: JudgedList, arguments: str, *, verbose: bool = False) 
     outcome = judged.outcome
     lines.append(("verdict on the launches: ", colour(outcome.value, _COLOURS[outcome])))
     if judged.installations:
-        lines.append(f"next:    {_next(outcome, arguments)}")
+        lines.append(f"next:    {_next(outcome, steps)}")
     return Page(lines)
 
 
@@ -88,9 +89,9 @@ def recorded_text(recorded: RecordedReport) -> list[Row]:
     return [*lines, f"  {recorded.not_watched}"]
 
 
-def _next(outcome: Outcome, arguments: str) -> str:
+def _next(outcome: Outcome, steps: Steps) -> str:
     if outcome is Outcome.NOT_REACHED:
-        return f"nothing for these launches; aiterfix apply{arguments} mends what others may meet"
+        return f"nothing for these launches; {steps.makes('mends what others may meet')}"
     if outcome is Outcome.UNKNOWN:
-        return f"aiterfix check{arguments} -v says what is not understood; never take it for safe"
-    return f"aiterfix apply{arguments}, then start the server again"
+        return f"aiterfix check{steps.arguments} -v says what is not understood; never take it for safe"
+    return steps.restart()

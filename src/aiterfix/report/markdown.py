@@ -7,22 +7,20 @@ from collections.abc import Sequence
 from aiterfix.judge.whole import Whole
 from aiterfix.report.advice import bites, ignored_lines, meaning, next_step, not_asked, not_judged, other_kernels
 from aiterfix.report.page import Page
+from aiterfix.report.steps import Steps
 from aiterfix.report.text import heading, in_doubt
 
 _MOST = 20  # places that are not understood
 
 
-def check_markdown(whole: Whole, arguments: str, question: str, *, advise: bool = True) -> Page:
+def check_markdown(whole: Whole, steps: Steps, *, advise: bool = True) -> Page:
     """The report of ``aiterfix check --format markdown``; arguments as of `check_text`."""
     said = meaning(whole)
     lines = [f"## aiterfix check: {whole.verdict.value}", "", *([escaped(said), ""] if said else [])]
     for judgement in whole.running:
         assert judgement.installation is not None
         lines.append(f"- {code(heading(judgement.installation))}: **{judgement.verdict.value}**")
-    doubts = [line for judgement in whole.on_disk for line in in_doubt(judgement)]
-    doubts += [
-        f"{'could not be read' if s.doubt else 'passed over'}: {s.path}: {s.reason}" for s in whole.discovery.skipped
-    ]
+    doubts = in_doubt(whole)
     lines += [f"- {code(line)}" for line in doubts[:_MOST]]
     lines += [f"- … and {len(doubts) - _MOST} more"] if len(doubts) > _MOST else []
     rows = [
@@ -34,7 +32,7 @@ def check_markdown(whole: Whole, arguments: str, question: str, *, advise: bool 
     asides += [escaped(line) for line in (not_asked(whole), not_judged(whole), other_kernels(whole)) if line]
     lines += ["", *(f"- {line}" for line in asides)] if asides else []
     if advise:
-        lines += ["", f"Next: {code(next_step(whole, arguments, question))}"]
+        lines += ["", f"Next: {code(next_step(whole, steps))}"]
     return Page(lines)
 
 

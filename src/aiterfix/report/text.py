@@ -21,10 +21,10 @@ from aiterfix.report.advice import (
     not_asked,
     not_judged,
     other_kernels,
-    patch_line,
 )
 from aiterfix.report.page import Coloured, Page, Row
 from aiterfix.report.provenance import Provenance, digest, provenance, sibling_facts
+from aiterfix.report.steps import Steps
 from aiterfix.report.terminal import colour, hanging, table
 from aiterfix.report.types.common import Located
 
@@ -72,10 +72,9 @@ def heading(installation: Installation | Located, kernels_of: str = "") -> str:
 
 def check_text(
     whole: Whole,
-    arguments: str,
-    engines: Sequence[Found] = (),
+    steps: Steps,
+    engines: Sequence[tuple[Found, str]] = (),
     *,
-    question: str = "",
     advise: bool = True,
     verbose: bool = False,
 ) -> Page:
@@ -83,15 +82,14 @@ def check_text(
 
     Args:
         whole: the judgement.
-        arguments: how the installation was named, to repeat in advice.
-        engines: those found, where they are not judged.
-        question: how the command line said what it asks about, to repeat in advice.
+        steps: what can be done with what the command line names.
+        engines: those found, where they are not judged, and how the command line named where.
         advise: whether to say what to do next; not where a verdict on a pair follows, which has its own.
         verbose: whether to name every place that is not understood, not the first alone.
     """
     lines: list[Row] = []
     for disk, running in zip(whole.on_disk, whole.running, strict=True):
-        lines += _installation(disk, arguments, verbose=verbose)
+        lines += _installation(disk, steps, verbose=verbose)
         if running is not disk:
             lines.append(
                 ("  on disk ", shown(disk.verdict), f"; the hook mends it in every process ({whole.hook.way})")
@@ -101,8 +99,7 @@ def check_text(
     if not whole.on_disk:
         lines.append("no aiter found" + ("" if not whole.discovery.doubts else ", but see below"))
         lines += [f"  searched {p}" for p in whole.discovery.searched]
-    for skipped in whole.discovery.skipped:
-        lines.append(f"{'could not be read' if skipped.doubt else 'passed over'}: {skipped.path}: {skipped.reason}")
+    lines += _passed_over(whole)
     said = answer_line(whole)
     lines.append(("verdict: ", shown(whole.verdict), f": {said}" if said else ""))
     there = [a for a in whole.answers() if a.asked and a.presence is Presence.PRESENT and not a.compiler_unknown]
@@ -113,11 +110,11 @@ def check_text(
         lines += hanging(" " * len("verdict: "), aside) if aside else []
     lines += [
         f"{f.name} {f.version or '(version not known)'}: {f.package} "
-        f"(judge the pair: aiterfix check --for {f.name}{arguments})"
-        for f in engines
+        f"(judge the pair: aiterfix check --for {f.name}{where})"
+        for f, where in engines
     ]
     if advise:
-        lines.append(f"next:    {next_step(whole, arguments, question)}")  # one line, to be copied
+        lines.append(f"next:    {next_step(whole, steps)}")  # one line, to be copied
     return Page(lines)
 
 
@@ -127,12 +124,12 @@ def _told(whole: Whole, *, verbose: bool) -> str:
     return f"told of other kernels, and not judged here: {'; '.join(told)}" if told else ""
 
 
-def _installation(judgement: Judgement, arguments: str, *, verbose: bool) -> list[str]:
+def _installation(judgement: Judgement, steps: Steps, *, verbose: bool) -> list[str]:
     """What an installation is, and what has to be said of it whoever asks."""
     assert judgement.installation is not None
     origins = provenance(judgement)
     lines = [heading(judgement.installation, _common(list(origins.values())))]
-    patched = patch_line(patch_status(judgement.installation), arguments)
+    patched = steps.undo(patch_status(judgement.installation))
     if patched:
         lines.append(f"  {patched}")
     for group, prebuilt in judgement.prebuilt:
@@ -149,10 +146,20 @@ def _installation(judgement: Judgement, arguments: str, *, verbose: bool) -> lis
     return lines + _few(notes, 1, "files that are not as released", verbose=verbose, indent="  ")
 
 
-def in_doubt(judgement: Judgement) -> list[str]:
-    """What keeps an answer from being certain, a line each: what could not be read, and places not understood."""
-    doubts = [f"in doubt: {doubt}" for doubt in judgement.doubts]
-    return [*doubts, *(line for text in judgement.texts for line in _problems(text, judgement))]
+def in_doubt(whole: Whole) -> list[str]:
+    """What keeps an answer from being certain, a line each: what could not be read, and places not understood; and what
+    was passed over."""
+    lines = []
+    for judgement in whole.on_disk:
+        lines += [f"in doubt: {doubt}" for doubt in judgement.doubts]
+        lines += [line for text in judgement.texts for line in _problems(text, judgement)]
+    return lines + _passed_over(whole)
+
+
+def _passed_over(whole: Whole) -> list[str]:
+    return [
+        f"{'could not be read' if s.doubt else 'passed over'}: {s.path}: {s.reason}" for s in whole.discovery.skipped
+    ]
 
 
 _FEW = 3

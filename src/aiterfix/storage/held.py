@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import total_ordering
@@ -106,26 +107,39 @@ def _refuse_link(name: str, folder: int, path: Path) -> None:
         return
 
 
-class Way:
-    """From a folder on, component by component, links followed inside it. Its parts are those of the place reached."""
+class Walk(ABC):
+    """From a root on, component by component, links followed inside it: one rule, whoever says what stands where.
 
-    def __init__(self, root: Path | None) -> None:
-        self.root = Path("/") if root is None else root
-        self.confined = root is not None
-        # An image's root is where the caller says: under somebody's home, as a rule.
-        self._stack = [os.open(self.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)]
+    Attributes:
+        root: where it begins.
+        confined: whether what is above it is out of bounds.
+        parts: of the folder reached, without links.
+    """
+
+    def __init__(self, root: Path, *, confined: bool) -> None:
+        self.root = root
+        self.confined = confined
         self.parts: list[str] = []
-        self.steps: list[Step] = []
 
-    def close(self) -> None:
-        """Let go of every folder on the way."""
-        while self._stack:
-            os.close(self._stack.pop())
+    @abstractmethod
+    def link(self, name: str) -> str | None:
+        """Where the link of this name in the folder reached points; None for anything else.
 
-    @property
-    def here(self) -> int:
-        """Descriptor (``O_PATH``) of the folder reached."""
-        return self._stack[-1]
+        Raises:
+            FileNotFoundError: nothing of that name does.
+        """
+
+    @abstractmethod
+    def down(self, name: str) -> None:
+        """One folder down; a link is not followed.
+
+        Raises:
+            OSError: it is missing, or no folder.
+        """
+
+    @abstractmethod
+    def up(self) -> None:
+        """Back to where the last `down` went from."""
 
     @property
     def path(self) -> Path:
@@ -144,19 +158,18 @@ class Way:
         while pending:
             piece = pending.pop(0)
             if piece == "..":
-                self._up()
+                if self.parts:
+                    self._back()
+                elif self.confined:
+                    raise LeavesRootError(errno.EXDEV, f"a link leads out of {self.root}", str(self.root))
                 continue
-            status = os.stat(piece, dir_fd=self.here, follow_symlinks=False) if pending or last_too else None
-            if status is not None and stat.S_ISLNK(status.st_mode):
+            target = self.link(piece) if pending or last_too else None
+            if target is not None:
                 links += 1
                 if links > _MOST_LINKS:
                     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(self.path / piece))
-                self.steps.append(Step(self.path / piece, status))
-                target = os.readlink(piece, dir_fd=self.here)
-                if target.startswith("/"):
-                    while len(self._stack) > 1:
-                        os.close(self._stack.pop())
-                    self.parts = []
+                while target.startswith("/") and self.parts:
+                    self._back()
                 pending = [part for part in target.split("/") if part not in ("", ".")] + pending
                 continue
             if not pending:
@@ -165,18 +178,51 @@ class Way:
         return "."
 
     def enter(self, name: str) -> None:
-        """One folder down; a link is not followed."""
+        """See `down`."""
+        self.down(name)
+        self.parts.append(name)
+
+    def _back(self) -> None:
+        self.up()
+        self.parts.pop()
+
+
+class Way(Walk):
+    """Through folders of this system, each held open."""
+
+    def __init__(self, root: Path | None) -> None:
+        super().__init__(Path("/") if root is None else root, confined=root is not None)
+        # An image's root is where the caller says: under somebody's home, as a rule.
+        self._stack = [os.open(self.root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)]
+        self.steps: list[Step] = []
+
+    def close(self) -> None:
+        """Let go of every folder on the way."""
+        while self._stack:
+            os.close(self._stack.pop())
+
+    @property
+    def here(self) -> int:
+        """Descriptor (``O_PATH``) of the folder reached."""
+        return self._stack[-1]
+
+    def link(self, name: str) -> str | None:
+        """See `Walk`."""
+        status = os.stat(name, dir_fd=self.here, follow_symlinks=False)
+        if not stat.S_ISLNK(status.st_mode):
+            return None
+        self.steps.append(Step(self.path / name, status))
+        return os.readlink(name, dir_fd=self.here)
+
+    def down(self, name: str) -> None:
+        """See `Walk`."""
         descriptor = os.open(name, _STEP, dir_fd=self.here)
         self._stack.append(descriptor)
-        self.parts.append(name)
-        self.steps.append(Step(self.path, os.fstat(descriptor)))
+        self.steps.append(Step(self.path / name, os.fstat(descriptor)))
 
-    def _up(self) -> None:
-        if len(self._stack) > 1:
-            os.close(self._stack.pop())
-            self.parts.pop()
-        elif self.confined:
-            raise LeavesRootError(errno.EXDEV, f"a link leads out of {self.root}", str(self.root))
+    def up(self) -> None:
+        """See `Walk`."""
+        os.close(self._stack.pop())
 
 
 @contextmanager

@@ -26,7 +26,8 @@ else:
         if "__post_init__" in cls.__dict__ or not all(f.init for f in cls.__dataclass_fields__.values()):
             raise TypeError(f"{cls.__name__}: a record has no fields but its arguments")
         for name in ("__init__", "__repr__", "__eq__", "__hash__", "__setattr__", "__delattr__"):
-            setattr(cls, name, getattr(_Methods, name))
+            if name != "__repr__" or name not in cls.__dict__:
+                setattr(cls, name, getattr(_Methods, name))
         return cls
 
     class _Methods:

@@ -17,11 +17,12 @@ from aiterfix.report.html.padding import Need, need_map
 from aiterfix.report.html.page import Markup, document, element, table
 from aiterfix.report.html.pictures import figure, key, picture_of
 from aiterfix.report.page import Page
-from aiterfix.report.provenance import provenance
+from aiterfix.report.provenance import provenance, sibling_facts
+from aiterfix.report.steps import Steps
 from aiterfix.report.text import heading, in_doubt
 
 if TYPE_CHECKING:
-    from aiterfix.engines.pairing import CallVerdict, Pair, PairVerdict
+    from aiterfix.engines.pairing import CallVerdict, Operator, Pair, PairVerdict
     from aiterfix.report.types.check import CheckReport, MendReport
 
 _CLASSES = {Verdict.CLEAN: "good", Verdict.AFFECTED: "bad", Verdict.UNKNOWN: "doubt", Verdict.NOT_INSTALLED: "doubt"}
@@ -33,9 +34,9 @@ def check_page(
     needs: Mapping[str, Sequence[Need]],
     pairs: Sequence[Pair],
     verdict: PairVerdict | None,
+    operator: Operator | None,
     recorded: Page,
-    arguments: str,
-    question: str,
+    steps: Steps,
 ) -> str:
     """The whole page.
 
@@ -45,25 +46,26 @@ def check_page(
         needs: of padding columns, by what the judged package is called; may be empty.
         pairs: with engines; may be empty.
         verdict: on them.
+        operator: what the command line says of the deployment.
         recorded: on launches that were recorded; may be empty.
-        arguments: how the command line named the installation, to repeat it.
-        question: how it said which faults it asks about.
+        steps: what can be done with what the command line names.
     """
     mends = {f.id: f.mend for f in report.faults}
     if pairs and verdict is not None:
         from aiterfix.report.engines import pair_next
 
-        step = pair_next(pairs, verdict, arguments)
+        step = pair_next(pairs, verdict, steps)
     else:
-        step = "" if recorded.rows else next_step(whole, arguments, question)
+        step = "" if recorded.rows else next_step(whole, steps)
     return document(
         f"aiterfix check: {whole.verdict.value}",
         _answer(whole, step),
         _faults(whole.answers(), mends),
         _releases(whole) if whole.live else None,
         _padding(needs),
-        _pairs(pairs, verdict),
+        _pairs(pairs, verdict, operator),
         [element("h2", "Recorded launches"), element("pre", *_lines(recorded))] if recorded.rows else None,
+        _others(whole),
     )
 
 
@@ -86,15 +88,11 @@ def _answer(whole: Whole, step: str) -> list[Markup]:
         for j in whole.running
         if j.installation is not None
     ]
-    doubts = [line for j in whole.on_disk for line in in_doubt(j)]
-    doubts += [
-        f"{'could not be read' if s.doubt else 'passed over'}: {s.path}: {s.reason}" for s in whole.discovery.skipped
-    ]
     return [
         element("h1", "aiterfix check: ", element("span", whole.verdict.value, class_=_CLASSES[whole.verdict])),
         *lines,
         element("p", said) if said else element("p", "no aiter was found"),
-        *(element("p", line, class_="faint") for line in (*doubts, *asides) if line),
+        *(element("p", line, class_="faint") for line in (*in_doubt(whole), *asides) if line),
         *([element("p", "Next: ", element("code", step), class_="next")] if step else []),
     ]
 
@@ -231,10 +229,12 @@ def _padding(needs: Mapping[str, Sequence[Need]]) -> list[Markup]:
     ]
 
 
-def _pairs(pairs: Sequence[Pair], verdict: PairVerdict | None) -> list[Markup]:
-    if verdict is None:
+def _pairs(pairs: Sequence[Pair], verdict: PairVerdict | None, operator: Operator | None) -> list[Markup]:
+    if verdict is None or operator is None:
         return []
-    parts = [element("h2", f"The pair: {verdict.value}")]
+    from aiterfix.report.engines import call_facts, left_out, stated
+
+    parts = [element("h2", f"The pair: {verdict.value}"), element("p", stated(operator))]
     for pair in pairs:
         name = f"{pair.consumer.name} {pair.consumer.version or '(version not known)'}"
         parts.append(element("h3", f"{name}: {pair.verdict.value}"))
@@ -248,7 +248,26 @@ def _pairs(pairs: Sequence[Pair], verdict: PairVerdict | None) -> list[Markup]:
                 class_="prose",
             )
         )
+        for judged in pair.calls:
+            parts.append(
+                element("p", "What that rests on: ", element("code", f"{judged.call.file}:{judged.call.line}"))
+            )
+            parts.append(element("ul", [element("li", line) for line in call_facts(judged, operator)]))
+        parts += [element("p", line, class_="faint") for line in (left_out(pair),) if line]
     return parts
+
+
+def _others(whole: Whole) -> list[Markup]:
+    """Kernels beside the family, which nobody judges, and what is told of them."""
+    seen = dict.fromkeys(sibling for j in whole.live for sibling in j.siblings)
+    if not seen:
+        return []
+    told = [element("li", str(fact)) for fact in sibling_facts(whole)]
+    return [
+        element("h2", "Kernels that are not judged"),
+        table(("file", "what"), ((element("code", path), what) for path, what in seen), class_="prose"),
+        *([element("p", "Told of them elsewhere, and not judged:"), element("ul", told)] if told else []),
+    ]
 
 
 def _call(judged: CallVerdict) -> list[Markup | str]:

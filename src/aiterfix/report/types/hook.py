@@ -21,7 +21,7 @@ class RecordedLaunchReport:
     """One combination of what a public function was handed.
 
     Attributes:
-        facts: of the call, as far as they are known; docs/import-hook.md says what each is.
+        facts: of the call, as far as they are known; docs/internals/import-hook.md says what each is.
         gpu: architecture; empty where it is not known.
         outcome: what was decided of it there and then.
         faults: ids of those by which.

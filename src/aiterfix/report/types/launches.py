@@ -42,7 +42,7 @@ class LaunchReport:
 
     Attributes:
         entry: the function.
-        facts: of the call, as far as they are known; docs/import-hook.md says what each is.
+        facts: of the call, as far as they are known; docs/internals/import-hook.md says what each is.
         gpu: architecture; empty where it is not known.
         kernels: names of those that it may come to.
         reason: why nothing certain can be said; empty where it can.

@@ -9,7 +9,7 @@ A cache in tiles (preshuffled) has its tokens in another order within a block; t
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from aiterfix.source.causal import row_of
@@ -114,7 +114,7 @@ class _Follower:
 
     def _counts_blocks(self, column: Value, names: frozenset[str]) -> bool:
         """Whether every part of a number is a position divided by the block's size, a constant, or a name that holds
-        nothing else. Names that are being looked into are taken to hold what they should."""
+        nothing else."""
         return self.size is not None and all(
             not monomial or (len(monomial) == 1 and coefficient == 1 and self._is_block(monomial[0], names))
             for monomial, coefficient in column.terms.items()
@@ -122,20 +122,30 @@ class _Follower:
 
     def _is_block(self, atom: Atom, names: frozenset[str]) -> bool:
         if atom.op in ("floordiv", "cdiv"):
-            return self.size is not None and atom.operands[1] == Value({(self.size,): 1})
-        if atom.op != "symbol":
-            return False
-        return atom.payload in names or self._always_blocks(atom.payload, names | {atom.payload})
+            return self._by_size(atom)
+        return atom.op == "symbol" and self._holds_only(atom.payload, names, self._counts_blocks)
 
-    def _always_blocks(self, name: str, names: frozenset[str]) -> bool:
-        """Whether all that a kernel's own name is given counts blocks."""
+    def _is_entry(self, value: Value, names: frozenset[str]) -> bool:
+        """Whether a number is an entry of the block table as it was loaded, one or none where a mask decides, or a name
+        that holds nothing else."""
+        atom = value.atom
+        if atom is None:
+            return False
+        if atom.op == "select":
+            chosen = [v for v in atom.operands[1:] if v.constant is None]
+            return bool(chosen) and all(self._is_entry(v, names) for v in chosen)
+        if any(atom is load.result for load in self.table):
+            return True
+        return atom.op == "symbol" and self._holds_only(atom.payload, names, self._is_entry)
+
+    def _holds_only(self, name: str, names: frozenset[str], right: Callable[[Value, frozenset[str]], bool]) -> bool:
+        """Whether all that a kernel's own name is given is right. Names that are being looked into are taken to be."""
+        if name in names:
+            return True
         given = [self._given(s) for b in self.walk.function.body for s in ast.walk(b) if _binds(s, name)]
         values = [self.walk.values.get(node) for nodes in given for node in nodes]
-        return (
-            all(given)
-            and bool(given)
-            and all(v is not None and self._counts_blocks(self.view.plain(v), names) for v in values)
-        )
+        known = [self.view.plain(v) for v in values if v is not None]
+        return bool(given) and all(given) and len(known) == len(values) and all(right(v, names | {name}) for v in known)
 
     def _given(self, s: ast.AST) -> list[ast.expr]:
         """What a statement gives the one name that it binds, adds to it, or lets it run through; nothing where that is
@@ -199,10 +209,7 @@ class _Follower:
         """The token's position that a column is made of by dividing; None where it is not divided."""
         column = self.columns[load.result]
         atom = column.atom
-        if atom is not None and atom.op == "floordiv" and self.size is not None:
-            position, size = atom.operands
-            return position if size == Value({(self.size,): 1}) else None
-        return None
+        return atom.operands[0] if atom is not None and atom.op == "floordiv" and self._by_size(atom) else None
 
     def _table(self, load: LoadCall) -> PagedLoad:
         column = self.columns[load.result]
@@ -234,10 +241,9 @@ class _Follower:
         return [t for t in self.table if t.result in below and t.result in load.address.mentions]
 
     def _tile(self, load: LoadCall, what: str) -> PagedLoad:
-        """A load from a cache in tiles. Which entry it goes by is not followed through loops; what becomes of it is."""
+        """A load from a cache in tiles: by which entry is not followed, only that it is one, as it was loaded."""
         going = self._going(load, keys=what == "keys")
-        entry = going[0] if len(going) == 1 else None
-        whole = entry is not None and any(v.atom is not None and v.atom.op == "symbol" for v in _choices(entry))
+        whole = len(going) == 1 and self._is_entry(Value({(going[0],): 1}), frozenset())
         reason = "it goes by an entry of the block table" if whole else _CHANGED
         return PagedLoad(load, what, True if whole else None, reason)
 
@@ -284,7 +290,11 @@ class _Follower:
         return (len(rest) == 1 and rest[0] in units) or (not rest and not keys)
 
     def _is_place(self, atom: Atom) -> bool:
-        return atom.op == "mod" and self.size is not None and atom.operands[1] == Value({(self.size,): 1})
+        return atom.op == "mod" and self._by_size(atom)
+
+    def _by_size(self, atom: Atom) -> bool:
+        """Whether a number is divided by the size of a block."""
+        return self.size is not None and atom.operands[1] == Value({(self.size,): 1})
 
 
 def _choices(atom: Atom) -> tuple[Value, ...]:

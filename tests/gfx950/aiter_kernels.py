@@ -20,6 +20,7 @@ import re
 import sys
 import types
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -196,41 +197,42 @@ def _gemm_a16w16_atomic() -> Pair:
     return got, (x.float() @ w.float().t()).to(BF)
 
 
-@case("gemm.basic.gemm_a8w8")
-def _gemm_a8w8() -> Pair:
-    x, w, xs, ws = (
-        _floats(40, 256, dtype=F8),
-        _floats(96, 256, dtype=F8),
-        torch.rand(40, 1) + 0.5,
-        torch.rand(1, 96) + 0.5,
-    )
-    got = _module("gemm.basic.gemm_a8w8").gemm_a8w8(x, w, xs, ws)
-    return got, ((x.float() @ w.float().t()) * xs * ws).to(BF)
+def _scaled(
+    name: str, rows: int, columns: int, scales: tuple[tuple[int, int], tuple[int, int]], block: int = 1
+) -> Pair:
+    """A product of 8-bit numbers, each side with scales of this shape: one for so many of its rows and columns."""
+    x, w = _floats(rows, 256, dtype=F8), _floats(columns, 256, dtype=F8)
+    xs, ws = (torch.rand(*shape) + 0.5 for shape in scales)
+    got = getattr(_module(name), name.rpartition(".")[2])(x, w, xs, ws)
+    if block == 1:
+        return got, ((x.float() @ w.float().t()) * xs * ws.reshape(1, -1)).to(BF)
+    right = w.float() * ws.repeat_interleave(block, 0).repeat_interleave(block, 1)
+    return got, ((x.float() * xs.repeat_interleave(block, 1)) @ right.t()).to(BF)
 
 
-@case("gemm.basic.gemm_a8w8_per_token_scale")
-def _gemm_a8w8_token() -> Pair:
-    x, w, xs, ws = (
-        _floats(40, 256, dtype=F8),
-        _floats(96, 256, dtype=F8),
-        torch.rand(40, 1) + 0.5,
-        torch.rand(96, 1) + 0.5,
-    )
-    got = _module("gemm.basic.gemm_a8w8_per_token_scale").gemm_a8w8_per_token_scale(x, w, xs, ws)
-    return got, ((x.float() @ w.float().t()) * xs * ws.t()).to(BF)
+def _four_bits(name: str, *shape: int, batches: tuple[int, ...] = ()) -> Pair:
+    """A product of 4-bit numbers, with a scale for 32 of them."""
+    x, w = (torch.randint(0, 256, (*batches, n, 128), dtype=torch.uint8) for n in shape)
+    xs, ws = (torch.randint(124, 130, (*batches, n, 8), dtype=torch.uint8) for n in shape)
+    out = torch.empty(*batches, *shape, dtype=BF)
+    found = getattr(_module(name), name.rpartition(".")[2])(x, w, xs, ws, **({"y": out} if batches else {}))
+    wanted = (_fp4(x) * _e8m0(xs)) @ (_fp4(w) * _e8m0(ws)).transpose(-1, -2)
+    return out if batches else found, wanted.to(BF)
 
 
-@case("gemm.basic.gemm_a8w8_blockscale")
-def _gemm_a8w8_block() -> Pair:
-    x, w, xs, ws = (
-        _floats(40, 256, dtype=F8),
-        _floats(128, 256, dtype=F8),
-        torch.rand(40, 2) + 0.5,
-        torch.rand(1, 2) + 0.5,
-    )
-    left = x.float() * xs.repeat_interleave(128, 1)
-    right = w.float() * ws.repeat_interleave(128, 0).repeat_interleave(128, 1)
-    return _module("gemm.basic.gemm_a8w8_blockscale").gemm_a8w8_blockscale(x, w, xs, ws), (left @ right.t()).to(BF)
+for _name, _shape, _of, _block in (
+    ("gemm.basic.gemm_a8w8", (40, 96), ((40, 1), (1, 96)), 1),
+    ("gemm.basic.gemm_a8w8_per_token_scale", (40, 96), ((40, 1), (96, 1)), 1),
+    ("gemm.basic.gemm_a8w8_blockscale", (40, 128), ((40, 2), (1, 2)), 128),
+    ("gluon.gemm_a8w8", (64, 128), ((64, 1), (1, 128)), 1),
+    ("gluon.gemm_a8w8_blockscale", (64, 128), ((64, 2), (1, 2)), 128),
+):
+    CASES[_name] = partial(_scaled, _name, *_shape, _of, _block)
+CASES["gemm.basic.gemm_afp4wfp4"] = partial(_four_bits, "gemm.basic.gemm_afp4wfp4", 32, 64)
+CASES["gluon.gemm_afp4wfp4"] = partial(_four_bits, "gluon.gemm_afp4wfp4", 64, 128)
+CASES["gemm.batched.batched_gemm_afp4wfp4"] = partial(
+    _four_bits, "gemm.batched.batched_gemm_afp4wfp4", 32, 64, batches=(3,)
+)
 
 
 @case("gemm.basic.gemm_a16w8_blockscale")
@@ -238,14 +240,6 @@ def _gemm_a16w8_block() -> Pair:
     x, w, ws = _floats(40, 256), _floats(128, 256, dtype=F8), torch.rand(1, 2) + 0.5
     right = w.float() * ws.repeat_interleave(128, 0).repeat_interleave(128, 1)
     return _module("gemm.basic.gemm_a16w8_blockscale").gemm_a16w8_blockscale(x, w, ws), (x.float() @ right.t()).to(BF)
-
-
-@case("gemm.basic.gemm_afp4wfp4")
-def _gemm_afp4() -> Pair:
-    x, w = (torch.randint(0, 256, (n, 128), dtype=torch.uint8) for n in (32, 64))
-    xs, ws = (torch.randint(124, 130, (n, 8), dtype=torch.uint8) for n in (32, 64))
-    got = _module("gemm.basic.gemm_afp4wfp4").gemm_afp4wfp4(x, w, xs, ws)
-    return got, ((_fp4(x) * _e8m0(xs)) @ (_fp4(w) * _e8m0(ws)).t()).to(BF)
 
 
 @case("gemm.basic.gemm_a8wfp4")
@@ -391,54 +385,12 @@ def _moe_align() -> Pair:
     return total, ((counts + block - 1) // block * block).sum().reshape(1).int()
 
 
-@case("gluon.gemm_a8w8")
-def _gluon_a8w8() -> Pair:
-    x, w, xs, ws = (
-        _floats(64, 256, dtype=F8),
-        _floats(128, 256, dtype=F8),
-        torch.rand(64, 1) + 0.5,
-        torch.rand(1, 128) + 0.5,
-    )
-    got = _module("gluon.gemm_a8w8").gemm_a8w8(x, w, xs, ws)
-    return got, ((x.float() @ w.float().t()) * xs * ws).to(BF)
-
-
-@case("gluon.gemm_a8w8_blockscale")
-def _gluon_a8w8_block() -> Pair:
-    x, w, xs, ws = (
-        _floats(64, 256, dtype=F8),
-        _floats(128, 256, dtype=F8),
-        torch.rand(64, 2) + 0.5,
-        torch.rand(1, 2) + 0.5,
-    )
-    left = x.float() * xs.repeat_interleave(128, 1)
-    right = w.float() * ws.repeat_interleave(128, 0).repeat_interleave(128, 1)
-    return _module("gluon.gemm_a8w8_blockscale").gemm_a8w8_blockscale(x, w, xs, ws), (left @ right.t()).to(BF)
-
-
-@case("gluon.gemm_afp4wfp4")
-def _gluon_afp4() -> Pair:
-    x, w = (torch.randint(0, 256, (n, 128), dtype=torch.uint8) for n in (64, 128))
-    xs, ws = (torch.randint(124, 130, (n, 8), dtype=torch.uint8) for n in (64, 128))
-    got = _module("gluon.gemm_afp4wfp4").gemm_afp4wfp4(x, w, xs, ws)
-    return got, ((_fp4(x) * _e8m0(xs)) @ (_fp4(w) * _e8m0(ws)).t()).to(BF)
-
-
 @case("gemm.basic.gemm_a16w16_gated")
 def _gated() -> Pair:
     x, w = _floats(40, 256), _floats(128, 256)
     got = _module("gemm.basic.gemm_a16w16_gated").gemm_a16w16_gated(x, w, activation="silu")
     gate, up = (x.float() @ w.float().t()).chunk(2, 1)
     return got, (torch.nn.functional.silu(gate) * up).to(BF)
-
-
-@case("gemm.batched.batched_gemm_afp4wfp4")
-def _batched_afp4() -> Pair:
-    x, w = (torch.randint(0, 256, (3, n, 128), dtype=torch.uint8) for n in (32, 64))
-    xs, ws = (torch.randint(124, 130, (3, n, 8), dtype=torch.uint8) for n in (32, 64))
-    got = torch.empty(3, 32, 64, dtype=BF)
-    _module("gemm.batched.batched_gemm_afp4wfp4").batched_gemm_afp4wfp4(x, w, xs, ws, y=got)
-    return got, ((_fp4(x) * _e8m0(xs)) @ (_fp4(w) * _e8m0(ws)).transpose(1, 2)).to(BF)
 
 
 @case("fusions.fused_clamp_act_mul")

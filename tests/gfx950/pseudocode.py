@@ -333,6 +333,8 @@ class Interpreter:
     _LEVELS = (("||",), ("&&",), ("|",), ("^",), ("&",), ("===", "==", "!=", "<>"), ("<", ">", "<=", ">="), ("<<", ">>"),
                ("+", "-"), ("*", "/"), ("**",))  # fmt: skip
 
+    _PRECEDENCE = {operator: level for level, operators in enumerate(_LEVELS) for operator in operators}  # noqa: RUF012
+
     def _expression(self) -> Value:
         condition = self._binary(0)
         if self._peek() != "?":
@@ -343,11 +345,9 @@ class Interpreter:
         no = self._expression()
         return yes if condition.number else no
 
-    def _binary(self, level: int) -> Value:
-        if level == len(self._LEVELS):
-            return self._unary()
-        left = self._binary(level + 1)
-        while self._peek() in self._LEVELS[level]:
+    def _binary(self, least: int) -> Value:
+        left = self._unary()
+        while (level := self._PRECEDENCE.get(self._peek(), -1)) >= least:
             operator = self._next()
             left = _combined(operator, left, self._binary(level + 1))
         return left
@@ -397,16 +397,8 @@ class Interpreter:
             value = self._expression()
             self._next(")")
             return _converted(value, "u" if kind == "b" else kind, width)
-        if "'" in token:
-            width_text, number = token.split("'")
-            return integer(int(number.rstrip("U"), 0), int(width_text), "u")
-        if re.fullmatch(r"\d+\.\d+F?", token):
-            return real(float(token.rstrip("F")), 32 if token.endswith("F") else 64)
-        if token[0].isdigit():
-            suffix = re.search(r"[UL]*$", token)
-            marks = suffix.group() if suffix else ""
-            number_text = token[: len(token) - len(marks)]
-            return integer(int(number_text, 0), 64 if "LL" in marks else 32, "u" if "U" in marks else "i")
+        if (number := _literal(token)) is not None:
+            return number
         if token == "WAVE_MODE":
             self._next(".")
             self._next("IEEE")
@@ -427,11 +419,32 @@ class Interpreter:
         return self.variables.get(token, Value("u", 64, 0))
 
 
-def run_expression_of(name: str, a: Value, b: Value) -> Value:
-    """The result of a two-source instruction's own pseudocode, which others refer to."""
+@cache
+def _literal(token: str) -> Value | None:
+    """A number as it is written; None for anything else."""
+    if "'" in token:
+        width_text, number = token.split("'")
+        return integer(int(number.rstrip("U"), 0), int(width_text), "u")
+    if re.fullmatch(r"\d+\.\d+F?", token):
+        return real(float(token.rstrip("F")), 32 if token.endswith("F") else 64)
+    if not token[0].isdigit():
+        return None
+    suffix = re.search(r"[UL]*$", token)
+    marks = suffix.group() if suffix else ""
+    number_text = token[: len(token) - len(marks)]
+    return integer(int(number_text, 0), 64 if "LL" in marks else 32, "u" if "U" in marks else "i")
+
+
+@cache
+def _text_of(name: str) -> str:
     from tinygrad.runtime.autogen.amd.cdna.str_pcode import PCODE
 
-    text = next(code for op, code in PCODE.items() if op.name == name)
+    return next(str(code) for op, code in PCODE.items() if op.name == name)
+
+
+def run_expression_of(name: str, a: Value, b: Value) -> Value:
+    """The result of a two-source instruction's own pseudocode, which others refer to."""
+    text = _text_of(name)
     variables = {"S0": a, "S1": b, "D0": Value("u", 64, 0)}
     Interpreter(text, variables).run()
     return _typed(variables["D0"], a.kind, a.width)

@@ -17,7 +17,9 @@ from tinygrad.renderer.amd.dsl import EXEC, VCC, Reg, s, v
 from tinygrad.runtime.autogen.amd.cdna import ins
 from tinygrad.runtime.autogen.amd.cdna.enum import (
     DSOp,
+    FLATOp,
     GLOBALOp,
+    MUBUFOp,
     SMEMOp,
     SOP1Op,
     SOP2Op,
@@ -82,6 +84,16 @@ def launch(
     return run(code, memory, grid, **kwargs), out
 
 
+LOAD, LOAD_OTHER = (ins.GLOBAL(GLOBALOp.GLOBAL_LOAD_DWORD, v[k], v[1], saddr=s[4:5]) for k in (3, 9))
+OTHER_SCALAR = ins.SMEM(SMEMOp.S_LOAD_DWORD, s[8], s[0:1], offset=8, imm=1)
+FLAT_PROLOGUE = (
+    *PROLOGUE,
+    ins.VOP1(VOP1Op.V_MOV_B32_E32, v[10], s[4]),
+    ins.VOP1(VOP1Op.V_MOV_B32_E32, v[11], s[5]),
+)
+FLAT, FLAT_OTHER = (ins.FLAT(FLATOp.FLAT_LOAD_DWORD, v[k], v[10:11]) for k in (3, 9))
+
+
 def test_store_of_the_work_item() -> None:
     result, out = launch((*PROLOGUE, store(0), END), items=256)
     assert out.array(np.uint32).tolist() == list(range(256))
@@ -138,13 +150,12 @@ def test_exec_masks_lanes() -> None:
         *PROLOGUE,
         ins.VOPC(VOPCOp.V_CMP_GT_U32_E32, 10, v[0]),
         ins.SOP1(SOP1Op.S_AND_SAVEEXEC_B64, s[10:11], VCC),
-        branch("S_CBRANCH_EXECZ", 3),
+        branch("S_CBRANCH_EXECZ", 4),
         ins.VOP2(VOP2Op.V_ADD_U32_E32, v[3], 0x1000, v[0]),
         store(3),
         ins.SOP1(SOP1Op.S_MOV_B64, EXEC, s[10:11]),
         END,
     )
-    program = (*program[:5], branch("S_CBRANCH_EXECZ", 4), *program[6:])
     result, out = launch(program, items=256)
     assert out.array(np.uint32).tolist() == [0x1000 + k if k < 10 else 0 for k in range(256)]
     assert result.findings == ()
@@ -250,6 +261,17 @@ def test_register_written_on_one_path_only() -> None:
             "v3",
         ),
         ((*PROLOGUE, ins.DS(DSOp.DS_READ_B32, v[3], v[1]), wait(lgkm=1), store(3), END), "v3"),
+        # One that is not counted, as no load is; LDS may finish after a scalar load that was issued later.
+        ((*PROLOGUE, LOAD, ins.MUBUF(MUBUFOp.BUFFER_INV, v[0], v[0], s[0:3], 0), wait(vector=1), store(3), END), "v3"),
+        ((*PROLOGUE, ins.DS(DSOp.DS_READ_B32, v[3], v[1]), OTHER_SCALAR, wait(lgkm=1), store(3), END), "v3"),
+        ((*PROLOGUE, OTHER_SCALAR, ins.DS(DSOp.DS_READ_B32, v[9], v[1]), wait(lgkm=1), ins.SOP1(SOP1Op.S_MOV_B32, s[9], s[8]), END), "s8"),
+        # Flat instructions finish when they will: only 0 of both counters covers one, or what was issued before it.
+        ((*FLAT_PROLOGUE, FLAT, LOAD_OTHER, wait(vector=1, lgkm=0), store(3), END), "v3"),
+        ((*FLAT_PROLOGUE, LOAD, FLAT_OTHER, wait(vector=1, lgkm=0), store(3), END), "v3"),
+        ((*FLAT_PROLOGUE, FLAT, FLAT_OTHER, wait(vector=1, lgkm=1), store(3), END), "v3"),
+        ((*FLAT_PROLOGUE, FLAT, wait(vector=0), store(3), END), "v3"),
+        ((*FLAT_PROLOGUE, FLAT, wait(lgkm=0), store(3), END), "v3"),
+        ((*FLAT_PROLOGUE, ins.DS(DSOp.DS_READ_B32, v[3], v[1]), FLAT_OTHER, wait(lgkm=1), store(3), END), "v3"),
     ],
 )  # fmt: skip
 def test_missing_wait(program: tuple[Any, ...], register: str) -> None:
@@ -268,6 +290,10 @@ def test_missing_wait(program: tuple[Any, ...], register: str) -> None:
         (ins.GLOBAL(GLOBALOp.GLOBAL_LOAD_DWORD, v[3], v[1], saddr=s[4:5]),
          ins.GLOBAL(GLOBALOp.GLOBAL_LOAD_DWORD, v[3], v[1], saddr=s[4:5]), wait(vector=0)),
         (ins.DS(DSOp.DS_READ_B32, v[3], v[1]), ins.DS(DSOp.DS_READ_B32, v[4], v[1]), wait(lgkm=1)),
+        # Of three at most one is left: the LDS read that came first is none of them.
+        (ins.DS(DSOp.DS_READ_B32, v[3], v[1]), ins.DS(DSOp.DS_READ_B32, v[4], v[1]), OTHER_SCALAR, wait(lgkm=1)),
+        (*FLAT_PROLOGUE[-2:], FLAT, LOAD_OTHER, wait(vector=0, lgkm=0)),
+        (*FLAT_PROLOGUE[-2:], LOAD, LOAD_OTHER, ins.FLAT(FLATOp.FLAT_LOAD_DWORD, v[12], v[10:11]), wait(vector=1)),
     ],
 )  # fmt: skip
 def test_enough_waiting(middle: tuple[Any, ...]) -> None:
@@ -275,12 +301,14 @@ def test_enough_waiting(middle: tuple[Any, ...]) -> None:
     assert [f for f in result.findings if f.kind is FindingKind.MISSING_WAIT] == []
 
 
-def test_missing_wait_around_a_loop() -> None:
-    """A load at the end of a loop's body, used at its beginning in the next turn."""
+@pytest.mark.parametrize("turns", [1, 2])
+def test_missing_wait_around_a_loop(turns: int) -> None:
+    """A load at the end of a loop's body, used at its beginning in the next turn; where there is none, the back edge is
+    not taken and says nothing."""
     program = (
         *PROLOGUE,
         ins.VOP1(VOP1Op.V_MOV_B32_E32, v[3], 0),
-        ins.SOP1(SOP1Op.S_MOV_B32, s[8], 2),
+        ins.SOP1(SOP1Op.S_MOV_B32, s[8], turns),
         ins.VOP2(VOP2Op.V_ADD_U32_E32, v[4], 1, v[3]),
         ins.GLOBAL(GLOBALOp.GLOBAL_LOAD_DWORD, v[3], v[1], saddr=s[4:5]),
         ins.SOP2(SOP2Op.S_SUB_U32, s[8], s[8], 1),
@@ -289,7 +317,7 @@ def test_missing_wait_around_a_loop() -> None:
         END,
     )
     result, _ = launch(program)
-    assert [(f.kind, f.mnemonic) for f in result.findings] == [(FindingKind.MISSING_WAIT, "v_add_u32")]
+    assert [(f.kind, f.mnemonic) for f in result.findings] == [(FindingKind.MISSING_WAIT, "v_add_u32")] * (turns - 1)
 
 
 def test_edges_never_taken_are_not_followed() -> None:
@@ -309,23 +337,6 @@ def test_edges_never_taken_are_not_followed() -> None:
     taken = (*program[:3], ins.SOP1(SOP1Op.S_MOV_B32, s[8], 1), *program[4:])
     result, _ = launch(taken)
     assert [f.kind for f in result.findings] == [FindingKind.MISSING_WAIT]
-
-
-def test_wait_on_the_only_way_into_a_loop() -> None:
-    """A loop whose body is entered at its head and left at once: its back edge is not taken, and says nothing."""
-    program = (
-        *PROLOGUE,
-        ins.VOP1(VOP1Op.V_MOV_B32_E32, v[3], 0),
-        ins.SOP1(SOP1Op.S_MOV_B32, s[8], 1),
-        ins.VOP2(VOP2Op.V_ADD_U32_E32, v[4], 1, v[3]),
-        ins.GLOBAL(GLOBALOp.GLOBAL_LOAD_DWORD, v[3], v[1], saddr=s[4:5]),
-        ins.SOP2(SOP2Op.S_SUB_U32, s[8], s[8], 1),
-        ins.SOPC(SOPCOp.S_CMP_EQ_U32, s[8], 0),
-        branch("S_CBRANCH_SCC0", -6),
-        END,
-    )
-    result, _ = launch(program)
-    assert [f for f in result.findings if f.kind is FindingKind.MISSING_WAIT] == []
 
 
 LDS_PROLOGUE = (
@@ -412,6 +423,19 @@ def test_reading_what_a_load_brings_to_lds(middle: tuple[Any, ...], found: int) 
     result, _ = launch(program, lds=256)
     waits = [(f.kind, f.mnemonic) for f in result.findings]
     assert waits == [(FindingKind.MISSING_WAIT, "ds_read_b32")] * found
+
+
+@pytest.mark.parametrize(
+    "change", [ins.DS(DSOp.DS_WRITE_B32, v[0], v[1], v[0]), ins.DS(DSOp.DS_ADD_U32, v[0], v[1], v[0])]
+)
+@pytest.mark.parametrize("waits", [False, True])
+def test_changing_what_a_load_is_bringing_to_lds(change: Any, waits: bool) -> None:
+    """Which of the two comes last is not known before the load was waited for."""
+    m0 = ins.SOP1(SOP1Op.S_MOV_B32, M0, 0)
+    program = (*PROLOGUE, m0, _to_lds(), *((wait(vector=0),) if waits else ()), change, wait(vector=0, lgkm=0), END)
+    result, _ = launch(program, lds=256)
+    kinds = [f.kind for f in result.findings if f.kind is not FindingKind.LDS_NEVER_WRITTEN]
+    assert kinds == ([] if waits else [FindingKind.MISSING_WAIT])
 
 
 @pytest.mark.parametrize(("order", "found"), [(("wait", "barrier"), 0), (("barrier", "wait"), 1)])

@@ -8,8 +8,8 @@ import pytest
 
 np = pytest.importorskip("numpy")
 
-from aiterfix.overshoot.elements import Elements, joined, shape_of_forms  # noqa: E402 - after importorskip
-from aiterfix.overshoot.lane_values import Choice, Form, Lost, Mask, Spread, Table, numbers_of  # noqa: E402
+from aiterfix.overshoot.elements import Elements, gathered  # noqa: E402 - after importorskip
+from aiterfix.overshoot.lane_values import Choice, Form, Half, Lost, Mask, Spread, Table, numbers_of  # noqa: E402
 from aiterfix.overshoot.slicing import Live  # noqa: E402
 
 LANES, PROGRAMS = 64, 5
@@ -31,26 +31,33 @@ def test_apart_and_together_again() -> None:
     numbers = np.arange(9, 9 + PROGRAMS, dtype=np.uint32)
     mask = Mask(table, ((table, numbers.astype(np.int64)), (table, np.zeros(1, np.int64))))
     whole = programs(
-        {131: Choice(mask, Spread(numbers, table), Spread(numbers + 1, None)), 106: mask, 9: Spread(numbers, table)}
+        {
+            131: Choice(mask, Spread(numbers, table), Spread(numbers + 1, None)),
+            106: mask,
+            107: Half(),
+            9: Spread(numbers, table),
+        }
     )
-    live = Live.of(frozenset({-1, 4, 9, 107, 128, 131}))
+    live = Live.of(dict.fromkeys((-1, 4, 9, 107, 128, 131), 0xFFFF_FFFF))
     order = np.array([4, 0, 3, 1, 2])
-    parts = [whole.some(order[:2], live), whole.some(order[2:], live)]
-    assert shape_of_forms(parts[0]) == shape_of_forms(parts[1]) == shape_of_forms(whole)
+    parts = [gathered([whole], live, rows) for rows in (order[:2], order[2:])]
+    assert parts[0].keep(live) == parts[1].keep(live) == whole.keep(live)
     assert parts[0].scalar[4].tolist() == whole.scalar[4][[4, 0]].tolist()
-    again = joined(parts, live)
+    again = gathered(parts, live)
+    assert again.ids.tolist() == [4, 0, 3, 1, 2]
+    again = gathered([again], live, np.argsort(again.ids))
     assert again.ids.tolist() == whole.ids.tolist()
     assert again.scalar[4].tolist() == whole.scalar[4].tolist()
     assert again.vector[0].tolist() == whole.vector[0].tolist()
     assert again.scc.tolist() == whole.scc.tolist()
     for number, form in whole.forms.items():
         for mine, other in zip(numbers_of(again.forms[number]), numbers_of(form), strict=True):
-            assert mine.tolist() == np.broadcast_to(other, (PROGRAMS,)).tolist()
+            assert (np.broadcast_to(mine, PROGRAMS) == np.broadcast_to(other, PROGRAMS)).all()
 
 
 def test_what_is_not_live_is_left() -> None:
     table = Table.of(np.arange(LANES))
     mask = Mask(table, ())
-    whole = programs({106: mask, 9: Spread(np.zeros(1, np.uint32), table), 8: Lost()})
-    assert set(whole.some(np.arange(2), Live.of(frozenset({107, 9}))).forms) == {106, 9}
-    assert set(whole.some(np.arange(2), Live.of(frozenset({105, 8}))).forms) == {8}
+    whole = programs({106: mask, 107: Half(), 9: Spread(np.zeros(1, np.uint32), table), 8: Lost()})
+    assert set(gathered([whole], Live.of({107: 1, 9: 1}), np.arange(2)).forms) == {106, 107, 9}
+    assert set(gathered([whole], Live.of({105: 1, 8: 1}), np.arange(2)).forms) == {8}

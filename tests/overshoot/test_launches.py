@@ -10,11 +10,10 @@ pytest.importorskip("triton")
 from aiterfix.family.portable import Portable
 from aiterfix.family.signature import Kernel, KernelConfig
 from aiterfix.overshoot.launches import (
-    Launches,
     check_arguments,
     every_split,
     heads_apart,
-    scalar_arguments,
+    joined,
     whole_launch,
 )
 from tests.emulator import needs_emulator
@@ -42,11 +41,8 @@ def test_whole_launches() -> None:
     assert (list(fixed.first), list(fixed.count), list(fixed.batch)) == ([0], [60], [3])
     # Four chunks, three a program: two programs, and one that finds no work.
     assert list(whole_launch(Kernel.PRESHUFFLE_VARCTX, config, 1000, 1000, 2, 3).count) == [6]
-    table = Launches.joined([fixed, whole_launch(Kernel.BASE, config, 5, 900, 1, 5)])
-    values = scalar_arguments(KernelConfig(heads=32), table)
-    assert values["stride_out_batch"] == 0
-    assert list(values["max_model_len"]) == [1000, 900]  # type: ignore[arg-type]
-    assert list(values["SplitKV"]) == [10, 5]  # type: ignore[arg-type]
+    table = joined([fixed, whole_launch(Kernel.BASE, config, 5, 900, 1, 5)])
+    assert (table.max_model_len.tolist(), table.splits.tolist()) == ([1000, 900], [10, 5])
 
 
 @needs_emulator

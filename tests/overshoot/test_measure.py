@@ -14,7 +14,7 @@ from aiterfix.gfx950 import CodeObject
 from aiterfix.overshoot.launches import whole_launch
 from aiterfix.overshoot.measure import IntegerPart
 from tests.emulator import needs_emulator
-from tests.overshoot.kernels import FAULTY, SOUND, TWICE, ending, integer_part
+from tests.overshoot.kernels import FAULTY, SOUND, TWICE, compiled, ending, integer_part
 
 pytest.importorskip("triton")
 pytestmark = needs_emulator
@@ -94,8 +94,8 @@ def test_refused(text: bytes, why: str) -> None:
 def test_one_context_among_many_gets_furthest() -> None:
     """Past what is run whole, the last program with work is run for every length."""
     text = ending("context_length + (context_length == 9001).to(gl.int32) * 2048")
-    part = integer_part(text, Kernel.PRESHUFFLE, KernelConfig(heads=32, waves_per_eu=1))
-    found = part.overshoot(10000)
+    config = KernelConfig(heads=32, waves_per_eu=1)
+    found = IntegerPart(compiled(text, Kernel.PRESHUFFLE, config), Kernel.PRESHUFFLE, config, (1, 3)).overshoot(10000)
     assert (found.columns, found.context_length) == (1049, 9001)
 
 

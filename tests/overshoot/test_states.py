@@ -22,14 +22,14 @@ def test_equal_states_have_one_first(collide: str, monkeypatch: pytest.MonkeyPat
     numbers: dict[tuple[int, ...], int] = {}
     for _ in range(40):
         rows = [tuple(generator.randrange(6) for _ in range(3)) for _ in range(200)]
-        before = table.count
+        before = len(table)
         found, fresh = table.number(np.array(rows, np.uint32))
-        assert len(fresh) == table.count - before
-        for number, row in zip(range(before, table.count), fresh.tolist(), strict=True):
+        assert len(fresh) == len(table) - before
+        for number, row in zip(range(before, len(table)), fresh.tolist(), strict=True):
             assert rows[row] not in numbers
             numbers[rows[row]] = number
         assert found.tolist() == [numbers[row] for row in rows]
-    assert len(set(numbers.values())) == len(numbers) == table.count == 6**3
+    assert len(set(numbers.values())) == len(numbers) == len(table) == 6**3
 
 
 def test_room_is_made() -> None:
@@ -39,4 +39,4 @@ def test_room_is_made() -> None:
         found, _ = table.number(rows)
         assert len(np.unique(found)) == 10000
         assert (table.number(rows)[0] == found).all()
-    assert table.count == 35000
+    assert len(table) == 35000

@@ -110,14 +110,15 @@ class ControlFlow:
         )
 
     def successors(self, block: Block) -> tuple[int, ...]:
-        """Numbers of the blocks that may follow."""
+        """Numbers of the blocks that may follow: the next one, and where a branch leads.
+
+        Padding behind the last branch falls off the kernel's end; executing it is an error of its own.
+        """
         last = block.last
-        pcs = []
+        pcs = [] if last.mnemonic in (control.BRANCH, control.END) else [last.end]
         if last.mnemonic in control.CONDITIONS or last.mnemonic == control.BRANCH:
             pcs.append(control.branch_target(last))
-        if last.mnemonic not in (control.BRANCH, control.END):
-            pcs.append(last.end)
-        return tuple(self.block_at(pc, last) for pc in pcs)
+        return tuple(self._at[pc] for pc in pcs if pc in self._at)
 
     def bound_instructions(self, block: Block) -> tuple[Bound, ...]:
         """The block's instructions with their register sets."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,17 +11,8 @@ import numpy as np
 from aiterfix.gfx950 import atomics
 from aiterfix.gfx950.findings import FindingKind
 from aiterfix.gfx950.memory import gather, scatter
-from aiterfix.gfx950.operands import (
-    Binder,
-    Bound,
-    joined,
-    rows_of,
-    signed,
-    write_half,
-    write_vector,
-    write_vector64,
-    write_vectors,
-)
+from aiterfix.gfx950.operands import Binder, Bound, write_vector
+from aiterfix.gfx950.transfers import loaded_bytes, read_atomic, read_stored, write_found, write_loaded
 
 if TYPE_CHECKING:
     from aiterfix.gfx950.atomics import AtomicOperation
@@ -29,22 +21,18 @@ if TYPE_CHECKING:
 
 NAME = "LDS"
 
-READS = {"b32": (4, 0), "b64": (8, 0), "b96": (12, 0), "b128": (16, 0),
-         "u8": (1, 0), "i8": (1, 8), "u16": (2, 0), "i16": (2, 16)}  # fmt: skip
-"""Suffix of ``ds_read_`` to bytes and the width to sign-extend from."""
-WRITES = {"b8": 1, "b16": 2, "b32": 4, "b64": 8, "b96": 12, "b128": 16}
-PAIRS = {"2_b32": (4, 4), "2_b64": (8, 8), "2st64_b32": (4, 256), "2st64_b64": (8, 512)}
-"""Suffix of two-address forms to bytes of an element and the unit of the two offsets."""
+_WIDE = {"b32": "dword", "b64": "dwordx2", "b96": "dwordx3", "b128": "dwordx4"}
+READS = {
+    **_WIDE, "u8": "ubyte", "i8": "sbyte", "u16": "ushort", "i16": "sshort", "u8_d16": "ubyte_d16",
+    "u8_d16_hi": "ubyte_d16_hi", "i8_d16": "sbyte_d16", "i8_d16_hi": "sbyte_d16_hi", "u16_d16": "short_d16",
+    "u16_d16_hi": "short_d16_hi",
+}  # fmt: skip
+WRITES = {**_WIDE, "b8": "byte", "b16": "short", "b8_d16_hi": "byte_d16_hi", "b16_d16_hi": "short_d16_hi"}
+"""Suffix of ``ds_read_`` and ``ds_write_`` to that of loads and stores."""
+PAIRS = {"2_b32": ("b32", 4), "2_b64": ("b64", 8), "2st64_b32": ("b32", 256), "2st64_b64": ("b64", 512)}
+"""Suffix of two-address forms to that of one address and the unit of the two offsets."""
 _WRITTEN = np.uint32(0x0101_0101)
 """Four bytes of ``Batch.lds_written``, all set."""
-HALF_READS = {
-    f"{kind}_d16{hi}": (size, sign, bool(hi))
-    for kind, size, sign in (("u8", 1, 0), ("i8", 1, 8), ("u16", 2, 0))
-    for hi in ("", "_hi")
-}
-"""Suffix to bytes, sign width, and whether the high half of the register is written; the other half stays."""
-HALF_WRITES = {"b8_d16_hi": 1, "b16_d16_hi": 2}
-"""Suffix to bytes, which the register's high half begins with."""
 TRANSPOSES = {"ds_read_b64_tr_b8": 1, "ds_read_b64_tr_b16": 2}
 """Mnemonic to bytes of an element."""
 PERMUTES = frozenset({"ds_bpermute_b32", "ds_permute_b32", "ds_swizzle_b32"})
@@ -52,8 +40,6 @@ NAMES = frozenset(
     {f"ds_read_{s}" for s in READS}
     | {f"ds_write_{s}" for s in WRITES}
     | {f"ds_{d}{s}" for d in ("read", "write") for s in PAIRS}
-    | {f"ds_read_{s}" for s in HALF_READS}
-    | {f"ds_write_{s}" for s in HALF_WRITES}
     | set(TRANSPOSES)
     | set(atomics.LDS)
     | PERMUTES
@@ -87,57 +73,34 @@ def bind(binder: Binder) -> Bound:
         return _bind_transpose(binder, address_row, TRANSPOSES[name])
     if name in atomics.LDS:
         return _bind_atomic(binder, address_row, atomics.LDS[name])
-    reads = name.startswith("ds_read")
-    suffix = name.removeprefix("ds_read").removeprefix("ds_write")
+    suffix, offsets = re.sub(r"ds_(read|write)_?", "", name), [_offset(instruction)]
     if suffix in PAIRS:
-        size, unit = PAIRS[suffix]
+        suffix, unit = PAIRS[suffix]
         offsets = [instruction["offset0"] * unit, instruction["offset1"] * unit]
-        sign = 0
-    elif suffix[1:] in HALF_READS:
-        return _bind_half_read(binder, address_row, *HALF_READS[suffix[1:]])
-    else:
-        offsets = [_offset(instruction)]
-        sizes = {**WRITES, **HALF_WRITES}
-        size, sign = READS[suffix[1:]] if reads else (sizes[suffix[1:]], 0)
-    shift = np.uint32(16 if suffix[1:] in HALF_WRITES else 0)
-    dwords = max(size // 4, 1)
     accumulation = bool(instruction["acc"])
-    if reads:
-        row = binder.row(instruction["vdst"], accumulation)
-        binder.note_vector(row, dwords * len(offsets), binder.writes)
+    if name.startswith("ds_read"):
+        size = loaded_bytes(READS[suffix])
+        rows = range(row := binder.row(instruction["vdst"], accumulation), row + max(size // 4, 1) * len(offsets))
+        writes = [write_loaded(binder, first, READS[suffix]) for first in rows[:: max(size // 4, 1)]]
 
         def execute_read(g: Waves) -> None:
             found = [_read(g, instruction, _address(g, address_row, offset), size) for offset in offsets]
-            for first, values in zip(range(row, row + dwords * len(found), dwords), found, strict=True):
-                write_vectors(g, first, signed(values, sign))
+            for write_found, values in zip(writes, found, strict=True):
+                write_found(g, values)
 
         return binder.bound(execute_read)
-    rows = [binder.row(instruction[field], accumulation) for field, _ in zip(("data0", "data1"), offsets, strict=False)]
-    for row in rows:
-        binder.note_vector(row, dwords, binder.reads)
+    data = [binder.row(instruction[field], accumulation) for field, _ in zip(("data0", "data1"), offsets, strict=False)]
+    reads = [read_stored(binder, row, WRITES[suffix]) for row in data]
 
     def execute_write(g: Waves) -> None:
-        for row, offset in zip(rows, offsets, strict=True):
-            address = _address(g, address_row, offset)
-            values = rows_of(g, row, dwords)
-            write(g, instruction, address, values >> shift if shift else values, size)
+        for (fetch, size), offset in zip(reads, offsets, strict=True):
+            write(g, instruction, _address(g, address_row, offset), fetch(g), size)
 
     return binder.bound(execute_write)
 
 
 def _offset(instruction: Instruction) -> int:
     return instruction["offset0"] | instruction["offset1"] << 8
-
-
-def _bind_half_read(binder: Binder, address_row: int, size: int, sign: int, high: bool) -> Bound:
-    instruction = binder.instruction
-    row = binder.row(instruction["vdst"], bool(instruction["acc"]))
-    binder.note_vector(row, 1, binder.reads)
-    binder.note_vector(row, 1, binder.writes)
-    offset = _offset(instruction)
-    return binder.bound(
-        lambda g: write_half(g, row, _read(g, instruction, _address(g, address_row, offset), size), sign, high)
-    )
 
 
 def _bind_transpose(binder: Binder, address_row: int, size: int) -> Bound:
@@ -167,14 +130,13 @@ def _bind_transpose(binder: Binder, address_row: int, size: int) -> Bound:
 
 def _bind_atomic(binder: Binder, address_row: int, op: AtomicOperation) -> Bound:
     instruction = binder.instruction
-    accumulation, dwords, offset = bool(instruction["acc"]), op.size // 4, _offset(instruction)
+    accumulation, offset = bool(instruction["acc"]), _offset(instruction)
+    one = replace(op, operands=1)
     rows = [binder.row(instruction[field], accumulation) for field in ("data0", "data1")[: op.operands]]
-    for row in rows:
-        binder.note_vector(row, dwords, binder.reads)
-    target = None
+    brought = [read_atomic(binder, row, one) for row in rows]
+    returns: Any = None
     if "_rtn_" in instruction.mnemonic:
-        target = binder.row(instruction["vdst"], accumulation)
-        binder.note_vector(target, dwords, binder.writes)
+        returns = write_found(binder, binder.row(instruction["vdst"], accumulation), op)
 
     def execute(g: Waves) -> None:
         address = _address(g, address_row, offset)
@@ -182,7 +144,7 @@ def _bind_atomic(binder: Binder, address_row: int, op: AtomicOperation) -> Bound
         chosen = _lanes(chosen, g.count)
         if (address[chosen] % op.size).any():
             binder.refuse("an atomic access that is not aligned")
-        values = [np.ascontiguousarray(g.vector[row] if dwords == 1 else joined(g, row)).view(op.dtype) for row in rows]
+        values = [value for fetch in brought for value in fetch(g)]
         batch = g.batch
         _check_written(g, instruction, index, chosen, op.size)
         found = np.zeros(address.shape, op.dtype)
@@ -190,12 +152,8 @@ def _bind_atomic(binder: Binder, address_row: int, op: AtomicOperation) -> Bound
             if batch.lds_watch is not None and (watched := batch.lds_watch.rows(g)):
                 batch.lds_watch.atomic(g, instruction, index[:watched], chosen[:watched], op.size)
             found[chosen] = atomics.update(batch.lds, index[chosen], op, [value[chosen] for value in values])
-        if target is None:
-            return
-        if dwords == 2:
-            write_vector64(g, target, found.view(np.uint64))
-        else:
-            write_vector(g, target, found.view(np.uint32))
+        if returns is not None:
+            returns(g, found)
 
     return binder.bound(execute)
 

@@ -114,6 +114,8 @@ class LdsWatch:
             direct: by a load straight into LDS that is under way.
         """
         cells, me, first = self._cells(g, index, chosen, size)
+        if self.direct and not direct:
+            self._check_landed(g, instruction, chosen, cells)
         writers, readers = self._written[cells], self._read[cells]
         several = first + self._step - 1
         others = (writers >= first) & (writers != me)
@@ -140,6 +142,8 @@ class LdsWatch:
     def atomic(self, g: Waves, instruction: Instruction, index: Any, chosen: Any, size: int) -> None:
         """The same for atomic operations, which do not disturb each other."""
         cells, me, first = self._cells(g, index, chosen, size)
+        if self.direct:
+            self._check_landed(g, instruction, chosen, cells)
         writers, readers = self._written[cells], self._read[cells]
         others = (writers >= first) & (writers != me)
         foreign = others & ~self._by_atomic[cells] | (readers >= first) & (readers != me)
@@ -168,7 +172,7 @@ class LdsWatch:
             self._batch.recorder.finding(
                 FindingKind.MISSING_WAIT,
                 instruction,
-                "reads LDS that a load into it may not have reached: vmcnt, and a barrier for another wave's",
+                "touches LDS that a load into it may not have reached: vmcnt, and a barrier for another wave's",
                 self._batch.workgroup_of(g.ids)[where],
                 len(where),
             )

@@ -144,11 +144,14 @@ class DeviceMemory:
             return allocation
         return None
 
-    def nearest(self, address: int) -> Allocation | None:
-        """The allocation with the least distance from ``address``."""
-        at = bisect.bisect_right(self._starts, address)
-        candidates = self._allocations[max(at - 1, 0) : at + 1]
-        return min(candidates, key=lambda a: max(a.address - address, address - a.end + 1, 0), default=None)
+    def nearest(self, addresses: NDArray[np.int64]) -> NDArray[np.int64]:
+        """For each address the number of the allocation with the least distance from it; -1 where there is none."""
+        if not self._allocations:
+            return np.full(len(addresses), -1)
+        starts, ends = np.array(self._starts), np.array([a.end for a in self._allocations])
+        behind = np.searchsorted(starts, addresses, "right")
+        before, after = np.maximum(behind - 1, 0), np.minimum(behind, len(starts) - 1)
+        return np.where(starts[after] - addresses < addresses - ends[before] + 1, after, before)
 
 
 def aligned_bytes(size: int) -> NDArray[np.uint8]:

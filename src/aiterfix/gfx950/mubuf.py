@@ -8,20 +8,13 @@ import numpy as np
 
 from aiterfix.gfx950 import atomics
 from aiterfix.gfx950.access import atomic, load, store
-from aiterfix.gfx950.global_memory import (
-    TO_LDS,
-    loaded_bytes,
-    names,
-    read_atomic,
-    read_stored,
-    split,
-    write_found,
-    write_loaded,
-    write_to_lds,
-)
+from aiterfix.gfx950.global_memory import TO_LDS, write_to_lds
 from aiterfix.gfx950.operands import Binder, Bound, Kind
+from aiterfix.gfx950.transfers import loaded_bytes, names, read_atomic, read_stored, split, write_found, write_loaded
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aiterfix.gfx950.waves import Waves
 
 NAME = "buffer memory"
@@ -32,6 +25,11 @@ NAMES = names("buffer") | IGNORED | ATOMICS
 
 _STRIDE_AND_SWIZZLE = np.uint32(0xFFFF_0000)
 _ADD_THREAD_ID_AND_TYPE = np.uint32(0xC080_0000)
+
+
+def is_raw(words: Sequence[Any]) -> bool:
+    """Are all of these descriptors, four dwords of each, raw buffers: stride 0, no swizzling?"""
+    return not ((words[1] & _STRIDE_AND_SWIZZLE).any() or (words[3] & _ADD_THREAD_ID_AND_TYPE).any())
 
 
 def bind(binder: Binder) -> Bound:
@@ -76,7 +74,7 @@ def bind(binder: Binder) -> Bound:
 
     def execute(g: Waves) -> None:
         words = [g.scalar[descriptor + k] for k in range(4)]
-        if (words[1] & _STRIDE_AND_SWIZZLE).any() or (words[3] & _ADD_THREAD_ID_AND_TYPE).any():
+        if not is_raw(words):
             binder.refuse("a buffer descriptor with a stride, swizzling, thread-id addressing or another type")
         base = words[0].astype(np.int64) | words[1].astype(np.int64) << 32
         moved = scalar_offset(g).astype(np.int64)

@@ -134,12 +134,21 @@ def maximum(a: Array, b: Array, out: Array) -> None:
     constant = a if a.size == 1 else b if b.size == 1 else None
     if constant is not None and constant.view(f"u{constant.itemsize}").item(0) == 0:
         value = b if constant is a else a
-        # Any NaN at all goes the long way; the largest value is NaN then.
-        if not np.isnan(np.maximum.reduce(value, axis=None)):
-            np.maximum(value, _zeros(value.shape, value.dtype), out=out)
+        found = np.maximum.reduce(value, axis=None)
+        choose: Any = np.maximum
+        if found != found:  # some NaN: a quiet one loses, a signalling one goes the long way
+            choose = np.fmax if _all_quiet(value) else None
+        if choose is not None:
+            choose(value, _zeros(value.shape, value.dtype), out=out)
             np.add(out, constant, out=out)  # adding +0 turns -0 into +0
             return
     _extreme(a, b, out, np.maximum, np.fmax, np.bitwise_and)
+
+
+def _all_quiet(values: Array) -> bool:
+    """Is no NaN among them signalling?"""
+    bits = values[np.isnan(values)].view(f"u{values.itemsize}")
+    return bool((bits >> bits.dtype.type(np.finfo(values.dtype).nmant - 1) & bits.dtype.type(1)).all())
 
 
 @lru_cache(64)

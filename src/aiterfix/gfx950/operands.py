@@ -64,6 +64,7 @@ class Kind(Enum):
 
 
 _INLINE_FLOATS = {240: 0.5, 241: -0.5, 242: 1.0, 243: -1.0, 244: 2.0, 245: -2.0, 246: 4.0, 247: -4.0}
+_INVERSE_CODE = 248
 _INVERSE_TWO_PI = {16: 0x3118, 32: 0x3E22F983, 64: 0x3FC45F306DC9C882}
 _FLOAT_FORMAT = {16: ("<e", "<H"), 32: ("<f", "<I"), 64: ("<d", "<Q")}
 _SCALAR_REGISTERS = 128
@@ -85,7 +86,7 @@ def constant_bits(code: int, kind: Kind, literal: int | None) -> int | None:
         pack, unpack = _FLOAT_FORMAT[kind.bits]
         bits: int = struct.unpack(unpack, struct.pack(pack, _INLINE_FLOATS[code]))[0]
         return bits
-    if code == 248:
+    if code == _INVERSE_CODE:
         return _INVERSE_TWO_PI[kind.bits]
     if code == LITERAL and literal is not None:
         if kind is Kind.F64:
@@ -176,6 +177,9 @@ class Binder:
     # Sources
 
     def _constant(self, code: int, kind: Kind) -> Array | None:
+        if kind in (Kind.U16, Kind.I16) and (code in _INLINE_FLOATS or code == _INVERSE_CODE):
+            # LLVM (isInlineConstant): for integers of 16 bits these "appear to not work"; bfloat16 has its own.
+            self.refuse("a floating-point constant as 16 bits that are no half")
         bits = constant_bits(code, kind, self.instruction.literal)
         if bits is None:
             return None
@@ -217,14 +221,15 @@ class Binder:
                 self.refuse("the high half of a scalar or constant")
             constant = self._constant(code, kind)
             if constant is not None:
-                return self._flushed(lambda g: constant, kind)
+                return self.flushed(lambda g: constant, kind)
             scalar = self.scalar_source(code, kind, steer)
-            return self._flushed(lambda g: scalar(g)[:, np.newaxis], kind)
+            return self.flushed(lambda g: scalar(g)[:, np.newaxis], kind)
         row = self.row(code)
         self.note_vector(row, 2 if kind.bits == 64 else 1, self.reads, steer)
-        return self._flushed(_vector_fetch(row, kind, high_half), kind)
+        return self.flushed(_vector_fetch(row, kind, high_half), kind)
 
-    def _flushed(self, fetch: Fetch, kind: Kind) -> Fetch:
+    def flushed(self, fetch: Fetch, kind: Kind) -> Fetch:
+        """A source whose denormals are zeros where the mode says so."""
         mode = self.code.descriptor.mode
         width_mode = mode.denormals_32 if kind is Kind.F32 else mode.denormals_16_64
         if not kind.is_float or width_mode in (Denormals.KEEP, Denormals.FLUSH_RESULTS):

@@ -76,13 +76,10 @@ class Recorder:
         """
         with self._lock:
             meant = None if base is None else self._memory.containing(base, base)
-            owners: list[Allocation | None] = [meant] * len(addresses)
-            if meant is None:
-                distinct, place = np.unique(addresses, return_inverse=True)
-                nearest = [self._memory.nearest(address) for address in distinct.tolist()]
-                owners = [nearest[k] for k in place.reshape(-1).tolist()]
-            for owner in {id(o): o for o in owners}.values():
-                chosen = np.fromiter((o is owner for o in owners), np.bool_, len(owners))
+            nearest = self._memory.nearest(addresses) if meant is None else np.zeros(len(addresses), np.int64)
+            for number in np.unique(nearest).tolist():
+                owner = meant or (None if number < 0 else [*self._memory][number])
+                chosen = nearest == number
                 key = (access, instruction.pc, id(owner))
                 _, tally = self._violations.setdefault(key, (owner, _Tally(instruction)))
                 start = 0 if owner is None else owner.address

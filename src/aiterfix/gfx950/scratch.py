@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aiterfix.gfx950.findings import FindingKind
-from aiterfix.gfx950.global_memory import LOADS, loaded_bytes, names, read_stored, split, write_loaded
 from aiterfix.gfx950.memory import gather, scatter
 from aiterfix.gfx950.operands import Binder, Bound, Kind
+from aiterfix.gfx950.transfers import LOADS, loaded_bytes, names, read_stored, split, write_loaded
 
 if TYPE_CHECKING:
     from aiterfix.gfx950.waves import Waves

@@ -100,9 +100,7 @@ def bind(binder: Binder) -> Bound:
         values = [np.broadcast_to(fetch(g), (g.count, 64)) for fetch in fetches]
         scale: Any = 0
         if has_scale:
-            scale = (np.ascontiguousarray(values[2]).view(np.uint32) >> np.uint32(23) & np.uint32(0xFF)).astype(
-                int
-            ) - 127
+            scale = _exponent(binder, g, np.ascontiguousarray(values[2]).view(np.uint32))
         clamps = overflow_clamps(g)
         codes = []
         for value in values[:2]:
@@ -113,6 +111,14 @@ def bind(binder: Binder) -> Bound:
         write_vector(g, row, g.vector[row] & np.uint32(0xFFFF_0000 if shift == 0 else 0xFFFF) | packed)
 
     return binder.bound(execute)
+
+
+def _exponent(binder: Binder, g: Waves, bits: Array) -> Array:
+    """The power of two that a scale is, ``(n, 64)``."""
+    exponent = (bits >> np.uint32(23) & np.uint32(0xFF)).astype(np.int64)
+    if ((exponent == 255) & (g.lanes is None or g.lanes != 0)).any():
+        binder.refuse("an infinite scale, or one that is no number")
+    return exponent - 127
 
 
 def _bind_unpack(binder: Binder, kind: str, fmt: str) -> Bound:
@@ -130,7 +136,7 @@ def _bind_unpack(binder: Binder, kind: str, fmt: str) -> Bound:
 
     def execute(g: Waves) -> None:
         packed = np.broadcast_to(source(g), (g.count, 64)) >> np.uint32(2 * bits * part)
-        exponent = (np.broadcast_to(scale(g), (g.count, 64)) >> np.uint32(23) & np.uint32(0xFF)).astype(np.int64) - 127
+        exponent = _exponent(binder, g, np.broadcast_to(scale(g), (g.count, 64)))
         # Exact in single precision but for what leaves its range.
         low, high = (np.ldexp(table[packed >> np.uint32(k * bits) & mask], exponent).astype(np.float32) for k in (0, 1))
         if kind == "f32":

@@ -98,14 +98,6 @@ def _shift_add(shift: int) -> Callable[[Array, Array], tuple[Array, Array]]:
     return compute
 
 
-def _least(a: Array, b: Array) -> tuple[Array, Array]:
-    return np.minimum(a, b), a < b
-
-
-def _greatest(a: Array, b: Array) -> tuple[Array, Array]:
-    return np.maximum(a, b), a >= b
-
-
 def _abs_i32(a: Array) -> Array:
     return np.where(a < 0, np.negative(a), a)
 
@@ -161,12 +153,9 @@ def _reversed(a: Array) -> Array:
     ]
 
 
-def _bit(b: Array) -> Array:
-    return np.uint32(1) << (b & np.uint32(31))
-
-
-def _bit64(b: Array) -> Array:
-    return np.uint64(1) << (b & np.uint32(63)).astype(np.uint64)
+def _bit(of: Array, number: Array) -> Array:
+    kind = of.dtype.type
+    return kind(1) << (number & np.uint32(8 * of.itemsize - 1)).astype(of.dtype)
 
 
 def _high(a: Array, b: Array) -> Array:
@@ -185,6 +174,10 @@ def _shr(a: Array, b: Array) -> Array:
 
 def _select(a: Array, b: Array, scc: Array) -> Array:
     return np.where(scc, a, b)
+
+
+def _keep_unless(old: Array, a: Array, scc: Array) -> Array:
+    return np.where(scc, a, old)
 
 
 def _sign_extended(bits: int) -> Callable[[Array], Array]:
@@ -218,84 +211,65 @@ OPERATIONS: dict[str, ScalarOperation] = {
     "s_sub_i32": _op(_sub_i32, "I32 <- I32 I32"),
     "s_addc_u32": _op(_addc_u32, "U32 <- U32 U32", reads_scc=True),
     "s_subb_u32": _op(_subb_u32, "U32 <- U32 U32", reads_scc=True),
-    "s_min_i32": _op(_least, "I32 <- I32 I32"),
-    "s_min_u32": _op(_least, "U32 <- U32 U32"),
-    "s_max_i32": _op(_greatest, "I32 <- I32 I32"),
-    "s_max_u32": _op(_greatest, "U32 <- U32 U32"),
-    "s_cselect_b32": _quiet(_select, "U32 <- U32 U32", reads_scc=True),
-    "s_cselect_b64": _quiet(_select, "U64 <- U64 U64", reads_scc=True),
-    **{f"s_{name}_b32": _nonzero(f, "U32 <- U32 U32") for name, f in _LOGIC.items()},
-    **{f"s_{name}_b64": _nonzero(f, "U64 <- U64 U64") for name, f in _LOGIC.items()},
-    "s_lshl_b32": _nonzero(_shl, "U32 <- U32 U32"),
-    "s_lshl_b64": _nonzero(_shl, "U64 <- U64 U32"),
-    "s_lshr_b32": _nonzero(_shr, "U32 <- U32 U32"),
-    "s_lshr_b64": _nonzero(_shr, "U64 <- U64 U32"),
-    "s_ashr_i32": _nonzero(_shr, "I32 <- I32 U32"),
-    "s_ashr_i64": _nonzero(_shr, "I64 <- I64 U32"),
-    "s_bfm_b32": _quiet(_bfm(32), "U32 <- U32 U32"),
-    "s_bfm_b64": _quiet(_bfm(64), "U64 <- U32 U32"),
+    **{f"s_min_{k.lower()}": _op(lambda a, b: (np.minimum(a, b), a < b), f"{k} <- {k} {k}") for k in ("I32", "U32")},
+    **{f"s_max_{k.lower()}": _op(lambda a, b: (np.maximum(a, b), a >= b), f"{k} <- {k} {k}") for k in ("I32", "U32")},
+    **{f"s_lshl{k}_add_u32": _op(_shift_add(k), "U32 <- U32 U32") for k in (1, 2, 3, 4)},
     "s_mul_i32": _quiet(lambda a, b: a * b, "U32 <- U32 U32"),
     "s_mul_hi_u32": _quiet(_high, "U32 <- U32 U32"),
     "s_mul_hi_i32": _quiet(_high, "I32 <- I32 I32"),
-    "s_bfe_u32": _nonzero(_bfe, "U32 <- U32 U32"),
-    "s_bfe_i32": _nonzero(_bfe, "I32 <- I32 U32"),
-    "s_bfe_u64": _nonzero(_bfe, "U64 <- U64 U32"),
-    "s_bfe_i64": _nonzero(_bfe, "I64 <- I64 U32"),
     "s_absdiff_i32": _nonzero(lambda a, b: _abs_i32(a - b), "I32 <- I32 I32"),
-    "s_lshl1_add_u32": _op(_shift_add(1), "U32 <- U32 U32"),
-    "s_lshl2_add_u32": _op(_shift_add(2), "U32 <- U32 U32"),
-    "s_lshl3_add_u32": _op(_shift_add(3), "U32 <- U32 U32"),
-    "s_lshl4_add_u32": _op(_shift_add(4), "U32 <- U32 U32"),
     "s_pack_ll_b32_b16": _quiet(lambda a, b: a & np.uint32(0xFFFF) | b << np.uint32(16), "U32 <- U32 U32"),
     "s_pack_lh_b32_b16": _quiet(lambda a, b: a & np.uint32(0xFFFF) | b & np.uint32(0xFFFF_0000), "U32 <- U32 U32"),
     "s_pack_hh_b32_b16": _quiet(lambda a, b: a >> np.uint32(16) | b & np.uint32(0xFFFF_0000), "U32 <- U32 U32"),
     # SOP1
-    "s_mov_b32": _quiet(np.copy, "U32 <- U32"),
-    "s_mov_b64": _quiet(np.copy, "U64 <- U64"),
-    "s_cmov_b32": _quiet(lambda old, a, scc: np.where(scc, a, old), "U32 <- U32", reads_scc=True, reads_result=True),
-    "s_cmov_b64": _quiet(lambda old, a, scc: np.where(scc, a, old), "U64 <- U64", reads_scc=True, reads_result=True),
-    "s_not_b32": _nonzero(np.invert, "U32 <- U32"),
-    "s_not_b64": _nonzero(np.invert, "U64 <- U64"),
-    "s_brev_b32": _quiet(_reversed, "U32 <- U32"),
-    "s_brev_b64": _quiet(_reversed, "U64 <- U64"),
-    "s_bcnt0_i32_b32": _nonzero(lambda a: _count_ones(~a), "U32 <- U32"),
-    "s_bcnt1_i32_b32": _nonzero(_count_ones, "U32 <- U32"),
-    "s_bcnt0_i32_b64": _nonzero(lambda a: _count_ones(~a), "U32 <- U64"),
-    "s_bcnt1_i32_b64": _nonzero(_count_ones, "U32 <- U64"),
-    "s_ff0_i32_b32": _quiet(lambda a: _first_set(~a), "I32 <- U32"),
-    "s_ff0_i32_b64": _quiet(lambda a: _first_set(~a), "I32 <- U64"),
-    "s_ff1_i32_b32": _quiet(_first_set, "I32 <- U32"),
-    "s_ff1_i32_b64": _quiet(_first_set, "I32 <- U64"),
-    "s_flbit_i32_b32": _quiet(_leading, "I32 <- U32"),
-    "s_flbit_i32_b64": _quiet(_leading, "I32 <- U64"),
     "s_sext_i32_i8": _quiet(_sign_extended(8), "I32 <- I32"),
     "s_sext_i32_i16": _quiet(_sign_extended(16), "I32 <- I32"),
-    "s_bitset0_b32": _quiet(lambda old, b: old & ~_bit(b), "U32 <- U32", reads_result=True),
-    "s_bitset1_b32": _quiet(lambda old, b: old | _bit(b), "U32 <- U32", reads_result=True),
-    "s_bitset0_b64": _quiet(lambda old, b: old & ~_bit64(b), "U64 <- U32", reads_result=True),
-    "s_bitset1_b64": _quiet(lambda old, b: old | _bit64(b), "U64 <- U32", reads_result=True),
     "s_abs_i32": _nonzero(_abs_i32, "I32 <- I32"),
     # SOPC
-    **{f"s_cmp_{name}_i32": _compare(f, "I32 I32") for name, f in _COMPARISONS.items()},
-    **{f"s_cmp_{name}_u32": _compare(f, "U32 U32") for name, f in _COMPARISONS.items()},
+    **{
+        f"s_cmp_{name}_{k.lower()}": _compare(f, f"{k} {k}") for name, f in _COMPARISONS.items() for k in ("I32", "U32")
+    },
     "s_cmp_eq_u64": _compare(np.equal, "U64 U64"),
     "s_cmp_lg_u64": _compare(np.not_equal, "U64 U64"),
-    "s_bitcmp0_b32": _compare(lambda a, b: a & _bit(b) == 0, "U32 U32"),
-    "s_bitcmp1_b32": _compare(lambda a, b: a & _bit(b) != 0, "U32 U32"),
-    "s_bitcmp0_b64": _compare(lambda a, b: a & _bit64(b) == 0, "U64 U32"),
-    "s_bitcmp1_b64": _compare(lambda a, b: a & _bit64(b) != 0, "U64 U32"),
+    # What is the same on 32 bits and on 64
+    **{
+        f"s_{name.format(bits)}": line
+        for bits in (32, 64)
+        for u, i in ((f"U{bits}", f"I{bits}"),)
+        for name, line in {
+            **{f"{name}_b{{}}": _nonzero(f, f"{u} <- {u} {u}") for name, f in _LOGIC.items()},
+            "cselect_b{}": _quiet(_select, f"{u} <- {u} {u}", reads_scc=True),
+            "lshl_b{}": _nonzero(_shl, f"{u} <- {u} U32"),
+            "lshr_b{}": _nonzero(_shr, f"{u} <- {u} U32"),
+            "ashr_i{}": _nonzero(_shr, f"{i} <- {i} U32"),
+            "bfm_b{}": _quiet(_bfm(bits), f"{u} <- U32 U32"),
+            "bfe_u{}": _nonzero(_bfe, f"{u} <- {u} U32"),
+            "bfe_i{}": _nonzero(_bfe, f"{i} <- {i} U32"),
+            "mov_b{}": _quiet(np.copy, f"{u} <- {u}"),
+            "cmov_b{}": _quiet(_keep_unless, f"{u} <- {u}", reads_scc=True, reads_result=True),
+            "not_b{}": _nonzero(np.invert, f"{u} <- {u}"),
+            "brev_b{}": _quiet(_reversed, f"{u} <- {u}"),
+            "bcnt0_i32_b{}": _nonzero(lambda a: _count_ones(~a), f"U32 <- {u}"),
+            "bcnt1_i32_b{}": _nonzero(_count_ones, f"U32 <- {u}"),
+            "ff0_i32_b{}": _quiet(lambda a: _first_set(~a), f"I32 <- {u}"),
+            "ff1_i32_b{}": _quiet(_first_set, f"I32 <- {u}"),
+            "flbit_i32_b{}": _quiet(_leading, f"I32 <- {u}"),
+            "bitset0_b{}": _quiet(lambda old, b: old & ~_bit(old, b), f"{u} <- U32", reads_result=True),
+            "bitset1_b{}": _quiet(lambda old, b: old | _bit(old, b), f"{u} <- U32", reads_result=True),
+            "bitcmp0_b{}": _compare(lambda a, b: a & _bit(a, b) == 0, f"{u} U32"),
+            "bitcmp1_b{}": _compare(lambda a, b: a & _bit(a, b) != 0, f"{u} U32"),
+        }.items()
+    },
 }
 
 IMMEDIATE_OPERATIONS: dict[str, ScalarOperation] = {
     # SOPK: the last source is the sign-extended (for _u32 comparisons: zero-extended) 16-bit constant.
     "s_movk_i32": _quiet(np.copy, "I32 <- I32"),
-    "s_cmovk_i32": _quiet(lambda old, k, scc: np.where(scc, k, old), "I32 <- I32", reads_scc=True, reads_result=True),
-    "s_addk_i32": _op(lambda old, k: _add_i32(old, k), "I32 <- I32", reads_result=True),
+    "s_cmovk_i32": _quiet(_keep_unless, "I32 <- I32", reads_scc=True, reads_result=True),
+    "s_addk_i32": _op(_add_i32, "I32 <- I32", reads_result=True),
     "s_mulk_i32": _quiet(lambda old, k: old * k, "I32 <- I32", reads_result=True),
     **{
-        f"s_cmpk_{name}_{kind.lower()}": ScalarOperation(
-            lambda old, k, compare=f: (None, compare(old, k)), None, (Kind[kind],), reads_result=True
-        )
+        f"s_cmpk_{name}_{kind.lower()}": replace(_compare(f, kind), reads_result=True)
         for name, f in _COMPARISONS.items()
         for kind in ("I32", "U32")
     },

@@ -22,7 +22,7 @@ from aiterfix.gfx950.operands import (
     write_vector,
     write_vector64,
 )
-from aiterfix.gfx950.sdwa import sdwa_result, sdwa_sources
+from aiterfix.gfx950.sdwa import places_result, sdwa_result, sdwa_sources
 from aiterfix.gfx950.vector_operation import VectorOperation, modified
 from aiterfix.gfx950.workspace import temporary
 
@@ -80,7 +80,7 @@ def vector_result(binder: Binder, op: VectorOperation, fetches: list[Fetch]) -> 
     high_result = bool(instruction.get("opsel") & 8)
     if high_result and op.result.bits != 16:
         binder.refuse("opsel on a result of 32 bits or more")
-    if instruction.encoding is Encoding.SDWA:
+    if instruction.encoding is Encoding.SDWA and places_result(instruction):
         return binder.bound(sdwa_result(binder, compute, fetches, op, row))
     if instruction.encoding is Encoding.DPP:
         return binder.bound(dpp_result(binder, compute, fetches, op, row))

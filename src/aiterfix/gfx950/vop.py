@@ -17,6 +17,9 @@ NAME_INTEGER = "vector integer"
 NAME_FLOAT = "vector float"
 
 
+_31 = np.uint32(31)
+
+
 def _shift_left(count: Array, a: Array, out: Array) -> None:
     np.left_shift(a, count & count.dtype.type(a.itemsize * 8 - 1), out=out, casting="unsafe")
 
@@ -35,14 +38,11 @@ def _bfe(a: Array, offset: Array, width: Array, out: Array) -> None:
     out[...] = np.where(width == 0, out.dtype.type(0), shifted)
 
 
-def _alignbit(a: Array, b: Array, c: Array, out: Array) -> None:
-    wide = a.astype(np.uint64) << np.uint64(32) | b
-    out[...] = (wide >> (c & np.uint32(31))).astype(np.uint32)
+def _align(mask: int, unit: int) -> Any:
+    def compute(a: Array, b: Array, c: Array, out: Array) -> None:
+        out[...] = (a.astype(np.uint64) << np.uint64(32) | b) >> (c & np.uint32(mask)) * np.uint32(unit)
 
-
-def _alignbyte(a: Array, b: Array, c: Array, out: Array) -> None:
-    wide = a.astype(np.uint64) << np.uint64(32) | b
-    out[...] = (wide >> ((c & np.uint32(3)) * np.uint32(8))).astype(np.uint32)
+    return compute
 
 
 def _perm(a: Array, b: Array, selector: Array, out: Array) -> None:
@@ -159,10 +159,6 @@ def _convert(a: Array, out: Array) -> None:
     out[...] = a
 
 
-def _nearest_even(a: Array, out: Array) -> None:
-    np.rint(a, out=out)
-
-
 def _fract(a: Array, out: Array) -> None:
     largest = np.nextafter(out.dtype.type(1), out.dtype.type(0))
     out[...] = np.where(np.isinf(a), np.nan, np.minimum(a - np.floor(a), largest))
@@ -173,6 +169,10 @@ def _unsigned_byte(index: int) -> Any:
         out[...] = a >> np.uint32(8 * index) & np.uint32(0xFF)
 
     return compute
+
+
+def _bits(half: Array) -> Array:
+    return np.ascontiguousarray(half).view(np.uint16).astype(np.uint32)
 
 
 def _pack_f16(a: Array, b: Array, out: Array) -> None:
@@ -188,7 +188,7 @@ def _pack_f16(a: Array, b: Array, out: Array) -> None:
 
 
 def _pack_f16_nearest(a: Array, b: Array, out: Array) -> None:
-    low, high = (numerics.to_half(np.broadcast_to(x, out.shape)).view(np.uint16).astype(np.uint32) for x in (a, b))
+    low, high = (_bits(numerics.to_half(np.broadcast_to(x, out.shape))) for x in (a, b))
     out[...] = low | high << np.uint32(16)
 
 
@@ -210,6 +210,15 @@ def _lshl_add_u64(a: Array, count: Array, c: Array, out: Array) -> None:
     np.add(shifted, c, out=out)
 
 
+def _each(kinds: str, signature: str, **functions: Any) -> dict[str, VectorOperation]:
+    """A line for each kind: of ``add`` with ``u16`` and ``X <- X X``, that of ``v_add_u16``."""
+    return {
+        f"v_{name}_{kind}": operation(function, signature.replace("X", kind.upper()))
+        for kind in kinds.split()
+        for name, function in functions.items()
+    }
+
+
 INTEGER: dict[str, VectorOperation] = {
     "v_mov_b32": operation(np.positive, "U32 <- U32"),
     "v_mov_b64": operation(np.positive, "U64 <- U64"),
@@ -217,28 +226,24 @@ INTEGER: dict[str, VectorOperation] = {
     "v_bfrev_b32": operation(_reverse, "U32 <- U32"),
     "v_ffbh_u32": operation(_first_high, "U32 <- U32"),
     "v_ffbl_b32": operation(_first_low, "U32 <- U32"),
-    "v_add_u32": operation(np.add, "U32 <- U32 U32"),
-    "v_sub_u32": operation(np.subtract, "U32 <- U32 U32"),
-    "v_subrev_u32": operation(_swapped(np.subtract), "U32 <- U32 U32"),
-    "v_add_i32": operation(np.add, "I32 <- I32 I32"),
-    "v_sub_i32": operation(np.subtract, "I32 <- I32 I32"),
+    "v_ffbh_i32": operation(_first_unlike, "I32 <- I32"),
+    **_each("u32 i32 u16 i16", "X <- X X", add=np.add, sub=np.subtract, min=np.minimum, max=np.maximum),
+    **_each("u32 u16", "X <- X X", subrev=_swapped(np.subtract), mul_lo=np.multiply),
+    **_each("u32 i32", "X <- X X", mul_hi=_multiply_high),
+    **_each("i32 u32", "X <- X X X", min3=_extreme3(np.minimum), max3=_extreme3(np.maximum), med3=_med3),
     "v_and_b32": operation(np.bitwise_and, "U32 <- U32 U32"),
     "v_or_b32": operation(np.bitwise_or, "U32 <- U32 U32"),
     "v_xor_b32": operation(np.bitwise_xor, "U32 <- U32 U32"),
     "v_xnor_b32": operation(lambda a, b, out: np.invert(a ^ b, out=out), "U32 <- U32 U32"),
-    "v_min_i32": operation(np.minimum, "I32 <- I32 I32"),
-    "v_max_i32": operation(np.maximum, "I32 <- I32 I32"),
-    "v_min_u32": operation(np.minimum, "U32 <- U32 U32"),
-    "v_max_u32": operation(np.maximum, "U32 <- U32 U32"),
     "v_lshlrev_b32": operation(_shift_left, "U32 <- U32 U32"),
     "v_lshrrev_b32": operation(_shift_right, "U32 <- U32 U32"),
     "v_ashrrev_i32": operation(_shift_right, "I32 <- I32 I32"),
     "v_lshlrev_b64": operation(lambda n, a, out: _shift_left(n.astype(np.uint64), a, out), "U64 <- U32 U64"),
     "v_lshrrev_b64": operation(lambda n, a, out: _shift_right(n.astype(np.uint64), a, out), "U64 <- U32 U64"),
     "v_ashrrev_i64": operation(lambda n, a, out: _shift_right(n.astype(np.int64), a, out), "I64 <- U32 I64"),
-    "v_mul_lo_u32": operation(np.multiply, "U32 <- U32 U32"),
-    "v_mul_hi_u32": operation(_multiply_high, "U32 <- U32 U32"),
-    "v_mul_hi_i32": operation(_multiply_high, "I32 <- I32 I32"),
+    "v_lshlrev_b16": operation(_shift_left, "U16 <- U16 U16"),
+    "v_lshrrev_b16": operation(_shift_right, "U16 <- U16 U16"),
+    "v_ashrrev_i16": operation(_shift_right, "I16 <- I16 I16"),
     "v_mul_u32_u24": operation(lambda a, b, out: np.multiply(_u24(a), _u24(b), out=out), "U32 <- U32 U32"),
     "v_mul_i32_i24": operation(lambda a, b, out: np.multiply(_i24(a), _i24(b), out=out), "I32 <- I32 I32"),
     "v_mul_hi_u32_u24": operation(lambda a, b, out: _multiply_high(_u24(a), _u24(b), out), "U32 <- U32 U32"),
@@ -247,13 +252,9 @@ INTEGER: dict[str, VectorOperation] = {
     "v_mad_i32_i24": operation(lambda a, b, c, out: np.add(_i24(a) * _i24(b), c, out=out), "I32 <- I32 I32 I32"),
     "v_add3_u32": operation(lambda a, b, c, out: np.add(a + b, c, out=out), "U32 <- U32 U32 U32"),
     "v_add_lshl_u32": operation(lambda a, b, c, out: _shift_left(c, a + b, out), "U32 <- U32 U32 U32"),
-    "v_lshl_add_u32": operation(
-        lambda a, b, c, out: np.add(a << (b & np.uint32(31)), c, out=out), "U32 <- U32 U32 U32"
-    ),
+    "v_lshl_add_u32": operation(lambda a, b, c, out: np.add(a << (b & _31), c, out=out), "U32 <- U32 U32 U32"),
     "v_lshl_add_u64": operation(_lshl_add_u64, "U64 <- U64 U32 U64"),
-    "v_lshl_or_b32": operation(
-        lambda a, b, c, out: np.bitwise_or(a << (b & np.uint32(31)), c, out=out), "U32 <- U32 U32 U32"
-    ),
+    "v_lshl_or_b32": operation(lambda a, b, c, out: np.bitwise_or(a << (b & _31), c, out=out), "U32 <- U32 U32 U32"),
     "v_and_or_b32": operation(lambda a, b, c, out: np.bitwise_or(a & b, c, out=out), "U32 <- U32 U32 U32"),
     "v_or3_b32": operation(lambda a, b, c, out: np.bitwise_or(a | b, c, out=out), "U32 <- U32 U32 U32"),
     "v_xad_u32": operation(lambda a, b, c, out: np.add(a ^ b, c, out=out), "U32 <- U32 U32 U32"),
@@ -261,112 +262,56 @@ INTEGER: dict[str, VectorOperation] = {
     "v_bfe_i32": operation(_bfe, "I32 <- U32 U32 U32"),
     "v_bfi_b32": operation(lambda a, b, c, out: np.bitwise_or(a & b, ~a & c, out=out), "U32 <- U32 U32 U32"),
     "v_bfm_b32": operation(
-        lambda a, b, out: np.left_shift(
-            (np.uint32(1) << (a & np.uint32(31))) - np.uint32(1), b & np.uint32(31), out=out
-        ),
-        "U32 <- U32 U32",
+        lambda a, b, out: np.left_shift((np.uint32(1) << (a & _31)) - np.uint32(1), b & _31, out=out), "U32 <- U32 U32"
     ),
     "v_bcnt_u32_b32": operation(lambda a, b, out: np.add(_count_ones(a), b, out=out), "U32 <- U32 U32"),
-    "v_alignbit_b32": operation(_alignbit, "U32 <- U32 U32 U32"),
-    "v_alignbyte_b32": operation(_alignbyte, "U32 <- U32 U32 U32"),
+    "v_alignbit_b32": operation(_align(31, 1), "U32 <- U32 U32 U32"),
+    "v_alignbyte_b32": operation(_align(3, 8), "U32 <- U32 U32 U32"),
     "v_perm_b32": operation(_perm, "U32 <- U32 U32 U32"),
     "v_mbcnt_lo_u32_b32": operation(_mbcnt(0), "U32 <- U32 U32"),
     "v_mbcnt_hi_u32_b32": operation(_mbcnt(1), "U32 <- U32 U32"),
-    "v_min3_i32": operation(_extreme3(np.minimum), "I32 <- I32 I32 I32"),
-    "v_max3_i32": operation(_extreme3(np.maximum), "I32 <- I32 I32 I32"),
-    "v_med3_i32": operation(_med3, "I32 <- I32 I32 I32"),
-    "v_min3_u32": operation(_extreme3(np.minimum), "U32 <- U32 U32 U32"),
-    "v_max3_u32": operation(_extreme3(np.maximum), "U32 <- U32 U32 U32"),
-    "v_med3_u32": operation(_med3, "U32 <- U32 U32 U32"),
-    # 16 bit
-    "v_add_u16": operation(np.add, "U16 <- U16 U16"),
-    "v_sub_u16": operation(np.subtract, "U16 <- U16 U16"),
-    "v_subrev_u16": operation(_swapped(np.subtract), "U16 <- U16 U16"),
-    "v_mul_lo_u16": operation(np.multiply, "U16 <- U16 U16"),
-    "v_lshlrev_b16": operation(_shift_left, "U16 <- U16 U16"),
-    "v_lshrrev_b16": operation(_shift_right, "U16 <- U16 U16"),
-    "v_ashrrev_i16": operation(_shift_right, "I16 <- I16 I16"),
-    "v_min_u16": operation(np.minimum, "U16 <- U16 U16"),
-    "v_max_u16": operation(np.maximum, "U16 <- U16 U16"),
-    "v_min_i16": operation(np.minimum, "I16 <- I16 I16"),
-    "v_max_i16": operation(np.maximum, "I16 <- I16 I16"),
-    "v_add_i16": operation(np.add, "I16 <- I16 I16"),
-    "v_sub_i16": operation(np.subtract, "I16 <- I16 I16"),
-    "v_ffbh_i32": operation(_first_unlike, "I32 <- I32"),
     "v_pack_b32_f16": operation(
-        lambda a, b, out: np.copyto(out, a.astype(np.uint32) | b.astype(np.uint32) << np.uint32(16)), "U32 <- U16 U16"
+        lambda a, b, out: np.copyto(out, _bits(a) | _bits(b) << np.uint32(16)), "U32 <- F16 F16"
     ),
 }
 
 FLOAT: dict[str, VectorOperation] = {
-    "v_add_f32": operation(np.add, "F32 <- F32 F32"),
-    "v_sub_f32": operation(np.subtract, "F32 <- F32 F32"),
-    "v_subrev_f32": operation(_swapped(np.subtract), "F32 <- F32 F32"),
-    "v_mul_f32": operation(np.multiply, "F32 <- F32 F32"),
-    "v_max_f32": operation(numerics.maximum, "F32 <- F32 F32"),
-    "v_min_f32": operation(numerics.minimum, "F32 <- F32 F32"),
-    "v_max3_f32": operation(_extreme3(numerics.maximum), "F32 <- F32 F32 F32"),
-    "v_min3_f32": operation(_extreme3(numerics.minimum), "F32 <- F32 F32 F32"),
-    "v_fma_f32": operation(numerics.fma_f32, "F32 <- F32 F32 F32"),
-    "v_fmac_f32": operation(numerics.fma_f32, "F32 <- F32 F32", accumulates=True),
-    "v_rcp_f32": operation(numerics.approximate(np.reciprocal), "F32 <- F32"),
-    "v_rcp_iflag_f32": operation(numerics.approximate(np.reciprocal), "F32 <- F32"),
-    "v_rsq_f32": operation(numerics.approximate(lambda a: 1 / np.sqrt(a)), "F32 <- F32"),
-    "v_sqrt_f32": operation(np.sqrt, "F32 <- F32"),
-    "v_exp_f32": operation(numerics.approximate(np.exp2), "F32 <- F32"),
-    "v_log_f32": operation(numerics.approximate(np.log2), "F32 <- F32"),
-    "v_floor_f32": operation(np.floor, "F32 <- F32"),
-    "v_ceil_f32": operation(np.ceil, "F32 <- F32"),
-    "v_trunc_f32": operation(np.trunc, "F32 <- F32"),
-    "v_rndne_f32": operation(_nearest_even, "F32 <- F32"),
-    "v_fract_f32": operation(_fract, "F32 <- F32"),
-    "v_ldexp_f32": operation(_ldexp, "F32 <- F32 I32"),
-    "v_cvt_f32_i32": operation(_convert, "F32 <- I32"),
-    "v_cvt_f32_u32": operation(_convert, "F32 <- U32"),
-    "v_cvt_i32_f32": operation(numerics.to_integer(np.int32), "I32 <- F32"),
-    "v_cvt_u32_f32": operation(numerics.to_integer(np.uint32), "U32 <- F32"),
-    "v_cvt_f16_f32": operation(lambda a, out: np.copyto(out, numerics.to_half(a)), "F16 <- F32"),
-    "v_cvt_f32_f16": operation(lambda a, out: np.copyto(out, numerics.from_half(a)), "F32 <- F16"),
-    **{f"v_cvt_f32_ubyte{k}": operation(_unsigned_byte(k), "F32 <- U32") for k in range(4)},
-    "v_cvt_pkrtz_f16_f32": operation(_pack_f16, "U32 <- F32 F32"),
-    "v_cvt_pk_bf16_f32": operation(_pack_bf16, "U32 <- F32 F32"),
-    "v_add_f16": operation(np.add, "F16 <- F16 F16"),
-    "v_sub_f16": operation(np.subtract, "F16 <- F16 F16"),
-    "v_mul_f16": operation(np.multiply, "F16 <- F16 F16"),
-    "v_max_f16": operation(numerics.maximum, "F16 <- F16 F16"),
-    "v_min_f16": operation(numerics.minimum, "F16 <- F16 F16"),
-    "v_add_f64": operation(np.add, "F64 <- F64 F64"),
-    "v_mul_f64": operation(np.multiply, "F64 <- F64 F64"),
-    "v_fma_f64": operation(numerics.fma_f64, "F64 <- F64 F64 F64"),
-    "v_cvt_f64_i32": operation(_convert, "F64 <- I32"),
-    "v_cvt_f64_u32": operation(_convert, "F64 <- U32"),
-    "v_cvt_f64_f32": operation(_convert, "F64 <- F32"),
-    "v_cvt_f32_f64": operation(_convert, "F32 <- F64"),
-    "v_cvt_i32_f64": operation(numerics.to_integer(np.int32), "I32 <- F64"),
-    "v_cvt_u32_f64": operation(numerics.to_integer(np.uint32), "U32 <- F64"),
-    "v_cvt_f32_bf16": operation(lambda a, out: np.copyto(out, _from_bf16(a)), "F32 <- U16"),
-    "v_cvt_pk_f16_f32": operation(_pack_f16_nearest, "U32 <- F32 F32"),
-    "v_med3_f32": operation(numerics.median, "F32 <- F32 F32 F32"),
-    "v_maximum3_f32": operation(_extreme3(numerics.ieee_maximum), "F32 <- F32 F32 F32"),
-    "v_minimum3_f32": operation(_extreme3(numerics.ieee_minimum), "F32 <- F32 F32 F32"),
-    "v_subrev_f16": operation(_swapped(np.subtract), "F16 <- F16 F16"),
+    **_each("f16 f32 f64", "X <- X X", add=np.add, mul=np.multiply, max=numerics.maximum, min=numerics.minimum),
+    **_each("f16 f32", "X <- X X", sub=np.subtract, subrev=_swapped(np.subtract)),
+    **_each("f32 f64", "X <- X", floor=np.floor, ceil=np.ceil, trunc=np.trunc, rndne=np.rint, sqrt=np.sqrt),
+    **_each("f32 f64", "X <- X I32", ldexp=_ldexp),
+    **_each("i32 u32", "F32 <- X", cvt_f32=_convert),
+    **_each("i32 u32", "F64 <- X", cvt_f64=_convert),
+    **_each("f32 f64", "I32 <- X", cvt_i32=numerics.to_integer(np.int32)),
+    **_each("f32 f64", "U32 <- X", cvt_u32=numerics.to_integer(np.uint32)),
+    **_each(
+        "f32", "X <- X X X", max3=_extreme3(numerics.maximum), min3=_extreme3(numerics.minimum), med3=numerics.median,
+        maximum3=_extreme3(numerics.ieee_maximum), minimum3=_extreme3(numerics.ieee_minimum), fma=numerics.fma_f32,
+    ),
+    **_each(
+        "f32", "X <- X", rcp=numerics.approximate(np.reciprocal), rcp_iflag=numerics.approximate(np.reciprocal),
+        rsq=numerics.approximate(lambda a: 1 / np.sqrt(a)), exp=numerics.approximate(np.exp2),
+        log=numerics.approximate(np.log2), sin=numerics.of_revolutions(np.sin), cos=numerics.of_revolutions(np.cos),
+        fract=_fract,
+    ),
     "v_fma_f16": operation(numerics.fma_f16, "F16 <- F16 F16 F16"),
+    "v_fma_f64": operation(numerics.fma_f64, "F64 <- F64 F64 F64"),
+    "v_fmac_f32": operation(numerics.fma_f32, "F32 <- F32 F32", accumulates=True),
     "v_fmac_f64": operation(numerics.fma_f64, "F64 <- F64 F64", accumulates=True),
-    "v_min_f64": operation(numerics.minimum, "F64 <- F64 F64"),
-    "v_max_f64": operation(numerics.maximum, "F64 <- F64 F64"),
     "v_rcp_f64": operation(lambda a, out: np.divide(1.0, a, out=out), "F64 <- F64"),
     "v_rsq_f64": operation(lambda a, out: np.divide(1.0, np.sqrt(a), out=out), "F64 <- F64"),
-    "v_sqrt_f64": operation(np.sqrt, "F64 <- F64"),
-    "v_ldexp_f64": operation(_ldexp, "F64 <- F64 I32"),
-    "v_floor_f64": operation(np.floor, "F64 <- F64"),
-    "v_ceil_f64": operation(np.ceil, "F64 <- F64"),
-    "v_trunc_f64": operation(np.trunc, "F64 <- F64"),
-    "v_rndne_f64": operation(_nearest_even, "F64 <- F64"),
-    "v_sin_f32": operation(numerics.of_revolutions(np.sin), "F32 <- F32"),
-    "v_cos_f32": operation(numerics.of_revolutions(np.cos), "F32 <- F32"),
+    "v_cvt_f64_f32": operation(_convert, "F64 <- F32"),
+    "v_cvt_f32_f64": operation(_convert, "F32 <- F64"),
+    "v_cvt_f16_f32": operation(lambda a, out: np.copyto(out, numerics.to_half(a)), "F16 <- F32"),
+    "v_cvt_f32_f16": operation(lambda a, out: np.copyto(out, numerics.from_half(a)), "F32 <- F16"),
+    "v_cvt_f32_bf16": operation(lambda a, out: np.copyto(out, _from_bf16(a)), "F32 <- U16"),
+    **{f"v_cvt_f32_ubyte{k}": operation(_unsigned_byte(k), "F32 <- U32") for k in range(4)},
+    "v_cvt_pkrtz_f16_f32": operation(_pack_f16, "U32 <- F32 F32"),
+    "v_cvt_pk_f16_f32": operation(_pack_f16_nearest, "U32 <- F32 F32"),
+    "v_cvt_pk_bf16_f32": operation(_pack_bf16, "U32 <- F32 F32"),
     **division.FIXUPS,
     **small_floats.OPERATIONS,
-}
+}  # fmt: skip
 
 LITERAL_FMA = {"v_fmamk_f32": ("src0", "literal", "vsrc1"), "v_fmaak_f32": ("src0", "vsrc1", "literal")}
 """Fused multiply-adds with a literal: the order of factor, factor, addend."""

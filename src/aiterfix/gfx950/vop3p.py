@@ -92,27 +92,26 @@ def _half(binder: Binder, number: int, high: int, kind: Kind) -> Fetch:
     return binder.vector_source(code + high, kind)
 
 
-def _selectors(binder: Binder) -> tuple[int, int, int, int]:
+def _halves(binder: Binder, count: int, half: Callable[[int, int], Fetch], floats: bool = True) -> list[list[Fetch]]:
+    """The sources of the low and of the high result, each by ``half`` of its number and the half that it takes."""
     instruction = binder.instruction
-    return (
-        instruction["opsel"],
-        instruction["opsel_hi"] | instruction["opsel_hi2"] << 2,
-        instruction["neg"],
-        instruction["neg_hi"],
-    )
+    low, high = instruction["opsel"], instruction["opsel_hi"] | instruction["opsel_hi2"] << 2
+    if not floats:
+        binder.only_zero("neg", "neg_hi")
+    return [
+        [_signed(half(number, select >> number & 1), negative >> number & 1) for number in range(count)]
+        for select, negative in ((low, instruction["neg"]), (high, instruction["neg_hi"]))
+    ]
+
+
+def _signed(fetch: Fetch, negative: int) -> Fetch:
+    return (lambda g: np.negative(fetch(g))) if negative else fetch
 
 
 def _bind_32(binder: Binder, compute: Callable[..., Any], count: int) -> Bound:
     if binder.code.descriptor.mode.denormals_32 is not Denormals.KEEP:
         binder.refuse("a packed operation while denormals are flushed")
-    low, high, negative_low, negative_high = _selectors(binder)
-    halves = []
-    for select, negative in ((low, negative_low), (high, negative_high)):
-        fetches = []
-        for number in range(count):
-            fetch = _half(binder, number, select >> number & 1, Kind.F32)
-            fetches.append(_negated(fetch) if negative >> number & 1 else fetch)
-        halves.append(fetches)
+    halves = _halves(binder, count, lambda number, high: _half(binder, number, high, Kind.F32))
     row = binder.row(binder.instruction["vdst"])
     binder.note_vector(row, 2, binder.writes)
 
@@ -129,15 +128,10 @@ def _bind_32(binder: Binder, compute: Callable[..., Any], count: int) -> Bound:
     return binder.bound(execute)
 
 
-def _negated(fetch: Fetch) -> Fetch:
-    return lambda g: np.negative(fetch(g))
-
-
 def _bind_move(binder: Binder) -> Bound:
     """The low half of the result from the first source, the high half from the second."""
-    low, _, negative_low, negative_high = _selectors(binder)
-    if negative_low or negative_high:
-        binder.refuse("neg on a move")
+    binder.only_zero("neg", "neg_hi")
+    low = binder.instruction["opsel"]
     first = _half(binder, 0, low & 1, Kind.U32)
     second = _half(binder, 1, low >> 1 & 1, Kind.U32)
     row = binder.row(binder.instruction["vdst"])
@@ -157,16 +151,7 @@ def _bind_16(binder: Binder, compute: Callable[..., Any], kind: Kind) -> Bound:
         binder.refuse("a half as result in a kernel that sets MODE.FP16_OVFL")
     if kind.is_float and binder.code.descriptor.mode.denormals_16_64 is not Denormals.KEEP:
         binder.refuse("a packed operation while denormals are flushed")
-    low, high, negative_low, negative_high = _selectors(binder)
-    if (negative_low or negative_high) and not kind.is_float:
-        binder.refuse("neg on integers")
-    halves = []
-    for select, negative in ((low, negative_low), (high, negative_high)):
-        fetches = []
-        for number in range(2):
-            fetch = _half_16(binder, binder.instruction[_SOURCES[number]], select >> number & 1, kind)
-            fetches.append(_negated(fetch) if negative >> number & 1 else fetch)
-        halves.append(fetches)
+    halves = _halves(binder, 2, lambda number, high: _half_16(binder, number, high, kind), kind.is_float)
     row = binder.row(binder.instruction["vdst"])
     binder.note_vector(row, 1, binder.writes)
     dtype = kind.dtype
@@ -183,7 +168,8 @@ def _bind_16(binder: Binder, compute: Callable[..., Any], kind: Kind) -> Bound:
     return binder.bound(execute)
 
 
-def _half_16(binder: Binder, code: int, high: int, kind: Kind) -> Fetch:
+def _half_16(binder: Binder, number: int, high: int, kind: Kind) -> Fetch:
+    code = binder.instruction[_SOURCES[number]]
     if code >= VGPR:
         return binder.vector_source(code, kind, high_half=bool(high))
     if code >= 128:

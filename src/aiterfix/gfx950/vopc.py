@@ -133,8 +133,8 @@ def _bind_carry(binder: Binder, total: Callable[..., Array], carry_in: bool) -> 
     if carry_in:
         carry = binder.scalar_source(instruction["src2"] if instruction.encoding is Encoding.VOP3SD else VCC, Kind.U64)
     write_mask = binder.mask_result(_mask_destination(binder, "sdst"))
-    if instruction.encoding is Encoding.SDWA:
-        binder.refuse("a carry in SDWA form")
+    if instruction.encoding in (Encoding.SDWA, Encoding.DPP):
+        binder.refuse("a carry in SDWA or DPP form")
 
     def execute(g: Waves) -> None:
         bits: Any = (

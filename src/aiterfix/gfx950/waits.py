@@ -4,9 +4,12 @@ The emulator completes every load when it is issued, so a missing wait never cha
 does, now and then. So the counters are checked apart from execution, over the blocks that were executed and the
 edges between them that were taken (ISA manual, section 4.4):
 
-- ``vmcnt`` counts buffer, global, flat and scratch loads and stores, which are taken to finish in order.
+- ``vmcnt`` counts buffer, global and scratch loads and stores, which are taken to finish in order; ``buffer_inv`` it
+  does not count (LLVM's SIInsertWaitcnts).
 - ``lgkmcnt`` counts LDS instructions, which finish in order among themselves, and scalar loads, which do not: only a
-  wait for 0 covers a scalar load. Flat instructions count in both.
+  wait for 0 covers a scalar load.
+- Flat instructions count in both and may finish before what was issued earlier: only a wait for 0 of both covers one,
+  and it does not make up for what others are waited for (LLVM: on gfx9 they "can report early completion").
 
 A register with a load under way may neither be read nor be overwritten, except by a later load that counts in the
 same counter and finishes in order. A barrier may not be reached with writes to LDS under way: the other waves would
@@ -15,7 +18,7 @@ read what is not there yet. Loads straight into LDS may cross one, as pipelines 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aiterfix.gfx950 import control, ds
@@ -27,13 +30,15 @@ if TYPE_CHECKING:
     from aiterfix.gfx950.blocks import Block
 
 VMCNT, _LDS, _SCALAR = "vmcnt", "lgkmcnt (LDS)", "lgkmcnt (scalar)"
+_FLAT_VMCNT, _FLAT_LGKM = "vmcnt (flat)", "lgkmcnt (flat)"
+_UNORDERED = (_SCALAR, _FLAT_VMCNT, _FLAT_LGKM)
 LDS_WRITES = -2
 """Writes to LDS, where registers have their numbers."""
 _COUNTERS = {
     Encoding.MUBUF: (VMCNT,),
     Encoding.GLOBAL: (VMCNT,),
     Encoding.SCRATCH: (VMCNT,),
-    Encoding.FLAT: (VMCNT, _LDS),
+    Encoding.FLAT: (_FLAT_VMCNT, _FLAT_LGKM),
     Encoding.DS: (_LDS,),
     Encoding.SMEM: (_SCALAR,),
 }
@@ -41,25 +46,19 @@ _AGE_LIMIT = 64
 """Ages beyond the widest counter are alike."""
 
 
-@dataclass
-class _LoadsUnderWay:
-    """For each counter: register to the number of operations issued after the load into it."""
+_Ages = dict[str, dict[int, int]]
+"""For each counter: register to the number of operations issued after the load into it."""
 
-    ages: dict[str, dict[int, int]] = field(default_factory=lambda: {VMCNT: {}, _LDS: {}, _SCALAR: {}})
 
-    def copy(self) -> _LoadsUnderWay:
-        return _LoadsUnderWay({counter: dict(ages) for counter, ages in self.ages.items()})
-
-    def join(self, other: _LoadsUnderWay) -> bool:
-        """Take in another path; the younger load counts. True if anything changed."""
-        changed = False
-        for counter, ages in other.ages.items():
-            mine = self.ages[counter]
-            for register, age in ages.items():
-                if mine.get(register, _AGE_LIMIT + 1) > age:
-                    mine[register] = age
-                    changed = True
-        return changed
+def _join(mine: _Ages, other: _Ages) -> bool:
+    """Take in another path; the younger load counts. True if anything changed."""
+    changed = False
+    for counter, ages in other.items():
+        for register, age in ages.items():
+            if mine[counter].get(register, _AGE_LIMIT + 1) > age:
+                mine[counter][register] = age
+                changed = True
+    return changed
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def counts_waited_for(instruction: Instruction) -> tuple[int, int]:
 
 def counters_of(instruction: Instruction) -> tuple[str, ...]:
     """The counters that it counts in until it is complete."""
-    return _COUNTERS.get(instruction.encoding, ())
+    return () if instruction.mnemonic == "buffer_inv" else _COUNTERS.get(instruction.encoding, ())
 
 
 def missing_waits(blocks: Sequence[Block], entry: int, edges: Collection[tuple[int, int]]) -> tuple[MissingWait, ...]:
@@ -93,50 +92,71 @@ def missing_waits(blocks: Sequence[Block], entry: int, edges: Collection[tuple[i
     followed: dict[int, list[int]] = {}
     for before, after in sorted(edges):
         followed.setdefault(before, []).append(after)
-    entries = {entry: _LoadsUnderWay()}
+    entries: dict[int, _Ages] = {entry: {counter: {} for counter in (VMCNT, _LDS, *_UNORDERED)}}
+    steps = {number: _steps(blocks[number]) for number in {entry, *(n for edge in edges for n in edge)}}
     work = {entry}
     while work:
         work.remove(number := min(work))  # in the program's order: most predecessors come first
-        state = entries[number].copy()
-        _walk(blocks[number], state, None)
+        state = {counter: dict(ages) for counter, ages in entries[number].items()}
+        _walk(steps[number], state, None)
         for successor in followed.get(number, ()):
             if successor not in entries:
-                entries[successor] = state.copy()
+                entries[successor] = {counter: dict(ages) for counter, ages in state.items()}
                 work.add(successor)
-            elif entries[successor].join(state):
+            elif _join(entries[successor], state):
                 work.add(successor)
     found: dict[tuple[int, int, str], MissingWait] = {}
     for number, state in entries.items():
-        _walk(blocks[number], state.copy(), found)
+        _walk(steps[number], state, found)
     return tuple(found[key] for key in sorted(found))
 
 
-def _walk(block: Block, state: _LoadsUnderWay, found: dict[tuple[int, int, str], MissingWait] | None) -> None:
+@dataclass(frozen=True)
+class _Step:
+    """What of an instruction the counters are concerned with."""
+
+    instruction: Instruction
+    reads: frozenset[int]
+    touches: frozenset[int]
+    counters: tuple[str, ...]
+    results: frozenset[int]
+    waits: tuple[tuple[str, int], ...]
+
+
+def _steps(block: Block) -> list[_Step]:
+    found = []
     for instruction, bound in zip(block.instructions, block.bound, strict=True):
-        if found is not None and instruction.mnemonic == control.BARRIER and LDS_WRITES in state.ages[_LDS]:
-            found[instruction.pc, LDS_WRITES, _LDS] = MissingWait(instruction, LDS_WRITES, _LDS)
-        counters = counters_of(instruction)
-        for counter, ages in state.ages.items():
-            if not ages or (ages.keys().isdisjoint(bound.reads) and ages.keys().isdisjoint(bound.writes)):
-                continue
-            for register in sorted(ages.keys() & (bound.reads | bound.writes)):
-                in_order = counter in counters and counter != _SCALAR
-                if found is not None and (register in bound.reads or not in_order):
-                    key = (instruction.pc, register, counter)
-                    found[key] = MissingWait(instruction, register, counter)
-                # Reported once; a register overwritten by something else is no longer the load's.
-                del ages[register]
+        counters, results, waits = counters_of(instruction), bound.writes, []
+        if _LDS in counters and ds.changes_lds(instruction.mnemonic):
+            results |= {LDS_WRITES}
         if instruction.mnemonic == "s_waitcnt":
             vector, lgkm = counts_waited_for(instruction)
-            for counter, limit in ((VMCNT, vector), (_LDS, lgkm)):
-                state.ages[counter] = {r: age for r, age in state.ages[counter].items() if age < limit}
-            if lgkm == 0:
-                state.ages[_SCALAR] = {}
-        for counter in counters:
-            ages = state.ages[counter]
-            for register in ages:
-                ages[register] = min(ages[register] + 1, _AGE_LIMIT)
-            for register in bound.writes:
-                ages[register] = 0
-            if counter == _LDS and ds.changes_lds(instruction.mnemonic):
-                ages[LDS_WRITES] = 0
+            waits = [(VMCNT, vector), (_FLAT_VMCNT, vector), (_LDS, lgkm), (_SCALAR, lgkm), (_FLAT_LGKM, lgkm)]
+        reads = bound.reads | {LDS_WRITES} if instruction.mnemonic == control.BARRIER else bound.reads
+        found.append(_Step(instruction, reads, reads | bound.writes, counters, results, tuple(waits)))
+    return found
+
+
+def _walk(steps: list[_Step], state: _Ages, found: dict[tuple[int, int, str], MissingWait] | None) -> None:
+    # Ages are kept less the operations issued meanwhile, so that none need be touched for each that is.
+    issued = dict.fromkeys(state, 0)
+    for step in steps:
+        for counter, ages in state.items():
+            if not ages or step.touches.isdisjoint(ages):
+                continue
+            in_order = counter in step.counters and counter not in _UNORDERED
+            for register in sorted(step.touches.intersection(ages)):
+                if found is not None and (register in step.reads or not in_order):
+                    key = (step.instruction.pc, register, counter)
+                    found[key] = MissingWait(step.instruction, register, counter)
+                # Reported once; a register overwritten by something else is no longer the load's.
+                if register != LDS_WRITES:
+                    del ages[register]
+        for counter, limit in step.waits:
+            oldest = (1 << 30 if counter in _UNORDERED and limit else limit) - issued[counter]
+            state[counter] = {register: age for register, age in state[counter].items() if age < oldest}
+        for counter in step.counters:
+            issued[counter] += 1
+            state[counter].update(dict.fromkeys(step.results, -issued[counter]))
+    for counter, count in issued.items():
+        state[counter] = {register: min(age + count, _AGE_LIMIT) for register, age in state[counter].items()}

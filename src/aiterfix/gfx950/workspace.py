@@ -8,6 +8,7 @@ and those that groups of waves have done with, by size.
 from __future__ import annotations
 
 import gc
+import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,9 +30,7 @@ _buffers = _Buffers()
 def temporary(name: str, shape: tuple[int, ...], dtype: Any) -> Any:
     """An uninitialised array, good until the same name is asked for again in this thread."""
     dtype = np.dtype(dtype)
-    needed = dtype.itemsize
-    for extent in shape:
-        needed *= extent
+    needed = dtype.itemsize * math.prod(shape)
     buffer = _buffers.bytes.get(name)
     if buffer is None or len(buffer) < needed:
         buffer = _buffers.bytes[name] = np.empty(-(-needed // 16) * 16, np.uint8)
@@ -45,9 +44,7 @@ _SPARE_BYTES = 256 << 20
 def borrow(shape: tuple[int, ...], dtype: Any) -> Any:
     """An uninitialised array that stays good until it is given back."""
     dtype = np.dtype(dtype)
-    size = dtype.itemsize
-    for extent in shape:
-        size *= extent
+    size = dtype.itemsize * math.prod(shape)
     spare = _buffers.spare.get(size)
     if spare:
         _buffers.spared -= size

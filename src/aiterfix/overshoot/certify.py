@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from aiterfix.errors import EnvironmentProblem, NotUnderstoodError
 from aiterfix.family.inputs import LaunchInputs
-from aiterfix.family.kernels import GROUPS
+from aiterfix.family.kernels import GLUON
 from aiterfix.family.launcher import read_parameters
 from aiterfix.family.portable import Portable, check_portable, find_portable
 from aiterfix.family.rounding import chunk_of
@@ -180,35 +181,25 @@ def _plain_request(
 def _sizes(scenario: Scenario) -> LaunchInputs:
     """Inputs of a launch of which nothing but shapes is looked at."""
     config, rows, batch = scenario.config, scenario.rows, len(scenario.context_lengths)
-    blocks = -(-scenario.max_model_len // config.kv_block_size)
-
-    def zeros(kind: Any, *shape: int) -> Any:
-        return np.broadcast_to(np.zeros((), kind), shape)
-
-    return LaunchInputs(
-        zeros(np.uint8, batch, scenario.next_n, config.heads, config.hidden),
-        zeros(np.uint8, _CACHE_BLOCKS, config.kv_block_size, config.hidden),
-        zeros(np.float32, _CACHE_BLOCKS, config.kv_block_size),
-        zeros(np.int32, batch, blocks),
-        zeros(np.int32, batch),
-        zeros(np.float32, rows, config.heads),
-        scenario.max_model_len,
-        scenario.row_stride,
+    shapes: tuple[tuple[Any, tuple[int, ...]], ...] = (
+        (np.uint8, (batch, scenario.next_n, config.heads, config.hidden)),
+        (np.uint8, (_CACHE_BLOCKS, config.kv_block_size, config.hidden)),
+        (np.float32, (_CACHE_BLOCKS, config.kv_block_size)),
+        (np.int32, (batch, -(-scenario.max_model_len // config.kv_block_size))),
+        (np.int32, (batch,)),
+        (np.float32, (rows, config.heads)),
     )
+    q, keys, scales, table, lengths, weights = (np.broadcast_to(np.zeros((), kind), shape) for kind, shape in shapes)
+    return LaunchInputs(q, keys, scales, table, lengths, weights, scenario.max_model_len, scenario.row_stride)
 
 
 def _wrapper(file: Path, view: View) -> WrapperFacts | None:
     """What the wrapper beside a kernel file says of argument types."""
-    for group in GROUPS:
-        for module in group.modules:
-            parts = module.split(".")[1:]
-            if file.with_suffix("").parts[-len(parts) :] != tuple(parts):
-                continue
-            package = file.parents[len(parts) - 1]
-            for name in group.wrappers:
-                path = package.joinpath(*name.split(".")[1:]).with_suffix(".py")
-                text = view.text(path)
-                facts = read_wrapper(text, str(path)) if text is not None else None
-                if facts is not None:
-                    return facts
+    for module, name in product(GLUON.modules, GLUON.wrappers):
+        parts = module.split(".")[1:]
+        if file.with_suffix("").parts[-len(parts) :] == tuple(parts):
+            path = file.parents[len(parts) - 1].joinpath(*name.split(".")[1:]).with_suffix(".py")
+            text = view.text(path)
+            if text is not None and (facts := read_wrapper(text, str(path))) is not None:
+                return facts
     return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +12,11 @@ from aiterfix.gfx950.instruction import EXEC, VCC
 from aiterfix.gfx950.machine import Machine
 from aiterfix.gfx950.operands import SCC_REGISTER, VECTOR_BASE
 from aiterfix.gfx950.waves import ALL_ON, Waves
-from aiterfix.overshoot.instructions import Step, holds, step_of
-from aiterfix.overshoot.lane_values import Form, Lost, Mask, NotInForm, Numbers, changed, numbers_of, shape_of
+from aiterfix.overshoot.instructions import Step, step_of
+from aiterfix.overshoot.lane_values import Form, Half, Lost, Mask, NotInForm, Numbers, changed, numbers_of, shape_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -26,19 +25,19 @@ if TYPE_CHECKING:
     from aiterfix.overshoot.slicing import Live, Slice
     from aiterfix.overshoot.stores import StoreRecorder
 
-_STEP_LIMIT = 5_000_000
-_CONDITIONS = {"_scc": (SCC_REGISTER,), "_vcc": (VCC, VCC + 1), "_exe": (EXEC,)}
+STEP_LIMIT = 5_000_000
+_LOW = 0xFFFF_FFFF
+_CONDITIONS = {"_scc": SCC_REGISTER, "_vcc": VCC, "_exe": EXEC}
 
 
 class ProgramBatch(Batch):
     """Waves of programs of any launches, or one element for each program.
 
     Attributes:
-        recorder: takes what is stored by the programs' numbers.
-        numbers: for each program, its number; it takes the place of the workgroup's in reports.
-        words: ``(programs, dwords)``, the kernel arguments of its launch.
-        identity: its place in the launch.
+        recorder: takes what the programs store, by their numbers.
         part: what decides where they store.
+        words: those dwords of the kernel arguments that decide, each for every launch.
+        launch: for each program, its launch; ``identity``: its place there.
         lanes: lanes of a program.
     """
 
@@ -49,22 +48,27 @@ class ProgramBatch(Batch):
         part: Slice,
         memory: DeviceMemory,
         recorder: StoreRecorder,
-        numbers: NDArray[np.int64],
-        words: NDArray[np.uint32],
+        words: Mapping[int, NDArray[np.uint32]],
+        launch: NDArray[np.int64],
         identity: NDArray[np.int64],
         lanes: int,
         waves: int = 1,
     ) -> None:
-        super().__init__(memory, recorder, 0, len(numbers), waves, 0, 0)
+        super().__init__(memory, recorder, 0, len(launch), waves, 0, 0)
         self.part = part
-        self.numbers = numbers
         self.words = words
+        self.launch = launch
         self.identity = identity
         self.lanes = lanes
 
-    def workgroup_of(self, wave_ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The program of each wave."""
-        return self.numbers[wave_ids // self.waves_per_workgroup]
+    def lane_by_lane(self) -> ProgramBatch:
+        """The same programs as whole waves."""
+        taken = self.part, self.memory, self.recorder, self.words, self.launch, self.identity, self.lanes
+        return ProgramBatch(*taken, waves=self.lanes // 64)
+
+    def word(self, place: int, waves: NDArray[np.int64]) -> NDArray[np.uint32]:
+        """A dword of the arguments of some waves' launches."""
+        return self.words[place][self.launch[waves // self.waves_per_workgroup]]
 
 
 class Elements(Waves):
@@ -92,6 +96,11 @@ class Elements(Waves):
         super().__init__(batch, ids, vector, pairs, scc, np.zeros((len(ids), 0), np.bool_), block, steps)
         self.forms = forms
 
+    @property
+    def some_lanes_off(self) -> bool:
+        """Whether EXEC is not all ones, or not known to be."""
+        return self.lanes is not None or EXEC in self.forms
+
     def exec_changed(self) -> None:
         """Bring ``lanes`` up to date after a write to EXEC: None, or something."""
         full = (self.pairs64[EXEC >> 1] == ALL_ON).all()
@@ -102,80 +111,59 @@ class Elements(Waves):
 
     def select(self, rows: NDArray[np.bool_]) -> Elements:
         """A copy of some programs, with what is live behind the block."""
-        return self.some(np.flatnonzero(rows), self.batch.part.leaving[self.block])
+        return gathered([self], self.batch.part.leaving[self.block], np.flatnonzero(rows))
 
-    def some(self, rows: NDArray[np.int64], live: Live) -> Elements:
-        """A copy of some programs, with what is live."""
-        vector = np.empty((len(self.vector), len(rows), 1), np.uint32)
-        for row in live.vectors:
-            vector[row] = self.vector[row].take(rows, axis=0)
-        pairs = np.empty((64, len(rows), 2), np.uint32)
-        whole = pairs.view(np.uint64)[:, :, 0]
-        for pair in live.pairs:
-            whole[pair] = self.pairs64[pair].take(rows)
-
-        def chosen(numbers: Numbers) -> Numbers:
-            return numbers if len(numbers) == 1 else numbers[rows]
-
-        forms = {number: changed(form, chosen) for number, form in _live_forms(self.forms, live).items()}
-        return Elements(self.batch, self.ids[rows], vector, pairs, self.scc[rows], forms, self.block, self.steps)
-
-    def state(self, live: Live) -> NDArray[np.uint32]:
-        """``(programs, words)``: the contents of live registers and arguments, a row for each program."""
-        forms = self.forms
-        columns: list[Numbers] = [self.scalar[code] for code in live.scalars if not holds(forms, code)]
+    def state(self, live: Live, place: int) -> NDArray[np.uint32]:
+        """``(programs, words)``: a place, and what is live there of registers and arguments, a row for each program."""
+        forms, codes = self.forms, live.scalars
+        columns: list[Numbers] = [np.full(1, place, np.uint32)]
+        columns += [self.scalar[n] & np.uint32(live.bits[n]) for n in codes if n not in forms]
         columns += [self.vector[row][:, 0] for row in live.vectors if VECTOR_BASE + row not in forms]
-        columns += list(self.batch.words[self.ids][:, live.arguments].T)
-        if SCC_REGISTER in live.numbers:
-            columns.append(self.scc)
-        for _, form in sorted(forms.items()):
-            columns += numbers_of(form)
-        parts = [half for column in columns for half in _words_of(column)]
-        table = np.zeros((self.count, max(1, len(parts))), np.uint32)
-        for place, part in enumerate(parts):
-            table[:, place] = part
+        columns += [self.batch.word(dword, self.ids) for dword in live.arguments]
+        columns += [self.scc] * (SCC_REGISTER in live.bits)
+        columns += [numbers for _, form in sorted(forms.items()) for numbers in numbers_of(form)]
+        parts = [half for x in columns for half in ([x] if x.itemsize <= 4 else [x & _LOW, x >> 32 & _LOW])]
+        table = np.zeros((self.count, len(parts)), np.uint32)
+        for at, part in enumerate(parts):
+            table[:, at] = part
         return table
 
-
-def _words_of(column: Numbers) -> list[Numbers]:
-    return [column] if column.dtype.itemsize <= 4 else [column & 0xFFFF_FFFF, column >> 32 & 0xFFFF_FFFF]
+    def keep(self, live: Live) -> tuple[Any, ...]:
+        """Keep what is live of the forms; what must be equal for programs to be run together."""
+        self.forms = _live_forms(self.forms, live)
+        return tuple((number, shape_of(form)) for number, form in sorted(self.forms.items()))
 
 
 def _live_forms(forms: dict[int, Form], live: Live) -> dict[int, Form]:
     # A mask counts by either of its registers.
-    return {n: f for n, f in forms.items() if n in live.numbers or (isinstance(f, Mask) and n + 1 in live.numbers)}
+    return {n: f for n, f in forms.items() if n in live.bits or (isinstance(f, (Mask, Half)) and n ^ 1 in live.bits)}
 
 
-def joined(groups: Sequence[Elements], live: Live) -> Elements:
-    """Groups of one shape of forms put together, in order of their numbers."""
-    ids = np.concatenate([group.ids for group in groups])
-    order = np.argsort(ids, kind="stable")
+def gathered(groups: Sequence[Elements], live: Live, rows: NDArray[np.int64] | None = None) -> Elements:
+    """Groups at one place put together, of one shape of forms; or some programs of one group. With what is live."""
     first = groups[0]
+
+    def joined(arrays: Sequence[NDArray[Any]], out: Any = None) -> Any:
+        return np.concatenate(arrays, out=out) if rows is None else arrays[0].take(rows, 0, out, "clip")
+
+    def numbers(column: Sequence[Numbers]) -> Any:
+        if all(len(array) == 1 and array[0] == column[0][0] for array in column):
+            return column[0]  # the same in all programs
+        return joined([np.broadcast_to(array, g.count) for array, g in zip(column, groups, strict=True)])
+
+    ids = joined([g.ids for g in groups])
     vector = np.empty((len(first.vector), len(ids), 1), np.uint32)
     for row in live.vectors:
-        vector[row] = np.concatenate([group.vector[row] for group in groups])[order]
+        joined([g.vector[row] for g in groups], vector[row])
     pairs = np.empty((64, len(ids), 2), np.uint32)
     for pair in live.pairs:
-        pairs[pair] = np.concatenate([group.pairs[pair] for group in groups])[order]
-    scc = np.concatenate([group.scc for group in groups])[order]
-    forms = {}
-    for number, form in first.forms.items():
-        columns = zip(*(numbers_of(group.forms[number]) for group in groups), strict=True)
-        whole = [
-            np.concatenate([np.broadcast_to(x, (g.count,)) for x, g in zip(column, groups, strict=True)])[order]
-            for column in columns
-        ]
-        forms[number] = changed(form, functools.partial(lambda parts, _: next(parts), iter(whole)))
-    return Elements(first.batch, ids[order], vector, pairs, scc, forms, first.block, max(g.steps for g in groups))
-
-
-Shape = tuple[Any, ...]
-"""What forms programs have in which registers."""
-
-
-def shape_of_forms(group: Elements) -> Shape:
-    """What must be equal for programs to be run together."""
-    return tuple((number, shape_of(form)) for number, form in sorted(group.forms.items()))
+        joined([g.pairs[pair] for g in groups], pairs[pair])
+    forms = _live_forms(first.forms, live)
+    for number, form in forms.items():
+        taken = map(numbers, zip(*(numbers_of(g.forms[number]) for g in groups), strict=True))
+        forms[number] = changed(form, lambda _, taken=taken: next(taken))  # type: ignore[misc]
+    scc, steps = joined([g.scc for g in groups]), max(g.steps for g in groups)
+    return Elements(first.batch, ids, vector, pairs, scc, forms, first.block, steps)
 
 
 class ElementMachine(Machine):
@@ -184,20 +172,20 @@ class ElementMachine(Machine):
     Args:
         batch: the programs.
         steps: of the blocks that were executed before; added to.
-        arrived: is given programs that come to where the first stores are near, and goes on with what it gives back;
-            None where they are past that.
+        arrived: is given programs that come to where the first stores are near, with what is live there and the shape
+            of their forms; None where they are past that.
 
     Attributes:
-        left: numbers of programs, within the batch, that have to be run lane by lane.
+        left: numbers of programs that have to be run lane by lane; to be emptied by who runs them.
     """
 
     def __init__(
         self,
         batch: ProgramBatch,
         steps: dict[int, tuple[Step, ...]],
-        arrived: Callable[[Elements, Live], None] | None,
+        arrived: Callable[[Elements, Live, tuple[Any, ...]], None] | None,
     ) -> None:
-        super().__init__(batch, batch.part, _STEP_LIMIT, False)
+        super().__init__(batch, batch.part, STEP_LIMIT, False)
         self.part = batch.part
         self.left: list[NDArray[np.int64]] = []
         self._steps = steps
@@ -205,19 +193,18 @@ class ElementMachine(Machine):
 
     def _met(self, here: list[Waves]) -> list[Waves]:
         live = self.part.live[here[0].block]
-        shapes: dict[Shape, list[Elements]] = {}
+        shapes: dict[tuple[Any, ...], list[Elements]] = {}
         for group in here:
             assert isinstance(group, Elements)
-            group.forms = _live_forms(group.forms, live)
-            shapes.setdefault(shape_of_forms(group), []).append(group)
-        met = [groups[0] if len(groups) == 1 else joined(groups, live) for groups in shapes.values()]
+            shapes.setdefault(group.keep(live), []).append(group)
+        met = {shape: gathered(parts, live) if len(parts) > 1 else parts[0] for shape, parts in shapes.items()}
         if self._arrived_at_stores is None or here[0].block not in self.part.merges:
-            return [*met]
-        for group in met:
+            return [*met.values()]
+        for shape, group in met.items():
             if any(isinstance(form, Lost) for form in group.forms.values()):
                 self.left.append(group.ids)
             else:
-                self._arrived_at_stores(group, live)
+                self._arrived_at_stores(group, live, shape)
         return []
 
     def _advance(self, group: Waves) -> None:
@@ -225,6 +212,9 @@ class ElementMachine(Machine):
             super()._advance(group)
         except NotInForm:
             self.left.append(group.ids)
+
+    def _arrive(self, group: Waves) -> None:
+        self._ready.append(group)  # a program is whole
 
     def _execute(self, group: Waves, block: Block) -> None:
         assert isinstance(group, Elements)
@@ -234,7 +224,8 @@ class ElementMachine(Machine):
             self._steps[block.number] = steps
         for step in steps:
             step(group)
-        if group.forms:
-            _, branch, condition = block.last.mnemonic.partition("s_cbranch")
-            if branch and any(holds(group.forms, number) for number in _CONDITIONS[condition[:4]]):
+        _, branch, condition = block.last.mnemonic.partition("s_cbranch")
+        if branch:
+            number = _CONDITIONS[condition[:4]]
+            if number in group.forms or number ^ 1 in group.forms:
                 raise NotInForm

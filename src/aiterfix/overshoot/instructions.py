@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from aiterfix.gfx950 import vop, vopc
 from aiterfix.gfx950.instruction import EXEC, EXECZ, SCC, VCC, VCCZ, VGPR, Encoding
+from aiterfix.gfx950.mubuf import is_raw
 from aiterfix.gfx950.operands import SCC_REGISTER, VECTOR_BASE, Binder, Kind
+from aiterfix.gfx950.transfers import STORES
 from aiterfix.gfx950.vector import SOURCE_FIELDS
 from aiterfix.gfx950.waves import ALL_ON
 from aiterfix.overshoot.lane_values import (
@@ -17,6 +20,7 @@ from aiterfix.overshoot.lane_values import (
     COMPARISONS,
     Choice,
     Form,
+    Half,
     Lost,
     Mask,
     NotInForm,
@@ -25,6 +29,7 @@ from aiterfix.overshoot.lane_values import (
     compare,
     constant_of,
     settled,
+    shared,
 )
 from aiterfix.overshoot.slicing import Moves
 from aiterfix.overshoot.stores import furthest
@@ -44,25 +49,12 @@ _FIELDS = {**SOURCE_FIELDS, Encoding.SOP1: ("ssrc0",), Encoding.SOP2: ("ssrc0", 
 _NO_REGISTER = -2
 _SELECT, _AND, _NARROW, _RESTORE = "v_cndmask_b32", "s_and_b64", "s_and_saveexec_b64", "s_or_b64"
 _EACH_LANE_ALONE = (
-    ARITHMETIC.keys()
-    | COMPARISONS
-    | {
-        *("v_cvt_f32_u32", "v_cvt_u32_f32", "v_cvt_f32_i32", "v_cvt_i32_f32", "v_rcp_iflag_f32", "v_rcp_f32"),
-        *("v_mul_f32", "v_fma_f32", "v_trunc_f32", "v_bfrev_b32", "v_bitop3_b32", "v_ashrrev_i32", "v_mul_hi_u32"),
-        *("v_mul_u32_u24", "v_mad_u32_u24", "v_bfe_u32", "v_bfe_i32", "v_min_i32", "v_max_i32", "v_min_u32"),
-        *("v_max_u32", "v_mov_b64", "v_lshlrev_b64", "v_lshl_add_u64", "v_cmp_eq_u64", "v_cmp_ne_u64"),
-    }
-)
+    {name for name, operation in (vop.INTEGER | vop.FLOAT).items() if operation.result.bits != 16}
+    | vopc.COMPARISONS.keys()
+    | {"v_bitop3_b32", "v_readfirstlane_b32"}
+) - {"v_mbcnt_lo_u32_b32", "v_mbcnt_hi_u32_b32"}
 """Vector instructions that give every lane the same where their operands are the same in every lane."""
 _MODIFIERS = ("opsel", "clmp", "neg", "abs", "omod")
-_STRIDE_AND_SWIZZLE = np.uint32(0xFFFF_0000)
-_ADD_THREAD_ID_AND_TYPE = np.uint32(0xC080_0000)
-_STORED_WORDS = {"buffer_store_dword": 1, **{f"buffer_store_dwordx{words}": words for words in (2, 3, 4)}}
-
-
-def holds(forms: dict[int, Form], number: int) -> bool:
-    """Whether a register is other than the one number that the program's element has for it."""
-    return number in forms or (0 <= number < VECTOR_BASE and isinstance(forms.get(number & ~1), Mask))
 
 
 def step_of(item: Kept, code: CodeObject) -> Step:
@@ -70,24 +62,21 @@ def step_of(item: Kept, code: CodeObject) -> Step:
 
     The step raises :class:`NotInForm`, with registers in between, where the programs have to be run lane by lane.
     """
-    instruction, bound = item.instruction, item.bound
+    instruction, bound, name = item.instruction, item.bound, item.instruction.mnemonic
     if item.is_store:
         return _store(item, code)
     if isinstance(bound, Moves):
         return _move(bound)
     vector = instruction.encoding in _VECTOR
-    if not vector and instruction.encoding not in _SCALAR:
-        return _refuse
-    name = instruction.mnemonic
-    plain = not vector or name in _EACH_LANE_ALONE
+    plain = name in _EACH_LANE_ALONE if vector else instruction.encoding in _SCALAR
     in_form = None if any(map(instruction.get, _MODIFIERS)) else _in_form(item, code)
     target = EXEC if name == _NARROW else min(bound.writes - {SCC_REGISTER}, default=SCC_REGISTER)
 
     def step(g: Elements) -> None:
         forms = g.forms
-        if vector and (g.lanes is not None or EXEC in forms):
+        if vector and g.some_lanes_off:
             raise NotInForm
-        if name == _SELECT or (forms and any(holds(forms, number) for number in bound.reads)):
+        if name == _SELECT or not bound.reads.isdisjoint(forms):
             if in_form is None:
                 raise NotInForm
             value = in_form(g)
@@ -98,29 +87,18 @@ def step_of(item: Kept, code: CodeObject) -> Step:
                 _write(g, target, value)
         elif plain:
             bound.execute(g)
-            if forms:
-                forget(forms, bound.writes)
+            forget(forms, bound.writes)
         else:
             raise NotInForm
 
     return step
 
 
-def _refuse(g: Elements) -> None:
-    raise NotInForm
-
-
 def forget(forms: dict[int, Form], writes: frozenset[int]) -> None:
     """Registers are overwritten by numbers of the program."""
-    for number in writes:
-        if not holds(forms, number):
-            continue
-        if number not in forms or isinstance(forms[number], Mask):
-            del forms[number & ~1]
-            if number ^ 1 not in writes:
-                forms[number ^ 1] = Lost()
-        else:
-            del forms[number]
+    for number in writes.intersection(forms):
+        if isinstance(forms.pop(number), (Mask, Half)) and number ^ 1 not in writes:
+            forms[number ^ 1] = Lost()
 
 
 def _write(g: Elements, target: int, value: Form) -> None:
@@ -130,19 +108,17 @@ def _write(g: Elements, target: int, value: Form) -> None:
             (g.vector[target - VECTOR_BASE][:, 0] if target >= VECTOR_BASE else g.scalar[target])[...] = value.base
             return
     g.forms[target] = value
+    if isinstance(value, Mask):
+        g.forms[target + 1] = Half()
 
 
 def _move(bound: Moves) -> Step:
     def step(g: Elements) -> None:
-        if bound.masked and (g.lanes is not None or EXEC in g.forms):
+        if bound.masked and g.some_lanes_off:
             raise NotInForm
-        moved: dict[int, Form] = {}
-        for source, target in bound.moves:
-            if holds(g.forms, source):
-                form = g.forms.get(source)
-                if not isinstance(form, (Spread, Choice)):
-                    raise NotInForm  # half of a mask is none
-                moved[target] = form
+        moved = {target: g.forms[source] for source, target in bound.moves if source in g.forms}
+        if not all(isinstance(form, (Spread, Choice)) for form in moved.values()):
+            raise NotInForm  # half of a mask is none
         bound.execute(g)
         forget(g.forms, bound.writes)
         g.forms.update(moved)
@@ -170,7 +146,7 @@ def _source(code: int, item: Kept, owner: CodeObject) -> Callable[[Elements], Sp
         value = g.forms.get(number)
         if isinstance(value, Spread):
             return value
-        if holds(g.forms, number) or code in (VCCZ, EXECZ, SCC):
+        if value is not None or code in (VCCZ, EXECZ, SCC):
             raise NotInForm
         return Spread(np.array(fetch(g), np.uint32), None)
 
@@ -196,7 +172,7 @@ def _in_form(item: Kept, code: CodeObject) -> _Result | None:
     if name not in ARITHMETIC and name not in COMPARISONS and name != _SELECT:
         return None
     compute: Any = ARITHMETIC.get(name)
-    count = compute.__code__.co_argcount - len(compute.__defaults__ or ()) if compute is not None else 2
+    count = len(vop.INTEGER[name].sources) if name in vop.INTEGER else 2
     sources = [_source(instruction[field], item, code) for field in fields[:count]]
     if instruction.encoding is Encoding.SOPK:
         bits = instruction["simm16"]
@@ -217,7 +193,7 @@ def _narrow(source: int, saved: int) -> _Result | None:
 
     def narrow(g: Elements) -> Form:
         mask = _mask_of(g, source)
-        if g.lanes is not None or EXEC in g.forms:
+        if g.some_lanes_off:
             raise NotInForm
         g.pairs64[saved >> 1] = ALL_ON
         return mask
@@ -232,7 +208,8 @@ def _restore(saved: set[int]) -> _Result | None:
     (pair,) = saved
 
     def restore(g: Elements) -> None:
-        if pair in g.forms or pair + 1 in g.forms or g.lanes is not None or (g.pairs64[pair >> 1] != ALL_ON).any():
+        off = g.lanes is not None or (g.pairs64[pair >> 1] != ALL_ON).any()
+        if off or not {pair, pair + 1}.isdisjoint(g.forms):
             raise NotInForm
 
     return restore
@@ -255,7 +232,7 @@ def _mask_of(g: Elements, pair: int) -> Mask:
     found = g.forms.get(pair)
     if isinstance(found, Mask):
         return found
-    if pair in g.forms or pair + 1 in g.forms:
+    if not {pair, pair + 1}.isdisjoint(g.forms):
         raise NotInForm
     bits = g.pairs64[pair >> 1]
     off = bits == 0
@@ -269,44 +246,43 @@ def _mask_of(g: Elements, pair: int) -> Mask:
 def _store(item: Kept, code: CodeObject) -> Step:
     """A store of dwords through a raw buffer descriptor, as :mod:`aiterfix.gfx950.mubuf` has it."""
     instruction = item.instruction
-    words = _STORED_WORDS.get(instruction.mnemonic)
-    if words is None or not instruction["offen"] or instruction["idxen"]:
-        return _refuse
+    suffix = instruction.mnemonic.removeprefix("buffer_store_")
     binder = Binder(instruction, code)
+    raw = suffix in STORES and suffix.startswith("dword") and instruction["offen"] and not instruction["idxen"]
+    if not raw:
+        return _refuse
+    words = STORES[suffix][0] // 4
     row = binder.row(instruction["vaddr"])
     moved_by = binder.scalar_source(instruction["soffset"], Kind.U32)
     immediate = np.uint32(instruction["offset"])
-    descriptor = instruction["srsrc"]
-    scalars = [number for number in item.bound.steers if 0 <= number < VECTOR_BASE]
+    scalars = frozenset(number for number in item.bound.steers if 0 <= number < VECTOR_BASE)
 
-    def moved(value: Spread) -> Spread:
+    def moved(value: Form) -> Spread:
+        if not isinstance(value, Spread):
+            raise NotInForm
         return Spread(value.base + immediate, value.table)
 
     def step(g: Elements) -> None:
-        forms = g.forms
-        if g.lanes is not None or EXEC in forms or any(holds(forms, number) for number in scalars):
+        value = g.forms.get(VECTOR_BASE + row) or Spread(g.vector[row][:, 0], None)
+        if g.some_lanes_off or not scalars.isdisjoint(g.forms):
             raise NotInForm
-        held = [g.scalar[descriptor + k] for k in range(4)]
-        if (held[1] & _STRIDE_AND_SWIZZLE).any() or (held[3] & _ADD_THREAD_ID_AND_TYPE).any():
+        held = [shared(g.scalar[instruction["srsrc"] + k]) for k in range(4)]
+        if not is_raw(held):
             raise NotInForm
         base = held[0].astype(np.int64) | held[1].astype(np.int64) << 32
-        shift = moved_by(g).astype(np.int64)
-        value = forms.get(VECTOR_BASE + row)
-        if value is None:
-            value = Spread(g.vector[row][:, 0].copy(), None)
-        if isinstance(value, Spread):
-            value = moved(value)
-        elif isinstance(value, Choice):
-            value = Choice(value.mask, moved(value.on), moved(value.off))
-        else:
-            raise NotInForm
+        shift = shared(moved_by(g)).astype(np.int64)
+        value = Choice(value.mask, moved(value.on), moved(value.off)) if isinstance(value, Choice) else moved(value)
         limit = held[2].astype(np.int64) - shift
         reach = furthest(value, limit, g.count, g.batch.lanes)
         for k in range(1, words):
             # Each dword of a lane is in range, or is not, by itself.
             further = furthest(value, limit - 4 * k, g.count, g.batch.lanes)
             reach = np.maximum(reach, np.where(further >= 0, further + 4 * k, -1))
-        rows = np.flatnonzero(reach >= 0)
-        g.batch.recorder.stored(instruction, g.batch.workgroup_of(g.ids)[rows], (reach + base + shift)[rows])
+        rows: Any = slice(None) if int(reach.min()) >= 0 else reach >= 0
+        g.batch.recorder.stored(instruction, g.ids[rows], (reach + (base + shift))[rows])
 
     return step
+
+
+def _refuse(g: Elements) -> None:
+    raise NotInForm

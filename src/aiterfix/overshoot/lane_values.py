@@ -12,6 +12,7 @@ programs are run lane by lane.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
@@ -37,7 +38,6 @@ class Table:
         signed: the same read as signed, int64.
         low, high: least and largest of those.
         bits: every bit that is set in some lane.
-        steps: the distinct signed numbers in order; ``ranks``: for each lane, which of them.
     """
 
     def __init__(self, words: NDArray[np.uint32]) -> None:
@@ -45,8 +45,6 @@ class Table:
         self.signed: NDArray[np.int64] = words.view(np.int32).astype(np.int64)
         self.low, self.high = int(self.signed.min()), int(self.signed.max())
         self.bits = int(np.bitwise_or.reduce(words))
-        self.steps, ranks = np.unique(self.signed, return_inverse=True)
-        self.ranks: NDArray[np.int64] = ranks.reshape(-1)
 
     @classmethod
     def of(cls, words: Numbers) -> Table:
@@ -115,12 +113,15 @@ class Choice(NamedTuple):
     off: Spread
 
 
+class Half(NamedTuple):
+    """The second register of a mask, which stands in the first."""
+
+
 class Lost(NamedTuple):
     """What is not known any more: nothing may read it before it is written."""
 
 
-Value: TypeAlias = "Spread | Choice"
-Form: TypeAlias = "Spread | Mask | Choice | Lost"
+Form: TypeAlias = "Spread | Mask | Choice | Half | Lost"
 _Tuple = TypeVar("_Tuple", bound="tuple[Any, ...]")
 
 
@@ -151,6 +152,11 @@ def of_rows(values: Numbers, rows: Numbers) -> Numbers:
     return np.broadcast_to(values, (len(rows),)) if len(values) == 1 else values[rows]
 
 
+def shared(values: Numbers) -> Numbers:
+    """The same as one number, where all programs have it."""
+    return values[:1] if (values == values[0]).all() else values
+
+
 def same(values: Numbers) -> int:
     """The number that all programs have; NotInForm where they differ."""
     first = int(values[0])
@@ -159,57 +165,51 @@ def same(values: Numbers) -> int:
     return first
 
 
-def add(a: Spread, b: Spread) -> Spread:
-    """Their sum."""
-    table = a.table or b.table
-    if a.table is not None and b.table is not None:
-        table = Table.of(a.table.words + b.table.words)
-    return Spread(a.base + b.base, table)
-
-
-def subtract(a: Spread, b: Spread) -> Spread:
-    """Their difference."""
-    table = a.table
-    if b.table is not None:
-        table = Table.of((np.uint32(0) if table is None else table.words) - b.table.words)
-    return Spread(a.base - b.base, table)
-
-
-def shift_left(a: Spread, b: Spread) -> Spread:
-    """``a`` shifted by the number that ``b`` is in all programs."""
-    if b.table is not None:
-        raise NotInForm
-    if a.table is None:
-        return Spread(a.base << (b.base & np.uint32(31)), None)
-    count = np.uint32(same(b.base) & 31)
-    return Spread(a.base << count, Table.of(a.table.words << count))
-
-
 def constant_of(number: int) -> Spread:
     """A number that all programs and lanes have."""
     return Spread(np.full(1, number & 0xFFFF_FFFF, np.uint32), None)
 
 
-def shift_right(a: Spread, b: Spread) -> Spread:
-    """``a`` shifted by the number that ``b`` is in all programs, zeros coming in."""
-    if b.table is not None or not a.disjoint():
+def _part_by_part(function: Callable[..., Numbers]) -> Callable[[Spread, Spread], Spread]:
+    """A sum or a difference."""
+
+    def compute(a: Spread, b: Spread) -> Spread:
+        base = function(a.base, b.base)
+        if a.table is b.table is None:
+            return Spread(base, None)
+        return Spread(base, Table.of(function(*(np.uint32(0) if x.table is None else x.table.words for x in (a, b)))))
+
+    return compute
+
+
+add, subtract = _part_by_part(np.add), _part_by_part(np.subtract)
+
+
+def _scaled(function: Callable[..., Numbers], a: Spread, by: Spread) -> Spread:
+    """A function of both parts and a number that is the same in all lanes, and in all programs if the lanes differ."""
+    if by.table is not None:
         raise NotInForm
     if a.table is None:
-        return Spread(a.base >> (b.base & np.uint32(31)), None)
-    count = np.uint32(same(b.base) & 31)
-    return Spread(a.base >> count, Table.of(a.table.words >> count))
+        return Spread(function(a.base, by.base), None)
+    number = np.uint32(same(by.base))
+    return Spread(function(a.base, number), Table.of(function(a.table.words, number)))
 
 
 def multiply(a: Spread, b: Spread) -> Spread:
-    """Their product, one of them being the same number in all lanes, and in all programs if the other is not."""
-    if a.table is None:
-        a, b = b, a
-    if b.table is not None:
+    """Their product."""
+    return _scaled(np.multiply, a, b) if b.table is None else _scaled(np.multiply, b, a)
+
+
+def shift_left(a: Spread, b: Spread) -> Spread:
+    """``a`` shifted by ``b``."""
+    return _scaled(lambda x, n: x << (n & np.uint32(31)), a, b)
+
+
+def shift_right(a: Spread, b: Spread) -> Spread:
+    """``a`` shifted by ``b``, zeros coming in."""
+    if not a.disjoint():
         raise NotInForm
-    if a.table is None:
-        return Spread(a.base * b.base, None)
-    factor = np.uint32(same(b.base))
-    return Spread(a.base * factor, Table.of(a.table.words * factor))
+    return _scaled(lambda x, n: x >> (n & np.uint32(31)), a, b)
 
 
 def bitwise(function: Callable[..., Numbers], *operands: Spread) -> Spread:
@@ -231,14 +231,7 @@ def bitwise(function: Callable[..., Numbers], *operands: Spread) -> Spread:
     return Spread(base, Table.of(function(*words) & of_lanes))
 
 
-def either(a: Spread, b: Spread) -> Spread:
-    """Bitwise or."""
-    return bitwise(np.bitwise_or, a, b)
-
-
-def common(a: Spread, b: Spread) -> Spread:
-    """Bitwise and."""
-    return bitwise(np.bitwise_and, a, b)
+either, common, unlike = (partial(bitwise, f) for f in (np.bitwise_or, np.bitwise_and, np.bitwise_xor))
 
 
 def first_of_waves(a: Spread) -> Spread:
@@ -256,7 +249,7 @@ ARITHMETIC: dict[str, Callable[..., Spread]] = {
     "v_subrev_u32": lambda a, b: subtract(b, a),
     **dict.fromkeys(("v_and_b32", "s_and_b32"), common),
     **dict.fromkeys(("v_or_b32", "s_or_b32"), either),
-    **dict.fromkeys(("v_xor_b32", "s_xor_b32"), lambda a, b: bitwise(np.bitwise_xor, a, b)),
+    **dict.fromkeys(("v_xor_b32", "s_xor_b32"), unlike),
     **dict.fromkeys(("v_mul_lo_u32", "s_mul_i32"), multiply),
     "v_not_b32": lambda a: bitwise(np.invert, a),
     "v_lshlrev_b32": lambda a, b: shift_left(b, a),

@@ -4,9 +4,8 @@ sets up for them: arguments, and memory that they point to."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -19,66 +18,57 @@ from aiterfix.overshoot.stores import OUTPUT as OUTPUT_ADDRESS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    Column = NDArray[np.int64] | int
+
     from aiterfix.gfx950.cache import CompiledKernel
-    from aiterfix.gfx950.code_object import CodeObject
     from aiterfix.overshoot.slicing import Slice
 
 AnyKernel = Kernel | Portable
-
-
-DECIDING = frozenset(
-    {
-        *("batch_size", "next_n", "heads_num", "context_len_ptr", "OutLogits_buffer", "stride_out_batch"),
-        *("max_model_len", "SplitKV", "safe_chunks_per_cta_ptr", "prefix_sum_context_lens"),
-        *("Out_buffer", "stride_out_heads"),
-    }
-)
+Launches: TypeAlias = Any
+"""Launches, or some of the programs of each: a record array with the columns of :func:`launches_of`."""
+_SCALARS = ("batch_size", "next_n", "heads_num", "max_model_len", "SplitKV")
+DECIDING = {
+    *_SCALARS, OUTPUT, "context_len_ptr", "safe_chunks_per_cta_ptr", "stride_out_batch",
+    OUTPUT_BY_HEAD, "prefix_sum_context_lens", "stride_out_heads",
+}  # fmt: skip
 """Arguments that where a kernel stores may depend on. The number of heads is the one that it is compiled for."""
 
 
-@dataclass(frozen=True)
-class Launches:
-    """Launches, or some of the programs of each, an array for each attribute.
+def launches_of(
+    *,
+    context_length: Column,
+    max_model_len: Column,
+    next_n: Column,
+    heads: Column,
+    splits: Column,
+    count: Column,
+    first: Column = 0,
+    batch: Column = 1,
+) -> Launches:
+    """As many launches as the longest column has; one number stands for all.
 
-    Attributes:
+    Args:
         context_length: tokens of a sequence.
         max_model_len: columns of the output.
-        next_n: rows of a sequence; ``heads``: programs that share the heads of a row.
+        next_n: rows of a sequence.
+        heads: programs that share the heads of a row.
         splits: programs that share a row; for the schedule kernel, chunks that one program takes.
         first, count: which programs of the grid.
         batch: sequences, all of that length.
     """
+    columns = dict(locals())
+    arrays = np.broadcast_arrays(*(np.atleast_1d(np.asarray(column, np.int64)) for column in columns.values()))
+    return np.rec.fromarrays(arrays, dtype=[(name, np.int64) for name in columns])
 
-    context_length: NDArray[np.int64]
-    max_model_len: NDArray[np.int64]
-    next_n: NDArray[np.int64]
-    heads: NDArray[np.int64]
-    splits: NDArray[np.int64]
-    first: NDArray[np.int64]
-    count: NDArray[np.int64]
-    batch: NDArray[np.int64]
 
-    @classmethod
-    def of(cls, **columns: NDArray[np.int64] | int) -> Launches:
-        """As many as the longest attribute has; one number stands for all."""
-        arrays = np.broadcast_arrays(*(columns[field.name] for field in fields(cls)))
-        return cls(*(np.ascontiguousarray(np.atleast_1d(column), np.int64) for column in arrays))
+def joined(parts: Sequence[Launches]) -> Launches:
+    """All of several."""
+    return np.concatenate(parts).view(np.recarray)
 
-    def __len__(self) -> int:
-        return len(self.count)
 
-    def part(self, first: int, last: int) -> Launches:
-        """Some of them."""
-        return Launches(*(getattr(self, field.name)[first:last] for field in fields(self)))
-
-    def describe(self, number: int) -> str:
-        """One of them, for messages."""
-        return ", ".join(f"{field.name} {getattr(self, field.name)[number]}" for field in fields(self))
-
-    @staticmethod
-    def joined(parts: Sequence[Launches]) -> Launches:
-        """All of several."""
-        return Launches(*(np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Launches)))
+def describe(launches: Launches, number: int) -> str:
+    """One of them, for messages."""
+    return ", ".join(f"{name} {launches[name][number]}" for name in launches.dtype.names or ())
 
 
 def whole_launch(
@@ -98,16 +88,11 @@ def whole_launch(
     behind = 1 if batch == 1 else 0
     programs = programs_of(kernel, config.chunk_k, np.array([context_length]), np.array([splits]), behind)
     heads = heads_apart(kernel, config)
-    return Launches.of(
-        context_length=context_length,
-        max_model_len=max_model_len,
-        next_n=next_n,
-        heads=heads,
-        splits=splits,
-        first=0,
-        count=batch * next_n * heads * programs,
-        batch=batch,
-    )
+    count = batch * next_n * heads * programs
+    return launches_of(
+        context_length=context_length, max_model_len=max_model_len, next_n=next_n, heads=heads, splits=splits,
+        count=count, batch=batch,
+    )  # fmt: skip
 
 
 def programs_of(
@@ -118,34 +103,6 @@ def programs_of(
         return splits
     chunks = -(-lengths // chunk_k)
     return -(-chunks // splits) + behind
-
-
-def scalar_arguments(config: KernelConfig, launches: Launches) -> dict[str, int | NDArray[np.int64]]:
-    """Integer arguments by parameter name. The strides of rows and heads are 0: every row starts where the output does,
-    and a store's offset is its column."""
-    row_bytes = config.kv_block_size * (config.hidden + 4)
-    return {
-        "batch_size": launches.batch,
-        "next_n": launches.next_n,
-        "heads_num": config.heads,
-        "stride_q_batch": launches.next_n * config.heads * config.hidden,
-        "stride_q_next_n": config.heads * config.hidden,
-        "stride_q_heads": config.hidden,
-        "stride_k_seq": row_bytes,
-        "stride_k_block": row_bytes,
-        "stride_k_token": config.hidden,
-        "stride_scale_seq": row_bytes // 4,
-        "stride_scale_block": row_bytes // 4,
-        "stride_scale_token": 1,
-        "stride_w_batch": config.heads,
-        "stride_out_heads": 0,
-        "stride_out_batch": 0,
-        "max_model_len": launches.max_model_len,
-        "max_block_len": -(-launches.max_model_len // config.kv_block_size),
-        "max_blk_len": -(-launches.max_model_len // config.kv_block_size),
-        "num_block": 1 << 16,
-        "SplitKV": launches.splits,
-    }
 
 
 COMPUTE_UNITS = 256
@@ -220,44 +177,48 @@ class LengthMemory:
         if name in (OUTPUT, OUTPUT_BY_HEAD):
             return np.full(len(table), OUTPUT_ADDRESS)
         if name == "safe_chunks_per_cta_ptr":
-            return self._place(name, 1) + 4 * _WORDS * table.splits
+            return np.asarray(self._place(name, 1) + 4 * _WORDS * table["splits"])
         if name not in ("context_len_ptr", "prefix_sum_context_lens"):
             return np.full(len(table), _NULL_POINTERS)
-        starts = np.zeros(len(table), np.int64)
-        for batch in np.unique(table.batch).tolist():
-            starts[table.batch == batch] = self._place(name, batch)
-        return starts + 4 * _WORDS * table.context_length
+        batches, place = np.unique(table["batch"], return_inverse=True)
+        starts = np.array([self._place(name, batch) for batch in batches.tolist()])
+        addresses: NDArray[np.int64] = starts[place.reshape(-1)] + 4 * _WORDS * table["context_length"]
+        return addresses
 
     def _place(self, name: str, batch: int) -> int:
         if (name, batch) not in self._at:
             numbers = np.arange(self._longest + 1, dtype=np.int32)[:, np.newaxis]
             rows = np.full((len(numbers), _WORDS), _JUNK, np.int32)
-            if name == "prefix_sum_context_lens":
-                rows[:, : batch + 1] = numbers * np.arange(batch + 1)
-            else:
-                rows[:, :batch] = numbers
+            times = np.arange(batch + 1) if name == "prefix_sum_context_lens" else np.ones(batch, np.int32)
+            rows[:, : len(times)] = numbers * times
             self._at[name, batch] = self.memory.allocate(name, rows).address
         return self._at[name, batch]
 
 
 def arguments_of(
-    code: CodeObject, kernel: CompiledKernel, config: KernelConfig, table: Launches, memory: LengthMemory
-) -> NDArray[np.uint32]:
-    """``(launches, dwords)``: every launch's arguments."""
-    count = len(table)
-    bits = np.zeros((count, -(-max(code.descriptor.kernarg_bytes, 16) // 16) * 16), np.uint8)
-    scalars = scalar_arguments(config, table)
+    part: Slice, kernel: CompiledKernel, config: KernelConfig, table: Launches, memory: LengthMemory
+) -> dict[int, NDArray[np.uint32]]:
+    """Those dwords of the kernarg segment that decide where a kernel stores, ``(launches,)`` each.
+
+    The strides of rows and heads are 0: every row starts where the output does, and a store's offset is its column.
+    """
+    given = (table["batch"], table["next_n"], config.heads, table["max_model_len"], table["splits"])
+    scalars = dict(zip(_SCALARS, given, strict=True))
+    words: dict[int, NDArray[np.uint32]] = {}
     for position, (name, kind) in enumerate(kernel.arguments):
-        if position >= len(code.kernarg):
+        if position >= len(part.code.kernarg):
             raise NotUnderstoodError(f"the code object of {kernel.function} takes fewer arguments than its source says")
-        argument = code.kernarg[position]
+        argument = part.code.kernarg[position]
         pointer = kind.startswith("*")
-        values: Any = memory.pointers(name, table) if pointer else np.broadcast_to(scalars[name], count)
-        if argument.size not in (4, 8) or argument.is_pointer != pointer:
+        if argument.size not in (4, 8) or argument.offset % 4 or argument.is_pointer != pointer:
             raise NotUnderstoodError(f"the code object of {kernel.function} declares {name} otherwise than its source")
-        raw = np.ascontiguousarray(values, np.int64).view(np.uint8).reshape(count, 8)
-        bits[:, argument.offset : argument.offset + argument.size] = raw[:, : argument.size]
-    return bits.view(np.uint32)
+        places = range(argument.offset // 4, (argument.offset + argument.size) // 4)
+        if not part.arguments.isdisjoint(places):
+            values = memory.pointers(name, table) if pointer else scalars.get(name, 0)
+            for half, place in enumerate(places):
+                shifted = np.asarray(values) >> 32 * half & 0xFFFF_FFFF
+                words[place] = np.broadcast_to(shifted, len(table)).astype(np.uint32)
+    return words
 
 
 def check_arguments(part: Slice, kernel: CompiledKernel) -> tuple[str, ...]:

@@ -1,22 +1,12 @@
 """The overshoot of a compiled kernel at one width, established for every context length and split.
 
-docs/padding.md has the argument. In short, of all (length, split, program) these are run:
-
-1. every program of every split that the wrapper can produce, for the shortest and the longest length of every number
-   of chunks. It says which programs a length bears on within its chunk: those that differ between the two, and those
-   around the last with work.
-2. for every length: those programs, of every split that they are not equal in.
-3. for every length up to ``WHOLE``, and the last before the width, one of every remainder by the chunk: every program
-   with work, and those next behind.
-4. a sample of whole launches of other lengths, and of several sequences.
-
-What 3 and 4 run must not contradict 1, or the kernel is refused.
+docs/padding.md has the argument, and the four steps by which those (length, split, program) that decide are found.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,45 +19,65 @@ from aiterfix.gfx950.cache import CompiledKernel
 from aiterfix.overshoot.launches import (
     AnyKernel,
     Launches,
+    describe,
     every_split,
     heads_apart,
+    joined,
+    launches_of,
     programs_of,
     whole_launch,
 )
-from aiterfix.overshoot.runner import AT_ONCE, Runner, Stored
+from aiterfix.overshoot.runner import Runner, Stored
 from aiterfix.overshoot.slicing import Slice
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    Numbers = NDArray[np.int64]
 
 LONGEST = 131072
 """Largest ``max_model_len`` that this has been checked for."""
 WHOLE = 8192
 """Up to this length every program with work is run, of every length and split."""
 _SAMPLES = 400
+_AT_ONCE = 1 << 20
+"""Launches that are run together."""
 _FEW = 16
 """Programs for each number of chunks, besides those around the last, that are run for every length past ``WHOLE``."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Overshoot:
     """What was established for one kernel, configuration and width.
 
     Attributes:
-        columns: columns stored to at or past ``max_model_len``, by any program of any context length up to it.
+        max_model_len: the width.
+        end: one past the last column stored to, by any program of any context length up to the width.
         context_length: the longest context that gets furthest.
-        splits: ``SplitKV`` of a launch that does; chunks a program for the schedule kernel.
         reach: most columns that any of the lengths run stored to past its own end.
         programs: how many programs were run.
-        lane_by_lane: how many of them had to be run lane by lane, which is slow.
     """
 
-    columns: int
-    context_length: int
-    splits: int
-    reach: int
-    programs: int
-    lane_by_lane: int
+    max_model_len: int
+    end: int = 0
+    context_length: int = 0
+    reach: int = 0
+    programs: int = 0
+
+    @property
+    def columns(self) -> int:
+        """Columns stored to at or past ``max_model_len``."""
+        return max(0, self.end - self.max_model_len)
+
+    def take(self, launches: Launches, stored: Stored) -> None:
+        """Take account of what launches stored."""
+        ends = np.maximum.reduceat(stored.ends, np.cumsum(launches["count"]) - launches["count"])
+        self.programs += len(stored.ends)
+        self.reach = max(self.reach, int((ends - launches.context_length).max()))
+        # Lengths are at most 2^20 or so: one number orders by end, then by length.
+        best = int((ends * (1 << 32) + launches.context_length).argmax())
+        reached = int(ends[best]), int(launches.context_length[best])
+        self.end, self.context_length = max(reached, (self.end, self.context_length))
 
 
 class IntegerPart:
@@ -102,11 +112,9 @@ class IntegerPart:
 
     def ends(self, launches: Sequence[Launches]) -> list[list[int]]:
         """For each launch, for each of its programs, one past the last column stored to; 0 where nothing was."""
-        table = Launches.joined(launches)
-        found: list[list[int]] = []
-        for part, stored in self.runner(int(max(table.context_length.max(), table.splits.max()))).run(table):
-            found += [ends.tolist() for ends in np.split(stored.ends, np.cumsum(part.count)[:-1])]
-        return found
+        table = joined(launches)
+        stored = self.runner(int(max(table.context_length.max(), table.splits.max()))).run(table)
+        return [ends.tolist() for ends in np.split(stored.ends, np.cumsum(table["count"])[:-1])]
 
     def runner(self, longest: int) -> Runner:
         """What runs programs of contexts, or of chunks a program, up to a number."""
@@ -123,15 +131,7 @@ class IntegerPart:
         measured.every_length(plan)
         measured.whole_rows(plan)
         measured.sample(plan)
-        found = measured.found
-        return Overshoot(
-            max(0, found.end - max_model_len),
-            found.context_length,
-            found.splits,
-            found.reach,
-            found.programs,
-            measured.runner.lane_by_lane,
-        )
+        return measured.found
 
 
 class _Measurement:
@@ -147,36 +147,19 @@ class _Measurement:
         self.abreast = next_n * self.heads
         self.splits = part.splits
         self.runner = part.runner(width)
-        self.found = _Furthest()
+        self.found = Overshoot(width)
 
-    def _launches(
-        self,
-        lengths: NDArray[np.int64],
-        splits: NDArray[np.int64],
-        first: NDArray[np.int64] | int,
-        count: NDArray[np.int64],
-    ) -> Launches:
-        return Launches.of(
-            context_length=lengths,
-            max_model_len=self.width,
-            next_n=self.next_n,
-            heads=self.heads,
-            splits=splits,
-            first=first,
-            count=count,
-            batch=1,
-        )
+    def _launches(self, lengths: Numbers, splits: Numbers, count: Numbers, first: Numbers | int = 0) -> Launches:
+        return launches_of(
+            context_length=lengths, max_model_len=self.width, next_n=self.next_n, heads=self.heads, splits=splits,
+            count=count, first=first,
+        )  # fmt: skip
 
     def _run(self, launches: Launches) -> Stored:
-        """Run launches, all at once."""
-        parts = [stored for _, stored in self._taken(launches)]
-        return Stored(np.concatenate([part.ends for part in parts]), np.concatenate([part.like for part in parts]))
-
-    def _taken(self, launches: Launches) -> Iterator[tuple[Launches, Stored]]:
         """Run launches, and take account of what each stored."""
-        for part, stored in self.runner.run(launches):
-            self.found.take(part, stored)
-            yield part, stored
+        stored = self.runner.run(launches)
+        self.found.take(launches, stored)
+        return stored
 
     def every_split(self) -> _Plan:
         """Step 1."""
@@ -193,7 +176,7 @@ class _Measurement:
         high = np.minimum(chunk * chunks, width)
         counts = self.abreast * programs_of(self.which, chunk, high, splits)
         lengths = np.concatenate([chunk * (chunks - 1) + 1, high])
-        stored = self._run(self._launches(lengths, np.tile(splits, 2), 0, np.tile(counts, 2)))
+        stored = self._run(self._launches(lengths, np.tile(splits, 2), np.tile(counts, 2)))
         half = int(counts.sum())
         starts = np.cumsum(counts) - counts
         of = np.repeat(np.arange(len(plan)), counts)
@@ -218,15 +201,15 @@ class _Measurement:
         """Step 2."""
         chunk = self.config.chunk_k
         row, first, count = plan.runs()
-        step = max(1, AT_ONCE // chunk)
+        step = max(1, _AT_ONCE // chunk)
         for at in range(0, len(row), step):
             part = row[at : at + step]
             lengths = ((chunk * (plan.chunks[part] - 1))[:, np.newaxis] + np.arange(1, chunk + 1)).reshape(-1)
             # Up to WHOLE the next step runs them, with all others.
             inside = np.flatnonzero((lengths > WHOLE) & (lengths <= self.width))
             of = at + inside // chunk
-            for _ in self._taken(self._launches(lengths[inside], plan.splits[row[of]], first[of], count[of])):
-                pass
+            if len(inside):
+                self._run(self._launches(lengths[inside], plan.splits[row[of]], count[of], first[of]))
 
     def whole_rows(self, plan: _Plan) -> None:
         """Step 3."""
@@ -239,10 +222,8 @@ class _Measurement:
         row = np.arange(len(length_of)) - np.repeat(np.cumsum(high - low) - high, high - low)
         # Programs far behind the last with work were run in step 1.
         count = np.minimum(plan.counts[row], (plan.last[row] + 3) * self.abreast)
-        at = 0
-        for part, stored in self._taken(self._launches(lengths[length_of], plan.splits[row], 0, count)):
-            self._agree(part, stored, row[at : at + len(part)], plan)
-            at += len(part)
+        launches = self._launches(lengths[length_of], plan.splits[row], count)
+        self._agree(launches, self._run(launches), row, plan)
 
     def sample(self, plan: _Plan) -> None:
         """Step 4."""
@@ -258,24 +239,24 @@ class _Measurement:
             parts.append(whole_launch(self.which, self.config, length, width, self.next_n, splits, batch))
             rows.append(row)
         end, reach = self.found.end, self.found.reach
-        launches = Launches.joined(parts)
+        launches = joined(parts)
         stored = self._run(launches)
         if self.found.end > end or self.found.reach > reach:
-            furthest = np.maximum.reduceat(stored.ends, np.cumsum(launches.count) - launches.count)
+            furthest = np.maximum.reduceat(stored.ends, np.cumsum(launches["count"]) - launches["count"])
             beyond = (furthest > end) | (furthest - launches.context_length > reach)
-            raise self._contradicted(launches.describe(int(beyond.argmax())))
+            raise self._contradicted(describe(launches, int(beyond.argmax())))
         self._agree(launches, stored, np.array(rows), plan)
 
-    def _agree(self, launches: Launches, stored: Stored, row: NDArray[np.int64], plan: _Plan) -> None:
+    def _agree(self, launches: Launches, stored: Stored, row: Numbers, plan: _Plan) -> None:
         """Hold launches from their first program to what step 1 says of those that a length does not bear on."""
-        of = np.repeat(np.arange(len(launches)), launches.count)
-        place = np.arange(len(of)) - np.repeat(np.cumsum(launches.count) - launches.count, launches.count)
+        of = np.repeat(np.arange(len(launches)), launches["count"])
+        place = np.arange(len(of)) - np.repeat(np.cumsum(launches["count"]) - launches["count"], launches["count"])
         alone = launches.batch[of] == 1
         of, place, ends = of[alone], place[alone], stored.ends[alone]
         expected = plan.starts[row[of]] + place
         differ = (ends != plan.ends[expected]) & ~plan.varies[expected]
         if differ.any():
-            raise self._contradicted(launches.describe(int(of[differ.argmax()])))
+            raise self._contradicted(describe(launches, int(of[differ.argmax()])))
 
     def _contradicted(self, launch: str) -> NotUnderstoodError:
         return NotUnderstoodError(
@@ -298,16 +279,16 @@ class _Plan:
         ends: for each program, its end at the longest length.
     """
 
-    chunks: NDArray[np.int64]
-    splits: NDArray[np.int64]
-    counts: NDArray[np.int64]
-    starts: NDArray[np.int64]
-    last: NDArray[np.int64]
+    chunks: Numbers
+    splits: Numbers
+    counts: Numbers
+    starts: Numbers
+    last: Numbers
     varies: NDArray[np.bool_]
-    fresh: NDArray[np.int64]
-    ends: NDArray[np.int64]
+    fresh: Numbers
+    ends: Numbers
 
-    def runs(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    def runs(self) -> tuple[Numbers, Numbers, Numbers]:
         """Consecutive programs that a length bears on: row, first program, how many."""
         of = np.repeat(np.arange(len(self.counts)), self.counts)
         numbers = self.fresh
@@ -315,21 +296,3 @@ class _Plan:
         first = numbers[parted]
         row = of[first]
         return row, first - self.starts[row], np.diff(parted, append=len(numbers))
-
-
-class _Furthest:
-    """The launch that stores furthest; the longest context among equals."""
-
-    def __init__(self) -> None:
-        self.end = self.context_length = self.splits = self.reach = self.programs = 0
-
-    def take(self, launches: Launches, stored: Stored) -> None:
-        """Take account of what was stored."""
-        ends = np.maximum.reduceat(stored.ends, np.cumsum(launches.count) - launches.count)
-        self.programs += len(stored.ends)
-        self.reach = max(self.reach, int((ends - launches.context_length).max()))
-        # Lengths are at most 2^20 or so: one number orders by end, then by length.
-        best = int((ends * (1 << 32) + launches.context_length).argmax())
-        end, length = int(ends[best]), int(launches.context_length[best])
-        if (end, length) > (self.end, self.context_length):
-            self.end, self.context_length, self.splits = end, length, int(launches.splits[best])

@@ -6,6 +6,9 @@ live behind it. The analysis starts from nothing live and grows to a fixed point
 own next iteration is left out too ("faint" variables). What remains of an attention kernel is its integer part: a few
 dozen instructions of some thousands. The result is a program of its own, which the emulator's machine runs.
 
+Of a register not only is it known whether it is live, but which bits of it are: where a kernel looks at one bit of a
+context length, lengths that have it alike are alike.
+
 A write to a vector register changes the active lanes only, so it ends the register's life only where EXEC is known to
 be all ones. That is followed through the program, as is which scalar registers hold the address of the arguments.
 
@@ -27,10 +30,12 @@ from aiterfix.errors import NotUnderstoodError
 from aiterfix.gfx950 import control, mfma
 from aiterfix.gfx950.blocks import PRELOAD_ENTRY, Block
 from aiterfix.gfx950.instruction import EXEC, Encoding, Instruction
-from aiterfix.gfx950.operands import VECTOR_BASE, Bound, Execute
+from aiterfix.gfx950.operands import SCC_REGISTER, VECTOR_BASE, Bound, Execute, Kind, constant_bits
 from aiterfix.gfx950.program import Program
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from aiterfix.gfx950.code_object import CodeObject
 
 _EXEC = frozenset({EXEC, EXEC + 1})
@@ -43,6 +48,9 @@ _ARGUMENT_BASE = 1 << 24
 _ONES, _ARGUMENTS = "all ones", "the arguments' address"
 _Facts = frozenset[tuple[int, str]]
 """Pairs of scalar registers, by the first, that are known to hold something."""
+_Bits = dict[int, int]
+"""Registers that are live, and the bits of each that are."""
+_ALL = 0xFFFF_FFFF
 
 
 @dataclass
@@ -78,20 +86,20 @@ class Live:
     """Registers that are live at some place: programs with equal contents behave alike from there.
 
     Attributes:
-        numbers: all of them, by :data:`~aiterfix.gfx950.operands.VECTOR_BASE`.
+        bits: by the numbers of :data:`~aiterfix.gfx950.operands.VECTOR_BASE`, the bits of each that are live.
         scalars: scalar operand codes; ``pairs``: their pairs, and that of EXEC.
         vectors: rows of ``Waves.vector``, private memory and lanes that hold scalars among them.
         arguments: dwords of the kernarg segment that may still be loaded.
     """
 
-    numbers: frozenset[int]
+    bits: _Bits
     scalars: tuple[int, ...]
     pairs: tuple[int, ...]
     vectors: tuple[int, ...]
     arguments: tuple[int, ...]
 
     @classmethod
-    def of(cls, live: frozenset[int]) -> Live:
+    def of(cls, live: _Bits) -> Live:
         """Sort register numbers by kind."""
         numbers = sorted(live)
         scalars = tuple(n for n in numbers if 0 <= n < VECTOR_BASE)
@@ -125,21 +133,21 @@ class Slice(Program):
     def __init__(self, code: CodeObject) -> None:
         super().__init__(code)
         whole = self.blocks
-        successors = [self._after(block) for block in whole]
+        successors = [self.successors(block) for block in whole]
         bound, self.rows = _followed_spills(self)
         facts = _facts(self, bound, successors)
-        entries: list[frozenset[int]] = [frozenset()] * len(whole)
+        entries: list[_Bits] = [{} for _ in whole]
         marks: list[list[bool]] = [[] for _ in whole]
         changed = True
         while changed:
             changed = False
             for number in reversed(range(len(whole))):
-                after = frozenset().union(*(entries[n] for n in successors[number]))
+                after = _joined(entries[n] for n in successors[number])
                 walked = _walk(whole[number], bound[number], facts[number], after)
                 if walked != (entries[number], marks[number]):
                     changed = True
                     entries[number], marks[number] = walked
-        leaving = [frozenset().union(*(entries[n] for n in successors[b.number])) for b in whole]
+        leaving = [_joined(entries[n] for n in following) for following in successors]
         self.live = [Live.of(entry) for entry in entries]
         self.leaving = [Live.of(live) for live in leaving]
         self.kept = [_kept(b, bound[b.number], facts[b.number], marks[b.number], leaving[b.number]) for b in whole]
@@ -158,15 +166,6 @@ class Slice(Program):
     def bind(self, block: Block) -> None:
         """Nothing: what a block executes is what is kept of it."""
 
-    def _after(self, block: Block) -> tuple[int, ...]:
-        """The next block, if there is one, and where a branch leads."""
-        last = block.last
-        places = [] if last.mnemonic in (control.END, control.BRANCH) else [last.end]
-        if last.mnemonic == control.BRANCH or last.mnemonic in control.CONDITIONS:
-            places.append(control.branch_target(last))
-        # Padding behind the last branch falls off the kernel's end; executing it is an error of its own.
-        return tuple(self._at[pc] for pc in places if pc in self._at)
-
     def _skips(self, number: int, successors: list[tuple[int, ...]]) -> bool:
         """Whether a block ends in a branch whose other way comes to the same place with nothing done."""
         if self.blocks[number].last.mnemonic not in control.CONDITIONS or len(successors[number]) != 2:
@@ -180,7 +179,7 @@ class Slice(Program):
             (after,) = successors[after]
         return True
 
-    def _deciding(self) -> tuple[int, ...]:
+    def _deciding(self) -> frozenset[int]:
         """Dwords of the kernarg segment that are loaded later, or are in preloaded registers that are live."""
         descriptor, entry = self.code.descriptor, self.live[self.entry]
         first = 2 if descriptor.kernarg_pointer else 0
@@ -194,7 +193,7 @@ class Slice(Program):
                 f"kernel {self.code.name} reads its arguments in a way that is not followed",
                 remedy="run `aiterfix validate`, which executes the whole kernel",
             )
-        return tuple(sorted(preloaded | set(entry.arguments)))
+        return frozenset(preloaded.union(entry.arguments))
 
 
 def is_store(instruction: Instruction) -> bool:
@@ -345,32 +344,63 @@ def _argument(instruction: Instruction, known: _Facts) -> int | None:
     return None
 
 
-def _walk(
-    block: Block, bound: tuple[Bound, ...], facts: list[_Facts], after: frozenset[int]
-) -> tuple[frozenset[int], list[bool]]:
+def _joined(entries: Iterable[_Bits]) -> _Bits:
+    """What is live in any of them."""
+    found: _Bits = {}
+    for entry in entries:
+        _need(found, entry)
+    return found
+
+
+def _need(live: _Bits, numbers: Iterable[int], bits: int | None = None) -> None:
+    """More that is live: of every number those bits, or what it is given with."""
+    for number in numbers:
+        more = numbers[number] if isinstance(numbers, dict) else _ALL if bits is None else bits
+        live[number] = live.get(number, 0) | more
+
+
+def _walk(block: Block, bound: tuple[Bound, ...], facts: list[_Facts], after: _Bits) -> tuple[_Bits, list[bool]]:
     """Registers live at a block's entry; which of its instructions are needed."""
-    live = set(after)
+    live = dict(after)
     marks = [False] * len(bound)
     for index in reversed(range(len(bound))):
         instruction, item = block.instructions[index], bound[index]
         if is_store(instruction):
             marks[index] = True
-            live |= item.steers | _EXEC
+            _need(live, item.steers | _EXEC)
         elif control.is_terminator(instruction):
-            live |= item.reads | (_EXEC if "_cbranch_exec" in instruction.mnemonic else frozenset())
-        elif item.writes & live or item.writes & _EXEC:
+            _need(live, item.reads | (_EXEC if "_cbranch_exec" in instruction.mnemonic else frozenset()))
+        elif not item.writes.isdisjoint(live) or item.writes & _EXEC:
             marks[index] = True
             first = _argument(instruction, facts[index])
+            wanted = {n: live[n] for n in item.writes if n in live}
+            for number in item.writes:
+                if first is not None or number < VECTOR_BASE or _kills(instruction, item, facts[index]):
+                    live.pop(number, None)
             if first is not None:
-                needed = item.writes & live
-                live -= needed
-                live |= {_ARGUMENT_BASE + first + number - min(item.writes) for number in needed}
+                _need(live, {_ARGUMENT_BASE + first + number - min(item.writes): _ALL for number in wanted})
                 continue
-            live -= {n for n in item.writes if n < VECTOR_BASE or _kills(instruction, item, facts[index])}
-            live |= item.reads
+            _need(live, item.reads, _bits_read(instruction, wanted))
             if any(number >= VECTOR_BASE for number in item.reads | item.writes) and not _unmasked(item):
-                live |= _EXEC
-    return frozenset(live), marks
+                _need(live, _EXEC)
+    return live, marks
+
+
+def _bits_read(instruction: Instruction, wanted: _Bits) -> int:
+    """The bits of its register that decide those wanted of its result; all where that is not followed."""
+    name = instruction.mnemonic
+    if name not in ("s_and_b32", "s_lshl_b32", "s_lshr_b32", "s_ashr_i32") or SCC_REGISTER in wanted:
+        return _ALL
+    constant, bits = constant_bits(instruction["ssrc1"], Kind.U32, instruction.literal), max(wanted.values(), default=0)
+    if constant is None:
+        return _ALL
+    if name == "s_and_b32":
+        return bits & constant
+    count = constant & 31
+    if name == "s_lshl_b32":
+        return bits >> count
+    sign = name == "s_ashr_i32" and bits >> (31 - count)
+    return bits << count & _ALL | (1 << 31 if sign else 0)
 
 
 def _unmasked(item: Bound) -> bool:
@@ -383,7 +413,7 @@ def _kills(instruction: Instruction, item: Bound, known: _Facts) -> bool:
 
 
 def _kept(
-    block: Block, bound: tuple[Bound, ...], facts: list[_Facts], marks: list[bool], leaving: frozenset[int]
+    block: Block, bound: tuple[Bound, ...], facts: list[_Facts], marks: list[bool], leaving: _Bits
 ) -> tuple[Kept, ...]:
     kept: list[Kept] = []
     for index, (instruction, item) in enumerate(zip(block.instructions, bound, strict=True)):
@@ -403,7 +433,7 @@ def _kept(
         if first is not None:
             rest = Block(block.number, block.first, block.instructions[index + 1 :] or (instruction,))
             after, _ = _walk(rest, bound[index + 1 :], facts[index + 1 :], leaving)
-            item = _load(sorted(item.writes & after), first - min(item.writes), item)
+            item = _load(sorted(item.writes & after.keys()), first - min(item.writes), item)
         kept.append(Kept(instruction, item, is_store(instruction)))
     return tuple(kept)
 
@@ -412,9 +442,8 @@ def _load(registers: list[int], distance: int, item: Bound) -> Bound:
     """Kernel arguments, as each program's launch has them, into those of the registers that are needed."""
 
     def execute(g: Any) -> None:
-        programs = g.ids // g.batch.waves_per_workgroup
         for register in registers:
-            g.scalar[register][...] = g.batch.words[programs, register + distance]
+            g.scalar[register][...] = g.batch.word(register + distance, g.ids)
 
     return replace(item, execute=execute, reads=frozenset(), writes=frozenset(registers))
 

@@ -51,18 +51,13 @@ class Measured:
     @property
     def path(self) -> Path:
         """Its place in the cache."""
-        return _path(
-            self.source_sha256,
-            self.kernel,
-            (self.heads, self.kv_block_size, self.chunk_k, self.next_n, self.max_model_len),
-            self.triton,
-        )
+        numbers = (self.heads, self.kv_block_size, self.chunk_k, self.next_n, self.max_model_len)
+        return _path(self.source_sha256, self.kernel, numbers, self.triton)
 
 
 def _path(digest: str, kernel: str, numbers: tuple[int, ...], triton: str) -> Path:
     release = "".join(c if c.isalnum() or c in ".-" else "_" for c in triton)
-    name = "_".join((kernel, *map(str, numbers), release))
-    return directory(digest) / f"{name}.json"
+    return directory(digest) / f"{'_'.join((kernel, *map(str, numbers), release))}.json"
 
 
 def directory(digest: str) -> Path:
@@ -93,7 +88,6 @@ def find(digest: str, kernel: str, numbers: tuple[int, int, int, int, int], trit
         measured = codec.build(said, Measured, path)
     except StoredError:
         return None
-    asked = (digest, kernel, triton)
     # Two releases may share a file name; they do not share results.
-    about_this = measured.path == path and (measured.source_sha256, measured.kernel, measured.triton) == asked
-    return measured if about_this else None
+    told = (measured.path, measured.source_sha256, measured.kernel, measured.triton)
+    return measured if told == (path, digest, kernel, triton) else None

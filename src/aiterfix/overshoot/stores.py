@@ -52,10 +52,12 @@ class StoreRecorder(Recorder):
                 why="the integer part of a kernel is run without tensors",
                 remedy=_VALIDATE,
             )
-        self.stored(instruction, workgroups, addresses)
+        starts = np.flatnonzero(np.concatenate([[True], workgroups[1:] != workgroups[:-1]]))
+        self.stored(instruction, workgroups[starts], np.minimum.reduceat(addresses, starts))
+        self.stored(instruction, workgroups[starts], np.maximum.reduceat(addresses, starts))
 
     def stored(self, instruction: Instruction, programs: NDArray[np.int64], addresses: NDArray[np.int64]) -> None:
-        """Dwords were stored to; equal programs stand together."""
+        """Dwords were stored to, by each program one."""
         if not len(programs):
             return
         offsets = addresses - OUTPUT
@@ -63,9 +65,6 @@ class StoreRecorder(Recorder):
             raise NotUnderstoodError(
                 f"the kernel stores to something that is not its output: {self._where(instruction)}", remedy=_VALIDATE
             )
-        starts = np.flatnonzero(np.concatenate([[True], programs[1:] != programs[:-1]]))
-        if len(starts) < len(programs):
-            offsets, programs = np.maximum.reduceat(offsets, starts), programs[starts]
         self.ends[programs] = np.maximum(self.ends[programs], offsets // 4 + 1)
 
     def _where(self, instruction: Instruction) -> str:
@@ -92,43 +91,22 @@ def furthest(value: Spread | Choice, below: Numbers, count: int, lanes: int) -> 
 def _furthest(mask: Mask, value: Spread, below: Numbers, count: int, lanes: int) -> Numbers:
     table = value.table or Table.of(np.zeros(lanes, np.uint32))
     base = value.base.astype(np.int64)
-    best = _best(mask, table, count, lanes)
-    result: Numbers = np.where(best >= table.low, base + best, -1)
+    on = table.signed if mask.pure is None else table.signed[mask.pure.words != 0]
+    most = base + on.max(initial=table.low)
+    certain = int(base.min()) + table.low >= 0 and int(base.max()) + table.high < int(below.min())
+    if certain and len(on) and all(int(least.max()) <= other.low for other, least in mask.conditions):
+        return np.broadcast_to(most, (count,))  # every lane of every program is on and within its limit
     inside = (base + table.low >= 0) & (base + table.high < below)
-    if not inside.all():
-        beyond = np.broadcast_to((base + table.low >= below) & (base + table.high < _WORD), (count,))
-        result[beyond] = -1
-        rows = np.flatnonzero(~(inside | beyond))
-        if len(rows):
-            result[rows] = _each_lane(mask, value, below, rows, lanes)
+    beyond = (base + table.low >= below) & (base + table.high < _WORD)
+    whole = inside | beyond
+    for other, least in mask.conditions:
+        whole, beyond = whole & (least <= other.low), beyond | (least > other.high)
+    result: Numbers = np.full(count, -1)
+    if len(on):
+        result[...] = np.where(inside & ~beyond, most, -1)
+        rows = np.flatnonzero(~np.broadcast_to(whole | beyond, (count,)))
+        result[rows] = _each_lane(mask, value, below, rows, lanes)
     return result
-
-
-_NOTHING = -(1 << 40)
-
-
-def _best(mask: Mask, table: Table, count: int, lanes: int) -> Numbers:
-    """For each program, the largest of the table's numbers in lanes that are on."""
-    on = np.ones(lanes, np.bool_) if mask.pure is None else mask.pure.words != 0
-    best = np.full(count, table.signed[on].max(initial=_NOTHING))
-    partly = np.zeros(count, np.bool_)
-    for other, least in mask.conditions:
-        partly |= least > other.low
-    rows = np.flatnonzero(partly)
-    if not len(rows):
-        return best
-    code: Numbers = np.zeros(len(rows), np.int64)
-    for other, least in mask.conditions:
-        # A lane is on where its rank is at least the place of the program's number among the steps.
-        code = code * (len(other.steps) + 1) + np.searchsorted(other.steps, of_rows(least, rows))
-    distinct, inverse = np.unique(code, return_inverse=True)
-    allowed = np.broadcast_to(on, (len(distinct), lanes))
-    left = distinct
-    for other, _ in reversed(mask.conditions):
-        left, place = np.divmod(left, len(other.steps) + 1)
-        allowed = allowed & (other.ranks >= place[:, np.newaxis])
-    best[rows] = np.where(allowed, table.signed, _NOTHING).max(axis=1)[inverse.reshape(-1)]
-    return best
 
 
 def _each_lane(mask: Mask, value: Spread, below: Numbers, rows: Numbers, lanes: int) -> Numbers:

@@ -73,6 +73,22 @@ UNKNOWN += [
     (b"owner * stride_scale_seq", b"owner * stride_k_seq"),
     (b"owner * stride_scale_seq", b"(owner + 1) * stride_scale_seq"),
 ]
+# Whose token it is: that of the column that is stored, for all of a row, and all of its key.
+UNKNOWN += [
+    (b"(start + gl.arange", b"(start + STEP + gl.arange"),
+    (b"(start + gl.arange", b"(begin + gl.arange"),
+    (b"(start + gl.arange", b"(start - gl.arange"),
+    (b"layout=gl.SliceLayout(0, right)) >= 0", b"layout=gl.SliceLayout(0, right)) >= 1"),
+    (b"layout=gl.SliceLayout(0, right)) >= 0", b"layout=gl.SliceLayout(0, right)) < context_length - 2"),
+    (b"gl.where(ahead, slot, 0)", b"gl.where(ahead, 0, slot)"),
+    (b"gl.where(ahead, slot, 0)", b"gl.where(ahead & (start > 0), slot, 0)"),
+    (b"gl.arange(0, HiddenDim, layout=gl.SliceLayout(1, right))", b"gl.arange(1, HiddenDim, layout=right)"),
+    (b"gl.arange(0, HiddenDim, layout=gl.SliceLayout(1, right))", b"gl.arange(0, ChunkQ, layout=right)"),
+    (b"gl.arange(0, HiddenDim, layout=gl.SliceLayout(1, right))", b"16 + gl.arange(0, HiddenDim, layout=right)"),
+    (b"stride_k_seq\n", b"stride_k_seq\n            - "),
+    (b" % KVBlockSize)[None, :] * HiddenDim", b" % KVBlockSize + 1)[None, :] * HiddenDim"),
+    (b"0) % KVBlockSize)\n", b"0) % KVBlockSize + 1)\n"),
+]
 
 
 @pytest.mark.parametrize(("old", "new"), UNKNOWN)
@@ -82,6 +98,59 @@ def test_another_size_or_place_is_not_taken_for_right(old: bytes, new: bytes) ->
     assert found(text, PAGING, BASE).presence in (Presence.UNKNOWN, Presence.PRESENT)
 
 
+# Reads block table and scales one step before it stores, and stores the last step behind the loop.
+AHEAD = (
+    DIVIDED[: DIVIDED.index(b"    head = gl.arange")]
+    + b"""\
+    lanes: gl.constexpr = gl.BlockedLayout([1], [64], [4], [0])
+    first = begin - before
+    there = first + gl.arange(0, STEP, layout=lanes) >= 0
+    slot = gl.load(
+        kv_indices + batch * max_block_len + (first + gl.arange(0, STEP, layout=lanes)) // KVBlockSize, mask=there
+    )
+    slot = gl.where(there, slot, 0).to(gl.int64)
+    scale = gl.load(
+        scale_buffer + slot * stride_scale_seq + gl.maximum(first + gl.arange(0, STEP, layout=lanes), 0) % KVBlockSize
+    )
+    out = OutLogits_buffer + (batch * next_n + position).to(gl.int64) * stride_out_batch
+    for start in range(first, end - STEP, STEP):
+        slot = gl.load(kv_indices + batch * max_block_len + (start + STEP + gl.arange(0, STEP, layout=lanes)) // KVBlockSize)
+        column = start + gl.arange(0, STEP, layout=lanes)
+        score = gl.where(column <= context_length - next_n + position, scale, float("-inf"))
+        gl.amd.cdna3.buffer_store(score, ptr=out, offsets=column, mask=(column >= 0) & (column < max_model_len))
+        scale = gl.load(
+            scale_buffer
+            + slot.to(gl.int64) * stride_scale_seq
+            + (start + STEP + gl.arange(0, STEP, layout=lanes)) % KVBlockSize
+        )
+    column = end - STEP + gl.arange(0, STEP, layout=lanes)
+    score = gl.where(column <= context_length - next_n + position, scale, float("-inf"))
+    gl.amd.cdna3.buffer_store(score, ptr=out, offsets=column, mask=(column >= 0) & (column < max_model_len))
+"""
+)
+
+
+def test_a_kernel_that_reads_a_step_ahead_is_right() -> None:
+    assert found(AHEAD, PAGING, BASE).presence is Presence.ABSENT
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"column = end - STEP +", b"column = end +"),
+        (b"column = end - STEP +", b"column = first +"),
+        (b"column = start + gl", b"column = start + STEP + gl"),
+        (b"(start + STEP + gl", b"(start + gl"),
+        (b"(start + STEP + gl", b"(start + 2 * STEP + gl"),
+        (b"(first + gl.arange(0, STEP, layout=lanes)) //", b"(begin + gl.arange(0, STEP, layout=lanes)) //"),
+    ],
+)
+def test_another_step_than_that_which_is_stored_is_not_taken_for_right(old: bytes, new: bytes) -> None:
+    text = AHEAD.replace(old, new)
+    assert text != AHEAD
+    assert found(text, PAGING, BASE).presence is Presence.UNKNOWN
+
+
 def test_addresses_that_are_lost_sight_of_are_unknown() -> None:
     lost = GLUON.replace(
         b"ptr=scale_buffer, offsets=owner", b"ptr=gl.where(there, scale_buffer, weights), offsets=owner"
@@ -89,6 +158,50 @@ def test_addresses_that_are_lost_sight_of_are_unknown() -> None:
     diagnosis = found(lost, PAGING, BASE)
     assert diagnosis.presence is Presence.UNKNOWN and "scale_buffer" in diagnosis.findings[0].message
     assert mended(lost) == lost
+
+
+def test_masks_that_leave_no_token_out_are_right() -> None:
+    mask = b"layout=gl.SliceLayout(0, right)) >= 0\n"
+    assert DIVIDED.count(mask) == 1
+    for more in (
+        b"< context_length",
+        b"< gl.minimum(context_length, max_model_len)",
+        b"<= context_length - 1",
+        b">= -5",
+    ):
+        text = DIVIDED.replace(mask, mask.replace(b">= 0", more))
+        assert found(text, PAGING, BASE).presence is Presence.ABSENT
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "reason"),
+    [
+        (PLAIN.replace(b"kv_indices", b"block_table"), STAGE1, "nothing from kv_indices"),
+        (PLAIN.replace(b"KV_buffer", b"cache").replace(b"scale_buffer", b"factor"), STAGE1, "nothing from KV_buffer"),
+        (DIVIDED.replace(b"ptr=KV_buffer", b"ptr=Q_buffer"), BASE, "from elsewhere too"),
+    ],
+)
+def test_a_cache_or_table_by_another_name_is_unknown(text: bytes, name: str, reason: str) -> None:
+    assert text not in (PLAIN, DIVIDED)
+    diagnosis = found(text, PAGING, name)
+    assert diagnosis.presence is Presence.UNKNOWN and reason in diagnosis.findings[0].message
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"gl.maximum(start + gl.arange(0, STEP, layout=gl.SliceLayout(0, right)), 0)",
+         b"gl.where(ahead, start + gl.arange(0, STEP, layout=gl.SliceLayout(0, right)), 0)"),
+        (b"gl.maximum(start + gl.arange(0, STEP, layout=gl.SliceLayout(0, right)), 0)",
+         b"(start + gl.arange(0, STEP, layout=gl.SliceLayout(0, right)))"),
+        (b"slot[None, :] * stride_k_seq", b"gl.expand_dims(slot, 0) * stride_k_seq"),
+        (b"slot[None, :] * stride_k_seq", b"(stride_k_seq * slot)[None, :]"),
+    ],
+)  # fmt: skip
+def test_the_same_place_in_other_words_is_right(old: bytes, new: bytes) -> None:
+    text = DIVIDED.replace(old, new)
+    assert text != DIVIDED
+    assert found(text, PAGING, BASE).presence is Presence.ABSENT
 
 
 def test_what_cannot_be_taught_says_why_and_stays() -> None:
@@ -107,6 +220,23 @@ def test_a_kernel_that_is_not_told_the_size_is_its_launchers_to_guard() -> None:
     assert diagnosis.presence is Presence.PRESENT and not diagnosis.obstacle
     assert [f.code for f in diagnosis.findings] == [NO_SIZE]
     assert mended(PLAIN) == PLAIN
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"* max_blk_len + column, mask", b"* max_blk_len + start, mask"),
+        (b"* max_blk_len + column, mask", b"* max_blk_len + column + 1, mask"),
+        (b"mask=column < length, other=0)\n        key", b"mask=column < place, other=0)\n        key"),
+        (b"+ tl.arange(0, HiddenDim)[None, :])\n        scale", b")\n        scale"),
+        (b"slot.to(tl.int64) * stride_scale_seq", b"slot.to(tl.int64) * stride_scale_seq + 1"),
+    ],
+)
+def test_a_kernel_for_blocks_of_one_token_must_be_right_with_these(old: bytes, new: bytes) -> None:
+    text = PLAIN.replace(old, new)
+    assert text != PLAIN
+    diagnosis = found(text, PAGING, STAGE1)
+    assert diagnosis.presence is Presence.UNKNOWN and NO_SIZE not in {f.code for f in diagnosis.findings}
 
 
 def test_an_edit_that_does_more_than_it_should_is_caught() -> None:
@@ -159,6 +289,20 @@ NOT_TOLD = [
     [TELLS, (b"kv_cache_fp8.stride(0)", b"kv_cache_fp8.stride(1)")],
     [TELLS, (b"kv_cache_fp8.stride(0)", b"kv_cache_scale.stride(0)")],
     [(b'"ChunkK": 64,', b'"ChunkK": 64, "KVBlockSize": 1,')],
+    [
+        (b'"ChunkK": 64,', b'"ChunkK": 64, "KVBlockSize": block_size,'),
+        (
+            b"    _deepgemm_fp8_paged_mqa_logits_stage1[(",
+            b"    config['KVBlockSize'] = 1\n    _deepgemm_fp8_paged_mqa_logits_stage1[(",
+        ),
+    ],
+    [
+        (b'"ChunkK": 64,', b'"ChunkK": 64, "KVBlockSize": block_size,'),
+        (
+            b"    _deepgemm_fp8_paged_mqa_logits_stage1[(",
+            b"    config.update(KVBlockSize=1)\n    _deepgemm_fp8_paged_mqa_logits_stage1[(",
+        ),
+    ],
 ]
 
 
@@ -222,14 +366,19 @@ def _gluon_deepgemm_fp8_paged_mqa_logits_preshuffle(
     counted = 0
     counted += 1
     blocks = tl.cdiv(length, KVBlockSize)
+    depth, token = gl.arange(0, HiddenDim, layout=lanes), gl.arange(0, ChunkK, layout=lanes)
+    deep = depth % 16 + depth // 16 * 256
+    inner = token % 16 * 16 + token % KVBlockSize // 16 * 2048
     for start in range(0, length, ChunkK):
         column = start + gl.arange(0, ChunkK, layout=lanes)
         block = gl.load(table + start // KVBlockSize + gl.arange(0, ChunkK, layout=lanes) // KVBlockSize)
         ahead = gl.load(table + counted, mask=counted < blocks, other=0)
         for j in range(0, blocks):
             ahead = gl.load(table + j + 1)
-        counted += 1
-        scale = gl.load(scale_buffer + block.to(gl.int64) * stride_scale_seq + column % KVBlockSize) * ahead
+        if j > 0:
+            counted += 1
+        key = gl.load(KV_buffer + deep[:, None] + inner[None, :] + block.to(gl.int64)[None, :] * stride_k_seq)
+        scale = gl.sum(key, axis=0) * gl.load(scale_buffer + block.to(gl.int64) * stride_scale_seq + column % KVBlockSize) * ahead
         gl.amd.cdna3.buffer_store(
             gl.where(column <= length - next_n + position, scale, float("-inf")),
             ptr=OutLogits_buffer + (batch * next_n + position).to(gl.int64) * stride_out_batch, offsets=column,
@@ -256,7 +405,7 @@ def test_a_block_table_of_tiles_that_goes_by_blocks_is_right() -> None:
         (b"block.to(gl.int64) * stride", b"num_block.to(gl.int64) * stride"),
         (b"block.to(gl.int64) * stride", b"start.to(gl.int64) * stride"),
         (b"block.to(gl.int64) * stride", b"gl.where(column < length, length, block).to(gl.int64) * stride"),
-        (b"        scale = gl.load", b"        block = block * 2\n        scale = gl.load"),
+        (b"        scale = gl.sum", b"        block = block * 2\n        scale = gl.load"),
         (b"start // KVBlockSize", b"start"),
         (b"start // KVBlockSize", b"start // 16"),
         (b"start // KVBlockSize", b"start // (KVBlockSize + 1)"),
@@ -270,6 +419,18 @@ def test_a_block_table_of_tiles_that_goes_by_blocks_is_right() -> None:
         (b"range(0, blocks)", b"range(0, length)"),
         (b"range(0, blocks)", b"range(0, blocks, ChunkK)"),
         (b"tl.cdiv(length, KVBlockSize)", b"length"),
+        (b"start // KVBlockSize", b"start // KVBlockSize + 1"),
+        (b"start // KVBlockSize", b"gl.cdiv(start, KVBlockSize)"),
+        (b"start // KVBlockSize", b"(start + ChunkQ) // KVBlockSize"),
+        (
+            b" + gl.arange(0, ChunkK, layout=lanes) // KVBlockSize)",
+            b" + gl.arange(0, ChunkQ, layout=lanes) // KVBlockSize)",
+        ),
+        (b"    counted += 1\n        key", b"    counted += 2\n        key"),
+        (b"    counted += 1\n        key", b"    counted -= 1\n        key"),
+        (b"    counted += 1\n        key", b"    counted = 1\n        key"),
+        (b"        scale = gl.sum", b"        block += ahead\n        scale = gl.load"),
+        (b"j + 1)", b"j + 2)"),
         (b"batch * max_block_len", b"position * max_block_len"),
         (b"batch * max_block_len", b"(batch + 1) * max_block_len"),
         (b"batch * max_block_len", b"batch * num_block"),
@@ -281,6 +442,47 @@ def test_a_block_table_of_tiles_by_position_is_not_taken_for_right(old: bytes, n
     text = TILED.replace(old, new)
     assert text != TILED
     assert found(text, PAGING, PRESHUFFLE).presence in (Presence.UNKNOWN, Presence.PRESENT)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"depth % 16 +", b"depth % 32 +"),
+        (b"depth // 16 * 256", b"depth // 16 * 128"),
+        (b"gl.arange(0, HiddenDim, layout=lanes), gl", b"gl.arange(0, ChunkK, layout=lanes), gl"),
+        (b"token % 16 * 16 +", b"token % 16 +"),
+        (b"token % 16 * 16 + ", b""),
+        (b"token % KVBlockSize // 16", b"token // KVBlockSize // 16"),
+        (b"// 16 * 2048", b"// 16 * 256"),
+        (b"+ inner[None, :]", b"- inner[None, :]"),
+        (b"+ inner[None, :]", b"+ inner[None, :] + 1"),
+        (b"+ inner[None, :]", b"+ inner[None, :] + (start + 1) % KVBlockSize * HiddenDim"),
+        (b"+ inner[None, :]", b"+ inner[None, :] + start % KVBlockSize * ChunkK"),
+        (b"+ column % KVBlockSize)", b"+ (column + 1) % KVBlockSize)"),
+        (b"+ column % KVBlockSize)", b"+ column % ChunkK)"),
+        (b"+ column % KVBlockSize)", b"+ column // KVBlockSize)"),
+        (b"+ column % KVBlockSize)", b")"),
+        (b"        scale = gl.sum", b"        block = gl.where(column < length, 0, block)\n        scale = gl.sum"),
+    ],
+)
+def test_another_place_in_a_tile_is_not_taken_for_right(old: bytes, new: bytes) -> None:
+    text = TILED.replace(old, new)
+    assert text != TILED
+    assert found(text, PAGING, PRESHUFFLE).presence in (Presence.UNKNOWN, Presence.PRESENT)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"+ inner[None, :]", b"+ inner[None, :] + start % KVBlockSize * HiddenDim"),
+        (b"+ column % KVBlockSize)", b"+ token % KVBlockSize)"),
+        (b"        scale = gl.sum", b"        block = gl.where(column < length, block, 0)\n        scale = gl.sum"),
+    ],
+)
+def test_the_same_place_in_a_tile_in_other_words_is_right(old: bytes, new: bytes) -> None:
+    text = TILED.replace(old, new)
+    assert text != TILED
+    assert found(text, PAGING, PRESHUFFLE).presence is Presence.ABSENT
 
 
 @pytest.mark.parametrize("bound", [b"length", b"length - 1", b"length - next_n", b"length - next_n + batch"])

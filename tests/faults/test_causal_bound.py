@@ -97,6 +97,24 @@ def test_a_right_bound_stays(line: str) -> None:
     assert mend(text, FAULTS, wanted=(CAUSAL,)).new == text
 
 
+@pytest.mark.parametrize(
+    ("line", "presence"),
+    [
+        ("mask = start + tl.arange(0, ChunkK) > length - next_n + place", Presence.ABSENT),
+        ("mask = ~(start + tl.arange(0, ChunkK) <= length - next_n + place)", Presence.ABSENT),
+        ("mask = start + tl.arange(0, ChunkK) >= length - next_n + place", Presence.UNKNOWN),
+        ("mask = start + tl.arange(0, ChunkK) <= length - next_n + place", Presence.UNKNOWN),
+        ("mask = start + tl.arange(0, ChunkK) > length - place", Presence.PRESENT),
+    ],
+)
+def test_scores_may_be_what_is_chosen_last(line: str, presence: Presence) -> None:
+    text = with_mask(line)
+    old = b'tl.where(mask[None, :], score, float("-inf"))'
+    assert text.count(old) == 1
+    text = text.replace(old, b'tl.where(mask[None, :], float("-inf"), score)')
+    assert found(text, CAUSAL, RAGGED).presence is presence
+
+
 @pytest.mark.parametrize(("line", "after"), WRONG)
 def test_the_position_is_added_where_it_was_taken_away_and_the_chunks_start_beside_it(line: str, after: str) -> None:
     text = with_mask(line)
@@ -155,9 +173,9 @@ def test_a_bound_that_is_made_elsewhere_is_seen_and_left() -> None:
 def test_an_edit_that_does_more_than_it_should_is_caught() -> None:
     kernels = kernels_of(FAULTS)
     before = analyse(PLAIN, kernels)
-    edits, places = causal_bound.edits(PLAIN, before, "f")
+    edits, places = causal_bound.MEND.edits(PLAIN, before, "f")
     new = splice(PLAIN, edits)
-    causal_bound.prove(before, analyse(new, kernels), places, "f")
+    causal_bound.MEND.prove(before, analyse(new, kernels), places, "f")
     for spoilt in (PLAIN, new.replace(b"max_blk_len + column", b"max_blk_len + row"), new.replace(b"share *", b"2 *")):
         with pytest.raises(ProofError):
-            causal_bound.prove(before, analyse(spoilt, kernels), places, "f")
+            causal_bound.MEND.prove(before, analyse(spoilt, kernels), places, "f")

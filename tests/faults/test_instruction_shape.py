@@ -72,7 +72,11 @@ def test_the_remedy_is_another_release_or_our_kernel() -> None:
         (_layout("shape"), PROBE, "is not written out"),
         (_layout("[16]"), PROBE, "has 1 sides"),
         (_layout("[16, 16, 32]", "2"), PROBE, "the version of CDNA that it is made for is not followed"),
-        ("CDNA_VERSION = 3\n" + _layout("[16, 16, 32]"), PROBE, "is bound anew"),
+        (
+            "CDNA_VERSION = 3\n" + _layout("[16, 16, 32]"),
+            PROBE,
+            "the version of CDNA that it is made for is not followed",
+        ),
         (
             "layout: gl.constexpr = other.AMDMFMALayout(version=3, instr_shape=[16, 16])\n",
             PROBE,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aiterfix.faults.base import Presence
-from aiterfix.installation import find_path
+from aiterfix.installation.given_path import find_path
 from aiterfix.judge.disk import judge_installation
 from aiterfix.judge.judgement import Judgement
 from tests.faults.kernels import FIXED, NAME, SCORES, SEEN, kernel, mended
@@ -191,6 +191,21 @@ def test_an_entry_that_takes_the_rows_stride_is_right(tmp_path: Path) -> None:
     assert not mended(wrapper.encode(), RANK).changed
 
 
+@pytest.mark.parametrize(
+    ("before", "stride"),
+    [
+        ("rows = out_logits.view(out_logits.shape)", "rows.stride(0)"),
+        ("rows = out_logits", "rows.stride(-2)"),
+        ("stride = out_logits.stride", "stride(0)"),
+        ("pass", "type(out_logits).stride(out_logits, 0)"),
+    ],
+)
+def test_a_stride_of_the_output_by_another_name_is_one(tmp_path: Path, before: str, stride: str) -> None:
+    wrapper = WRAPPER.replace("    kernel = _comp", f"    {before}\n    kernel = _comp")
+    wrapper = wrapper.replace("out_logits.stride(0)", stride)
+    assert _answer(_judged(tmp_path, wrapper), RANK)[0] is Presence.PRESENT
+
+
 def test_an_output_of_another_name_is_present_and_stays(tmp_path: Path) -> None:
     wrapper = WRAPPER.replace("out_logits", "scores")
     presence, obstacle = _answer(_judged(tmp_path, wrapper), RANK)
@@ -223,7 +238,10 @@ def test_tiles_a_warp(tmp_path: Path, tiles: str, presence: Presence) -> None:
 
 
 def test_arguments_that_fit_are_no_fault(tmp_path: Path) -> None:
-    assert _answer(_judged(tmp_path, WRAPPER), ARGUMENTS)[0] is Presence.ABSENT
+    assert _answer(_judged(tmp_path / "all", WRAPPER), ARGUMENTS)[0] is Presence.ABSENT
+    old = "kernel = _compile(ChunkK=ChunkK, Preshuffle=Preshuffle)\n    kernel[(1,)]("
+    direct = WRAPPER.replace(old, f"kernel = {NAME}_preshuffle[(1,)](").replace(" 24, 25\n", " 24\n")
+    assert _answer(_judged(tmp_path / "default", direct), ARGUMENTS)[0] is Presence.ABSENT
 
 
 @pytest.mark.parametrize(
@@ -235,7 +253,10 @@ def test_arguments_that_fit_are_no_fault(tmp_path: Path) -> None:
         (" 24, 25\n", " *weights\n", Presence.UNKNOWN, "is not understood"),
         (" 24, 25\n", " 24, 25, **weights\n", Presence.UNKNOWN, "is not understood"),
         ("kernel = _compile(ChunkK=ChunkK, Preshuffle=Preshuffle)\n    kernel[(1,)]", f"kernel = {NAME}_preshuffle[(1,)]", Presence.ABSENT, ""),
-        ("kernel = _compile(ChunkK=ChunkK, Preshuffle=Preshuffle)\n    kernel[(1,)](\n        1,", f"kernel = {NAME}_preshuffle[(1,)](\n       ", Presence.ABSENT, ""),
+        ("kernel = _compile(ChunkK=ChunkK, Preshuffle=Preshuffle)\n    kernel[(1,)](\n        1,", f"kernel = {NAME}_preshuffle[(1,)](\n       ", Presence.PRESENT, "weights in the place of kv_indices"),
+        ("13, weights, 15,", "weights, 13, 15,", Presence.PRESENT, "weights in the place of kv_indices"),
+        ("max_model_len, 19, 20", "19, max_model_len, 20", Presence.PRESENT, "max_model_len in the place of max_block_len"),
+        ("ChunkK, 23, 24, 25", "23, ChunkK, 24, 25", Presence.ABSENT, ""),
         ("kernel = _compile(ChunkK=ChunkK, Preshuffle=Preshuffle)\n    kernel[(1,)](\n        1, 2, 3,", f"kernel = {NAME}_preshuffle[(1,)](\n       ", Presence.PRESENT, "and also HiddenDim"),
     ],
 )  # fmt: skip

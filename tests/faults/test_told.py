@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from aiterfix.faults.base import Reach
+from aiterfix.faults.base import Presence, Reach
 from tests.kernels import SHIPPED
 
 
@@ -57,3 +57,11 @@ def test_numbers_of_a_launch(fault: str, met: Mapping[str, int], told: str, spar
     assert trigger.reach(met) == (Reach.REACHED, ())
     assert trigger.tell(met) == told
     assert trigger.reach({**met, **spared}) == (Reach.NOT_REACHED, ())
+
+
+def test_the_sentence_of_what_is_not_understood_is_true_of_every_kind_of_kernel() -> None:
+    fault = SHIPPED.get("block-paging")
+    assert "not preshuffled" in fault.as_seen(Presence.PRESENT).trigger.sentence
+    unknown = fault.as_seen(Presence.UNKNOWN)
+    assert "not preshuffled" not in unknown.trigger.tell({"kv_block_size": 64, "preshuffle": 1})
+    assert unknown.reach(Presence.UNKNOWN, {"kv_block_size": 64, "preshuffle": 1})[0] is Reach.DEPENDS

@@ -273,7 +273,7 @@ def test_what_the_hook_will_do_is_what_it_does(tmp_path: Path) -> None:
         import json
         from pathlib import Path
         from aiterfix.importing import foresight
-        from aiterfix.installation import find_path
+        from aiterfix.installation.given_path import find_path
         from aiterfix.judge.disk import judge_installation
         from aiterfix.judge.process import known_faults, judge_process
         from aiterfix.judge.whole import HookOutlook, Whole

@@ -16,7 +16,7 @@ from tests import paged
 from tests.faults.kernels import FIXED, NAME, SCORES, SEEN, kernel, walking
 from tests.faults.test_refusals import KERNEL
 from tests.faults.test_refusals import WRAPPER as REFUSING
-from tests.importing.world import GLUON, STAGE1, WRAPPER, World, build
+from tests.importing.world import GLUON, STAGE1, WRAPPER, WRAPPER_SOURCE, World, build
 
 FAULTS = load_faults()
 COMPILING = REFUSING.replace(
@@ -94,7 +94,7 @@ print(json.dumps(answers))
 
 
 def laid_out(site: Path, tree: Tree) -> World:
-    world = build(site, **({} if tree.wrapper is None else {"wrapper": tree.wrapper}))
+    world = build(site, wrapper=WRAPPER_SOURCE if tree.wrapper is None else tree.wrapper)
     for module, text in ((GLUON, tree.gluon), (STAGE1, tree.plain)):
         if text is not None:
             world.file(module).write_bytes(text)

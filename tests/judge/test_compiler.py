@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 
 from aiterfix.faults.base import Presence, Reach
-from aiterfix.installation import find_path
+from aiterfix.installation.given_path import find_path
 from aiterfix.installation.view import View
 from aiterfix.judge.compiler import compiler_in, compiler_loaded, compiler_notes
 from aiterfix.judge.disk import judge_installation

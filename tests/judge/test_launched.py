@@ -12,7 +12,7 @@ import pytest
 
 from aiterfix.cli.main import main
 from aiterfix.faults.base import Presence, Reach
-from aiterfix.installation import find_path
+from aiterfix.installation.given_path import find_path
 from aiterfix.judge.disk import judge_installation
 from aiterfix.judge.judgement import LaunchFacts
 from aiterfix.judge.launch_list import RecordedLaunch, line_of, read_launches
@@ -204,6 +204,7 @@ def test_what_is_not_understood_is_never_not_reached() -> None:
     paging = (("block-paging", Presence.UNKNOWN),)
     found = judge_launch(kernels(SHUFFLED, presence=paging), launch)
     assert found.outcome is not Outcome.NOT_REACHED and found.faults[0].reach is Reach.DEPENDS
+    assert found.faults[0].told.startswith("the cache has blocks of more than one token: ")
     one = replace(launch, facts=replace(launch.facts, kv_block_size=1))
     assert judge_launch(kernels(SHUFFLED, presence=paging), one).faults[0].reach is Reach.NOT_REACHED
     # What is in doubt about another module's kernels says nothing of this one's; what runs prebuilt are the Gluon ones.
@@ -262,7 +263,7 @@ from aiterfix.judge.launch_list import judge_list, read_launches
 from aiterfix.judge.process import known_faults
 from aiterfix.judge.disk import judge_installation
 from aiterfix.judge.whole import Whole
-from aiterfix.installation import find_path
+from aiterfix.installation.given_path import find_path
 from pathlib import Path
 import os
 file = Path(os.environ["AITERFIX_RECORD"])

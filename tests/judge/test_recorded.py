@@ -17,7 +17,8 @@ from aiterfix.faults.registry import Faults, load_faults
 from aiterfix.history import known
 from aiterfix.history.record import FileRecord, RefRecord
 from aiterfix.history.store import dump_texts, load_history, make_history, write_history
-from aiterfix.installation import Installation, find_path
+from aiterfix.installation.given_path import find_path
+from aiterfix.installation.target import Installation
 from aiterfix.judge import disk
 from aiterfix.judge.disk import judge_installation
 from aiterfix.judge.judgement import Judgement

@@ -17,7 +17,7 @@ from aiterfix.faults.base import Diagnosis, Presence
 from aiterfix.faults.diagnosis import TextDiagnosis, diagnose
 from aiterfix.faults.mend import mend
 from aiterfix.faults.registry import load_faults
-from aiterfix.installation import find_path
+from aiterfix.installation.given_path import find_path
 from aiterfix.judge.disk import judge_installation
 from aiterfix.judge.judgement import Judgement
 from aiterfix.judge.refusals import launches_in, launches_loaded, with_refusals
@@ -55,6 +55,17 @@ OPEN = [
     MENDED + b"\n\nlaunch = _deepgemm_fp8_paged_mqa_logits_stage1\n",
     MENDED + b"\n\ndef other(*a):\n    _deepgemm_fp8_paged_mqa_logits_stage1[(1,)](*a)\n",
     MENDED + b"\n\ndef other(f):\n    f(_deepgemm_fp8_paged_mqa_logits_stage1)\n",
+    MENDED + b"\n\ndef other(k, *a):\n    k._deepgemm_fp8_paged_mqa_logits_stage1[(1,)](*a)\n",
+    MENDED + b"\n\ndef other(k, *a):\n    getattr(k, '_deepgemm_fp8_paged_mqa_logits_stage1')[(1,)](*a)\n",
+    MENDED + b"\n\nfrom k import _deepgemm_fp8_paged_mqa_logits_stage1 as k\n\ndef other(*a):\n    k[(1,)](*a)\n",
+    # It returns before it raises; goes on with another cache than the one that it looked at; is handed two.
+    MENDED.replace(
+        b"        raise ValueError(", b"        if weights:\n            return None\n        raise ValueError("
+    ),
+    MENDED.replace(
+        b"    kv_cache_fp8, kv_cache_scale = ", b"    kv_cache_fp8 = weights\n    kv_cache_fp8, kv_cache_scale = "
+    ),
+    MENDED.replace(b"(q_fp8, kv_cache_fp8,", b"(q_fp8, kv_cache_fp8, kv_cache,"),
 ]
 
 

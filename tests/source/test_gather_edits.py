@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from aiterfix.source.gather_edits import GatherSite, plan_gather_edits, prove_gathers
-from aiterfix.source.gathers import Fits
 from aiterfix.source.locate import splice
+from aiterfix.source.magnitudes import Fits
 from aiterfix.source.proof import ProofError
 from aiterfix.source.rewrite import Plan
 from aiterfix.source.sites import KernelAnalysis, analyse

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from aiterfix.source.gathers import Fits, Gathers
+from aiterfix.source.gathers import Gathers
+from aiterfix.source.magnitudes import Fits
 from aiterfix.source.sites import analyse
 from tests.kernels import SPEC, module
 
@@ -20,8 +21,10 @@ STORE = "\ntl.store(Out + row * stride_row + col, 1.0, mask=col < width)"
 BUFFER = "gl.amd.cdna3.buffer_load"
 
 
-def gathers(body: str, *, before: str = "") -> Gathers:
-    text = module(SETUP + body + STORE, SIGNATURE).replace(b"\n\n\n@triton.jit", f"\n{before}\n\n@triton.jit".encode())
+def gathers(body: str, *, before: str = "", stored: str = "1.0") -> Gathers:
+    text = module(SETUP + body + STORE.replace("1.0", stored), SIGNATURE).replace(
+        b"\n\n\n@triton.jit", f"\n{before}\n\n@triton.jit".encode()
+    )
     (kernel,) = analyse(text, (ROLES,)).kernels
     assert not kernel.problems
     assert kernel.gathers is not None
@@ -106,6 +109,23 @@ def test_width_of_an_address(body: str, fits: Fits) -> None:
     assert not found.unfollowed
     (load,) = found.loads
     assert (load.cache, load.fits) == ("Keys", fits)
+
+
+@pytest.mark.parametrize(
+    ("body", "fits"),
+    [
+        ("i = idx\ni = i.to(tl.int64)\nk = tl.load(Keys + i * stride_key)", Fits.YES),
+        ("i = idx\ni = tl.where(col < width, i.to(tl.int64), 0)\nk = tl.load(Keys + i * stride_key)", Fits.YES),
+        ("i = idx\nk = tl.load(Keys + i * stride_key)\ni = i.to(tl.int64)", Fits.UNKNOWN),
+        ("i = idx * stride_key\ni = i.to(tl.int64)\nk = tl.load(Keys + i)", Fits.NO),
+        ("i = idx\nif width:\n    i = i.to(tl.int64)\nk = tl.load(Keys + i * stride_key)", Fits.UNKNOWN),
+        ("i = idx\nif width:\n    i = i.to(tl.int64)\nelse:\n    i = i.to(tl.int64)\nk = tl.load(Keys + i * stride_key)",
+         Fits.YES),
+    ],
+)  # fmt: skip
+def test_a_name_that_is_widened_on_the_way_has_the_bits_that_it_has_at_the_load(body: str, fits: Fits) -> None:
+    (load,) = gathers(body, stored="k").loads
+    assert load.fits is fits
 
 
 def test_a_load_names_cache_line_and_place() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiterfix.source.gathers import Fits
+from aiterfix.source.magnitudes import Fits
 from tests.source.test_gathers import BUFFER, gathers
 
 TOKENS = 64

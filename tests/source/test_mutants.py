@@ -14,6 +14,7 @@ from tests.kernels import SHIPPED, Seen, bound, seen
 from tests.source import model
 from tests.source.mutate import MUTATORS, Tally, judge, mutants
 
+pytestmark = pytest.mark.xdist_group("mutants")
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "src/aiterfix/demo/sample/aiter/ops/triton"
 # File, how many mutants, of which function, in how many launches (the last file's kernels ignore ChunkK: slow).

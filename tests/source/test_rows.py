@@ -41,6 +41,11 @@ MASK = "mask=col < width"
         # In 64 bits on one way alone.
         (f"r = row.to(tl.int64)\nif rows > 3:\n    r = row\ntl.store(Out + r * stride_row + col, 1.0, {MASK})", True, None),
         (f"r = row if rows > 3 else row.to(tl.int64)\ntl.store(Out + r * stride_row + col, 1.0, {MASK})", True, None),
+        (f"r = tl.load(Data)\nif rows > 3:\n    r = r.to(tl.int64)\ntl.store(Out + r * stride_row + col, 1.0, {MASK})", True, None),
+        (f"r = tl.load(Data)\nr = r.to(tl.int64) if rows > 3 else r\ntl.store(Out + r * stride_row + col, 1.0, {MASK})", True, None),
+        (f"r = tl.load(Data)\nr = r.to(tl.int64) if rows > 3 else 0\ntl.store(Out + r * stride_row + col, 1.0, {MASK})", True, 64),
+        (f"tl.store(Out + (row + tl.zeros([], tl.int64)) * stride_row + col, 1.0, {MASK})", True, 64),
+        (f"tl.store(Out + (row + tl.zeros([], tl.int32)) * stride_row + col, 1.0, {MASK})", True, 32),
         (f"r = row.to(tl.int64)\nfor i in tl.static_range(3):\n    tl.store(Out + r * stride_row + col, 1.0, {MASK})\n    r = row + i", True, None),
     ],
 )  # fmt: skip

@@ -6,7 +6,8 @@ import ast
 
 import pytest
 
-from aiterfix.source.specialised import Constant, compiled_statements
+from aiterfix.source.constants import Constant
+from aiterfix.source.specialised import compiled_statements
 
 
 def reached(body: str, **constants: Constant) -> set[str]:

@@ -57,7 +57,7 @@ def texts(clone: Clone) -> Iterator[tuple[str, bytes]]:
     """Every released text; and with the one mend that changes what decides a column, where it has something to mend."""
     for path, text in clone.distinct():
         yield path, text
-        edits, _ = empty_sequence.edits(text, analyse(text, KERNELS), path)
+        edits, _ = empty_sequence.MEND.edits(text, analyse(text, KERNELS), path)
         if edits:
             yield f"{path}, passing empty sequences", splice(text, edits)
 

@@ -8,6 +8,7 @@ from aiterfix.family import cases
 from aiterfix.family.cases import CHUNK, SAID, SMALLEST_CHUNK
 from aiterfix.family.kernels import GROUPS
 from aiterfix.family.paging import PAGING
+from aiterfix.source.bodies import Body, carries
 from aiterfix.source.entry_tests import EntryTest
 from aiterfix.source.names import function_parameters
 
@@ -33,14 +34,18 @@ def _takes_rows(function: ast.FunctionDef | ast.Module) -> bool:
     """Whether no stride of an output is taken, or that of its last axis but one alone, which is the row's whatever the
     output is. What an entry calls its output is not always known: then any stride may be one."""
     named = isinstance(function, ast.FunctionDef) and OUTPUT in function_parameters(function)
-    taken = {ast.unparse(n) for n in ast.walk(function) if isinstance(n, ast.Call) and _is_stride(n.func, named)}
-    return taken <= {f"{OUTPUT}.stride(-2)"}
-
-
-def _is_stride(func: ast.expr, named: bool) -> bool:
-    return (
-        isinstance(func, ast.Attribute) and func.attr == "stride" and (not named or ast.unparse(func.value) == OUTPUT)
+    carriers = Body(function).carriers(frozenset({OUTPUT})) if isinstance(function, ast.FunctionDef) and named else None
+    calls = {id(n.func): n for n in ast.walk(function) if isinstance(n, ast.Call)}
+    taken = (n for n in ast.walk(function) if isinstance(n, ast.Attribute) and n.attr == "stride")
+    return all(
+        ast.unparse(calls.get(id(n), n)) == f"{OUTPUT}.stride(-2)"
+        or (carriers is not None and not any(carries(e, carriers) for e in (n.value, *_arguments(calls.get(id(n))))))
+        for n in taken
     )
+
+
+def _arguments(call: ast.Call | None) -> list[ast.expr]:
+    return [] if call is None else call.args
 
 
 def _chunk(function: ast.FunctionDef) -> str | None:

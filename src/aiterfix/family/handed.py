@@ -45,7 +45,6 @@ def facts_of(entry: str, handed: Mapping[str, Any]) -> dict[str, int]:
     """The facts of a call, by the names that triggers go by; those that cannot be read are left out.
 
     Args:
-        entry: the public function.
         handed: its arguments by parameter, defaults included.
     """
     facts = _plain_arguments(entry, handed)
@@ -138,7 +137,6 @@ def kernels_of(entry: str, facts: Mapping[str, int], gpu: str) -> tuple[str, ...
     """Names of the kernels that a call may come to; where there are several, which one it is not known.
 
     Args:
-        entry: the public function.
         facts: of the call; facts that are left out may be anything.
         gpu: the architecture; empty where it is not known.
     """

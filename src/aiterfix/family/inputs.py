@@ -150,7 +150,6 @@ def make_inputs(
         kv_block_size: tokens of a block.
         max_model_len: columns.
         row_stride: elements from row to row.
-        seed: of the generator.
         wide: every finite e4m3fn value and scales over twenty binades, instead of values about 1.
         first_block: id of the first block. Where it is not 0, each sequence's blocks follow one another, and between
             sequences lies a block that nobody uses, so that an address can be put between any two of them.

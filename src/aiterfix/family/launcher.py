@@ -40,7 +40,6 @@ class Parameter:
     """A kernel's parameter.
 
     Attributes:
-        name: its name.
         constexpr: whether it is a compile-time value.
         annotated: the integer type that its annotation states, or empty.
         specialise: whether values of integers may be compiled in.
@@ -89,7 +88,6 @@ def specialise(parameters: Sequence[Parameter], values: Mapping[str, int | str |
     """What the launcher makes of a call.
 
     Args:
-        parameters: of the kernel.
         values: by name; integers, pointers, and values of compile-time parameters.
 
     Raises:

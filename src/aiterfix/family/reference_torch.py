@@ -16,8 +16,6 @@ def reference_torch(inputs: LaunchInputs, device: str = "cpu", *, dot_roundoff: 
     """The same as :func:`aiterfix.family.reference.reference`, computed by torch on ``device``.
 
     Args:
-        inputs: the inputs.
-        device: where.
         dot_roundoff: what the device's fp8 matrix product rounds beyond float32, as a factor of ``sum|q||k|``.
 
     Raises:

@@ -23,7 +23,6 @@ def rounded_to(kernel: str, chunk: int, block: int) -> int | None:
     """Columns of the unit, 1 where the last store ends with the row; None where no release has such a launch.
 
     Args:
-        kernel: its name.
         chunk: ``ChunkK``, columns, at least 1.
         block: tokens of a block, at least 1.
     """

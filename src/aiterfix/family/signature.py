@@ -269,10 +269,6 @@ def make_request(
     """What to tell the compiler for one kernel and configuration.
 
     Args:
-        source: the kernel file.
-        filename: name for reports.
-        kernel: which kernel of the file.
-        config: the specialisation.
         wrapper: facts from the wrapper's text; they outrank the tables, and ``config.out_stride`` outranks both.
 
     Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 
@@ -86,11 +87,14 @@ class Trigger:
         sentence: for people.
         condition: the same for programs, over the names of `LaunchFacts`.
         told: what a launch that meets it is told, the first that holds of it.
+        where_unknown: the sentence where what is not understood may be in a kernel of any kind; empty where it is the
+            same.
     """
 
     sentence: str
     condition: Condition
     told: tuple[Told, ...] = ()
+    where_unknown: str = ""
 
     def tell(self, facts: Mapping[str, int]) -> str:
         """When it bites, with a launch's numbers where they are known and it meets the fault."""
@@ -164,6 +168,11 @@ class Fault:
         if presence is Presence.UNKNOWN:
             facts = {name: value for name, value in facts.items() if name not in ("preshuffle", "plain")}
         return self.trigger.reach(facts)
+
+    def as_seen(self, presence: Presence) -> Fault:
+        """The fault with the sentence of its trigger that is true of a kernel in which it is this."""
+        other = self.trigger.where_unknown if presence is Presence.UNKNOWN else ""
+        return replace(self, trigger=replace(self.trigger, sentence=other)) if other else self
 
     @property
     def by_compiler(self) -> bool:

@@ -12,7 +12,8 @@ from aiterfix.source.encoding import as_utf8
 from aiterfix.source.entries import kernel_launches
 from aiterfix.source.kernel_launch import KernelLaunch
 from aiterfix.source.locate import Edit, Lines
-from aiterfix.source.paging import PagedLoad, paging, paging_edits
+from aiterfix.source.paging import PagedLoad, paging
+from aiterfix.source.paging_edits import paging_edits
 from aiterfix.source.proof import ProofError
 from aiterfix.source.rebuilt import EditedPlace, prove_changes
 from aiterfix.source.refusal_edits import refusal_edit

@@ -5,8 +5,9 @@ from __future__ import annotations
 from aiterfix.family.kernels import ARCHITECTURES, BLOCK_SIZES, CHUNK_K, CONSTANTS
 from aiterfix.faults.base import Finding, Presence
 from aiterfix.source.gather_edits import GatherSite, plan_gather_edits
-from aiterfix.source.gathers import Fits, Gather
+from aiterfix.source.gathers import Gather
 from aiterfix.source.locate import Edit
+from aiterfix.source.magnitudes import Fits
 from aiterfix.source.sites import KernelAnalysis, SourceAnalysis
 
 _PRESENCE = {Fits.YES: Presence.ABSENT, Fits.UNKNOWN: Presence.UNKNOWN, Fits.NO: Presence.PRESENT}

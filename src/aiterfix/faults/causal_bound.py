@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from aiterfix.family.paging import PAGING, mendable
+from aiterfix.family.paging import PAGING
 from aiterfix.faults.base import Finding, Presence
+from aiterfix.faults.kernel_edits import KernelEdits
 from aiterfix.source.causal import CausalBound, bound_change, causal_bounds, position_terms
-from aiterfix.source.encoding import as_utf8
 from aiterfix.source.locate import Edit, Lines
-from aiterfix.source.proof import ProofError
-from aiterfix.source.rebuilt import EditedPlace, prove_changes
-from aiterfix.source.rewrite import own_edits
-from aiterfix.source.sites import KernelAnalysis, SourceAnalysis
+from aiterfix.source.rebuilt import EditedPlace
+from aiterfix.source.roles import PagingRoles
+from aiterfix.source.sites import KernelAnalysis
 
 _NOT_WRITTEN = "the row's position is not subtracted in the comparison itself"
 
@@ -39,34 +38,23 @@ def _finding(bound: CausalBound, kernel: KernelAnalysis) -> Finding:
     return Finding(code, message, bound.line, bound.line, presence, obstacle, details)
 
 
-def edits(text: bytes, analysis: SourceAnalysis, filename: str) -> tuple[list[Edit], list[EditedPlace]]:
+def _changes(kernel: KernelAnalysis, roles: PagingRoles, lines: Lines) -> Iterator[tuple[Sequence[Edit], EditedPlace]]:
     """The bound by position, wherever another one is written out."""
-    lines = Lines(as_utf8(text))
-    found: list[Edit] = []
-    places: list[EditedPlace] = []
-    for kernel, roles in mendable(analysis):
-        terms = {
-            id(node): (compare, node, kernel.syntax[bound.site.ordinal].walk)
-            for bound in causal_bounds(kernel, roles)
-            if bound.right is False
-            for compare, node in position_terms(bound, kernel, roles)
-        }
-        for compare, node, walk in terms.values():
-            changed, change = bound_change(lines, compare, node, roles, walk)
-            found += changed
-            places.append(EditedPlace(kernel.name, node.lineno, (change,)))
-    return own_edits(text, found, filename), places
+    terms = {
+        id(node): (compare, node, kernel.syntax[bound.site.ordinal].walk)
+        for bound in causal_bounds(kernel, roles)
+        if bound.right is False
+        for compare, node in position_terms(bound, kernel, roles)
+    }
+    for compare, node, walk in terms.values():
+        edits, change = bound_change(lines, compare, node, roles, walk)
+        yield edits, EditedPlace(kernel.name, node.lineno, (change,))
 
 
-def prove(before: SourceAnalysis, after: SourceAnalysis, edited: Sequence[EditedPlace], filename: str) -> None:
-    """Every edited bound is the right one, and nothing else differs.
+def _left(kernel: KernelAnalysis) -> Iterator[str]:
+    for bound in causal_bounds(kernel, PAGING[kernel.name]):
+        if not bound.right:
+            yield f"the bound on line {bound.line} is still not the right one"
 
-    Raises:
-        ProofError: that is not so.
-    """
-    prove_changes(before, after, edited, filename)
-    names = {place.kernel for place in edited}
-    for kernel in after.kernels:
-        for bound in causal_bounds(kernel, PAGING[kernel.name]) if kernel.name in names else ():
-            if not bound.right:
-                raise ProofError(filename, f"the bound on line {bound.line} is still not the right one")
+
+MEND = KernelEdits(_changes, _left)

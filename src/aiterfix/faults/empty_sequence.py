@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from aiterfix.family.paging import PAGING, mendable
+from aiterfix.family.paging import PAGING
 from aiterfix.faults.base import Finding, Presence
-from aiterfix.source.encoding import as_utf8
+from aiterfix.faults.kernel_edits import KernelEdits
 from aiterfix.source.locate import Edit, Lines
-from aiterfix.source.proof import ProofError
-from aiterfix.source.rebuilt import EditedPlace, prove_changes
-from aiterfix.source.rewrite import own_edits
+from aiterfix.source.rebuilt import EditedPlace
+from aiterfix.source.roles import PagingRoles
 from aiterfix.source.sequence_walk import SequenceWalk, sequence_walks
-from aiterfix.source.sites import KernelAnalysis, SourceAnalysis
+from aiterfix.source.sites import KernelAnalysis
 
 
 def findings(kernel: KernelAnalysis, text: bytes) -> tuple[Finding, ...]:
@@ -38,29 +37,19 @@ def _finding(walk: SequenceWalk) -> Finding:
     return Finding(code, message, walk.line, walk.line, presence, obstacle, details)
 
 
-def edits(text: bytes, analysis: SourceAnalysis, filename: str) -> tuple[list[Edit], list[EditedPlace]]:
+def _changes(kernel: KernelAnalysis, roles: PagingRoles, lines: Lines) -> Iterator[tuple[Sequence[Edit], EditedPlace]]:
     """The walk ends at the number of sequences, and no longer where one is empty."""
-    lines = Lines(as_utf8(text))
-    found: list[Edit] = []
-    places: list[EditedPlace] = []
-    for kernel, roles in mendable(analysis):
-        for walk in sequence_walks(kernel, roles.lengths):
-            for part in walk.stops:
-                assert walk.until is not None
-                found.append(Edit(lines.span(part), ast.unparse(walk.until).encode()))
-                places.append(EditedPlace(kernel.name, part.lineno, ((part, walk.until),)))
-    return own_edits(text, found, filename), places
+    for walk in sequence_walks(kernel, roles.lengths):
+        for part in walk.stops:
+            assert walk.until is not None
+            edit = Edit(lines.span(part), ast.unparse(walk.until).encode())
+            yield [edit], EditedPlace(kernel.name, part.lineno, ((part, walk.until),))
 
 
-def prove(before: SourceAnalysis, after: SourceAnalysis, edited: Sequence[EditedPlace], filename: str) -> None:
-    """Every edited walk passes empty sequences by, and nothing but the test differs.
+def _left(kernel: KernelAnalysis) -> Iterator[str]:
+    for walk in _walks(kernel):
+        if not walk.passes_empty:
+            yield f"the walk on line {walk.line} is still stopped by an empty sequence"
 
-    Raises:
-        ProofError: that is not so.
-    """
-    prove_changes(before, after, edited, filename)
-    names = {place.kernel for place in edited}
-    for kernel in after.kernels:
-        for walk in _walks(kernel) if kernel.name in names else ():
-            if not walk.passes_empty:
-                raise ProofError(filename, f"the walk on line {walk.line} is still stopped by an empty sequence")
+
+MEND = KernelEdits(_changes, _left)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from aiterfix.family.paging import PAGING, mendable
+from aiterfix.family.paging import PAGING
 from aiterfix.faults.base import Finding, Presence
+from aiterfix.faults.kernel_edits import KernelEdits
 from aiterfix.source.causal import stored_value
 from aiterfix.source.columns import NotExpressible
-from aiterfix.source.encoding import as_utf8
 from aiterfix.source.locate import Edit, Lines
 from aiterfix.source.proof import ProofError
-from aiterfix.source.rebuilt import EditedPlace, prove_changes
-from aiterfix.source.rewrite import own_edits
+from aiterfix.source.rebuilt import EditedPlace
+from aiterfix.source.roles import PagingRoles
 from aiterfix.source.sites import KernelAnalysis, SiteSyntax, SourceAnalysis
 from aiterfix.source.unseen import UnseenScores, hidden_value, hiding_edit, unseen_scores
 
@@ -41,24 +41,21 @@ def _finding(scores: UnseenScores, syntax: SiteSyntax, kernel: str) -> Finding:
     return Finding(code, message, scores.site.line, scores.site.end_line, presence, obstacle)
 
 
-def edits(text: bytes, analysis: SourceAnalysis, filename: str) -> tuple[list[Edit], list[EditedPlace]]:
+def _changes(kernel: KernelAnalysis, roles: PagingRoles, lines: Lines) -> Iterator[tuple[Sequence[Edit], EditedPlace]]:
     """-inf in place of every score that its row may not see."""
-    lines = Lines(as_utf8(text))
-    found: list[Edit] = []
-    places: list[EditedPlace] = []
-    for kernel, roles in mendable(analysis):
-        for scores in unseen_scores(kernel, roles):
-            syntax = kernel.syntax[scores.site.ordinal]
-            node = stored_value(syntax)
-            if scores.hidden is not False or node is None:
-                continue
-            try:
-                value = hidden_value(syntax, roles)
-            except NotExpressible:
-                continue
-            found.append(hiding_edit(lines, syntax, value))
-            places.append(EditedPlace(kernel.name, scores.site.line, ((node, value),)))
-    return own_edits(text, found, filename), places
+    for scores in unseen_scores(kernel, roles):
+        syntax = kernel.syntax[scores.site.ordinal]
+        node = stored_value(syntax)
+        if scores.hidden is not False or node is None:
+            continue
+        try:
+            value = hidden_value(syntax, roles)
+        except NotExpressible:
+            continue
+        yield [hiding_edit(lines, syntax, value)], EditedPlace(kernel.name, scores.site.line, ((node, value),))
+
+
+MEND = KernelEdits(_changes, lambda _: ())
 
 
 def prove(before: SourceAnalysis, after: SourceAnalysis, edited: Sequence[EditedPlace], filename: str) -> None:
@@ -67,7 +64,7 @@ def prove(before: SourceAnalysis, after: SourceAnalysis, edited: Sequence[Edited
     Raises:
         ProofError: that is not so.
     """
-    prove_changes(before, after, edited, filename)
+    MEND.prove(before, after, edited, filename)
     count = {name: sum(place.kernel == name for place in edited) for name in {place.kernel for place in edited}}
     for old, new in zip(before.kernels, after.kernels, strict=True):
         if old.name in count:

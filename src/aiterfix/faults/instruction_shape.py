@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from aiterfix.faults.base import Finding, Presence
 from aiterfix.source.branches import Tests, with_tests
-from aiterfix.source.names import bound_names, function_parameters
+from aiterfix.source.names import bound_names, function_parameters, kept_parameters
 from aiterfix.source.scope import is_triton
 from aiterfix.source.sites import KernelAnalysis
-from aiterfix.source.vocabulary import last_name
+from aiterfix.source.syntax import last_name
 from aiterfix.source.walk import KernelWalk
 
 _LAYOUT = "AMDMFMALayout"
@@ -58,10 +58,8 @@ def _finding(call: ast.Call, tests: Tests, walk: KernelWalk) -> Finding:
     if isinstance(version, ast.Constant) and isinstance(version.value, int) and version.value in _GPU:
         mine, other = _GPU[version.value]
         return _present("one-gpu", f"made for CDNA {version.value} ({mine}): it does not compile for {other}", call)
-    if not isinstance(version, ast.Name) or version.id not in function_parameters(walk.function):
+    if not isinstance(version, ast.Name) or version.id not in kept_parameters(walk.function):
         return _unknown("the version of CDNA that it is made for is not followed", call)
-    if any(version.id in bound_names(s, walrus=True) for s in walk.function.body):
-        return _unknown("the version of CDNA that it is made for is bound anew", call)
     line, end = call.lineno, call.end_lineno or call.lineno
     return Finding(
         "instruction", "three sides, or what Triton takes, and the GPU's own version", line, end, Presence.ABSENT

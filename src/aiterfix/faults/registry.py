@@ -239,13 +239,14 @@ def _pull_request(t: _Table) -> PullRequest:
 
 
 def _trigger(t: _Table, *, judged: bool) -> Trigger:
-    t.only("sentence", "condition", "told")
+    t.only("sentence", "condition", "told", "where_unknown")
     sentence = t.string("sentence")
     try:
         condition = Condition(t.string("condition")) if judged or "condition" in t.data else Condition("triggered")
     except ConditionError as error:
         raise t.fail("condition", str(error)) from error
-    return Trigger(sentence, condition, tuple(map(_told, t.tables("told"))))
+    where_unknown = t.string("where_unknown") if "where_unknown" in t.data else ""
+    return Trigger(sentence, condition, tuple(map(_told, t.tables("told"))), where_unknown)
 
 
 def _told(t: _Table) -> Told:

@@ -28,21 +28,8 @@ from aiterfix.faults.refusals import Refusals
 from aiterfix.source.address import prove_rows
 from aiterfix.source.gather_edits import prove_gathers
 from aiterfix.source.locate import Edit
-from aiterfix.source.proof import prove_bounds
-from aiterfix.source.rewrite import bound_edits
+from aiterfix.source.rewrite import bound_edits, prove_bounds
 from aiterfix.source.sites import KernelAnalysis, SourceAnalysis
-
-
-def _nothing_found(kernel: KernelAnalysis, text: bytes) -> tuple[Finding, ...]:
-    return ()
-
-
-def _nothing_to_edit(text: bytes, analysis: SourceAnalysis, filename: str) -> tuple[list[Edit], Sequence[Any]]:
-    return [], []
-
-
-def _nothing_to_prove(before: SourceAnalysis, after: SourceAnalysis, edited: Sequence[Any], filename: str) -> None:
-    return None
 
 
 @dataclass(frozen=True)
@@ -59,25 +46,25 @@ class Verb:
             there and of the edited one, the places that `edits` named, and a name for messages.
     """
 
-    findings: Callable[[KernelAnalysis, bytes], tuple[Finding, ...]] = _nothing_found
-    edits: Callable[[bytes, SourceAnalysis, str], tuple[list[Edit], Sequence[Any]]] = _nothing_to_edit
-    prove: Callable[[SourceAnalysis, SourceAnalysis, Sequence[Any], str], None] = _nothing_to_prove
+    findings: Callable[[KernelAnalysis, bytes], tuple[Finding, ...]] = lambda *_: ()
+    edits: Callable[[bytes, SourceAnalysis, str], tuple[list[Edit], Sequence[Any]]] = lambda *_: ([], [])
+    prove: Callable[[SourceAnalysis, SourceAnalysis, Sequence[Any], str], None] = lambda *_: None
 
 
 _chunks, _strides = Refusals(SHUFFLED_KERNELS, CHUNK_OF_TILES), Refusals(ONE_STRIDE, ROW_STRIDE)
 BY_NAME = {
     "bound-column": Verb(column_bound.findings, bound_edits, prove_bounds),
-    "bound-causal": Verb(causal_bound.findings, causal_bound.edits, causal_bound.prove),
+    "bound-causal": Verb(causal_bound.findings, causal_bound.MEND.edits, causal_bound.MEND.prove),
     "change-compiler": Verb(compiler.findings),
     # The other kernels of a release whose instruction does not fit differ in more than this.
     "fit-instruction": Verb(instruction_shape.findings),
-    "hide-unseen": Verb(hidden_columns.findings, hidden_columns.edits, hidden_columns.prove),
+    "hide-unseen": Verb(hidden_columns.findings, hidden_columns.MEND.edits, hidden_columns.prove),
     # Triton refuses such a launch itself, and which of the two texts is meant is not ours to say.
     "match-parameters": Verb(),
     "page-by-block": Verb(block_paging.findings, block_paging.edits, block_paging.prove),
     "take-chunk": Verb(small_chunk.findings, _chunks.edits, _chunks.prove),
     "take-row-stride": Verb(edits=_strides.edits, prove=_strides.prove),
-    "walk-past-empty": Verb(empty_sequence.findings, empty_sequence.edits, empty_sequence.prove),
+    "walk-past-empty": Verb(empty_sequence.findings, empty_sequence.MEND.edits, empty_sequence.MEND.prove),
     "widen-gather": Verb(cache_offset.findings, cache_offset.edits, prove_gathers),
     "widen-row": Verb(row_offset.findings, row_offset.edits, prove_rows),
 }

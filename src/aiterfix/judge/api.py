@@ -7,7 +7,9 @@ from pathlib import Path
 
 from aiterfix.errors import EnvironmentProblem, NotUnderstoodError, UsageError
 from aiterfix.faults.registry import load_faults
-from aiterfix.installation import Discovery, find_path, find_running
+from aiterfix.installation.given_path import find_path
+from aiterfix.installation.interpreters import find_running
+from aiterfix.installation.target import Discovery
 from aiterfix.judge.disk import judge_installation
 from aiterfix.judge.judgement import Doubt, Judgement
 

@@ -15,7 +15,7 @@ from aiterfix.storage.held import read_file
 from aiterfix.storage.record import record
 
 if TYPE_CHECKING:
-    from aiterfix.installation import Installation
+    from aiterfix.installation.target import Installation
     from aiterfix.installation.view import View
     from aiterfix.judge.judgement import LaunchFacts
 
@@ -57,10 +57,6 @@ def compiler_beside(installation: Installation, view: View) -> LaunchFacts:
     """What is known of the Triton in the folder that an installation is imported from, or that leads to it.
 
     Nothing where there is none, or two: another folder of the path may come first.
-
-    Args:
-        installation: where `aiter` is.
-        view: how files of the inspected system are read.
     """
     folders = [installation.root, *([installation.dist_info.parent] if installation.dist_info is not None else [])]
     found = {_compiler_in(folder, view) for folder in dict.fromkeys(folders)} - {_NO_COMPILER}
@@ -111,7 +107,6 @@ def compiler_notes(version: str, faults: Faults) -> tuple[str, ...]:
 
     Args:
         version: as Triton states it.
-        faults: every known fault.
     """
     met = compiler_faults(version, faults)
     found = (f for f in faults.judged if f.id in met)
@@ -123,7 +118,6 @@ def compiler_faults(version: str, faults: Faults) -> frozenset[str]:
 
     Args:
         version: as Triton states it.
-        faults: every known fault.
     """
     facts = _facts(version, set()).known()
     found = (f for f in faults.judged if f.id in faults.deciding_by_compiler)

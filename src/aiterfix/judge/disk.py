@@ -11,8 +11,9 @@ from aiterfix.family.kernels import NOT_JUDGED, SIBLING_MARK
 from aiterfix.faults.diagnosis import TextDiagnosis, diagnose
 from aiterfix.faults.registry import Faults
 from aiterfix.history.known import diagnosis_of, resolves
-from aiterfix.installation import Installation, PrebuiltCodeObjects, find_prebuilt
+from aiterfix.installation.aot import PrebuiltCodeObjects, find_prebuilt
 from aiterfix.installation.kernelfiles import PackageText
+from aiterfix.installation.target import Installation
 from aiterfix.installation.view import View
 from aiterfix.judge.compiler import compiler_beside
 from aiterfix.judge.judgement import Doubt, JudgedText, Judgement, Question, everything
@@ -37,8 +38,6 @@ def judge_installation(
     """Read and judge every kernel file of an installation.
 
     Args:
-        installation: as found by `aiterfix.installation`.
-        known: every known fault.
         question: what decides; every deciding fault in every kernel by default.
         diagnosed: diagnoses of texts for these same faults, by digest: a file that holds one is not analysed again.
         in_full: whether findings are wanted. Else a released text, or the mended text of one, is not analysed: it has
@@ -85,7 +84,6 @@ def settled(
 
     Args:
         judged: every text of a package that names a kernel.
-        known: the faults that were looked for.
         launches_of: gives the launches of a text, by what people call it and its bytes.
     """
     launchers = tuple(t for t in judged if not t.diagnosis.units)
@@ -115,9 +113,7 @@ def resolution_of(
     """Which functions the wrappers of a package run.
 
     Args:
-        package: its folder.
         read: the files that name a kernel, with their texts and diagnoses.
-        known: every known fault.
         contents: everything that was read of it; by default it is read on the way.
     """
     from aiterfix.judge.resolution import resolve

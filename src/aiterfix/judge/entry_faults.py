@@ -26,9 +26,7 @@ def at_entries(diagnosis: TextDiagnosis, text: bytes, launches: Sequence[NamedLa
 
     Args:
         diagnosis: of the text alone.
-        text: its bytes.
         launches: every launch in sight.
-        known: the faults that were looked for.
     """
     return replace(diagnosis, units=tuple(_unit(u, text, launches, known) for u in diagnosis.units))
 

@@ -14,7 +14,8 @@ from aiterfix.judge.verdict import Verdict, of_presence
 from aiterfix.storage.record import record
 
 if TYPE_CHECKING:
-    from aiterfix.installation import Installation, PrebuiltCodeObjects
+    from aiterfix.installation.aot import PrebuiltCodeObjects
+    from aiterfix.installation.target import Installation
 
 COLUMN_BOUND = "column-bound"
 _NO_FACTS: tuple[str, ...] = ()
@@ -78,7 +79,6 @@ class Ignored:
     """A fault that shall not decide, whatever else is asked.
 
     Attributes:
-        fault: its id.
         reason: why not, as whoever ignores it says.
         by: where that is said: an option, or a file.
         asked: whether it would decide otherwise.
@@ -120,8 +120,6 @@ class JudgedText:
     Attributes:
         where: path or module name, for people.
         relative: a file's path from the folder that holds the package, with forward slashes; empty for loaded kernels.
-        text: its bytes, as they were judged.
-        diagnosis: what is wrong in it.
         sha256: digest of the whole file that it is or comes from; empty where that is not known.
         path: the file; None for loaded kernels.
     """
@@ -140,7 +138,6 @@ class Doubt:
 
     Attributes:
         where: path or module.
-        reason: one phrase.
         line: 1-based; 0 where it is about no line.
     """
 
@@ -158,7 +155,6 @@ class FaultAnswer:
     """One fault in a whole installation or process.
 
     Attributes:
-        fault: the fault.
         presence: in the units asked about.
         reach: whether the launch that was asked about meets it.
         deciding_facts: names of the launch facts that would decide, where ``reach`` is open.
@@ -185,8 +181,6 @@ class Judgement:
 
     Attributes:
         installation: where and what it is; None for a process.
-        known: every known fault.
-        question: what was asked.
         texts: kernels that are there, by path or module.
         doubts: what keeps the answers from being certain.
         prebuilt: code objects that stand in for the source of a code path, present or switched on, by its name.
@@ -304,7 +298,12 @@ class Judgement:
             left,
         ]
         return FaultAnswer(
-            fault, presence, reach, facts, next((o for o in obstacles if o), ""), fault.id in self.deciding
+            fault.as_seen(presence),
+            presence,
+            reach,
+            facts,
+            next((o for o in obstacles if o), ""),
+            fault.id in self.deciding,
         )
 
     def asking(self, question: Question, launch: LaunchFacts | None = None) -> Judgement:

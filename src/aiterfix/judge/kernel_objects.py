@@ -108,7 +108,6 @@ def settled(kernel: Any, name: str, launches: Sequence[NamedLaunch]) -> TextDiag
     """What is wrong in a kernel object, with the faults that what launches it has, or refuses.
 
     Args:
-        kernel: the object.
         name: its name in the module that holds it.
         launches: from `loaded_launches`.
     """

@@ -25,7 +25,6 @@ class RecordedLaunch:
     Attributes:
         schema: version of this form.
         module: where the function was from.
-        launch: what it was handed.
         outcome: what was decided there and then.
         faults: ids of the faults by which.
     """
@@ -42,7 +41,6 @@ class JudgedInstallation:
     """Every launch of a list against one installation.
 
     Attributes:
-        package: its folder.
         launches: in the list's order, each combination once.
     """
 
@@ -55,7 +53,6 @@ class JudgedList:
     """Every launch of a list against everything that import would take.
 
     Attributes:
-        file: the list.
         installations: one a target.
         certain: whether the search for installations could look everywhere.
     """
@@ -76,8 +73,6 @@ def judge_list(file: Path, launches: Iterable[RecordedLaunch], whole: Whole) -> 
     """Judge a list.
 
     Args:
-        file: where it is from.
-        launches: its lines.
         whole: the judgement on what is installed.
     """
     combinations = tuple(dict.fromkeys(line.launch for line in launches))

@@ -60,8 +60,6 @@ class Launch:
     """One combination of what a public function is handed.
 
     Attributes:
-        entry: the function.
-        facts: of the call.
         gpu: architecture, as ``gfx950``; empty where it is not known.
     """
 
@@ -75,8 +73,6 @@ class Launchable:
     """A kernel that a launch may come to.
 
     Attributes:
-        name: its name.
-        plain: whether it is plain Triton.
         presence: of each fault that can be in it.
         released: whether its file is one of a release, so that its rounding of rows is known.
         where: the text that it stands in: path or module.
@@ -98,7 +94,6 @@ class Launchables:
         doubts: what keeps the answers from being certain, and about which text.
         prebuilt: whether prebuilt code objects run in the place of the Gluon kernels.
         compiler: the Triton that is known beside the kernels.
-        known: every known fault.
         deciding: ids of those that decide.
         by_compiler: ids of those that decide where it is known which Triton compiles a launch.
     """
@@ -122,9 +117,7 @@ class FaultOfLaunch:
     """One fault that is in what a launch comes to, or may be.
 
     Attributes:
-        fault: its id.
         presence: in the kernels that the launch may come to.
-        reach: whether the launch meets it.
         facts: names of the facts that would decide, where that is open.
         told: what happens, with the launch's numbers where they are known.
         decides: whether the outcome hangs on it.
@@ -258,7 +251,8 @@ def _joined(
     reach = reaches.pop() if len(reaches) == 1 else Reach.DEPENDS
     if reach is Reach.DEPENDS and reaches:
         missing = (*missing, "kernel")  # which one runs
-    told = next((fault.trigger.tell(known) for _, r, _, known in answers if r is not Reach.NOT_REACHED), "")
+    met = ((fault.as_seen(p), known) for p, r, _, known in answers if r is not Reach.NOT_REACHED)
+    told = next((seen.trigger.tell(known) for seen, known in met), "")
     return FaultOfLaunch(fault.id, worst(p for p, _, _, _ in answers), reach, missing, told, fault.id in deciding)
 
 

@@ -18,10 +18,10 @@ from aiterfix.source.bodies import (
     parameters_given,
     parameters_of,
     root,
-    root_name,
     walk,
 )
 from aiterfix.source.decorators import is_jit, named_jit
+from aiterfix.source.syntax import root_name
 
 _PLAIN = frozenset(
     "any all bool callable dict enumerate float hasattr hash id int isinstance issubclass len list print range repr "  # noqa: SIM905
@@ -122,7 +122,6 @@ class Launches:
         Args:
             found: where its kernel's name ends.
             path: the file with the launch.
-            line: its line.
             handed: whether it is handed the logits.
         """
         for d in found:
@@ -169,9 +168,6 @@ class Launches:
         """Every launch of a function, and every call that hands its output on.
 
         Args:
-            path: its file.
-            bindings: the bindings of its module.
-            function: the function.
             outputs: its parameters that hold the logits.
         """
         key = path, function.name, hash((function.lineno, outputs))

@@ -19,7 +19,6 @@ class NoSource:
 
     Attributes:
         reason: what it is, fit for "which is ...".
-        path: where.
     """
 
     reason: str

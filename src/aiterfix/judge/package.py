@@ -29,7 +29,6 @@ class UnresolvedName:
     """Why it cannot be told which function runs.
 
     Attributes:
-        path: the file that it stands in.
         problem: the reason, with line and the name in question.
     """
 
@@ -42,7 +41,6 @@ class Definition:
     """A function that a name ends at.
 
     Attributes:
-        path: its file.
         name: as it is defined.
         line: 1-based, of its ``def``.
     """
@@ -58,7 +56,6 @@ class Package:
     """The modules of an installed package, by name, as import would find them.
 
     Args:
-        folder: the package folder.
         sources: what the names of files that were parsed before are bound to.
         contents: everything that was read of it; by default files are read as they are asked for.
     """
@@ -123,8 +120,6 @@ class Package:
         """Definitions that a name of a file may end at; what leads nowhere becomes a doubt.
 
         Args:
-            path: the file.
-            name: a name of its module level.
             line: where the name is asked for, for doubts; a line of ``path``.
             asked: names on the way here.
         """

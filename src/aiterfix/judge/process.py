@@ -72,7 +72,6 @@ def judge_loaded(loaded: Loaded, question: Question | None = None) -> Judgement:
     """Judge what is loaded, each kernel on the text that it holds.
 
     Args:
-        loaded: the kernel objects.
         question: what decides; store bounds by default, which padding depends on.
     """
     from aiterfix.installation.aot import PrebuiltCodeObjects  # no part of what every process with the hook keeps
@@ -87,7 +86,7 @@ def judge_loaded(loaded: Loaded, question: Question | None = None) -> Judgement:
     asked = question or bounds_only(known)
     prebuilt = tuple(
         # Where they lie was settled when the wrapper was imported; that they run is what counts.
-        (g.name, PrebuiltCodeObjects(Path(g.prebuilt.directory), (), 0, 0, g.prebuilt.enabled_by, "1", ()))
+        (g.name, PrebuiltCodeObjects(Path(g.prebuilt.directory), 0, 0, g.prebuilt.enabled_by, "1", ()))
         for g in known.groups
         if g.prebuilt is not None and prebuilt_variable() == g.prebuilt.enabled_by
     )
@@ -126,7 +125,6 @@ def stamp(path: str, root: Path | None = None) -> tuple[int, int, int] | None:
     """What tells one state of a file from another; None where there is none.
 
     Args:
-        path: the file.
         root: the root file system of the image that it lies in.
     """
     # The searching rooms are not loaded for a look at one file: advice asks at every call.
@@ -150,7 +148,8 @@ def judge_importable(path: Path | None = None, python: Path | None = None, root:
         python: another interpreter, instead of this one.
         root: the root file system of an image; ``path`` is then one that the image has.
     """
-    from aiterfix.installation import find_image, find_path, find_python, find_running
+    from aiterfix.installation.given_path import find_image, find_path
+    from aiterfix.installation.interpreters import find_python, find_running
     from aiterfix.judge.disk import judge_installation
 
     known = known_faults()

@@ -58,10 +58,7 @@ def with_refusals(
     """A text's diagnosis, with `refused` where every launch of a kernel is.
 
     Args:
-        text: the file's bytes.
-        diagnosis: of that text.
         launches: every launch in sight.
-        known: the faults that were looked for.
     """
     about_blocks = [n for n in launches if not n.launch.about]
     diagnosis = at_entries(diagnosis, text, launches, known)
@@ -82,7 +79,6 @@ class NamedLaunch:
 
     Attributes:
         where: what they call it.
-        launch: it.
         arguments: what it hands on, where that is what it is asked about.
         replaced: whether another function stands in the place of the one that makes it, and makes it no more.
     """
@@ -108,8 +104,6 @@ def launches_in(where: str, text: bytes, tree: ast.Module | None = None) -> tupl
     """The launches of a text; none where it does not parse, which is a doubt of its own.
 
     Args:
-        where: what people call it.
-        text: its bytes.
         tree: the same parsed, where the caller has it already.
     """
     from aiterfix.family.paging import CACHES, PAGING

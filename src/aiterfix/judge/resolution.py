@@ -18,7 +18,6 @@ class Resolution:
     """What the wrappers of one installation run.
 
     Attributes:
-        wrappers: files of the modules that launch kernels of the family.
         running: definitions of declared kernels that a wrapper's names lead to.
         doubts: names that lead nowhere.
         read: files whose names were looked at.
@@ -26,15 +25,10 @@ class Resolution:
             depends on.
     """
 
-    wrappers: tuple[Path, ...]
     running: frozenset[Definition]
     doubts: tuple[UnresolvedName, ...]
     read: frozenset[Path] = frozenset()
     asked: Mapping[str, str] = field(default_factory=dict)
-
-    def runs(self, path: Path, name: str) -> bool:
-        """Whether a wrapper's names lead to the kernel of this name in this file."""
-        return any(d.path == path and d.name == name for d in self.running)
 
 
 def resolve(
@@ -49,17 +43,14 @@ def resolve(
     """Follow every kernel name of the wrappers, and every import of a declared kernel, to what it is bound to.
 
     Args:
-        folder: the package folder.
         sources: the files that name a kernel and what their names are bound to; None for one that does not parse.
-        kernels: names of the declared kernels.
         modules: dotted names of modules that hold kernels in some release.
         wrappers: dotted names of modules that launch them.
         contents: everything that was read of the package; by default files are read as they are asked for.
     """
     package = Package(folder, sources, contents)
     launches = Launches(package, frozenset(kernels))
-    present = package.present(wrappers)
-    for path in present:
+    for path in package.present(wrappers):
         launches.wrapper(path)
     for path in package.present(modules):
         launches.kernel_file(path)
@@ -72,13 +63,11 @@ def resolve(
             for b in bindings.of(name):
                 if b.how is How.IMPORT:
                     launches.accept(package.imported(path, name, b), path, b.line, handed=True)
-    reached = {d.path for d in launches.running}
     unread = [d for d in launches.running if d.path not in sources and not package.same_file(d.path, sources)]
     for d in sorted(unread, key=lambda d: (d.path, d.line)):
         package.doubt(d.path, d.line, d.name, "not-searched", "is launched, but its file was not found by the search")
     doubts = sorted(dict.fromkeys(package.doubts), key=lambda d: (d.path, d.problem.line, d.problem.message))
     return Resolution(
-        tuple(sorted({*present, *launches.files} - reached)),
         frozenset(launches.running),
         tuple(doubts),
         frozenset(package.read),

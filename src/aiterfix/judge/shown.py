@@ -40,8 +40,6 @@ def mend_shown(fault: str, text_sha256: str, asked: Collection[str], noted: str 
     """Whether runs show the mend of a fault that is in a text.
 
     Args:
-        fault: its id.
-        text_sha256: digest of the text.
         asked: ids of the faults that would be mended with it.
         noted: records beside the stores'.
     """
@@ -54,8 +52,6 @@ def shown_as_it_is(fault: str, text_sha256: str, noted: str = "") -> Shown | Non
     """Whether runs show that a fault was taken out of a text that is there; None where it was not there before.
 
     Args:
-        fault: its id.
-        text_sha256: digest of the text.
         noted: records beside the stores'.
     """
     from aiterfix.validation.evidence import evidence_of, shown
@@ -73,8 +69,6 @@ def mended_texts(judgement: Judgement, fault: str, presence: Presence) -> Iterat
     must keep right, the wrappers that get to it.
 
     Args:
-        judgement: of an installation.
-        fault: its id.
         presence: `present` for what would be mended, `refused` for wrappers that refuse.
     """
     from aiterfix.family.cases import SAID
@@ -109,7 +103,7 @@ def _runs(
     from aiterfix.history.known import mended_digest
     from aiterfix.validation.evidence import read_evidence
 
-    found = read_evidence(text_sha256, noted=noted)[0]
+    found = read_evidence(text_sha256, noted=noted)
     before = tuple(e for e in found if e.text_sha256 == text_sha256)
     after = [e for e in found if e.original_sha256 == text_sha256 and e.mends]
     wanted = {fault for e in after for fault in e.mends if fault in asked}

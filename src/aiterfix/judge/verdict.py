@@ -46,7 +46,6 @@ def worst(verdicts: Iterable[Verdict], *, empty: Verdict) -> Verdict:
     """The verdict on a whole whose parts have these verdicts: every doubt outranks every answer.
 
     Args:
-        verdicts: verdicts of the parts, in any order.
         empty: the answer where there are no parts.
     """
     return max(verdicts, key=_SEVERITY.index, default=empty)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from aiterfix.faults.base import Presence, Reach, worst
-from aiterfix.installation import Discovery
+from aiterfix.installation.target import Discovery
 from aiterfix.judge.judgement import FaultAnswer, Judgement
 from aiterfix.judge.verdict import Verdict
 from aiterfix.judge.verdict import worst as worst_verdict

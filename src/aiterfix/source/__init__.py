@@ -1,11 +1,14 @@
-"""Understand and edit kernel source.
+"""Understand and edit source: kernels, and the wrappers that launch them.
 
-    text ──► sites.analyse ──► StoreSite: guard, row ──► rewrite.rewrite    ──► new text, proven
-                                                    └──► address.widen_rows ──► new text, proven
+    text ──► sites.analyse ──► a walk through each kernel ──► one reader a fault ──► its edits ──► new text, proven
 
-``encoding`` decodes as Python does, ``scope`` knows what a module's names mean, ``values`` normalises
-expressions and their widths, ``evaluate`` walks a kernel and the functions that it calls, ``logic``
-proves bounds, ``guards`` asks it about a column, ``rows`` says how a row's address is computed,
-``columns`` writes a column down, ``locate`` knows byte positions, ``layout`` breaks lines, ``proof``
-checks an edit. Only ``sites``, ``rewrite`` and ``address`` are for use from outside.
+``encoding`` decodes as Python does, ``syntax`` and ``names`` answer small questions about a piece of it,
+``assignments`` says what names are given, ``constants`` what expressions of constants come to, ``bindings`` and
+``scope`` what a module's names mean. ``values`` normalises expressions and their widths, ``evaluate`` walks a kernel
+and the functions that it calls, ``logic`` proves bounds, ``loads`` has the one view of a walk that all readers share.
+
+Readers: ``guards`` (a column), ``rows``, ``gathers`` with ``magnitudes`` (the cache's addresses), ``paging`` with
+``tokens`` and ``positions``, ``causal``, ``unseen``, ``sequence_walk``; of wrappers ``entries``, ``entry_tests``,
+``launch_arguments``. Edits: ``rewrite``, ``address``, ``gather_edits``, ``paging_edits``, ``refusal_edits``, on byte
+positions (``locate``, ``sums``, ``layout``); ``proof`` and ``rebuilt`` check them.
 """

@@ -8,7 +8,6 @@ from there the product has to move.
 from __future__ import annotations
 
 import ast
-import copy
 import re
 from collections.abc import Collection, Sequence
 from functools import lru_cache
@@ -18,11 +17,13 @@ from aiterfix.source.encoding import as_utf8
 from aiterfix.source.layout import WIDTH
 from aiterfix.source.locate import Edit, Lines, Span
 from aiterfix.source.proof import ProofError, parsed, same_tree
+from aiterfix.source.rebuilt import rebuilt
 from aiterfix.source.rewrite import Plan, plan_of
-from aiterfix.source.rows import product_width, row_nodes, summands
+from aiterfix.source.rows import product_width, row_nodes
 from aiterfix.source.scope import ModuleScope
 from aiterfix.source.sites import KernelAnalysis, SiteSyntax, SourceAnalysis, StoreSite
 from aiterfix.source.sums import SumEditor, is_simple
+from aiterfix.source.syntax import summands
 from aiterfix.source.values import WIDE, Rank, Value, atoms_below
 from aiterfix.source.vocabulary import POINTER_PARAMETER
 
@@ -253,36 +254,22 @@ def _facts(kernel: KernelAnalysis) -> list[object]:
     return found
 
 
-def _without_rows(analysis: SourceAnalysis, tree: ast.Module, edited: set[tuple[str, int]]) -> ast.Module:
-    """The tree without widening conversions, and without pointer and offsets of the edited stores."""
-    calls = {
-        (syntax.node.lineno, syntax.node.col_offset)
-        for k in analysis.kernels
-        for site, syntax in zip(k.sites, k.syntax, strict=True)
-        if (site.kernel, site.ordinal) in edited
-    }
-    return _Remover(calls).visit(copy.deepcopy(tree))  # type: ignore[no-any-return]
+def _without_rows(analysis: SourceAnalysis, tree: ast.Module, edited: set[tuple[str, int]]) -> ast.AST:
+    """The tree without widening conversions, and without pointer and offsets of the edited stores: both are there
+    before and after, and their values were compared already."""
+    changes = widenings(tree)
+    for k in analysis.kernels:
+        for site, syntax in zip(k.sites, k.syntax, strict=True):
+            if (site.kernel, site.ordinal) in edited:
+                address = (syntax.store.arguments.get(n) for n in (POINTER_PARAMETER[syntax.store.kind], "offsets"))
+                changes |= {id(node): ast.Constant(0) for node in address if node is not None}
+    return rebuilt(tree, changes)
 
 
-class _Remover(ast.NodeTransformer):
-    def __init__(self, calls: set[tuple[int, int]]) -> None:
-        self.calls = calls
-
-    def visit_Call(self, node: ast.Call) -> ast.expr:
-        here = (node.lineno, node.col_offset) in self.calls and isinstance(node.func, (ast.Name, ast.Attribute))
-        if isinstance(node.func, ast.Attribute) and is_widening(node):
-            return self.visit(node.func.value)  # type: ignore[no-any-return]
-        self.generic_visit(node)
-        kind = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        if here:
-            # Both are there before and after; their values were compared already.
-            blank = ast.Constant(0)
-            positions = (1, 2) if "buffer" in kind else (0,)
-            node.args = [blank if i in positions else a for i, a in enumerate(node.args)]
-            for k in node.keywords:
-                if k.arg in ("ptr", "offsets", "pointer"):
-                    k.value = blank
-        return node
+def widenings(tree: ast.AST) -> dict[int, ast.AST]:
+    """Every ``x.to(tl.int64)`` of a tree, by its identity, with what it widens."""
+    calls = (n for n in ast.walk(tree) if isinstance(n, ast.Call) and is_widening(n))
+    return {id(n): n.func.value for n in calls if isinstance(n.func, ast.Attribute)}
 
 
 def is_widening(node: ast.Call) -> bool:

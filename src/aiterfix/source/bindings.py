@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from aiterfix.source.names import bound_names
+from aiterfix.source.syntax import pairs, root_name
 from aiterfix.storage.text import as_parsed
 
 
@@ -140,15 +141,11 @@ class ModuleBindings:
             elif b.is_none:
                 continue
             elif b.how is How.VALUE and isinstance(b.node, (ast.Name, ast.Attribute)):
-                chain: list[str] = []
-                node: ast.expr = b.node
-                while isinstance(node, ast.Attribute):
-                    chain.insert(0, node.attr)
-                    node = node.value
-                bases = self._named(node.id, (*asked, name)) if isinstance(node, ast.Name) else frozenset()
+                root = root_name(b.node)
+                bases = self._named(root, (*asked, name)) if root else frozenset()
                 if not bases:
                     return frozenset()
-                found.update(".".join([base, *chain]) for base in bases)
+                found.update(base + ast.unparse(b.node)[len(root) :] for base in bases)
             else:
                 return frozenset()
         return frozenset(found)
@@ -226,20 +223,11 @@ class ModuleBindings:
                         self._bind(n.target.id, binding)
 
     def _assign(self, target: ast.expr, value: ast.expr) -> None:
-        if isinstance(target, ast.Name):
-            self._bind(target.id, Binding(How.VALUE, target.lineno, "an assignment", value))
-        elif isinstance(target, (ast.Tuple, ast.List)):
-            plain = not any(isinstance(t, ast.Starred) for t in target.elts)
-            if (
-                plain
-                and isinstance(value, (ast.Tuple, ast.List))
-                and len(value.elts) == len(target.elts)
-                and not any(isinstance(v, ast.Starred) for v in value.elts)
-            ):
-                for t, v in zip(target.elts, value.elts, strict=True):
-                    self._assign(t, v)
+        for t, given in pairs(target, value):
+            if isinstance(t, ast.Name) and given is not None:
+                self._bind(t.id, Binding(How.VALUE, t.lineno, "an assignment", given))
             else:
-                self._opaque(bound_names(target, walrus=False), target.lineno, "unpacking")
+                self._opaque(bound_names(t, walrus=False), t.lineno, "unpacking")
 
     def _target(self, target: ast.expr) -> None:
         """What is set that is no name: an attribute (of a module, of the kernel), an item of a namespace."""

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterable, Iterator
 
 from aiterfix.source.names import function_parameters
+from aiterfix.source.syntax import root_name
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 _FACTS = frozenset(
@@ -132,12 +133,6 @@ def root(e: ast.expr) -> ast.expr:
     while isinstance(e, ast.Attribute):
         e = e.value
     return e
-
-
-def root_name(e: ast.expr) -> str:
-    """The name that a chain of attributes begins with; "" where it is no name."""
-    first = root(e)
-    return first.id if isinstance(first, ast.Name) else ""
 
 
 def defaults(a: ast.arguments) -> Iterator[tuple[str, ast.expr]]:

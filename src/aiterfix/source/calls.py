@@ -8,6 +8,7 @@ import re
 from aiterfix.source.expressions import Evaluator
 from aiterfix.source.logic import is_boolean
 from aiterfix.source.scope import Helper, ModuleScope, is_triton
+from aiterfix.source.syntax import last_name, root_name
 from aiterfix.source.values import ADAPTS, NARROW, UNKNOWN_WIDTH, WIDE, ZERO, Rank, Value
 from aiterfix.source.vocabulary import (
     ASSEMBLY,
@@ -23,7 +24,6 @@ from aiterfix.source.vocabulary import (
     STORE_PARAMETERS,
     UNREADABLE,
     WRITERS,
-    last_name,
 )
 from aiterfix.source.walk import Environment, StoreCall
 
@@ -33,10 +33,7 @@ class CallEvaluator(Evaluator):
 
     def callee(self, func: ast.expr) -> str | Helper | None:
         """What a called expression is: a dotted name from imports, a function that can be followed, or None."""
-        root = func
-        while isinstance(root, ast.Attribute):
-            root = root.value
-        if not isinstance(root, ast.Name) or self._is_local(root.id):
+        if not self._global_root(func):
             return None
         if isinstance(func, ast.Name):
             meaning = self.frame.scope.meaning(func.id)
@@ -77,9 +74,8 @@ class CallEvaluator(Evaluator):
         return self._opaque(e, [self.evaluate(e.func)])
 
     def _global_root(self, func: ast.expr) -> bool:
-        while isinstance(func, ast.Attribute):
-            func = func.value
-        return isinstance(func, ast.Name) and not self._is_local(func.id)
+        root = root_name(func)
+        return root != "" and not self._is_local(root)
 
     def inline(self, e: ast.Call, node: ast.FunctionDef, scope: ModuleScope, outer: Environment | None) -> Value:
         """Walk a called function's body with the call's arguments. (The walker knows statements.)"""
@@ -189,7 +185,7 @@ class CallEvaluator(Evaluator):
             dtype = self._dtype(nodes.get("dtype"))
             if dtype == "int1":
                 return self.universe.operation("constant", "False", (), Rank.SCALAR, ADAPTS)
-            return ZERO if dtype in ("int32", "int64") else None
+            return ZERO.of_width(WIDE if dtype == "int64" else NARROW) if dtype in ("int32", "int64") else None
         if name == "broadcast":
             return self.universe.operation("tuple", "", (first, a["other"]), Rank.UNKNOWN)
         if name in ("cast", "to"):
@@ -203,9 +199,9 @@ class CallEvaluator(Evaluator):
             ):
                 return None
             return self.universe.operation("reduce_max", "", (first,), Rank.TENSOR, first.width)
-        return self._reshaped(name, first, a, nodes)
+        return self._reshaped(name, first, a)
 
-    def _reshaped(self, name: str, value: Value, a: dict[str, Value], nodes: dict[str, ast.expr]) -> Value | None:
+    def _reshaped(self, name: str, value: Value, a: dict[str, Value]) -> Value | None:
         """Axes added to a vector, in the form of a subscript."""
         if _axes(value) != 1:
             return self.universe.operation(name, "", tuple(a.values()), Rank.TENSOR, value.width)

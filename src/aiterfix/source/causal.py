@@ -11,16 +11,16 @@ from dataclasses import dataclass, replace
 
 from aiterfix.source.columns import scalar_start
 from aiterfix.source.guards import column_of
-from aiterfix.source.loads import KernelView, without
+from aiterfix.source.loads import KernelView, view_of
 from aiterfix.source.locate import Edit, Lines, Span
 from aiterfix.source.logic import Comparison
 from aiterfix.source.names import function_parameters
+from aiterfix.source.positions import NotFollowedError, lengths_of, row_of
 from aiterfix.source.roles import PagingRoles
-from aiterfix.source.scope import is_triton
 from aiterfix.source.sites import KernelAnalysis, SiteSyntax, StoreSite
 from aiterfix.source.sums import SumEditor
-from aiterfix.source.values import Atom, Universe, Value, integer
-from aiterfix.source.vocabulary import last_name
+from aiterfix.source.syntax import last_name
+from aiterfix.source.values import Atom, Value, integer
 from aiterfix.source.walk import KernelWalk
 
 _REDUCTIONS = frozenset({"reduce", "sum"})
@@ -54,7 +54,7 @@ def causal_bounds(kernel: KernelAnalysis, roles: PagingRoles) -> tuple[CausalBou
     kernel that does not look at the lengths of sequences: it is none of this family but by name."""
     if not kernel.syntax:
         return ()
-    view = KernelView(kernel.syntax[0].walk)
+    view = view_of(kernel.syntax[0].walk)
     if not any(view.mentioned(n) for n in roles.lengths):
         return ()
     pairs = zip(kernel.sites, kernel.syntax, strict=True)
@@ -68,21 +68,9 @@ def causal_bound(site: StoreSite, syntax: SiteSyntax, roles: PagingRoles, view: 
     return _Judge(syntax, roles, view).bound(site)
 
 
-def row_of(syntax: SiteSyntax, roles: PagingRoles, view: KernelView) -> tuple[Value, Value] | None:
-    """The sequence of a store's row, and its position in it; None where the address does not show them."""
-    try:
-        return _Judge(syntax, roles, view)._row()[:2]
-    except _NotFollowedError:
-        return None
-
-
 def stored_value(syntax: SiteSyntax) -> ast.expr | None:
     """What a store stores."""
     return syntax.store.arguments.get("value") or syntax.store.arguments.get("stored_value")
-
-
-class _NotFollowedError(Exception):
-    """Its message says what is not."""
 
 
 class _Judge:
@@ -95,17 +83,18 @@ class _Judge:
     def bound(self, site: StoreSite) -> CausalBound:
         try:
             return self._bound(site)
-        except _NotFollowedError as error:
+        except NotFollowedError as error:
             return CausalBound(site, site.line, "", None, str(error))
 
     def _bound(self, site: StoreSite) -> CausalBound:
         condition = self._condition()
-        batch, position, next_n = self._row()
+        row = row_of(self.syntax.store, self.roles, self.view)
         column = self.view.plain(column_of(self.syntax.store.address, self.walk.output, self.walk.strides)[0])
-        lengths = None if self.roles.tiled else self._lengths(batch)
-        about = position.mentions if lengths is None else frozenset().union(*(v.mentions for v in lengths))
-        parts = _conjuncts(condition)
-        clauses = [c for part in parts for c in self.view.clauses(part)]
+        lengths = None if self.roles.tiled else lengths_of(row.sequence, self.roles, self.view)
+        if lengths is not None and not lengths:
+            raise NotFollowedError("the length of its sequence is loaded in no way that is understood")
+        about = row.position.mentions if lengths is None else frozenset().union(*(v.mentions for v in lengths))
+        clauses, whole = self.view.made_of(condition)
         limits = {c: self.view.plain(c.excess) + column for c in clauses}
         found = {c: limit for c, limit in limits.items() if not limit.mentions.isdisjoint(about)}
 
@@ -114,16 +103,15 @@ class _Judge:
             return value.atom is not None and value.atom.op == "symbol" if lengths is None else value in lengths
 
         if not found:
-            raise _NotFollowedError("what masks its scores compares no column with the context's length")
+            raise NotFollowedError("what masks its scores compares no column with the context's length")
         nodes = tuple(self._spelled(list(found)))
         line = nodes[0].lineno if nodes else site.line
         text = ast.unparse(nodes[0]) if nodes else ""
         result = CausalBound(site, line, text, True, "", nodes)
-        right = {c for c, limit in found.items() if is_length(limit - position + next_n)}
-        whole = parts and all(self.view.clauses(part) for part in parts)
+        right = {c for c, limit in found.items() if is_length(limit - row.position + row.count)}
         if right and whole and all(c in right or self._hides_none(c, column, is_length) for c in clauses):
             return result
-        if all(is_length(limit + position) for limit in found.values()):
+        if all(is_length(limit + row.position) for limit in found.values()):
             return replace(result, right=False)
         return replace(result, right=None, reason=f"`{text}` is no bound that is understood")
 
@@ -135,49 +123,6 @@ class _Judge:
         bounded = bound is not None and limit == Value({(bound,): 1})
         return is_length(limit) or bounded or (least is not None and least >= 0)
 
-    @property
-    def _universe(self) -> Universe:
-        return self.walk.universe
-
-    def _row(self) -> tuple[Value, Value, Value]:
-        """The row's sequence, its position in it, and ``next_n``."""
-        stride, next_n = self.view.parameter(self.roles.row_stride), self.view.parameter(self.roles.next_n)
-        if stride is None or next_n is None:
-            raise _NotFollowedError(
-                f"{self.roles.row_stride} or {self.roles.next_n} is no parameter that keeps its value"
-            )
-        row, _ = without(self.view.plain(self.syntax.store.address), stride)
-        count = Value({(next_n,): 1})
-        batch, position = without(row, next_n)
-        if not batch.terms and row.terms:
-            # The row's number itself, taken apart where it is used.
-            parts = (self._universe.operation(op, "", (row, count), row.rank) for op in ("floordiv", "mod"))
-            batch, position = (self.view.plain(p) for p in parts)
-        if not batch.terms or not position.terms:
-            raise _NotFollowedError(f"its row is not made of a sequence, {self.roles.next_n} and a position")
-        return batch, position, count
-
-    def _lengths(self, batch: Value) -> set[Value]:
-        """Values that are the context length of the row's sequence."""
-        found: set[Value] = set()
-        starts: list[Atom] = []
-        ends: list[Atom] = []
-        for load in self.view.loads:
-            for name in self.roles.lengths:
-                pointer = self.view.parameter(name)
-                if pointer is None or load.address.terms.get((pointer,)) != 1:
-                    continue
-                index = load.address - Value({(pointer,): 1})
-                if name == self.roles.lengths[0] and index == batch:
-                    found.add(Value({(load.result,): 1}))
-                elif name != self.roles.lengths[0]:
-                    starts += [load.result] if index == batch else []
-                    ends += [load.result] if index == batch + integer(1) else []
-        found |= {Value({(e,): 1}) - Value({(s,): 1}) for s in starts for e in ends}
-        if not found:
-            raise _NotFollowedError("the length of its sequence is loaded in no way that is understood")
-        return found
-
     def _condition(self) -> Value:
         """The mask that the stored scores were given, -inf where it does not hold."""
         argument = stored_value(self.syntax)
@@ -187,27 +132,35 @@ class _Judge:
             if atom is None:
                 break
             if atom.op == "select":
-                if not any(_is_minus_infinity(n) for n in self._alternatives(atom)):
-                    raise _NotFollowedError("scores that its row may not see are set to something else than -inf")
-                return self.view.plain(atom.operands[0])
+                condition, choices = self.view.plain(atom.operands[0]), list(self._choices(atom))
+                if any(_is_minus_infinity(other) for _, other in choices):
+                    return condition
+                if any(_is_minus_infinity(chosen) for chosen, _ in choices):
+                    return self._opposite(condition)
+                raise NotFollowedError("scores that its row may not see are set to something else than -inf")
             value = self._inside(atom)
-        raise _NotFollowedError(NO_CHOICE)
+        raise NotFollowedError(NO_CHOICE)
 
     def _inside(self, atom: Atom) -> Value | None:
         if atom.op == "subscript":
             return atom.operands[0]
         for call in self.view.calls_giving(atom):
-            dotted = self.walk.scope.dotted(call.func)
-            if last_name(call.func) in _REDUCTIONS and is_triton(dotted) and call.args:
+            if self.walk.scope.triton(call.func) in _REDUCTIONS and call.args:
                 return self.walk.values.get(call.args[0])
         return None
 
-    def _alternatives(self, atom: Atom) -> Iterator[ast.expr]:
+    def _opposite(self, condition: Value) -> Value:
+        atom = condition.atom
+        if atom is not None and atom.op in ("not", "invert"):
+            return atom.operands[0]
+        return self.walk.universe.operation("not", "", (condition,), condition.rank)
+
+    def _choices(self, atom: Atom) -> Iterator[tuple[ast.expr, ast.expr]]:
         for node, value in self.walk.values.items():
             if not isinstance(node, ast.Call) or last_name(node.func) != "where" or len(node.args) != 3:
                 continue
             if value.atom is not None and self._same(value.atom, atom):
-                yield node.args[2]
+                yield node.args[1], node.args[2]
 
     def _same(self, one: Atom, other: Atom) -> bool:
         return one is other or (
@@ -222,18 +175,6 @@ class _Judge:
                 yield node
 
 
-def _conjuncts(condition: Value) -> list[Value]:
-    """The comparisons, or their opposites, all of which make a condition; none where it is made in another way."""
-    atom = condition.atom
-    inner = atom.operands[0].atom if atom is not None and atom.op in ("not", "invert") else atom
-    if inner is not None and inner.op == "compare":
-        return [condition]
-    if atom is None or atom.op not in ("and", "land"):
-        return []
-    parts = [_conjuncts(o) for o in atom.operands]
-    return [c for part in parts for c in part] if all(parts) else []
-
-
 def _is_minus_infinity(node: ast.expr) -> bool:
     return ast.unparse(node).replace('"', "'") in ("float('-inf')", "-float('inf')")
 
@@ -246,17 +187,17 @@ def position_terms(
 ) -> tuple[tuple[ast.Compare, ast.BinOp], ...]:
     """Where a comparison takes the row's position away: ``length - position``. None where it is not written out."""
     syntax = kernel.syntax[bound.site.ordinal]
-    judge = _Judge(syntax, roles, KernelView(syntax.walk))
+    view = view_of(syntax.walk)
     try:
-        _, position, _ = judge._row()
-    except _NotFollowedError:
+        position = row_of(syntax.store, roles, view).position
+    except NotFollowedError:
         return ()
     found = []
     for compare in bound.comparisons:
         for node in ast.walk(compare):
             if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub):
                 value = syntax.walk.values.get(node.right)
-                if value is not None and judge.view.plain(value) == position:
+                if value is not None and view.plain(value) == position:
                     found.append((compare, node))
     return tuple(found)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from aiterfix.source.bindings import ModuleBindings
+from aiterfix.source.syntax import string_keys
 
 _JIT = frozenset(
     {
@@ -63,26 +64,18 @@ def _decorator(d: ast.expr, module: ModuleBindings, roles: frozenset[str]) -> st
         return ""
     if isinstance(d, ast.Call) and found and found <= _HEURISTICS:
         given = [*d.args, *(k.value for k in d.keywords)]
-        keys = _keys(given[0]) if len(given) == 1 else None
+        keys: Collection[str] | None = string_keys(given[0]) if len(given) == 1 else None
     elif isinstance(d, ast.Call) and found and found <= _AUTOTUNE:
         keys = _configured(d, module)
     else:
         return f"decorated by `{spelt}`, which is not known to leave the kernel as it is"
     if keys is None:
         return f"`{spelt}` sets parameters that cannot be read off"
-    hit = sorted(keys & roles)
+    hit = sorted(roles.intersection(keys))
     return f"`{spelt}` sets {', '.join(hit)}" if hit else ""
 
 
-def _keys(node: ast.expr) -> set[str] | None:
-    """Keys of a dictionary of plain strings; None of anything else."""
-    if not isinstance(node, ast.Dict):
-        return None
-    keys = [k.value if isinstance(k, ast.Constant) else None for k in node.keys]
-    return {k for k in keys if isinstance(k, str)} if all(isinstance(k, str) for k in keys) else None
-
-
-def _configured(d: ast.Call, module: ModuleBindings) -> set[str] | None:
+def _configured(d: ast.Call, module: ModuleBindings) -> Collection[str] | None:
     """Parameters that the configurations of ``triton.autotune`` set; None where they are not all in sight."""
     if any(k.arg in (None, "pre_hook", "post_hook") for k in d.keywords):
         return None
@@ -100,8 +93,8 @@ def _configured(d: ast.Call, module: ModuleBindings) -> set[str] | None:
         if any(k.arg in (None, "pre_hook", "ir_override") for k in part.keywords) or len(part.args) > 1:
             return None
         given = next((k.value for k in part.keywords if k.arg == "kwargs"), part.args[0] if part.args else None)
-        found = _keys(given) if given is not None else set()
+        found = string_keys(given) if given is not None else []
         if found is None:
             return None
-        keys |= found
+        keys.update(found)
     return keys

@@ -19,6 +19,7 @@ from aiterfix.source.columns import NotExpressible, column_expression
 from aiterfix.source.guards import bounds_below
 from aiterfix.source.names import bound_names, names_in
 from aiterfix.source.scope import Helper, ModuleScope, is_triton
+from aiterfix.source.syntax import conjuncts, is_plain_target, root_name
 from aiterfix.source.values import Value, integer
 from aiterfix.source.walk import KernelWalk, StoreCall
 from aiterfix.storage.digest import sha256_hex
@@ -112,7 +113,7 @@ class Derivations:
             expression = column_expression(store, self.walk)
             if self._value(expression, store) != column:
                 return None
-            lower = tuple(t for t in _terms(store.arguments.get("mask")) if self._bounds_below(t, column))
+            lower = tuple(t for t in conjuncts(store.arguments.get("mask")) if self._bounds_below(t, column))
             terms = [*sorted(map(self._shape_of, lower)), self._shape_of(expression)]
             used = {n for e in (expression, *lower) for n in self._names(e)}
             shape = [self.walk.function.name, *terms, *self._pruned(self._places[store.node], used)]
@@ -153,12 +154,12 @@ class Derivations:
             if isinstance(s, (ast.For, ast.While, ast.If)):
                 parts = (s.target, s.iter) if isinstance(s, ast.For) else (s.test,)
                 if isinstance(s, ast.For):
-                    if not _is_plain_target(s.target):
+                    if not is_plain_target(s.target):
                         return False
                     binds = names_in(s.target)
             elif isinstance(s, (ast.Assign, ast.AugAssign, ast.AnnAssign)):
                 for target in s.targets if isinstance(s, ast.Assign) else [s.target]:
-                    if not _is_plain_target(target):
+                    if not is_plain_target(target):
                         return False
                     binds |= names_in(target)
             elif isinstance(s, ast.Expr):
@@ -179,11 +180,7 @@ class Derivations:
         return True
 
     def _is_triton(self, call: ast.Call) -> bool:
-        root: ast.expr = call.func
-        while isinstance(root, ast.Attribute):
-            root = root.value
-        shadowed = isinstance(root, ast.Name) and root.id in self._locals
-        return not shadowed and is_triton(self.walk.scope.dotted(call.func))
+        return root_name(call.func) not in self._locals and self.walk.scope.triton(call.func) != ""
 
     def _pruned(self, store: int, names: set[str]) -> Iterator[str]:
         """The kernel without what has no part in some names or in reaching a store, and what its names mean."""
@@ -252,22 +249,6 @@ class Derivations:
                 yield n.id
             else:
                 stack += self._children(n)
-
-
-def _is_plain_target(target: ast.expr) -> bool:
-    return isinstance(target, ast.Name) or (isinstance(target, ast.Tuple) and all(map(_is_plain_target, target.elts)))
-
-
-def _terms(mask: ast.expr | None) -> Iterator[ast.expr]:
-    """The terms of a mask that must all hold."""
-    if isinstance(mask, ast.BinOp) and isinstance(mask.op, ast.BitAnd):
-        yield from _terms(mask.left)
-        yield from _terms(mask.right)
-    elif isinstance(mask, ast.BoolOp) and isinstance(mask.op, ast.And):
-        for value in mask.values:
-            yield from _terms(value)
-    elif mask is not None:
-        yield mask
 
 
 def _parameters(a: ast.arguments) -> Mapping[str, str]:

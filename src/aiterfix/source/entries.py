@@ -10,8 +10,11 @@ import ast
 from collections.abc import Collection, Iterator
 from enum import Enum
 
+from aiterfix.source.bodies import Body, carries
+from aiterfix.source.entry_tests import mentions, spellings
 from aiterfix.source.kernel_launch import KernelLaunch
-from aiterfix.source.names import bound_names, function_parameters
+from aiterfix.source.names import bound_names, function_parameters, kept_parameters
+from aiterfix.source.syntax import dictionary
 
 
 def kernel_launches(
@@ -26,6 +29,7 @@ def kernel_launches(
         size: the parameter that tells a kernel the size of a block.
     """
     found: list[KernelLaunch] = []
+    spelled = spellings(tree, kernels)
     for statement in tree.body:
         function = statement if isinstance(statement, ast.FunctionDef) else None
         if function is not None and function.name in kernels:
@@ -34,9 +38,7 @@ def kernel_launches(
         for node in ast.walk(statement):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Subscript):
                 launches[id(node.func.value)] = node
-        for node in ast.walk(statement):
-            if not isinstance(node, ast.Name) or node.id not in kernels or not isinstance(node.ctx, ast.Load):
-                continue
+        for node, kernel in mentions(statement, spelled, strings=True):
             call = launches.get(id(node))
             entry = function.name if function is not None else ""
             told = call is not None and function is not None and _tells(function, call, size, caches)
@@ -44,7 +46,7 @@ def kernel_launches(
             refused, asserted = guard is not _Guard.NONE, guard is _Guard.ASSERT
             refusable = function is not None and bool(handed_cache(function, caches))
             found.append(
-                KernelLaunch(node.id, entry, node.lineno, told, refused, asserted, function, refusable=refusable)
+                KernelLaunch(kernel, entry, node.lineno, told, refused, asserted, function, refusable=refusable)
             )
     return tuple(sorted(found, key=lambda f: f.line))
 
@@ -52,21 +54,10 @@ def kernel_launches(
 def _tells(function: ast.FunctionDef, call: ast.Call, size: str, caches: Collection[str]) -> bool:
     """Whether a launch hands on the size of a block that the function was handed, and every stride in its place."""
     given = [k.value for k in call.keywords if k.arg == size]
-    for k in call.keywords:
-        if k.arg is None:
-            given += _entries(function, k.value, size)
+    for spread in (dictionary(function, k.value) for k in call.keywords if k.arg is None):
+        pairs = zip(spread.keys, spread.values, strict=True) if spread is not None else ()
+        given += [v for k, v in pairs if isinstance(k, ast.Constant) and k.value == size]
     return len(given) == 1 and _is_size(given[0], function, call, caches) and _strides_in_order(call)
-
-
-def _entries(function: ast.FunctionDef, e: ast.expr, key: str) -> list[ast.expr]:
-    """What a dictionary has under a key, where it is written out once: there, or in an assignment to its name."""
-    if isinstance(e, ast.Name):
-        bound = [s for s in ast.walk(function) if isinstance(s, ast.stmt) and e.id in _own(s)]
-        e = bound[0].value if len(bound) == 1 and isinstance(bound[0], ast.Assign) else e
-    if not isinstance(e, ast.Dict):
-        return []
-    pairs = zip(e.keys, e.values, strict=True)
-    return [v for k, v in pairs if isinstance(k, ast.Constant) and k.value == key]
 
 
 def _is_size(e: ast.expr, function: ast.FunctionDef, call: ast.Call, caches: Collection[str]) -> bool:
@@ -80,7 +71,9 @@ def _is_size(e: ast.expr, function: ast.FunctionDef, call: ast.Call, caches: Col
     if e.id in sizes:
         return _once(function, sizes)
     return (
-        e.id in _parameters(function) and not sizes.keys().isdisjoint(_equals(e.id, before)) and _once(function, sizes)
+        e.id in kept_parameters(function)
+        and not sizes.keys().isdisjoint(_equals(e.id, before))
+        and _once(function, sizes)
     )
 
 
@@ -106,7 +99,10 @@ class _Guard(Enum):
 def _guard(function: ast.FunctionDef, call: ast.Call, caches: Collection[str]) -> _Guard:
     """What a function does before a call where a block of the cache holds more than one token."""
     before = list(_before(function.body, call))
-    if any(_refusal_of(s) in caches for s in before if _untouched(_refusal_of(s), function, s)):
+    handed = {p for p in function_parameters(function) if p in caches}
+    if not all(_stays(cache, function) for cache in handed):
+        return _Guard.NONE
+    if handed and handed <= {c for s in before if _untouched(c := _refusal_of(s, caches), function, s)}:
         return _Guard.RAISE
     return _Guard.ASSERT if _asserts_one(function, before, caches) else _Guard.NONE
 
@@ -123,6 +119,13 @@ def _before(body: list[ast.stmt], call: ast.Call) -> Iterator[ast.stmt]:
         yield s
 
 
+def _stays(name: str, function: ast.FunctionDef) -> bool:
+    """Whether whatever a parameter is set to is made of what the function was handed by it."""
+    body = Body(function)
+    carriers = body.carriers(frozenset({name}))
+    return all(isinstance(v, ast.expr) and carries(v, carriers) for v in body.values.get(name, ()))
+
+
 def _untouched(name: str, function: ast.FunctionDef, until: ast.stmt) -> bool:
     """Whether a parameter still holds what the function was handed when it comes to one of its own statements."""
     if name not in function_parameters(function) or until not in function.body:
@@ -133,15 +136,10 @@ def _untouched(name: str, function: ast.FunctionDef, until: ast.stmt) -> bool:
 # ---- our own refusal -----------------------------------------------------------------------------
 
 
-def _refusal_of(s: ast.stmt) -> str:
+def _refusal_of(s: ast.stmt, caches: Collection[str]) -> str:
     """The cache that a statement refuses where it holds more than one token a block; empty for other statements."""
-    if not (isinstance(s, ast.If) and s.body and isinstance(s.body[-1], ast.Raise) and not s.orelse):
-        return ""
-    test = s.test
-    if isinstance(test, ast.Compare) and isinstance(test.left, ast.Call) and isinstance(test.left.func, ast.Attribute):
-        name = test.left.func.value
-        if isinstance(name, ast.Name) and ast.unparse(test) == block_test(name.id):
-            return name.id
+    if isinstance(s, ast.If) and len(s.body) == 1 and isinstance(s.body[0], ast.Raise) and not s.orelse:
+        return next((c for c in caches if ast.unparse(s.test) == block_test(c)), "")
     return ""
 
 
@@ -162,7 +160,7 @@ def handed_cache(function: ast.FunctionDef, caches: Collection[str]) -> str:
 def _asserts_one(function: ast.FunctionDef, before: list[ast.stmt], caches: Collection[str]) -> bool:
     """Whether it is asserted that the size it was told is 1, and that this is the size of the cache's blocks."""
     sizes = _block_sizes(function, before, caches)
-    for parameter in _parameters(function):
+    for parameter in kept_parameters(function):
         same = _equals(parameter, before)
         if "1" in same and not sizes.keys().isdisjoint(same) and _once(function, sizes):
             return True
@@ -180,12 +178,6 @@ def _block_sizes(function: ast.FunctionDef, before: list[ast.stmt], caches: Coll
             ):
                 sizes[names[1]] = s
     return sizes
-
-
-def _parameters(function: ast.FunctionDef) -> list[str]:
-    """Those that hold what the function was handed throughout."""
-    bound = {n for s in function.body for n in bound_names(s)}
-    return [p for p in function_parameters(function) if p not in bound]
 
 
 def _equals(name: str, before: list[ast.stmt]) -> set[str]:

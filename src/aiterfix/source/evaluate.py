@@ -17,8 +17,9 @@ from aiterfix.source.logic import is_boolean
 from aiterfix.source.names import STORE_MARK, bound_names, flow_of, function_parameters, names_in
 from aiterfix.source.roles import KernelRoles
 from aiterfix.source.scope import Helper, ModuleScope, is_triton
+from aiterfix.source.syntax import is_plain_target, last_name
 from aiterfix.source.values import ADAPTS, BIT, NARROW, Rank, Value, integer
-from aiterfix.source.vocabulary import ASSEMBLY, UNREADABLE, WRITERS, last_name
+from aiterfix.source.vocabulary import ASSEMBLY, UNREADABLE, WRITERS
 from aiterfix.source.walk import Environment, Frame, KernelWalk
 
 _RANGES = frozenset({"range", "static_range"})
@@ -98,7 +99,7 @@ class _Walker(CallEvaluator):
         """Walk one statement; whether what follows it can be reached."""
         if isinstance(s, ast.Assign):
             names = set(bound_names(s, walrus=self._walrus))
-            if all(map(_is_plain, s.targets)) and self._passes_by(names, s.value):
+            if all(map(is_plain_target, s.targets)) and self._passes_by(names, s.value):
                 self.forget(names)
                 return True
             value = self.evaluate_bound(s.value)
@@ -198,14 +199,14 @@ class _Walker(CallEvaluator):
                 ends.append((self.env, holds))
         self.conditions = conditions
         if len(ends) == 2:
-            self.env = self._joined(test, ends[0][0], ends[1][0], before)
+            self.env = self._joined(test, ends[0][0], ends[1][0])
         else:
             self.env = ends[0][0] if ends else dict(before)
         if len(ends) == 1:
             self.conditions = (*conditions, (test, ends[0][1]))
         return bool(ends)
 
-    def _joined(self, test: Value, left: Environment, right: Environment, before: Environment) -> Environment:
+    def _joined(self, test: Value, left: Environment, right: Environment) -> Environment:
         """What the names hold behind a branch, whichever way was taken."""
         relevant = self.frame.flow.relevant
         joined = dict(left)
@@ -445,11 +446,6 @@ def _grown(s: ast.stmt) -> tuple[str, ast.operator, ast.expr] | None:
         if isinstance(e, ast.BinOp) and isinstance(e.op, (ast.Add, ast.Sub)) and isinstance(e.left, ast.Name):
             return (name, e.op, e.right) if e.left.id == name else None
     return None
-
-
-def _is_plain(target: ast.expr) -> bool:
-    """Whether binding a target changes nothing but names."""
-    return isinstance(target, ast.Name) or (isinstance(target, ast.Tuple) and all(map(_is_plain, target.elts)))
 
 
 def _has_definitions(body: list[ast.stmt]) -> bool:

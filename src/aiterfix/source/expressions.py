@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable
 
+from aiterfix.source.constants import fold
 from aiterfix.source.logic import Condition, is_boolean
 from aiterfix.source.names import Flow, bound_names, function_parameters
 from aiterfix.source.roles import KernelRoles
-from aiterfix.source.scope import ModuleScope, fold
-from aiterfix.source.values import ADAPTS, NARROW, UNKNOWN_WIDTH, WIDE, ZERO, Atom, Rank, Universe, Value, integer
-from aiterfix.source.vocabulary import BINARY, COMPARE, FIXED_ATTRIBUTES, TYPE_ATTRIBUTES, last_name
+from aiterfix.source.scope import ModuleScope
+from aiterfix.source.syntax import last_name
+from aiterfix.source.values import ADAPTS, NARROW, UNKNOWN_WIDTH, ZERO, Atom, Rank, Universe, Value, integer
+from aiterfix.source.vocabulary import BINARY, COMPARE, FIXED_ATTRIBUTES, TYPE_ATTRIBUTES
 from aiterfix.source.walk import Environment, Frame, KernelWalk, Problem
 
 
@@ -38,7 +40,7 @@ class Evaluator:
         self.frames = [Frame(function, scope, flow, {})]
         arguments = function.args
         annotations = {
-            p.arg: self._annotation(p.annotation)
+            p.arg: scope.annotated_width(p.annotation)
             for p in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)
         }
         for name in function_parameters(function):
@@ -53,17 +55,6 @@ class Evaluator:
             self.universe.sizes[bound] = 0
         self.universe.strides |= strides
         self.walk = KernelWalk(function, self.universe, scope, output, bound, strides)
-
-    def _annotation(self, annotation: ast.expr | None) -> int:
-        """The width of a parameter: Triton passes an integer that fits in 32 bits."""
-        if annotation is None:
-            return NARROW
-        kind = (self.frame.scope.dotted(annotation) or "").rpartition(".")[2]
-        if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
-            kind = annotation.value.rpartition(".")[2]
-        return {"constexpr": ADAPTS, "int64": WIDE, "i64": WIDE, "int32": NARROW, "i32": NARROW}.get(
-            kind, UNKNOWN_WIDTH
-        )
 
     @property
     def frame(self) -> Frame:

@@ -8,22 +8,22 @@ registers hang on; but a block that all lanes share stands next to the pointer, 
 from __future__ import annotations
 
 import ast
-import copy
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from aiterfix.source.address import int64_name, is_widening, names_of_its_own
+from aiterfix.source.address import int64_name, names_of_its_own, widenings
 from aiterfix.source.columns import NotExpressible
 from aiterfix.source.encoding import as_utf8
 from aiterfix.source.expressions import broadcast_index
-from aiterfix.source.gathers import Fits, Gather, Gathers, Number, Size
+from aiterfix.source.gathers import Gather, Gathers
 from aiterfix.source.locate import Edit, Lines, Span, gap
+from aiterfix.source.magnitudes import Fits, Number, Size
 from aiterfix.source.proof import ProofError, parsed, same_tree
+from aiterfix.source.rebuilt import rebuilt
 from aiterfix.source.rewrite import Plan, plan_of
-from aiterfix.source.rows import summands
 from aiterfix.source.sites import KernelAnalysis, SourceAnalysis
 from aiterfix.source.sums import SumEditor, is_simple
+from aiterfix.source.syntax import summands
 
 _GLUON = "triton.experimental.gluon.language"
 _BINDS_TIGHTER = (ast.BinOp, ast.UnaryOp, ast.Name, ast.Call, ast.Attribute, ast.Subscript, ast.Constant)
@@ -267,9 +267,7 @@ def prove_gathers(before: SourceAnalysis, after: SourceAnalysis, edited: Sequenc
         for i, load in enumerate(kernel.gathers.loads if kernel.gathers is not None else ()):
             if (kernel.name, i) in wanted and load.fits is not Fits.YES:
                 raise ProofError(filename, f"the load on line {load.line} still does not reach every block")
-    with _as_sums(before, wanted), _as_sums(after, wanted):
-        same = same_tree(old, new)
-    if not same:
+    if not same_tree(rebuilt(old, _as_sums(before, wanted)), rebuilt(new, _as_sums(after, wanted))):
         raise ProofError(filename, "the syntax tree differs from the original's in more than the loads' addresses")
 
 
@@ -280,38 +278,23 @@ def _loads(kernel: KernelAnalysis) -> list[object]:
     return [kernel.name, [u.message for u in gathers.unfollowed], *(g.cache for g in gathers.loads)]
 
 
-@contextmanager
-def _as_sums(analysis: SourceAnalysis, wanted: set[tuple[str, int]]) -> Iterator[None]:
-    """Write each of some loads as the terms of its address, in order of their text, and put it back afterwards."""
-    undo: list[tuple[ast.Call, ast.expr, list[ast.expr], list[ast.keyword]]] = []
+def _as_sums(analysis: SourceAnalysis, wanted: set[tuple[str, int]]) -> dict[int, ast.AST]:
+    """Some loads by their identity, each as a load from the terms of its address, in order of their text."""
+    found: dict[int, ast.AST] = {}
     for kernel in analysis.kernels:
         for i, load in enumerate(kernel.gathers.loads if kernel.gathers is not None else ()):
             if (kernel.name, i) not in wanted:
                 continue
-            call = load.node
-            undo.append((call, call.func, call.args, call.keywords))
             address = [load.pointer, *([load.offsets] if load.offsets is not None else [])]
             terms = sorted(_spelled(e, s) for part in address for e, s in summands(part))
-            rest = {a.arg: a.value for a in call.keywords if a.arg not in ("ptr", "pointer", "offsets")}
-            first = 1 if load.offsets is None else 2
-            rest |= dict(zip(("mask", "other"), call.args[first:], strict=False))
-            call.func = ast.Name("load", ast.Load())
-            call.args = [ast.Constant(t) for t in terms]
-            call.keywords = [ast.keyword(name, value) for name, value in sorted(rest.items(), key=lambda r: str(r[0]))]
-    try:
-        yield
-    finally:
-        for call, func, args, keywords in undo:
-            call.func, call.args, call.keywords = func, args, keywords
+            rest = {a.arg: a.value for a in load.node.keywords if a.arg not in ("ptr", "pointer", "offsets")}
+            rest |= dict(zip(("mask", "other"), load.node.args[len(address) :], strict=False))
+            keywords = [ast.keyword(name, value) for name, value in sorted(rest.items(), key=lambda r: str(r[0]))]
+            args: list[ast.expr] = [ast.Constant(t) for t in terms]
+            found[id(load.node)] = ast.Call(ast.Name("load", ast.Load()), args, keywords)
+    return found
 
 
 def _spelled(term: ast.expr, sign: int) -> str:
     """A term without its widening conversions."""
-    bare = _Narrower().visit(copy.deepcopy(term))
-    return f"{'-' if sign < 0 else '+'} {ast.dump(bare)}"
-
-
-class _Narrower(ast.NodeTransformer):
-    def visit_Call(self, node: ast.Call) -> ast.AST:
-        self.generic_visit(node)
-        return node.func.value if is_widening(node) and isinstance(node.func, ast.Attribute) else node
+    return f"{'-' if sign < 0 else '+'} {ast.dump(rebuilt(term, widenings(term)))}"

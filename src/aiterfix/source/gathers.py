@@ -4,97 +4,46 @@ A block number times the stride between blocks passes 2^31 long before a cache i
 in a pointer, where one of its factors has 64 bits; it is wrong in 32, and in the offsets of a buffer load, which are
 32 bits on CDNA whatever their type.
 
-Names are taken regardless of order: each holds whatever any statement of the kernel gives it. So no branch or loop has
-to be followed, and what is said of a name holds wherever it stands. Three sizes of numbers are told apart: small ones,
-made of literals, constexpr parameters, lanes (`arange`) and remainders by these; lanes and remainders times a
-parameter that is multiplied with nothing larger (a token's place in its block, times the stride between tokens); and
-all others, which may be anything that their type holds. Products of the last are what passes 2^31; sums of them are
-taken not to, as everywhere in this package (`aiterfix.source.values`). What is not followed is not known to fit.
+Names are taken regardless of order (`aiterfix.source.assignments`): so no branch or loop has to be followed, and what
+is said of a name holds wherever it stands. What is not followed is not known to fit.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import IntEnum
+from types import MappingProxyType
 
+from aiterfix.source.assignments import Assignment, Assignments
 from aiterfix.source.expressions import broadcast_index
-from aiterfix.source.names import bound_names, function_parameters, names_in
-from aiterfix.source.scope import ModuleScope, is_triton
-from aiterfix.source.values import ADAPTS, NARROW, UNKNOWN_WIDTH, WIDE
-from aiterfix.source.vocabulary import HARMLESS, LOADS, SAME, TYPE_ATTRIBUTES, last_name
+from aiterfix.source.magnitudes import (
+    CONSTEXPR,
+    FLAG,
+    LIMIT,
+    NOT_FOLLOWED,
+    Abstract,
+    Arithmetic,
+    Fits,
+    Number,
+    Pointer,
+    Size,
+    constant,
+    joined,
+)
+from aiterfix.source.names import closure, function_parameters, names_in
+from aiterfix.source.scope import ModuleScope
+from aiterfix.source.syntax import arguments, last_name, root_name
+from aiterfix.source.values import ADAPTS, NARROW, UNKNOWN_WIDTH, WIDE, Value
+from aiterfix.source.vocabulary import HARMLESS, LOADS, SAME, TYPE_ATTRIBUTES
 
-_CONSTEXPR = 1 << 12
-"""The most that a constexpr parameter is taken to be: tokens of a block, columns of a chunk, elements of a key."""
-_LIMIT = 1 << 31
 _ADDRESS = ("ptr", "pointer", "offsets")
+_BUILTINS = frozenset({"builtins.abs", "builtins.max", "builtins.min", "builtins.range"})
 _MOST_TURNS = 50
 _GROWING = 1
 """Turns after which a number that still grows may be anything."""
 _SIMPLE = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr, ast.If, ast.For, ast.While, ast.Assert, ast.Return)
 """Statements whose expressions are followed."""
-
-
-class Size(IntEnum):
-    """How large a number may be; the larger one is a sum's."""
-
-    SMALL = 0
-    INSIDE = 1
-    """A small number times a parameter: inside a block, as long as that parameter is no stride between blocks."""
-    ANY = 2
-
-
-class Fits(IntEnum):
-    """Whether an address is computed in enough bits; the worse one is a sum's."""
-
-    YES = 0
-    UNKNOWN = 1
-    NO = 2
-
-
-@dataclass(frozen=True)
-class Number:
-    """What is known of a number, or of every element of a tensor.
-
-    Attributes:
-        width: its bits, see `aiterfix.source.values`.
-        size: how large it may be.
-        fits: whether no product in it has passed its bits.
-        strides: parameters that a small number was multiplied with in fewer than 64 bits.
-        most: the largest that a small number can be, either side of 0.
-        parameter: the parameter that it is, where it is one as it was passed.
-        device: whether it is a value of the device whatever the kernel is specialised for: it has methods.
-    """
-
-    width: int
-    size: Size = Size.ANY
-    fits: Fits = Fits.YES
-    strides: frozenset[str] = frozenset()
-    most: int = 0
-    parameter: str = ""
-    device: bool = False
-
-
-@dataclass(frozen=True)
-class Pointer:
-    """An address in a cache.
-
-    Attributes:
-        cache: the parameter that it is made from.
-        fits: whether everything that was added to it was right.
-        strides: see `Number`.
-    """
-
-    cache: str
-    fits: Fits = Fits.YES
-    strides: frozenset[str] = frozenset()
-
-
-Abstract = Number | Pointer
-
-_NOT_FOLLOWED = Number(UNKNOWN_WIDTH, Size.ANY, Fits.UNKNOWN)
-_FLAG = Number(NARROW, Size.SMALL, most=1)
 
 
 @dataclass(frozen=True)
@@ -160,7 +109,12 @@ class Gathers:
 
 
 def find_gathers(
-    function: ast.FunctionDef, caches: Sequence[str], scope: ModuleScope, *, walrus: bool = True
+    function: ast.FunctionDef,
+    caches: Sequence[str],
+    scope: ModuleScope,
+    *,
+    walrus: bool = True,
+    values: Mapping[ast.expr, Value] = MappingProxyType({}),
 ) -> Gathers:
     """Find every load from a kernel's caches, and in how many bits its address is computed.
 
@@ -169,53 +123,34 @@ def find_gathers(
         caches: its parameters that point to a cache.
         scope: the module that it stands in.
         walrus: False where the text has no ``:=``.
+        values: of expressions where they stand: in which bits a name is there, where it is given numbers of several.
 
     Raises:
         RecursionError: an expression is nested deeper than the interpreter allows.
     """
-    return _Finder(function, caches, scope, walrus).run()
-
-
-@dataclass(frozen=True)
-class _Use:
-    """An expression of a statement, and the names in it."""
-
-    statement: ast.stmt
-    expression: ast.expr
-    names: frozenset[str]
-
-
-@dataclass(frozen=True)
-class _Binding:
-    """Names that a statement binds, and what to.
-
-    Attributes:
-        names: the names.
-        value: what they are bound to, or are taken from; None where that is no expression.
-        uses: the names in it.
-        kind: "name" where each holds the value, "range" where it runs through one, "other" where nothing is known.
-    """
-
-    names: tuple[str, ...]
-    value: ast.expr | None
-    uses: frozenset[str]
-    kind: str
+    return _Finder(function, caches, scope, walrus, values).run()
 
 
 class _Finder:
-    def __init__(self, function: ast.FunctionDef, caches: Sequence[str], scope: ModuleScope, walrus: bool) -> None:
+    def __init__(
+        self,
+        function: ast.FunctionDef,
+        caches: Sequence[str],
+        scope: ModuleScope,
+        walrus: bool,
+        values: Mapping[ast.expr, Value],
+    ) -> None:
+        self.held = values
         self.function = function
         self.scope = scope
         self.parameters = function_parameters(function)
         self.caches = [c for c in caches if c in self.parameters]
         self.missing = [c for c in caches if c not in self.parameters]
-        self.uses: list[_Use] = []
-        self.bindings: list[_Binding] = []
-        self.nested: list[ast.stmt] = []
-        self._collect(function.body, walrus)
+        self.found = Assignments(function.body, walrus=walrus)
+        self.bindings = self.found.all
         self.locals = {*self.parameters, *(n for b in self.bindings for n in b.names)}
+        self.numbers = Arithmetic()
         self.env: dict[str, Abstract | None] = {}
-        self.block_strides: set[str] = set()
         self.values: dict[ast.expr, Abstract] = {}
         self.loads: dict[ast.Call, Gather] = {}
         self.unfollowed: dict[tuple[int, str], None] = {}
@@ -252,127 +187,32 @@ class _Finder:
 
     # ---- names ------------------------------------------------------------------------------
 
-    def _collect(self, body: Sequence[ast.stmt], walrus: bool) -> None:
-        """Lay out what the statements use and bind, in source order."""
-        for s in body:
-            if isinstance(s, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-                self.nested.append(s)
-                rebound = {n for d in ast.walk(s) if isinstance(d, (ast.Global, ast.Nonlocal)) for n in d.names}
-                self._add((s.name, *rebound), None, "other")
-                continue
-            inner: list[ast.stmt] = []
-            for child in ast.iter_child_nodes(s):
-                if isinstance(child, ast.stmt):
-                    inner.append(child)
-                elif isinstance(child, ast.expr):
-                    self.uses.append(_Use(s, child, frozenset(names_in(child))))
-                    if walrus:
-                        self._collect_named(child)
-                elif not isinstance(child, ast.operator):  # with, except, match
-                    self._collect_other(s, child, walrus)
-            self._collect_bound(s)
-            self._collect(inner, walrus)
-
-    def _collect_named(self, e: ast.expr) -> None:
-        for n in ast.walk(e):
-            if isinstance(n, ast.NamedExpr):
-                self._add((n.target.id,), n.value, "name")
-
-    def _collect_other(self, s: ast.stmt, part: ast.AST, walrus: bool) -> None:
-        """A part of a statement that is neither expression nor statement: nothing is known of what it binds."""
-        inner = [c for c in ast.walk(part) if isinstance(c, ast.stmt)]
-        within = {id(n) for c in inner for n in ast.walk(c)}
-        for e in ast.walk(part):
-            if isinstance(e, ast.expr) and id(e) not in within:
-                self.uses.append(_Use(s, e, frozenset(names_in(e))))
-        self._add(tuple(bound_names(part)), None, "other")
-        self._collect([c for c in ast.iter_child_nodes(part) if isinstance(c, ast.stmt)], walrus)
-
-    def _collect_bound(self, s: ast.stmt) -> None:
-        if isinstance(s, ast.Assign):
-            for target in s.targets:
-                self._assigned(target, s.value)
-        elif isinstance(s, ast.AnnAssign):
-            if s.value is not None:
-                self._assigned(s.target, s.value)
-        elif isinstance(s, ast.AugAssign):
-            if isinstance(s.target, ast.Name):
-                left = ast.copy_location(ast.Name(s.target.id, ast.Load()), s.target)
-                self._add((s.target.id,), ast.copy_location(ast.BinOp(left, s.op, s.value), s), "name")
-        elif isinstance(s, ast.For):
-            counted = isinstance(s.target, ast.Name) and isinstance(s.iter, ast.Call)
-            self._add(tuple(bound_names(s.target)), s.iter, "range" if counted else "other")
-        elif isinstance(s, (ast.Import, ast.ImportFrom, ast.Global, ast.Nonlocal, ast.Delete)):
-            self._add(tuple(bound_names(s)), None, "other")
-
-    def _assigned(self, target: ast.expr, value: ast.expr) -> None:
-        if isinstance(target, ast.Name):
-            self._add((target.id,), value, "name")
-            return
-        displays = (ast.Tuple, ast.List)
-        pairs = isinstance(target, displays) and isinstance(value, displays) and len(target.elts) == len(value.elts)
-        if isinstance(target, displays) and isinstance(value, displays) and pairs:
-            if any(isinstance(x, ast.Starred) for x in (*target.elts, *value.elts)):
-                self._add(tuple(bound_names(target)), value, "other")
-            else:
-                for t, v in zip(target.elts, value.elts, strict=True):
-                    self._assigned(t, v)
-        else:
-            self._add(tuple(bound_names(target)), value, "other")
-
-    def _add(self, names: tuple[str, ...], value: ast.expr | None, kind: str) -> None:
-        if names:
-            self.bindings.append(_Binding(names, value, frozenset(names_in(value) if value is not None else ()), kind))
-
     def _start(self) -> None:
         a = self.function.args
         for p in (*a.posonlyargs, *a.args, *a.kwonlyargs):
-            kind = self._annotated(p.annotation)
+            kind = self.scope.annotated_width(p.annotation)
             if p.arg in self.caches:
                 self.env[p.arg] = Pointer(p.arg)
             elif kind == ADAPTS:
-                self.env[p.arg] = Number(ADAPTS, Size.SMALL, most=_CONSTEXPR)
+                self.env[p.arg] = Number(ADAPTS, Size.SMALL, most=CONSTEXPR)
             else:
                 self.env[p.arg] = Number(kind, parameter=p.arg)
         for star in (a.vararg, a.kwarg):
             if star is not None:
-                self.env[star.arg] = _NOT_FOLLOWED
-
-    def _annotated(self, annotation: ast.expr | None) -> int:
-        """The width of a parameter: Triton passes an integer that fits in 32 bits as one of these."""
-        if annotation is None:
-            return NARROW
-        kind = last_name(annotation)
-        if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
-            kind = annotation.value.rpartition(".")[2]
-        widths = {"constexpr": ADAPTS, "int64": WIDE, "i64": WIDE, "int32": NARROW, "i32": NARROW}
-        return widths.get(kind, UNKNOWN_WIDTH)
+                self.env[star.arg] = NOT_FOLLOWED
 
     def _tainted(self) -> frozenset[str]:
         """Names that may hold an address in a cache; what a load gives back is none."""
-        found = set(self.caches)
-        handed = [b for b in self.bindings if b.value is not None and not self._is_load(b.value)]
-        while True:
-            more = {n for b in handed if not found.isdisjoint(b.uses) for n in b.names} - found
-            if not more:
-                return frozenset(found)
-            found |= more
+        handed = [(b.names, b.uses) for b in self.bindings if b.value is not None and not self._is_load(b.value)]
+        return closure(self.caches, handed, forward=True)
 
     def _other_gathers(self, tainted: frozenset[str]) -> None:
         """Without a parameter of the cache's: loads from a place that was loaded may be of a cache by another name."""
-        calls = ((u, n) for u in self.uses for n in _below(u.expression) if isinstance(n, ast.Call))
+        calls = ((u, n) for u in self.found.uses for n in _below(u.expression) if isinstance(n, ast.Call))
         loads = [(u, n) for u, n in calls if self._is_load(n)]
-        found: set[str] = set()
-        while True:
-            more = {
-                n
-                for b in self.bindings
-                if b.value is not None and (not found.isdisjoint(b.uses) or any(map(self._is_load, _below(b.value))))
-                for n in b.names
-            } - found
-            if not more:
-                break
-            found |= more
+        given = [b for b in self.bindings if b.value is not None]
+        first = {n for b in given if b.value is not None and any(map(self._is_load, _below(b.value))) for n in b.names}
+        found = closure(first, [(b.names, b.uses) for b in given], forward=True)
         for u, load in loads:
             address = [*load.args[:2], *(k.value for k in load.keywords if k.arg in _ADDRESS)]
             used = {n for a in address for n in names_in(a)}
@@ -386,26 +226,15 @@ class _Finder:
 
     def _relevant(self, tainted: frozenset[str]) -> frozenset[str]:
         """Names that an address in a cache may hang on."""
-        found = set(tainted)
-        for u in self.uses:
-            if not u.names.isdisjoint(tainted):
-                found |= u.names
-        while True:
-            # What a load gives does not hang on where it loads from.
-            more = {
-                n
-                for b in self.bindings
-                if not found.isdisjoint(b.names) and not (b.value is not None and self._is_load(b.value))
-                for n in b.uses
-            } - found
-            if not more:
-                return frozenset(found)
-            found |= more
+        used = {n for u in self.found.uses if not u.names.isdisjoint(tainted) for n in u.names}
+        # What a load gives does not hang on where it loads from.
+        made = [(b.names, b.uses) for b in self.bindings if not (b.value is not None and self._is_load(b.value))]
+        return closure(tainted | used, made, forward=False)
 
-    def _bind(self, b: _Binding) -> set[str]:
+    def _bind(self, b: Assignment) -> set[str]:
         """Let names hold what they are bound to beside what they held; which of them changed."""
-        held: Abstract | None = _NOT_FOLLOWED
-        if b.kind == "name":
+        held: Abstract | None = NOT_FOLLOWED
+        if b.kind in ("name", "sum"):
             assert b.value is not None
             held = self._eval(b.value)
         elif b.kind == "range":
@@ -414,44 +243,21 @@ class _Finder:
         changed = set()
         for name in b.names:
             before = self.env.get(name)
-            value = self._joined(before, held)
+            value = joined(before, held)
             if self.turn > _GROWING and isinstance(before, Number) and isinstance(value, Number):
-                value = value if value.most == before.most else replace(value, size=Size.ANY, most=_LIMIT)
+                value = value if value.most == before.most else replace(value, size=Size.ANY, most=LIMIT)
             if value != before:
                 self.env[name] = value
                 changed.add(name)
         return changed
 
-    def _joined(self, left: Abstract | None, right: Abstract | None) -> Abstract | None:
-        """What holds of both."""
-        if left is None or right is None or left == right:
-            return right if left is None else left
-        if isinstance(left, Pointer) and isinstance(right, Pointer):
-            if left.cache != right.cache:
-                return replace(left, fits=Fits.UNKNOWN)
-            return Pointer(left.cache, max(left.fits, right.fits), left.strides | right.strides)
-        if isinstance(left, Pointer) or isinstance(right, Pointer):
-            pointer = left if isinstance(left, Pointer) else right
-            assert isinstance(pointer, Pointer)
-            return replace(pointer, fits=Fits.UNKNOWN)
-        widths = {left.width, right.width} - {ADAPTS}
-        width = ADAPTS if not widths else widths.pop() if len(widths) == 1 else UNKNOWN_WIDTH
-        return Number(
-            width,
-            max(left.size, right.size),
-            max(left.fits, right.fits),
-            left.strides | right.strides,
-            max(left.most, right.most),
-            device=left.device and right.device,
-        )
-
     # ---- recording --------------------------------------------------------------------------
 
     def _record(self, tainted: frozenset[str]) -> None:
-        for n in self.nested:
+        for n in self.found.nested:
             if not tainted.isdisjoint(names_in(n)):
                 self._doubt(n, "a cache's address is used in a function or class inside the kernel")
-        for u in self.uses:
+        for u in self.found.uses:
             if not u.names.isdisjoint(tainted):
                 self.statement = u.statement
                 if isinstance(u.statement, _SIMPLE):
@@ -480,12 +286,12 @@ class _Finder:
         offsets = self.values.get(g.offsets) if g.offsets is not None else None
         if not isinstance(pointer, Pointer):
             return replace(g, fits=Fits.UNKNOWN)
-        fits = max(pointer.fits, Fits.NO if self.block_strides & pointer.strides else Fits.YES)
+        fits = max(pointer.fits, Fits.NO if self.numbers.block_strides & pointer.strides else Fits.YES)
         outside = False
         if g.offsets is not None:
             if not isinstance(offsets, Number):
                 return replace(g, fits=Fits.UNKNOWN)
-            outside = offsets.size is Size.ANY or bool(self.block_strides & offsets.strides)
+            outside = offsets.size is Size.ANY or bool(self.numbers.block_strides & offsets.strides)
             fits = max(fits, offsets.fits)
             if outside and offsets.fits is not Fits.UNKNOWN:
                 fits = Fits.NO
@@ -504,9 +310,9 @@ class _Finder:
 
     def _evaluated(self, e: ast.expr) -> Abstract | None:
         if isinstance(e, ast.Name):
-            return self._name(e.id)
+            return self._name(e)
         if isinstance(e, ast.Constant):
-            return self._constant(e.value)
+            return constant(e.value)
         if isinstance(e, ast.BinOp):
             return self._binary(e)
         if isinstance(e, ast.Call):
@@ -516,15 +322,15 @@ class _Finder:
             self._no_pointer(value, e, "is negated")
             if isinstance(e.op, (ast.USub, ast.UAdd)) and isinstance(value, Number):
                 return replace(value, parameter="")
-            return None if value is None else _FLAG if isinstance(e.op, ast.Not) else _NOT_FOLLOWED
+            return None if value is None else FLAG if isinstance(e.op, ast.Not) else NOT_FOLLOWED
         if isinstance(e, (ast.Compare, ast.BoolOp)):
             parts = [e.left, *e.comparators] if isinstance(e, ast.Compare) else e.values
             for p in parts:
                 self._no_pointer(self._eval(p), e, "is compared")
-            return _FLAG
+            return FLAG
         if isinstance(e, ast.IfExp):
             self._no_pointer(self._eval(e.test), e, "decides")
-            return self._joined(self._eval(e.body), self._eval(e.orelse))
+            return joined(self._eval(e.body), self._eval(e.orelse))
         if isinstance(e, ast.Subscript):
             value = self._eval(e.value)
             if value is None:
@@ -533,12 +339,12 @@ class _Finder:
                 return replace(value, parameter="") if isinstance(value, Number) else value
             self._no_pointer(value, e, "is subscripted")
             self._no_pointer(self._eval(e.slice), e, "is a subscript")
-            return _NOT_FOLLOWED
+            return NOT_FOLLOWED
         if isinstance(e, ast.Attribute):
             value = self._eval(e.value)
             if isinstance(value, Pointer) and e.attr not in TYPE_ATTRIBUTES:
                 self._no_pointer(value, e, f"has its attribute {e.attr!r} taken")
-            return _NOT_FOLLOWED
+            return NOT_FOLLOWED
         if isinstance(e, ast.NamedExpr):
             value = self._eval(e.value)
             self._no_pointer(value, e, "is named inside an expression")
@@ -546,27 +352,25 @@ class _Finder:
         if isinstance(e, (ast.Tuple, ast.List)):
             for x in e.elts:
                 self._no_pointer(self._eval(x), e, "is put in a tuple or list")
-            return _NOT_FOLLOWED
+            return NOT_FOLLOWED
         for n in ast.walk(e):
             if isinstance(n, ast.Name) and isinstance(self.env.get(n.id), Pointer):
                 self._doubt(e, f"a cache's address is used in a {type(e).__name__} expression")
-        return _NOT_FOLLOWED
+        return NOT_FOLLOWED
 
     def _no_pointer(self, value: Abstract | None, node: ast.AST, what: str) -> None:
         if self.recording and isinstance(value, Pointer):
             self._doubt(node, f"an address in {value.cache!r} {what}")
 
-    def _name(self, name: str) -> Abstract | None:
-        if name in self.locals:
-            return self.env.get(name)
-        meaning = self.scope.meaning(name)
-        return self._constant(meaning) if isinstance(meaning, int) else _NOT_FOLLOWED
-
-    def _constant(self, value: object) -> Number:
-        if isinstance(value, int):
-            small = abs(value) < _LIMIT
-            return Number(ADAPTS if small else WIDE, Size.SMALL if small else Size.ANY, most=abs(value) if small else 0)
-        return _NOT_FOLLOWED
+    def _name(self, e: ast.Name) -> Abstract | None:
+        if e.id in self.locals:
+            value, here = self.env.get(e.id), self.held.get(e)
+            mixed = isinstance(value, Number) and value.width == UNKNOWN_WIDTH
+            if isinstance(value, Number) and mixed and here is not None and here.width in (NARROW, WIDE):
+                return replace(value, width=here.width)
+            return value
+        meaning = self.scope.meaning(e.id)
+        return constant(meaning) if isinstance(meaning, int) else NOT_FOLLOWED
 
     def _binary(self, e: ast.BinOp) -> Abstract | None:
         # Long sums are left-deep: walk them in a loop, so that their length is not a recursion depth.
@@ -577,54 +381,19 @@ class _Finder:
             node = node.left
         value = self._eval(node)
         for b in reversed(chain):
-            value = self._combined(b.op, value, self._eval(b.right), b)
+            value = self._combined(b, value, self._eval(b.right))
             if value is not None:
                 self.values[b] = value
         return value
 
-    def _combined(
-        self, op: ast.operator, left: Abstract | None, right: Abstract | None, node: ast.expr
-    ) -> Abstract | None:
+    def _combined(self, e: ast.BinOp, left: Abstract | None, right: Abstract | None) -> Abstract | None:
         if left is None or right is None:
             return None
         if isinstance(left, Pointer) or isinstance(right, Pointer):
-            return self._moved(op, left, right, node)
-        width = max(left.width, right.width)
-        fits = max(left.fits, right.fits)
-        strides = left.strides | right.strides
-        device = left.device or right.device
-        if isinstance(op, (ast.Mult, ast.LShift)):
-            return self._product(op, left, right, Number(width, fits=fits, strides=strides, device=device))
-        if isinstance(op, (ast.Add, ast.Sub)):
-            size = max(left.size, right.size)
-            return _sized(Number(width, size, fits, strides, device=device), left.most + right.most)
-        if isinstance(op, (ast.FloorDiv, ast.RShift)):
-            return _sized(Number(width, left.size, fits, left.strides, device=device), left.most)
-        if isinstance(op, ast.Mod) and right.size is Size.SMALL:  # whatever was divided
-            return Number(width, Size.SMALL, most=right.most, device=device)
-        if isinstance(op, ast.BitAnd) and isinstance(node, ast.BinOp):
-            natural = [o.value for o in (node.left, node.right) if isinstance(o, ast.Constant) and _is_natural(o)]
-            if natural:
-                return replace(self._constant(natural[0]), width=width, device=device)
-        if isinstance(op, (ast.Mod, ast.BitAnd, ast.BitOr, ast.BitXor)):
-            return Number(width, Size.ANY, fits, strides, device=device)
-        return _NOT_FOLLOWED
-
-    def _product(self, op: ast.operator, left: Number, right: Number, product: Number) -> Number:
-        """What is known of a product beside what its factors share."""
-        if left.size is right.size is Size.SMALL:
-            factor = right.most if isinstance(op, ast.Mult) else 1 << min(right.most, 32)
-            if left.most * factor < _LIMIT:
-                return replace(product, size=Size.SMALL, most=left.most * factor)
-        # What lies in a block differs from lane to lane or was divided; a constexpr may be a stride itself.
-        for small, stride in ((left, right), (right, left)):
-            if small.size is Size.SMALL and small.device and stride.parameter and isinstance(op, ast.Mult):
-                named = frozenset({stride.parameter}) if product.width < WIDE else frozenset()
-                return replace(product, size=Size.INSIDE, strides=product.strides | named)
-        self.block_strides |= {left.parameter, right.parameter} - {""}
-        width = product.width
-        narrow = Fits.YES if width == WIDE else Fits.UNKNOWN if width == UNKNOWN_WIDTH else Fits.NO
-        return replace(product, fits=max(product.fits, narrow))
+            return self._moved(e.op, left, right, e)
+        literals = (o.value for o in (e.left, e.right) if isinstance(o, ast.Constant))
+        natural = next((v for v in literals if type(v) is int and 0 <= v < LIMIT), None)
+        return self.numbers.combined(e.op, left, right, natural)
 
     def _moved(self, op: ast.operator, left: Abstract, right: Abstract, node: ast.AST) -> Abstract:
         """An address and what is added to it."""
@@ -641,21 +410,15 @@ class _Finder:
 
     def _triton(self, func: ast.expr) -> str:
         """The last name of a function of Triton's; "" for any other."""
-        root = func
-        while isinstance(root, ast.Attribute):
-            root = root.value
-        if not isinstance(root, ast.Name) or root.id in self.locals:
-            return ""
-        dotted = self.scope.dotted(func)
-        return dotted.rpartition(".")[2] if dotted is not None and is_triton(dotted) else ""
+        return "" if root_name(func) in self.locals else self.scope.triton(func)
 
     def _call(self, e: ast.Call) -> Abstract | None:
         name = self._triton(e.func)
         if name in LOADS:
             return self._load(e, name)
-        method = isinstance(e.func, ast.Attribute) and not name and not self._of_module(e.func)
-        arguments: list[ast.expr] = [*([e.func.value] if method and isinstance(e.func, ast.Attribute) else []), *e.args]
-        values = [self._eval(a.value if isinstance(a, ast.Starred) else a) for a in arguments]
+        method = isinstance(e.func, ast.Attribute) and not name and root_name(e.func) in {"", *self.locals}
+        given = [*([e.func.value] if method and isinstance(e.func, ast.Attribute) else []), *e.args]
+        values = [self._eval(a.value if isinstance(a, ast.Starred) else a) for a in given]
         named = {k.arg or "**": self._eval(k.value) for k in e.keywords}
         if not name and not method:
             name = self._builtin(e.func)
@@ -671,19 +434,11 @@ class _Finder:
                     self._descriptor(e, v)
                 else:
                     self._no_pointer(v, e, f"is handed to {ast.unparse(e.func)}()")
-        return _NOT_FOLLOWED
-
-    def _of_module(self, func: ast.expr) -> bool:
-        while isinstance(func, ast.Attribute):
-            func = func.value
-        return isinstance(func, ast.Name) and func.id not in self.locals
+        return NOT_FOLLOWED
 
     def _builtin(self, func: ast.expr) -> str:
-        if isinstance(func, ast.Name) and func.id not in self.locals:
-            meaning = self.scope.meaning(func.id)
-            if isinstance(meaning, str) and meaning in ("builtins.min", "builtins.max", "builtins.abs"):
-                return func.id
-        return ""
+        dotted = "" if root_name(func) in self.locals else self.scope.dotted(func) or ""
+        return dotted[9:] if dotted in _BUILTINS else ""
 
     def _descriptor(self, e: ast.Call, pointer: Pointer) -> None:
         base = next((x for x in (*e.args, *(k.value for k in e.keywords)) if self.values.get(x) is pointer), e.func)
@@ -691,10 +446,9 @@ class _Finder:
 
     def _load(self, e: ast.Call, name: str) -> Number:
         parameters = ("ptr", "offsets") if name == "buffer_load" else ("pointer",)
-        arguments = dict(zip(parameters, e.args, strict=False))
-        arguments |= {k.arg: k.value for k in e.keywords if k.arg is not None and k.arg in parameters}
+        given = {p: a for p, a in arguments(e, parameters).items() if p in parameters}
         others = [*e.args[len(parameters) :]] + [k.value for k in e.keywords if k.arg not in parameters]
-        values = {p: self._eval(a) for p, a in arguments.items()}
+        values = {p: self._eval(a) for p, a in given.items()}
         for x in others:
             self._no_pointer(
                 self._eval(x.value if isinstance(x, ast.Starred) else x), e, "is another argument of a load"
@@ -704,10 +458,10 @@ class _Finder:
         offsets = values.get("offsets")
         self._no_pointer(offsets, e, "is the offsets of a load")
         if isinstance(pointer, Pointer) and self.recording:
-            if spread or (name == "buffer_load" and "offsets" not in arguments):
+            if spread or (name == "buffer_load" and "offsets" not in given):
                 self._doubt(e, "a load from the cache takes arguments that are not in sight")
-            where = arguments.get("offsets")
-            self.loads[e] = Gather(e, name, pointer.cache, arguments[parameters[0]], where, self.statement)
+            where = given.get("offsets")
+            self.loads[e] = Gather(e, name, pointer.cache, given[parameters[0]], where, self.statement)
         # Block tables hold 32-bit numbers; wider ones would only fit better.
         return Number(NARROW, device=True)
 
@@ -742,7 +496,7 @@ class _Finder:
         if name == "cdiv":
             other = values[1] if len(values) > 1 else named.get("div")
             assert isinstance(first, Number)
-            return self._combined(ast.FloorDiv(), first, other, e)
+            return self.numbers.combined(ast.FloorDiv(), first, other) if isinstance(other, Number) else None
         if name == "zeros":
             return Number(NARROW, Size.SMALL, device=True)
         if name == "full" and len(values) > 1 and isinstance(values[1], Number):
@@ -758,7 +512,7 @@ class _Finder:
             return None if choices else _UNSAID
         value: Abstract | None = held[0]
         for c in held[1:]:
-            value = self._joined(value, c)
+            value = joined(value, c)
         assert isinstance(value, Number)
         # Unlike names, whose type the way taken decides, these convert.
         width = max(c.width for c in held if isinstance(c, Number))
@@ -785,18 +539,11 @@ class _Finder:
             return None
         numbers = [v for v in values if isinstance(v, Number)]
         sizes, fits, most = (max((getattr(v, w) for v in numbers), default=None) for w in ("size", "fits", "most"))
-        known = last_name(e.func) in ("range", "static_range") and (self._triton(e.func) or self._is_range(e.func))
+        known = (self._triton(e.func) or self._builtin(e.func)) in ("range", "static_range")
         if len(numbers) < len(values) or not known or sizes is None or fits is None or most is None:
-            return _NOT_FOLLOWED
+            return NOT_FOLLOWED
         width = max(NARROW, *(v.width for v in numbers))
         return Number(width, sizes, fits, most=most, device=last_name(e.func) == "range")
-
-    def _is_range(self, func: ast.expr) -> bool:
-        return (
-            isinstance(func, ast.Name)
-            and func.id not in self.locals
-            and self.scope.meaning(func.id) == "builtins.range"
-        )
 
 
 _UNSAID = Number(UNKNOWN_WIDTH, Size.ANY, Fits.UNKNOWN)
@@ -804,15 +551,3 @@ _UNSAID = Number(UNKNOWN_WIDTH, Size.ANY, Fits.UNKNOWN)
 
 def _below(e: ast.expr) -> list[ast.expr]:
     return [n for n in ast.walk(e) if isinstance(n, ast.expr)]
-
-
-def _sized(value: Number, most: int) -> Number:
-    """A number that a small one may be larger than: then it may be anything."""
-    if value.size is not Size.SMALL:
-        return value
-    return replace(value, most=most) if most < _LIMIT else replace(value, size=Size.ANY)
-
-
-def _is_natural(operand: ast.Constant) -> bool:
-    """Whether it is a small number that is not negative."""
-    return type(operand.value) is int and 0 <= operand.value < _LIMIT

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from aiterfix.source.branches import with_tests
+from aiterfix.source.syntax import dictionary, last_name, string_keys
 
 OPTIONS = frozenset(
     {"num_warps", "num_stages", "num_ctas", "waves_per_eu", "matrix_instr_nonkdim", "kpack", "grid", "warmup"}
@@ -26,6 +27,7 @@ class Arguments:
         positional: how many arguments have no name; None where that is not known.
         names: of the others.
         compiled: whether a kernel is launched that was compiled before: it takes all of its parameters by place.
+        spelled: what the arguments by place are, of those that are names; empty for others.
     """
 
     kernel: str
@@ -34,6 +36,7 @@ class Arguments:
     positional: int | None
     names: tuple[str, ...] = ()
     compiled: bool = False
+    spelled: tuple[str, ...] = ()
 
     def mismatch(self, parameters: ast.arguments) -> str | None:
         """How they differ from a kernel's parameters; empty where they do not, None where that is not known."""
@@ -42,8 +45,8 @@ class Arguments:
             return None
         given = f"{self.positional} by place" + (f", {', '.join(self.names)} by name" if self.names else "")
         takes = f"it takes {len(positional)}"
-        if self.compiled:
-            return "" if self.positional == len(positional) and not self.names else f"{given}: {takes}, all by place"
+        if self.compiled and (self.positional != len(positional) or self.names):
+            return f"{given}: {takes}, all by place"
         if self.positional > len(positional):
             return f"{given}: {takes}"
         left = {p.arg for p in positional[self.positional :]}
@@ -54,6 +57,12 @@ class Arguments:
             return f"{given}: {takes}, and " + "; ".join(
                 f"{what} {', '.join(names)}" for what, names in (("not", others), ("also", missing)) if names
             )
+        places = {p.arg: i for i, p in enumerate(positional)}
+        for i, (name, p) in enumerate(zip(self.spelled, positional, strict=False)):
+            # What a kernel was compiled with is not looked at again.
+            fixed = self.compiled and p.annotation is not None and last_name(p.annotation) == "constexpr"
+            if places.get(name, i) != i and not fixed:
+                return f"{given}: {name} in the place of {p.arg}"
         return ""
 
 
@@ -117,23 +126,9 @@ def _arguments(kernel: str, function: ast.FunctionDef, call: ast.Call, *, compil
     names: list[str] = []
     known = not any(isinstance(a, ast.Starred) for a in call.args)
     for k in call.keywords:
-        more = [k.arg] if k.arg is not None else _keys(k.value, function)
+        more = [k.arg] if k.arg is not None else string_keys(dictionary(function, k.value))
         known = known and more is not None
         names += more or []
-    return Arguments(kernel, function.name, call.lineno, len(call.args) if known else None, tuple(names), compiled)
-
-
-def _keys(e: ast.expr, function: ast.FunctionDef) -> list[str] | None:
-    """The keys of a dictionary that is written out once, and never changed."""
-    if not isinstance(e, ast.Name):
-        return None
-    bound = [
-        s
-        for s in ast.walk(function)
-        if isinstance(s, ast.Assign)
-        and any(isinstance(n, ast.Name) and n.id == e.id for t in s.targets for n in ast.walk(t))
-    ]
-    if len(bound) != 1 or not isinstance(bound[0].targets[0], ast.Name) or not isinstance(bound[0].value, ast.Dict):
-        return None
-    keys = [k.value if isinstance(k, ast.Constant) else None for k in bound[0].value.keys]
-    return [str(k) for k in keys] if all(isinstance(k, str) for k in keys) else None
+    spelled = tuple(a.id if isinstance(a, ast.Name) else "" for a in call.args)
+    given = len(call.args) if known else None
+    return Arguments(kernel, function.name, call.lineno, given, tuple(names), compiled, spelled)

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from aiterfix.source.assignments import Assignments
 from aiterfix.source.logic import Comparison, clauses
-from aiterfix.source.names import bound_names, function_parameters
-from aiterfix.source.scope import is_triton
+from aiterfix.source.names import kept_parameters
+from aiterfix.source.syntax import arguments, last_name
 from aiterfix.source.values import ZERO, Atom, Value
-from aiterfix.source.vocabulary import last_name
 from aiterfix.source.walk import KernelWalk
 
 LOAD_PARAMETERS: dict[str, tuple[str, ...]] = {
@@ -40,7 +40,7 @@ class LoadCall:
 
 
 class KernelView:
-    """What a walk through a kernel found, by what is asked of it: each thing is looked for once.
+    """What a walk through a kernel found, by what is asked of it: each thing is looked for once. See `view_of`.
 
     Args:
         walk: through the kernel.
@@ -57,36 +57,46 @@ class KernelView:
 
     @cached_property
     def loads(self) -> tuple[LoadCall, ...]:
-        """See `loads_of`."""
-        return loads_of(self)
+        """Every load that a store may hang on, in source order; those of functions that the kernel calls among them."""
+        found = []
+        walk = self.walk
+        own = {id(n) for n in ast.walk(walk.function)}
+        for node, value in self.calls:
+            atom, parameters = value.atom, LOAD_PARAMETERS.get(walk.scope.triton(node.func))
+            if atom is None or atom not in walk.on_device or parameters is None:
+                continue
+            given = arguments(node, parameters)
+            parts = [walk.values.get(n) for p in ("pointer", "ptr", "offsets") if (n := given.get(p)) is not None]
+            address = sum((self.plain(p) for p in parts if p is not None), ZERO)
+            found.append(LoadCall(node, given, address, atom, id(node) not in own))
+        return tuple(sorted(found, key=lambda f: (f.node.lineno, f.node.col_offset)))
 
-    @property
+    @cached_property
     def _names(self) -> dict[str, Atom]:
         """What each name that is used holds first."""
-        return self.walk.once("names", self._first_held)
-
-    def _first_held(self) -> dict[str, Atom]:
         found: dict[str, Atom] = {}
         for node, value in self.walk.values.items():
             if isinstance(node, ast.Name) and value.atom is not None:
                 found.setdefault(node.id, value.atom)
         return found
 
-    @property
-    def _bound(self) -> frozenset[str]:
-        body = self.walk.function.body
-        return self.walk.once("bound", lambda: frozenset(n for s in body for n in bound_names(s)))
+    @cached_property
+    def _kept(self) -> frozenset[str]:
+        return frozenset(kept_parameters(self.walk.function))
 
-    @property
+    @cached_property
     def _mentioned(self) -> frozenset[str]:
         body = (n for s in self.walk.function.body for n in ast.walk(s))
-        return self.walk.once("mentioned", lambda: frozenset(n.id for n in body if isinstance(n, ast.Name)))
+        return frozenset(n.id for n in body if isinstance(n, ast.Name))
+
+    @cached_property
+    def assignments(self) -> Assignments:
+        """What the kernel's own statements give to which names."""
+        return Assignments(self.walk.function.body)
 
     def parameter(self, name: str) -> Atom | None:
         """The symbol of a parameter; None where there is none, nothing uses it, or its name is bound anew."""
-        if name not in function_parameters(self.walk.function) or name in self._bound:
-            return None
-        return self._names.get(name)
+        return self._names.get(name) if name in self._kept else None
 
     def mentioned(self, name: str) -> bool:
         """Whether the kernel's body uses a name at all."""
@@ -100,13 +110,13 @@ class KernelView:
             part = Value({(): coefficient})
             for atom in monomial:
                 if atom.op != "marker":
-                    part = _product(part, self._of_atom(atom))
+                    part = product(part, self._of_atom(atom))
             total = total + part
         return total
 
     def _of_atom(self, atom: Atom) -> Value:
         if atom not in self._plain:
-            if atom.op == "subscript" and len(atom.operands) == 1:
+            if (atom.op == "subscript" and len(atom.operands) == 1) or atom.op == "expand_dims":
                 found = self.plain(atom.operands[0])
             elif not atom.operands:
                 found = Value({(atom,): 1})
@@ -126,37 +136,42 @@ class KernelView:
         """The comparisons that hold where a plain condition does."""
         return tuple(c for c in clauses((condition, True)) if isinstance(c, Comparison))
 
+    def made_of(self, condition: Value) -> tuple[list[Comparison], bool]:
+        """The comparisons that all hold where a plain condition does, and whether it is made of these alone; none of
+        one that is no conjunction of comparisons and their opposites."""
+        parts = _conjuncts(condition)
+        found = [self.clauses(part) for part in parts]
+        return [c for clauses in found for c in clauses], bool(parts) and all(found)
+
     def spelled(self, name: str) -> ast.expr | None:
         """How the kernel itself calls a function of Triton; None where it does not."""
         calls = (n.func for n in ast.walk(self.walk.function) if isinstance(n, ast.Call))
-        return next((f for f in calls if last_name(f) == name and is_triton(self.walk.scope.dotted(f))), None)
+        return next((f for f in calls if last_name(f) == name and self.walk.scope.triton(f)), None)
 
     def calls_giving(self, atom: Atom) -> Iterator[ast.Call]:
         """The calls whose result a symbol is."""
         return (node for node, value in self.calls if value.atom is atom)
 
 
-def loads_of(view: KernelView) -> tuple[LoadCall, ...]:
-    """Every load that a store may hang on, in source order; those of functions that the kernel calls among them."""
-    found = []
-    walk = view.walk
-    own = {id(n) for n in ast.walk(walk.function)}
-    for node, value in view.calls:
-        atom = value.atom
-        if atom is None or atom not in walk.on_device:
-            continue
-        parameters = LOAD_PARAMETERS.get((walk.scope.dotted(node.func) or "").rpartition(".")[2])
-        if parameters is None or not is_triton(walk.scope.dotted(node.func)):
-            continue
-        arguments = dict(zip(parameters, node.args, strict=False))
-        arguments |= {k.arg: k.value for k in node.keywords if k.arg is not None}
-        parts = [walk.values.get(n) for p in ("pointer", "ptr", "offsets") if (n := arguments.get(p)) is not None]
-        address = sum((view.plain(p) for p in parts if p is not None), ZERO)
-        found.append(LoadCall(node, arguments, address, atom, id(node) not in own))
-    return tuple(sorted(found, key=lambda f: (f.node.lineno, f.node.col_offset)))
+def view_of(walk: KernelWalk) -> KernelView:
+    """The one view of a kernel, which all faults share."""
+    return walk.once("view", lambda: KernelView(walk))
 
 
-def _product(left: Value, right: Value) -> Value:
+def _conjuncts(condition: Value) -> list[Value]:
+    """The comparisons, or their opposites, all of which make a condition; none where it is made in another way."""
+    atom = condition.atom
+    inner = atom.operands[0].atom if atom is not None and atom.op in ("not", "invert") else atom
+    if inner is not None and inner.op == "compare":
+        return [condition]
+    if atom is None or atom.op not in ("and", "land"):
+        return []
+    parts = [_conjuncts(o) for o in atom.operands]
+    return [c for part in parts for c in part] if all(parts) else []
+
+
+def product(left: Value, right: Value) -> Value:
+    """The product of plain values."""
     terms: dict[tuple[Atom, ...], int] = {}
     for m, c in left.terms.items():
         for n, d in right.terms.items():

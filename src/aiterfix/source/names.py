@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 
@@ -15,6 +15,12 @@ def function_parameters(function: ast.FunctionDef) -> list[str]:
     names += [p.arg for p in a.kwonlyargs]
     names += [a.kwarg.arg] if a.kwarg else []
     return names
+
+
+def kept_parameters(function: ast.FunctionDef) -> list[str]:
+    """Those that hold what the function was handed throughout."""
+    bound = {n for s in function.body for n in bound_names(s)}
+    return [p for p in function_parameters(function) if p not in bound]
 
 
 STORE_MARK = "store()"
@@ -170,7 +176,7 @@ def flow_of(function: ast.FunctionDef, outputs: Collection[str], stores: Collect
             bindings.append((targets, used | targets if isinstance(n, ast.AugAssign) else used))
             if STORE_MARK in used:
                 seeds |= used
-    return Flow(_closure(set(outputs), bindings, forward=True), _closure(seeds, bindings, forward=False), uses, stores)
+    return Flow(closure(outputs, bindings, forward=True), closure(seeds, bindings, forward=False), uses, stores)
 
 
 def _guards(s: ast.For | ast.If | ast.While, stores: Collection[str]) -> bool:
@@ -189,17 +195,17 @@ def _guards(s: ast.For | ast.If | ast.While, stores: Collection[str]) -> bool:
     return False
 
 
-def _closure(names: set[str], bindings: list[tuple[set[str], set[str]]], *, forward: bool) -> frozenset[str]:
+def closure(
+    names: Collection[str], bindings: Iterable[tuple[Collection[str], Collection[str]]], *, forward: bool
+) -> frozenset[str]:
     """All names reached from some: forward, what is made from them; backward, what they are made from."""
-    found = set(names)
-    changed = True
-    while changed:
-        changed = False
-        for targets, used in bindings:
-            start, end = (used, targets) if forward else (targets, used)
-            if not found.isdisjoint(start) and not end <= found:
-                found |= end
-                changed = True
+    found, before = set(names), -1
+    steps = [(used, targets) if forward else (targets, used) for targets, used in bindings]
+    while len(found) > before:
+        before = len(found)
+        for start, end in steps:
+            if not found.isdisjoint(start):
+                found.update(end)
     return frozenset(found)
 
 

@@ -9,21 +9,17 @@ A cache in tiles (preshuffled) has its tokens in another order within a block; t
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
-from aiterfix.source.causal import row_of
-from aiterfix.source.columns import NotExpressible
-from aiterfix.source.layout import WIDTH, lay_out
-from aiterfix.source.loads import KernelView, LoadCall, without
-from aiterfix.source.locate import Edit, Lines, Span
-from aiterfix.source.names import bound_names
-from aiterfix.source.rebuilt import EditedPlace
+from aiterfix.source.assignments import Assignment
+from aiterfix.source.loads import LoadCall, product
+from aiterfix.source.names import function_parameters
 from aiterfix.source.roles import PagingRoles
-from aiterfix.source.rows import summands
 from aiterfix.source.sites import KernelAnalysis
-from aiterfix.source.sums import SumEditor
-from aiterfix.source.values import ZERO, Atom, Value, atoms_below
+from aiterfix.source.tokens import Tokens, scalar_part
+from aiterfix.source.values import ZERO, Atom, Rank, Value, integer
 
 
 @dataclass(frozen=True)
@@ -60,70 +56,92 @@ class Paging:
 
 def paging(kernel: KernelAnalysis, roles: PagingRoles) -> Paging | None:
     """Follow a kernel's way to its keys, or to its blocks alone where the cache is in tiles; None for a kernel without
-    stores, of which nothing is known, and for one that uses no block table."""
+    stores, of which nothing is known, and for one that uses neither block table nor keys."""
+    follower = follower_of(kernel, roles)
+    used = follower is not None and any(map(follower.view.mentioned, (roles.table, roles.keys)))
+    return follower.paging if follower is not None and used else None
+
+
+def follower_of(kernel: KernelAnalysis, roles: PagingRoles) -> Follower | None:
+    """What follows a kernel's addresses, one for all that ask; None for one without stores."""
     if not kernel.syntax:
         return None
-    view = KernelView(kernel.syntax[0].walk)
-    if not view.mentioned(roles.table):
-        return None
-    rows = {row_of(syntax, roles, view) for syntax in kernel.syntax}
-    follower = _Follower(view, roles, next(iter(rows)) if len(rows) == 1 else None)
-    return follower.paging()
+    walk = kernel.syntax[0].walk
+    return walk.once(("paging", roles), lambda: Follower(kernel, roles))
 
 
-class _Follower:
-    """Follows the addresses of one kernel.
+class Follower(Tokens):
+    """Follows the addresses of one kernel."""
 
-    Args:
-        view: what a walk through it found.
-        roles: what its parameters mean.
-        row: the sequence that its stores are about, and the position in it; None where that is not known.
-    """
-
-    def __init__(self, view: KernelView, roles: PagingRoles, row: tuple[Value, Value] | None = None) -> None:
-        self.view = view
-        self.sequence = row[0] if row is not None else None
-        self.walk = view.walk
-        self.roles = roles
-        self.size = view.parameter(roles.block_size)
-        self.table = self._from(roles.table)
-        self.columns = {load.result: self._column(load) for load in self.table}
-
+    @cached_property
     def paging(self) -> Paging:
-        parameters = {a.arg for a in (*self.walk.function.args.args, *self.walk.function.args.kwonlyargs)}
-        takes_size = self.roles.block_size in parameters
-        keys, scales = self._from(self.roles.keys), self._from(self.roles.scales)
+        """See `paging`."""
+        takes_size = self.roles.block_size in function_parameters(self.walk.function)
+        keys, scales = self.loads_from(self.roles.keys), self.loads_from(self.roles.scales)
         parts = ((self.roles.table, self.table), (self.roles.keys, keys), (self.roles.scales, scales))
         lost = [name for name, found in parts if not found and self.view.mentioned(name)]
         if lost:
             return Paging(takes_size, (), f"where it loads from {' and '.join(lost)} is not understood")
+        if not self.table or not (keys or scales):
+            missing = self.roles.keys if self.table else self.roles.table
+            return Paging(takes_size, (), f"it loads nothing from {missing}, and may do so by another name")
+        entries = {load.result for load in self.table}
+        others = {load.node for load in self.view.loads} - {load.node for load in (*self.table, *keys, *scales)}
+        if any(load.node in others and not entries.isdisjoint(load.address.mentions) for load in self.view.loads):
+            return Paging(takes_size, (), "by entries of the block table it loads from elsewhere too")
         if any(load.helper for load in (*self.table, *keys, *scales)) and self._calls_twice():
             return Paging(takes_size, (), "a function that loads for it is called more than once")
+        if self.runs_ahead and not self.roles.tiled and not self.last_is_followed:
+            return Paging(takes_size, (), "which keys are those of the columns that it stores last is not understood")
         table, cache = (self._block, self._tile) if self.roles.tiled else (self._table, self._cache)
         judged = [*(table(t) for t in self.table), *(cache(k, "keys") for k in keys)]
         judged += [cache(s, "scales") for s in scales]
         return Paging(takes_size, tuple(sorted(judged, key=lambda p: (p.load.node.lineno, p.load.node.col_offset))))
 
+    # ---- caches in tiles ---------------------------------------------------------------------
+
     def _block(self, load: LoadCall) -> PagedLoad:
         """A load from the table of a cache in tiles."""
-        if not self._own_row(load):
+        if not self.own_row(load):
             return PagedLoad(load, "table", None, _OTHER_ROW)
-        counts = not load.helper and self._counts_blocks(self.columns[load.result], frozenset())
+        counts = not load.helper and self._counts_blocks(load, self.columns[load.result], frozenset())
         reason = "the column counts blocks" if counts else "how its column is made from blocks is not understood"
         return PagedLoad(load, "table", True if counts else None, reason)
 
-    def _counts_blocks(self, column: Value, names: frozenset[str]) -> bool:
-        """Whether every part of a number is a position divided by the block's size, a constant, or a name that holds
-        nothing else."""
-        return self.size is not None and all(
-            not monomial or (len(monomial) == 1 and coefficient == 1 and self._is_block(monomial[0], names))
-            for monomial, coefficient in column.terms.items()
+    def _counts_blocks(self, load: LoadCall, column: Value, names: frozenset[str]) -> bool:
+        """Whether a number is the block of a column that is stored, or one that is counted on from there."""
+        lanes = [m for m in column.terms if Value({m: 1}).rank is not Rank.SCALAR]
+        if len(lanes) == len(column.terms):
+            return self.is_position(self.divided(column), load)
+        stored = {Value({m: 1}) for c in self.stored for m in c.terms}
+        if len(lanes) > 1 or not all(self.divided(Value({m: column.terms[m]})) in stored for m in lanes):
+            return False
+        base = Value({m: n for m, n in column.terms.items() if m not in lanes})
+        counted = base.terms.get((), 0) in ((0,) if lanes else (0, 1))
+        return self.is_position(self._undivided(base), load) or (
+            counted and all(len(m) == n == 1 and self._is_block(load, m[0], names) for m, n in base.terms.items() if m)
         )
 
-    def _is_block(self, atom: Atom, names: frozenset[str]) -> bool:
-        if atom.op in ("floordiv", "cdiv"):
-            return self._by_size(atom)
-        return atom.op == "symbol" and self._holds_only(atom.payload, names, self._counts_blocks)
+    def _undivided(self, block: Value) -> Value | None:
+        """The position that a block which is counted from a position's on begins at; None where it is counted from
+        none, or several."""
+        divided = [(m, s) for m, n in block.terms.items() if (s := self.divided(Value({m: n}))) is not None]
+        if len(divided) != 1 or self.size is None:
+            return None
+        more = block - Value({divided[0][0]: 1})
+        return divided[0][1] + product(more, Value({(self.size,): 1}))
+
+    def _is_block(self, load: LoadCall, atom: Atom, names: frozenset[str]) -> bool:
+        def counts(a: Assignment, value: Value, inner: frozenset[str]) -> bool:
+            if a.kind == "sum" or value.constant is not None:
+                return value.constant == int(a.kind == "sum")
+            end = value.atom if a.kind == "range" else None
+            ends = end is not None and end.op == "cdiv" and self.by_size(end)
+            return ends or self._counts_blocks(load, value, inner)
+
+        if atom.op == "floordiv":
+            return self.is_position(self.divided(Value({(atom,): 1})), load)
+        return atom.op == "symbol" and self._holds_only(atom.payload, names, counts)
 
     def _is_entry(self, value: Value, names: frozenset[str]) -> bool:
         """Whether a number is an entry of the block table as it was loaded, one or none where a mask decides, or a name
@@ -132,32 +150,35 @@ class _Follower:
         if atom is None:
             return False
         if atom.op == "select":
-            chosen = [v for v in atom.operands[1:] if v.constant is None]
-            return bool(chosen) and all(self._is_entry(v, names) for v in chosen)
+            _, loaded, other = atom.operands
+            return self._is_entry(loaded, names) and (other.constant is not None or self._is_entry(other, names))
         if any(atom is load.result for load in self.table):
             return True
-        return atom.op == "symbol" and self._holds_only(atom.payload, names, self._is_entry)
+        return atom.op == "symbol" and self._holds_only(
+            atom.payload, names, lambda a, v, inner: a.kind == "name" and self._is_entry(v, inner)
+        )
 
-    def _holds_only(self, name: str, names: frozenset[str], right: Callable[[Value, frozenset[str]], bool]) -> bool:
+    def _holds_only(
+        self, name: str, names: frozenset[str], right: Callable[[Assignment, Value, frozenset[str]], bool]
+    ) -> bool:
         """Whether all that a kernel's own name is given is right. Names that are being looked into are taken to be."""
         if name in names:
             return True
-        given = [self._given(s) for b in self.walk.function.body for s in ast.walk(b) if _binds(s, name)]
-        values = [self.walk.values.get(node) for nodes in given for node in nodes]
-        known = [self.view.plain(v) for v in values if v is not None]
-        return bool(given) and all(given) and len(known) == len(values) and all(right(v, names | {name}) for v in known)
+        assigned = self.view.assignments.of(name)
+        given = [(a, self.walk.values.get(node)) for a in assigned for node in self._given(a)]
+        return {a for a, _ in given} == set(assigned) != set() and all(
+            v is not None and right(a, self.view.plain(v), names | {name}) for a, v in given
+        )
 
-    def _given(self, s: ast.AST) -> list[ast.expr]:
-        """What a statement gives the one name that it binds, adds to it, or lets it run through; nothing where that is
-        not known."""
-        if isinstance(s, ast.Assign) and all(isinstance(t, ast.Name) for t in s.targets):
-            return [s.value]
-        if isinstance(s, ast.AugAssign) and isinstance(s.op, (ast.Add, ast.Sub)):
-            return [s.value]
-        if isinstance(s, ast.For) and isinstance(s.target, ast.Name) and isinstance(s.iter, ast.Call):
-            counted = self.walk.scope.dotted(s.iter.func) == "builtins.range" and not s.iter.keywords
-            return s.iter.args if counted and len(s.iter.args) < 3 else []
-        return []
+    def _given(self, a: Assignment) -> list[ast.expr]:
+        """What a name is given, what is added to it, or what it runs between; nothing where that is not known."""
+        e = a.value
+        if isinstance(e, ast.BinOp) and a.kind == "sum":
+            return [e.right] if isinstance(e.op, ast.Add) else []
+        if isinstance(e, ast.Call) and a.kind == "range":
+            counted = self.walk.scope.dotted(e.func) == "builtins.range" and not e.keywords
+            return e.args if counted and len(e.args) < 3 else []
+        return [e] if e is not None and a.kind == "name" else []
 
     def _calls_twice(self) -> bool:
         """Whether a function of the module is called from two places: then but one call's values are known."""
@@ -165,92 +186,116 @@ class _Follower:
         followed = [n for n in names if not isinstance(self.walk.scope.meaning(n), (str, int, type(None)))]
         return len(followed) != len(set(followed))
 
-    def _from(self, name: str) -> list[LoadCall]:
-        pointer = self.view.parameter(name)
-        return [load for load in self.view.loads if pointer is not None and load.address.terms.get((pointer,)) == 1]
-
-    def _column(self, load: LoadCall) -> Value:
-        """Where in a row of the table a load reads: all but the pointer and what goes by the sequence."""
-        pointer = self.view.parameter(self.roles.table)
-        assert pointer is not None
-        terms = {}
-        for monomial, coefficient in load.address.terms.items():
-            scalar = all(a.rank.value == "scalar" for a in monomial)
-            if monomial == (pointer,) or (scalar and self._width in monomial):
-                continue
-            terms[monomial] = coefficient
-        return Value(terms)
-
-    @property
-    def _width(self) -> Atom | None:
-        return next((a for n in self.roles.widths if (a := self.view.parameter(n)) is not None), None)
-
-    def _own_row(self, load: LoadCall) -> bool:
-        """Whether a load reads the block table's row of the sequence that the kernel's stores are about, or in a table
-        of all tokens from the sequence's first on."""
-        pointer = self.view.parameter(self.roles.table)
-        assert pointer is not None
-        if self.sequence is None:
-            return False
-        if self._width is None:
-            start = load.address - Value({(pointer,): 1})
-            firsts = [s for s in self._starts(self.sequence) if (s,) in start.terms]
-            return len(firsts) == 1 and start.terms[firsts[0],] == 1
-        row, _ = without(load.address - self.columns[load.result] - Value({(pointer,): 1}), self._width)
-        return row == self.sequence
-
-    def _starts(self, sequence: Value) -> list[Atom]:
-        """What is loaded of the running sums of lengths for a sequence: where its tokens begin."""
-        pointers = [self.view.parameter(name) for name in self.roles.lengths[1:]]
-        places = [Value({(p,): 1}) + sequence for p in pointers if p is not None]
-        return [load.result for load in self.view.loads if load.address in places]
-
-    def position(self, load: LoadCall) -> Value | None:
-        """The token's position that a column is made of by dividing; None where it is not divided."""
-        column = self.columns[load.result]
-        atom = column.atom
-        return atom.operands[0] if atom is not None and atom.op == "floordiv" and self._by_size(atom) else None
-
     def _table(self, load: LoadCall) -> PagedLoad:
         column = self.columns[load.result]
-        if not self._own_row(load):
+        if not self.own_row(load):
             return PagedLoad(load, "table", None, _OTHER_ROW)
-        if self.position(load) is not None:
-            return PagedLoad(load, "table", True, "the column is the token's position divided by the block's size")
-        if self.size is None or self.size not in set(atoms_below(column)):
+        if not self.is_position(self.position(load), load):
+            return PagedLoad(load, "table", None, "how its column is made from the token's position is not understood")
+        if self.divided(column) is None:
             return PagedLoad(load, "table", False, "the column is the token's position")
-        return PagedLoad(load, "table", None, "how its column is made from the token's position is not understood")
+        return PagedLoad(load, "table", True, "the column is the token's position divided by the block's size")
 
     def _cache(self, load: LoadCall, what: str) -> PagedLoad:
         tables = self.tables_of(load)
         if len(tables) != 1:
             return PagedLoad(load, what, None, "which entry of the block table it goes by is not understood")
-        if not self._goes_by(tables[0], load, keys=what == "keys"):
+        table, keys = tables[0], what == "keys"
+        if not self._goes_by(table, load, keys=keys):
             return PagedLoad(load, what, None, _CHANGED)
-        position = self.position(tables[0]) or self.columns[tables[0].result]
-        places = list(self._places(load))
-        if not places:
+        rest = self._in_block(load, keys=keys)
+        elements = self.view.parameter(self.roles.key_elements)
+        if keys and elements is not None:
+            rest = rest - self._operation("arange", ZERO, Value({(elements,): 1}))
+        if not rest.terms and not (keys and elements is None):
             return PagedLoad(load, what, False, "the first token of the block is read")
-        if all(_same_place(p, position) for p in places) and self._steps_by_token(load, keys=what == "keys"):
+        if self._is_place(rest, table, keys=keys):
             return PagedLoad(load, what, True, "the token's place in its block is read")
-        return PagedLoad(load, what, None, "which token of the block it reads is not understood")
+        return PagedLoad(load, what, None, _OTHER_PLACE)
+
+    def _is_place(self, rest: Value, table: LoadCall, *, keys: bool) -> bool:
+        """Whether a part of an address is the place in the block of the token that an entry was loaded for, times the
+        distance from one token to the next."""
+        factors = next(iter(rest.terms)) if set(rest.terms.values()) == {1} and len(rest.terms) == 1 else ()
+        places = [a for a in factors if a.op == "mod" and self.by_size(a)]
+        names = (self.roles.key_elements, self.roles.key_token) if keys else (self.roles.scale_token,)
+        known = self.roles.scale_token in function_parameters(self.walk.function)
+        units = [(a,) for n in names if (a := self.view.parameter(n)) is not None] + ([] if keys or known else [()])
+        distance = tuple(a for a in factors if a not in places)
+        return len(places) == 1 and distance in units and self._is_place_of(places[0].operands[0], table)
+
+    def _is_place_of(self, place: Value, table: LoadCall) -> bool:
+        """Whether a number is the position, or the position where that is a token's."""
+        position, atom = self.position(table), place.atom
+        if atom is not None and atom.op == "max":
+            return position in atom.operands and ZERO in atom.operands
+        if atom is not None and atom.op == "select" and atom.operands[2].constant is not None:
+            return atom.operands[1] == position and self.holds_of_tokens(atom.operands[0], table)
+        return place == position
+
+    def _in_block(self, load: LoadCall, *, keys: bool) -> Value:
+        """An address without pointer and block."""
+        pointer = self.view.parameter(self.roles.keys if keys else self.roles.scales)
+        blocks = set(self._going(load, keys=keys))
+        return Value({m: c for m, c in load.address.terms.items() if m != (pointer,) and blocks.isdisjoint(m)})
 
     def tables_of(self, load: LoadCall) -> list[LoadCall]:
         """The loads from the table that an address goes by."""
-        below = atoms_below(load.address)
-        return [t for t in self.table if t.result in below and t.result in load.address.mentions]
+        return [t for t in self.table if t.result in load.address.mentions]
 
     def _tile(self, load: LoadCall, what: str) -> PagedLoad:
         """A load from a cache in tiles: by which entry is not followed, only that it is one, as it was loaded."""
         going = self._going(load, keys=what == "keys")
-        whole = len(going) == 1 and self._is_entry(Value({(going[0],): 1}), frozenset())
-        reason = "it goes by an entry of the block table" if whole else _CHANGED
-        return PagedLoad(load, what, True if whole else None, reason)
+        if not (len(going) == 1 and self._is_entry(Value({(going[0],): 1}), frozenset())):
+            return PagedLoad(load, what, None, _CHANGED)
+        if not self._is_in_tiles(load, keys=what == "keys"):
+            return PagedLoad(load, what, None, _OTHER_PLACE)
+        return PagedLoad(load, what, True, "it goes by an entry of the block table")
+
+    def _is_in_tiles(self, load: LoadCall, *, keys: bool) -> bool:
+        """Whether a load reads, of the block, the tokens of its lanes: their scales one after the other; of their keys,
+        in tiles of 16 tokens, 16 elements of each token at a time."""
+        rest, columns = self._in_block(load, keys=keys), self.columns_for(load, either=True)
+        elements = self.view.parameter(self.roles.key_elements)
+        if self.size is None or (keys and elements is None):
+            return False
+        size, sixteen = Value({(self.size,): 1}), integer(16)
+        lanes = [column - scalar_part(column) for column in self.stored]
+        if not keys:
+            return rest == self._operation("arange", ZERO, size) or any(
+                rest == self._operation("mod", place, size) for place in (*lanes, *columns)
+            )
+        width = Value({(elements,): 1}) if elements is not None else ZERO
+        element = self._operation("arange", ZERO, width)
+        key = self._operation("mod", element, sixteen)
+        key = key + product(self._operation("floordiv", element, sixteen), integer(256))
+        starts = [ZERO, *(product(width, self._operation("mod", scalar_part(c), size)) for c in columns)]
+        for lane in lanes:
+            token = key + product(self._operation("mod", lane, sixteen), sixteen)
+            tile = self._operation("floordiv", self._operation("mod", lane, size), sixteen)
+            # Without the tile: for blocks of one.
+            if any(rest - start in (token, token + product(tile, integer(2048))) for start in starts):
+                return True
+        return False
+
+    def _operation(self, op: str, left: Value, right: Value) -> Value:
+        rank = Rank.TENSOR if op == "arange" else Rank.of((left.rank, right.rank))
+        return self.walk.universe.operation(op, "", (left, right), rank)
 
     def _goes_by(self, table: LoadCall, load: LoadCall, *, keys: bool) -> bool:
-        """Whether an address takes the entry once, as it was loaded, times the distance from one block to the next."""
+        """Whether an address takes the entry once, as it was loaded for every token that counts, times the distance
+        from one block to the next."""
         going = self._going(load, keys=keys)
-        return len(going) == 1 and Value({(table.result,): 1}) in _choices(going[0])
+        masks = [self.walk.values.get(table.arguments[name]) for name in ("mask",) if name in table.arguments]
+        conditions = [self.view.plain(mask) for mask in masks if mask is not None]
+        if len(going) == 1 and going[0].op == "select" and going[0].operands[2].constant is not None:
+            conditions.append(going[0].operands[0])
+            going = [a for a in [going[0].operands[1].atom] if a is not None]
+        return (
+            len(conditions) >= len(masks)
+            and going == [table.result]
+            and all(self.holds_of_tokens(c, table) for c in conditions)
+        )
 
     def _going(self, load: LoadCall, *, keys: bool) -> list[Atom]:
         """What an address takes times the distance from one block to the next: a stride, or a block's tokens in a cache
@@ -271,183 +316,7 @@ class _Follower:
             found += rest
         return found
 
-    def _places(self, load: LoadCall) -> Iterator[Value]:
-        """What is taken modulo the block's size in an address."""
-        for atom in atoms_below(load.address):
-            if self._is_place(atom):
-                yield atom.operands[0]
 
-    def _steps_by_token(self, load: LoadCall, *, keys: bool) -> bool:
-        """Whether an address takes the place in the block once, times the distance from one token to the next."""
-        roles = self.roles
-        units = {
-            self.view.parameter(n) for n in ((roles.key_elements, roles.key_token) if keys else (roles.scale_token,))
-        }
-        placed = [(m, c) for m, c in load.address.terms.items() if any(self._is_place(a) for a in m)]
-        if len(placed) != 1 or placed[0][1] != 1:
-            return False
-        rest = [a for a in placed[0][0] if not self._is_place(a)]
-        return (len(rest) == 1 and rest[0] in units) or (not rest and not keys)
-
-    def _is_place(self, atom: Atom) -> bool:
-        return atom.op == "mod" and self._by_size(atom)
-
-    def _by_size(self, atom: Atom) -> bool:
-        """Whether a number is divided by the size of a block."""
-        return self.size is not None and atom.operands[1] == Value({(self.size,): 1})
-
-
-def _choices(atom: Atom) -> tuple[Value, ...]:
-    """What a factor can be: itself, or one of two where a mask decides."""
-    return atom.operands[1:] if atom.op == "select" else (Value({(atom,): 1}),)
-
-
+_OTHER_PLACE = "which token of the block it reads is not understood"
 _CHANGED = "how it goes by the entry of the block table is not understood"
 _OTHER_ROW = "that it reads the block table for the sequence whose row it stores is not understood"
-
-
-def _binds(node: ast.AST, name: str) -> bool:
-    """Whether a statement itself, not one inside it, binds a name."""
-    if isinstance(node, (ast.For, ast.AsyncFor)):
-        return name in (*bound_names(node.target), *bound_names(node.iter))
-    if isinstance(node, (ast.If, ast.While)):
-        return name in bound_names(node.test)
-    return isinstance(node, ast.stmt) and name in bound_names(node)
-
-
-def _same_place(place: Value, position: Value) -> bool:
-    """Whether a number is the position, or the position where that is not negative."""
-    atom = place.atom
-    if atom is not None and atom.op == "max":
-        return position in atom.operands and ZERO in atom.operands
-    return place == position
-
-
-# ---- the mend ------------------------------------------------------------------------------------
-
-
-def paging_edits(
-    kernel: KernelAnalysis, roles: PagingRoles, lines: Lines
-) -> tuple[tuple[tuple[Edit, ...], EditedPlace], ...]:
-    """What teaches every load of a kernel that takes the size of a block to go by it.
-
-    Raises:
-        NotExpressible: one of them cannot be taught; then none is.
-    """
-    found = paging(kernel, roles)
-    if found is None or not found.takes_size:
-        return ()
-    lost = next((p for p in found.loads if p.right is None), None)
-    if lost is not None:
-        raise NotExpressible(f"line {lost.load.node.lineno}: {lost.reason}")
-    teacher = _Teacher(kernel, roles, lines)
-    return tuple(teacher.edit(p) for p in found.loads if p.right is False)
-
-
-_Change = tuple[tuple[Edit, ...], ast.AST, ast.AST]
-"""Edits of the text; and on the syntax tree a node, and what stands there afterwards."""
-
-
-class _Teacher:
-    """Writes the edits of one kernel."""
-
-    def __init__(self, kernel: KernelAnalysis, roles: PagingRoles, lines: Lines) -> None:
-        self.walk = kernel.syntax[0].walk
-        self.view = KernelView(self.walk)
-        self.roles = roles
-        self.lines = lines
-        self.kernel = kernel.name
-        self.sums = SumEditor(lines)
-        self.follower = _Follower(self.view, roles)
-        self.size = ast.Name(roles.block_size, ast.Load())
-
-    def edit(self, paged: PagedLoad) -> tuple[tuple[Edit, ...], EditedPlace]:
-        """The edit of one load."""
-        if paged.load.helper:
-            raise NotExpressible("the load stands in a function that the kernel calls")
-        cache = paged.what != "table"
-        edits, old, new = self._cache(paged.load, keys=paged.what == "keys") if cache else self._table(paged.load)
-        return edits, EditedPlace(self.kernel, paged.load.node.lineno, ((old, new),))
-
-    def _sum(self, load: LoadCall) -> ast.expr:
-        """The argument that holds the column, or the place."""
-        for name in ("offsets", "pointer"):
-            if name in load.arguments:
-                return load.arguments[name]
-        raise NotExpressible("a load has no address that a term could be added to")
-
-    def _table(self, load: LoadCall) -> _Change:
-        whole = self._sum(load)
-        first, column = self._column(load)
-        start, end = self.sums.bracketed(first, first.right).start, self.lines.span(whole).end
-        edits = (
-            Edit(Span(start, start), b"("),
-            Edit(Span(end, end), f") // {self.roles.block_size}".encode()),
-        )
-        divided = ast.BinOp(column, ast.FloorDiv(), self.size)
-        return edits, whole, ast.BinOp(first.left, ast.Add(), divided)
-
-    def _column(self, load: LoadCall) -> tuple[ast.BinOp, ast.expr]:
-        """The sum that the first term of the column ends, and the column by itself."""
-        spine: list[ast.BinOp] = []
-        node = self._sum(load)
-        while isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Sub)):
-            spine.append(node)
-            node = node.left
-        spine.reverse()
-        wanted = self.follower.columns[load.result]
-        for i, first in enumerate(spine):
-            column: ast.expr = first.right
-            for later in spine[i + 1 :]:
-                column = ast.BinOp(column, later.op, later.right)
-            parts = [self.view.plain(self.walk.values[s.right]) for s in spine[i:]]
-            signs = [-1 if isinstance(s.op, ast.Sub) else 1 for s in spine[i:]]
-            total = sum((p if sign > 0 else -p for p, sign in zip(parts, signs, strict=True)), ZERO)
-            if total == wanted and isinstance(first.op, ast.Add):
-                return first, column
-        raise NotExpressible("the column of the block table is not the end of a sum")
-
-    def _cache(self, load: LoadCall, *, keys: bool) -> _Change:
-        tables = self.follower.tables_of(load)
-        if len(tables) != 1:
-            raise NotExpressible("which entry of the block table the cache is read by is not understood")
-        whole = self._sum(load)
-        index = self._index(whole, tables[0])
-        _, position = self._column(tables[0])
-        held = self.view.plain(self.walk.values[index]).atom
-        if held is None or held is not tables[0].result:
-            position = self._not_negative(position)  # where the entry was masked there may be no such position
-        place: ast.expr = ast.BinOp(position, ast.Mod(), self.size)
-        if isinstance(index, ast.Subscript):
-            place = ast.Subscript(place, index.slice, ast.Load())
-        if keys:
-            if self.view.parameter(self.roles.key_elements) is None:
-                raise NotExpressible(f"the kernel does not use {self.roles.key_elements}, the elements of a key")
-            place = ast.BinOp(place, ast.Mult(), ast.Name(self.roles.key_elements, ast.Load()))
-        return (self._added(load, whole, place),), whole, ast.BinOp(whole, ast.Add(), place)
-
-    def _index(self, whole: ast.expr, table: LoadCall) -> ast.expr:
-        """The factor of an address that holds the entry of the block table."""
-        for term, sign in summands(whole):
-            if isinstance(term, ast.BinOp) and isinstance(term.op, ast.Mult) and sign > 0:
-                for factor in (term.left, term.right):
-                    value = self.walk.values.get(factor)
-                    if value is not None and table.result in value.mentions:
-                        return factor
-        raise NotExpressible("the entry of the block table is not multiplied by a stride in the address itself")
-
-    def _not_negative(self, position: ast.expr) -> ast.expr:
-        maximum = self.view.spelled("maximum")
-        if maximum is None:
-            raise NotExpressible("the kernel uses no `maximum`, which keeps places in front of the sequence out")
-        return ast.Call(maximum, [position, ast.Constant(0)], [])
-
-    def _added(self, load: LoadCall, whole: ast.expr, place: ast.expr) -> Edit:
-        end = self.lines.span(whole).end
-        if load.node.lineno == load.node.end_lineno:
-            return Edit(Span(end, end), f" + {ast.unparse(place)}".encode())
-        indent = self.lines.indentation(end).decode()
-        newline = self.lines.newline().decode()
-        room = WIDTH - len(indent) - 2
-        body = lay_out(place, indent=indent, unit="    ", room=room, width=WIDTH)
-        return Edit(Span(end, end), f"{newline}{indent}+ {newline.join(body)}".encode())

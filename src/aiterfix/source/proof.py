@@ -1,13 +1,11 @@
-"""Prove an edit: every site bounded, and nothing but the added terms differs from the original."""
+"""What every proof of an edit asks: that both texts parse, and that trees are the same."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 
 from aiterfix.errors import NotUnderstoodError
-from aiterfix.source.sites import SourceAnalysis, StoreSite
+from aiterfix.source.sites import SourceAnalysis
 
 
 class ProofError(NotUnderstoodError):
@@ -34,55 +32,6 @@ def parsed(before: SourceAnalysis, after: SourceAnalysis, filename: str) -> tupl
     if len(after.all_problems) > len(before.all_problems):
         raise ProofError(filename, after.all_problems[-1].message)
     return before.tree, after.tree
-
-
-def prove_bounds(before: SourceAnalysis, after: SourceAnalysis, edited: Sequence[StoreSite], filename: str) -> None:
-    """Check the analysis of a new text against that of the old one.
-
-    Raises:
-        ProofError: it does not parse, a site is unbounded, sites appeared or vanished, or the syntax
-            tree differs from the original's in anything but the added terms.
-    """
-    old_tree, new_tree = parsed(before, after, filename)
-    bounded = {(s.kernel, s.ordinal) for s in after.sites if s.guard.bounded}
-    if not after.understood or any((s.kernel, s.ordinal) not in bounded for s in edited):
-        raise ProofError(filename, "a store that was edited is still not bounded")
-    old = [(s.kernel, s.ordinal, s.column) for s in before.sites]
-    new = [(s.kernel, s.ordinal, s.column) for s in after.sites]
-    if old != new:
-        raise ProofError(filename, "the store sites are not those of the original")
-    with _added_terms_removed(before, after, edited):
-        same = same_tree(old_tree, new_tree)
-    if not same:
-        raise ProofError(filename, "the syntax tree differs from the original's in more than the added terms")
-
-
-@contextmanager
-def _added_terms_removed(before: SourceAnalysis, after: SourceAnalysis, edited: Sequence[StoreSite]) -> Iterator[None]:
-    """Take the added term out of every edited site of the new tree, and put it back afterwards."""
-    wanted = {(s.kernel, s.ordinal) for s in edited}
-    undo: list[tuple[ast.Call, list[ast.expr], list[ast.keyword]]] = []
-    for old_kernel, new_kernel in zip(before.kernels, after.kernels, strict=True):
-        pairs = zip(new_kernel.sites, old_kernel.syntax, new_kernel.syntax, strict=True)
-        for site, old, new in pairs:
-            if (site.kernel, site.ordinal) not in wanted or new.mask is None:
-                continue
-            call, added = new.node, new.mask
-            undo.append((call, call.args, call.keywords))
-            # What stood there before: no mask, None, or the left operand of the conjunction.
-            restored: ast.expr | None = None
-            if old.mask is not None:
-                restored = old.mask if old.unmasked else added.left if isinstance(added, ast.BinOp) else added
-            if restored is None:
-                call.keywords = [k for k in call.keywords if k.value is not added]
-            else:
-                call.args = [restored if a is added else a for a in call.args]
-                call.keywords = [ast.keyword(k.arg, restored) if k.value is added else k for k in call.keywords]
-    try:
-        yield
-    finally:
-        for call, args, keywords in undo:
-            call.args, call.keywords = args, keywords
 
 
 def same_tree(left: ast.AST, right: ast.AST) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -13,6 +13,8 @@ from aiterfix.source.columns import scalar_start
 from aiterfix.source.encoding import as_utf8, in_own_encoding
 from aiterfix.source.layout import WIDTH, lay_out
 from aiterfix.source.locate import Edit, Lines, Span, gap
+from aiterfix.source.proof import ProofError
+from aiterfix.source.rebuilt import EditedPlace, prove_changes
 from aiterfix.source.sites import SiteSyntax, SourceAnalysis, StoreSite
 
 _NAME = re.compile(rb"[^\s=#\\]+")
@@ -78,6 +80,38 @@ def bound_edits(text: bytes, analysis: SourceAnalysis, filename: str) -> tuple[l
                 edits += _SiteEditor(lines, site, syntax).edits()
                 edited.append(site)
     return own_edits(text, edits, filename), edited
+
+
+def prove_bounds(before: SourceAnalysis, after: SourceAnalysis, edited: Sequence[StoreSite], filename: str) -> None:
+    """Check the analysis of a new text against that of the old one.
+
+    Raises:
+        ProofError: it does not parse, a site is unbounded, sites appeared or vanished, or the syntax
+            tree differs from the original's in anything but the added terms.
+    """
+    wanted = {(s.kernel, s.ordinal) for s in edited}
+    bounded = {(s.kernel, s.ordinal) for s in after.sites if s.guard.bounded}
+    if not after.understood or not wanted <= bounded:
+        raise ProofError(filename, "a store that was edited is still not bounded")
+    if [(s.kernel, s.ordinal, s.column) for s in before.sites] != [
+        (s.kernel, s.ordinal, s.column) for s in after.sites
+    ]:
+        raise ProofError(filename, "the store sites are not those of the original")
+    pairs = (p for k in before.kernels for p in zip(k.sites, k.syntax, strict=True))
+    places = [
+        EditedPlace(site.kernel, site.line, (_change(site, syntax),))
+        for site, syntax in pairs
+        if (site.kernel, site.ordinal) in wanted
+    ]
+    prove_changes(before, after, places, filename)
+
+
+def _change(site: StoreSite, syntax: SiteSyntax) -> tuple[ast.AST, ast.AST]:
+    """What of a store's syntax is replaced, and by what."""
+    bound, node, mask = _bound(site, syntax), syntax.node, syntax.mask
+    if mask is None:
+        return node, ast.Call(node.func, node.args, [*node.keywords, ast.keyword("mask", bound)])
+    return mask, bound if syntax.unmasked else ast.BinOp(mask, ast.BitAnd(), bound)
 
 
 def own_edits(text: bytes, edits: Iterable[Edit], filename: str) -> list[Edit]:

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from aiterfix.source.syntax import summands
 from aiterfix.source.values import NARROW, WIDE, Atom, Monomial, Value
 from aiterfix.source.vocabulary import POINTER_PARAMETER
 from aiterfix.source.walk import KernelWalk, StoreCall
@@ -98,15 +99,6 @@ def row_nodes(node: ast.expr, walk: KernelWalk) -> Iterator[ast.expr]:
         value = walk.values.get(n)
         if value is not None and any(not walk.strides.isdisjoint(m) for m in value.terms):
             yield n
-
-
-def summands(node: ast.expr, sign: int = 1) -> Iterator[tuple[ast.expr, int]]:
-    """The terms of a sum of sums, with their signs, in source order."""
-    if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Sub)):
-        yield from summands(node.left, sign)
-        yield from summands(node.right, -sign if isinstance(node.op, ast.Sub) else sign)
-    else:
-        yield node, sign
 
 
 def product_width(value: Value, strides: frozenset[Atom]) -> int | None:

@@ -7,7 +7,9 @@ import builtins
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from aiterfix.source.constants import constant
 from aiterfix.source.names import STORE_MARK, names_in
+from aiterfix.source.values import ADAPTS, NARROW, UNKNOWN_WIDTH, WIDE
 
 JIT = frozenset({"triton.jit", "triton.runtime.jit.jit", "triton.experimental.gluon.jit", "triton.constexpr_function"})
 _BUILTINS = frozenset(vars(builtins))
@@ -123,7 +125,8 @@ class ModuleScope:
             return self._constant(e.args[0]) if len(e.args) == 1 and not e.keywords else None
         if isinstance(e, (ast.Name, ast.Attribute)):
             return self.meaning(e.id) if isinstance(e, ast.Name) else self.dotted(e)
-        return _number(e)
+        value = constant(e)
+        return value if type(value) is int else None
 
     def forget(self, names: list[str]) -> None:
         """Names that a function rebinds: they mean nothing that is known."""
@@ -177,6 +180,21 @@ class ModuleScope:
         root = self.meaning(e.id)
         return ".".join([root, *reversed(parts)]) if isinstance(root, str) else None
 
+    def triton(self, e: ast.expr) -> str:
+        """The last name of what an expression stands for, where that is Triton's; "" for anything else."""
+        dotted = self.dotted(e) or ""
+        return dotted.rpartition(".")[2] if is_triton(dotted) else ""
+
+    def annotated_width(self, annotation: ast.expr | None) -> int:
+        """The width of a parameter: Triton passes an integer that fits in 32 bits as one of these."""
+        if annotation is None:
+            return NARROW
+        kind = (self.dotted(annotation) or "").rpartition(".")[2]
+        if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
+            kind = annotation.value.rpartition(".")[2]
+        widths = {"constexpr": ADAPTS, "int64": WIDE, "i64": WIDE, "int32": NARROW, "i32": NARROW}
+        return widths.get(kind, UNKNOWN_WIDTH)
+
     def bound(self, name: str) -> tuple[ast.AST | str, ...]:
         """Everything at module level that binds a name: statements, and dotted names of imports."""
         return tuple(self._bindings.get(name, ()))
@@ -217,35 +235,3 @@ def _targets(s: ast.stmt) -> list[ast.AST]:
     if isinstance(s, ast.For):
         return [s.target]
     return [i.optional_vars for i in s.items if i.optional_vars] if isinstance(s, ast.With) else []
-
-
-def _number(e: ast.expr) -> int | None:
-    """The value of an expression of whole numbers."""
-    if isinstance(e, ast.Constant):
-        return e.value if type(e.value) is int else None
-    if isinstance(e, ast.UnaryOp) and isinstance(e.op, ast.USub):
-        value = _number(e.operand)
-        return None if value is None else -value
-    if isinstance(e, ast.BinOp):
-        left, right = _number(e.left), _number(e.right)
-        return None if left is None or right is None else fold(type(e.op), left, right)
-    return None
-
-
-def fold(op: type[ast.operator], left: int, right: int) -> int | None:
-    """An operation on two numbers, where Python and the device agree on it."""
-    if op is ast.Add:
-        return left + right
-    if op is ast.Sub:
-        return left - right
-    if op is ast.Mult:
-        return left * right
-    if left < 0 or right < 0:
-        return None
-    if op in (ast.LShift, ast.Pow):
-        return None if right > 64 else left << right if op is ast.LShift else left**right
-    if op is ast.RShift:
-        return left >> right
-    if op in (ast.FloorDiv, ast.Mod):
-        return None if right == 0 else left // right if op is ast.FloorDiv else left % right
-    return {ast.BitAnd: left & right, ast.BitOr: left | right, ast.BitXor: left ^ right}.get(op)

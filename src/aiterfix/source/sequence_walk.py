@@ -11,9 +11,10 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from aiterfix.source.loads import LOAD_PARAMETERS
-from aiterfix.source.names import bound_names, function_parameters
-from aiterfix.source.scope import is_triton
+from aiterfix.source.names import kept_parameters
+from aiterfix.source.positions import NotFollowedError
 from aiterfix.source.sites import KernelAnalysis
+from aiterfix.source.syntax import arguments, conjuncts
 from aiterfix.source.values import Rank
 from aiterfix.source.walk import KernelWalk
 
@@ -39,14 +40,6 @@ class SequenceWalk:
     until: ast.Compare | None = field(default=None, repr=False, compare=False)
 
 
-class _NotFollowedError(Exception):
-    """Its message says what is not; its node where."""
-
-    def __init__(self, message: str, node: ast.AST) -> None:
-        super().__init__(message)
-        self.line = getattr(node, "lineno", 0)
-
-
 def sequence_walks(kernel: KernelAnalysis, lengths: Collection[str]) -> tuple[SequenceWalk, ...]:
     """The loops of a kernel that look for its sequence; none where it goes by the number of its program alone.
 
@@ -59,14 +52,14 @@ def sequence_walks(kernel: KernelAnalysis, lengths: Collection[str]) -> tuple[Se
     walk = kernel.syntax[0].walk
     try:
         loops = _loops(walk, lengths)
-    except _NotFollowedError as error:
+    except NotFollowedError as error:
         return (SequenceWalk(error.line, "", None, str(error)),)
     found = []
     for loop in loops:
         text = ast.unparse(loop.test) if isinstance(loop, ast.While) else ""
         try:
             found.append(_judged(loop, walk, lengths))
-        except _NotFollowedError as error:
+        except NotFollowedError as error:
             found.append(SequenceWalk(loop.lineno, text, None, str(error)))
     return tuple(found)
 
@@ -76,7 +69,7 @@ def _loops(walk: KernelWalk, lengths: Collection[str]) -> list[ast.For | ast.Whi
     loading = {id(n) for call in _loads(walk) for a in (*call.args, *call.keywords) for n in ast.walk(a)}
     for node in ast.walk(walk.function):
         if isinstance(node, ast.Name) and node.id in lengths and id(node) not in loading:
-            raise _NotFollowedError(f"what is done with {node.id} is not followed", node)
+            raise NotFollowedError(f"what is done with {node.id} is not followed", node)
     found: list[ast.For | ast.While] = []
     for loop in _outermost(walk.function.body):
         if any(isinstance(n, ast.Name) and n.id in lengths for n in ast.walk(loop)):
@@ -87,7 +80,7 @@ def _loops(walk: KernelWalk, lengths: Collection[str]) -> list[ast.For | ast.Whi
         about = [p for p in pointers if p is not None]
         of_lengths = any(isinstance(n, ast.Name) and n.id in lengths for p in about for n in ast.walk(p))
         if of_lengths and any(p not in walk.values or walk.values[p].rank is not Rank.SCALAR for p in about):
-            raise _NotFollowedError("the lengths of many sequences are loaded at once", call)
+            raise NotFollowedError("the lengths of many sequences are loaded at once", call)
     return found
 
 
@@ -102,10 +95,8 @@ def _outermost(body: list[ast.stmt]) -> Iterator[ast.For | ast.While]:
 
 def _loads(walk: KernelWalk) -> Iterator[ast.Call]:
     for node in ast.walk(walk.function):
-        if isinstance(node, ast.Call):
-            dotted = walk.scope.dotted(node.func)
-            if is_triton(dotted) and (dotted or "").rpartition(".")[2] in LOAD_PARAMETERS:
-                yield node
+        if isinstance(node, ast.Call) and walk.scope.triton(node.func) in LOAD_PARAMETERS:
+            yield node
 
 
 # ---- one loop ------------------------------------------------------------------------------------
@@ -114,11 +105,11 @@ def _loads(walk: KernelWalk) -> Iterator[ast.Call]:
 def _judged(loop: ast.For | ast.While, walk: KernelWalk, lengths: Collection[str]) -> SequenceWalk:
     text = ast.unparse(loop.test) if isinstance(loop, ast.While) else ""
     if not isinstance(loop, ast.While) or loop.orelse:
-        raise _NotFollowedError("lengths are loaded in a loop that is not followed", loop)
+        raise NotFollowedError("lengths are loaded in a loop that is not followed", loop)
     steps = _Steps(loop, walk, lengths)
     stops: list[ast.expr] = []
     ends = False
-    for part in _conjuncts(loop.test):
+    for part in conjuncts(loop.test):
         if steps.is_taken_off(part):
             continue
         if steps.is_in_range(part):
@@ -126,11 +117,11 @@ def _judged(loop: ast.For | ast.While, walk: KernelWalk, lengths: Collection[str
         elif steps.wants_items(part):
             stops.append(part)
         else:
-            raise _NotFollowedError(f"`{ast.unparse(part)}` in a loop over sequences is not understood", part)
+            raise NotFollowedError(f"`{ast.unparse(part)}` in a loop over sequences is not understood", part)
     if stops:
         return SequenceWalk(loop.lineno, text, False, "", tuple(stops), steps.until)
     if not ends:
-        raise _NotFollowedError("it is not seen that a loop over sequences ends", loop)
+        raise NotFollowedError("it is not seen that a loop over sequences ends", loop)
     return SequenceWalk(loop.lineno, text, True)
 
 
@@ -139,7 +130,7 @@ class _Steps:
 
     def __init__(self, loop: ast.While, walk: KernelWalk, lengths: Collection[str]) -> None:
         self.walk = walk
-        self.parameters = {*function_parameters(walk.function)} - set(_bound(walk.function.body))
+        self.parameters = walk.once("kept", lambda: frozenset(kept_parameters(walk.function)))
         self.taken: list[tuple[str, str]] = []
         self.sequence = self.count = ""
         held: dict[str, ast.expr] = {}
@@ -148,15 +139,15 @@ class _Steps:
                 self._step(s)
             elif isinstance(s, ast.Assign) and len(s.targets) == 1 and isinstance(s.targets[0], ast.Name):
                 if s.targets[0].id in held or s.targets[0].id == self.sequence:
-                    raise _NotFollowedError("a name is bound twice in a loop over sequences", s)
+                    raise NotFollowedError("a name is bound twice in a loop over sequences", s)
                 held[s.targets[0].id] = s.value
             else:
-                raise _NotFollowedError("a statement in a loop over sequences is not understood", s)
+                raise NotFollowedError("a statement in a loop over sequences is not understood", s)
         if not self.sequence or len(self.taken) != 1:
-            raise _NotFollowedError("a loop over sequences does not go from each to the next", loop)
+            raise NotFollowedError("a loop over sequences does not go from each to the next", loop)
         self.work, self.items = self.taken[0]
         if self.work in held:
-            raise _NotFollowedError("what is left of a program's number is bound anew", loop)
+            raise NotFollowedError("what is left of a program's number is bound anew", loop)
         self.nonzero = self._counts(held, lengths, loop)
 
     def _step(self, s: ast.AugAssign) -> None:
@@ -168,7 +159,7 @@ class _Steps:
         ):
             self.sequence = s.target.id
         else:
-            raise _NotFollowedError("a statement in a loop over sequences is not understood", s)
+            raise NotFollowedError("a statement in a loop over sequences is not understood", s)
 
     def _counts(self, held: Mapping[str, ast.expr], lengths: Collection[str], loop: ast.While) -> set[str]:
         """Names that are 0 where the sequence is empty, and are not where it is not: its length, and its shares of it.
@@ -182,17 +173,16 @@ class _Steps:
             if isinstance(value, ast.Call) and not found and self._loads_length(value, lengths):
                 found.add(name)
             elif isinstance(value, ast.Call) and len(value.args) == 2 and not value.keywords:
-                dotted = self.walk.scope.dotted(value.func)
                 counted = value.args[0]
-                if not (is_triton(dotted) and (dotted or "").rpartition(".")[2] == "cdiv"):
-                    raise _NotFollowedError(f"what {ast.unparse(value.func)}() gives is not understood", value)
+                if self.walk.scope.triton(value.func) != "cdiv":
+                    raise NotFollowedError(f"what {ast.unparse(value.func)}() gives is not understood", value)
                 if not (isinstance(counted, ast.Name) and counted.id in found):
-                    raise _NotFollowedError("what a loop over sequences counts is not understood", value)
+                    raise NotFollowedError("what a loop over sequences counts is not understood", value)
                 found.add(name)
             else:
-                raise _NotFollowedError("what a loop over sequences counts is not understood", value)
+                raise NotFollowedError("what a loop over sequences counts is not understood", value)
         if not found:
-            raise _NotFollowedError("a loop over sequences loads no length", loop)
+            raise NotFollowedError("a loop over sequences loads no length", loop)
         return found
 
     def _unscaled(self, e: ast.expr) -> ast.expr:
@@ -204,21 +194,19 @@ class _Steps:
         return e
 
     def _loads_length(self, call: ast.Call, lengths: Collection[str]) -> bool:
-        dotted = self.walk.scope.dotted(call.func)
-        if not is_triton(dotted) or (dotted or "").rpartition(".")[2] != "load":
+        if self.walk.scope.triton(call.func) != "load":
             return False
-        arguments = dict(zip(LOAD_PARAMETERS["load"], call.args, strict=False))
-        arguments |= {k.arg: k.value for k in call.keywords if k.arg is not None}
-        pointer, mask, other = (arguments.get(p) for p in LOAD_PARAMETERS["load"])
+        given = arguments(call, LOAD_PARAMETERS["load"])
+        pointer, mask, other = (given.get(p) for p in LOAD_PARAMETERS["load"])
         places = {f"{pointer} + {self.sequence}" for pointer in lengths}
         places |= {f"{self.sequence} + {pointer}" for pointer in lengths}
-        if pointer is None or ast.unparse(pointer) not in places or set(arguments) - set(LOAD_PARAMETERS["load"]):
+        if pointer is None or ast.unparse(pointer) not in places or set(given) - set(LOAD_PARAMETERS["load"]):
             return False
         below = _ordered(mask) if mask is not None else None
         if below is None or below[1] != "<" or below[0] != self.sequence or below[2] not in self.parameters:
-            raise _NotFollowedError("lengths are loaded without a mask that ends at the number of sequences", call)
+            raise NotFollowedError("lengths are loaded without a mask that ends at the number of sequences", call)
         if not (isinstance(other, ast.Constant) and other.value == 0):
-            raise _NotFollowedError("the length behind the last sequence need not be 0", call)
+            raise NotFollowedError("the length behind the last sequence need not be 0", call)
         self.number = below[2]
         return True
 
@@ -246,23 +234,6 @@ class _Steps:
             return "0" in sides and not sides.isdisjoint(self.nonzero)
         below = _ordered(part)
         return below is not None and (below[0], below[1]) in (("0", "<"), ("1", "<=")) and below[2] in self.nonzero
-
-
-def _bound(body: list[ast.stmt]) -> Iterator[str]:
-    for s in body:
-        yield from bound_names(s, walrus=True)
-
-
-def _conjuncts(test: ast.expr) -> Iterator[ast.expr]:
-    """The parts of a test that must all hold."""
-    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
-        for value in test.values:
-            yield from _conjuncts(value)
-    elif isinstance(test, ast.BinOp) and isinstance(test.op, ast.BitAnd):
-        yield from _conjuncts(test.left)
-        yield from _conjuncts(test.right)
-    else:
-        yield test
 
 
 def _key(node: ast.expr) -> str:

@@ -11,6 +11,7 @@ from functools import cached_property
 
 from aiterfix.source.bindings import How, ModuleBindings
 from aiterfix.source.columns import NotExpressible, column_expression, noneness
+from aiterfix.source.constants import Constant
 from aiterfix.source.decorators import decorator_doubt, is_jit, named_jit
 from aiterfix.source.derivation import Derivations
 from aiterfix.source.encoding import as_utf8
@@ -22,7 +23,7 @@ from aiterfix.source.names import function_parameters
 from aiterfix.source.roles import KernelRoles
 from aiterfix.source.rows import NO_ROW, RowAddress, row_address
 from aiterfix.source.scope import ModuleScope, Resolver, is_triton
-from aiterfix.source.specialised import Constant, compiled_statements, is_constexpr
+from aiterfix.source.specialised import compiled_statements, is_constexpr
 from aiterfix.source.values import Value
 from aiterfix.source.vocabulary import POINTER_PARAMETER
 from aiterfix.source.walk import KernelWalk, Problem, StoreCall
@@ -138,7 +139,8 @@ class KernelAnalysis:
         if not d.roles.caches:
             return Gathers(d.function, d.scope, (), (), {})
         try:
-            return find_gathers(d.function, d.roles.caches, d.scope, walrus=d.walrus)
+            values = self.syntax[0].walk.values if self.syntax else {}
+            return find_gathers(d.function, d.roles.caches, d.scope, walrus=d.walrus, values=values)
         except RecursionError:
             message = "an expression is nested more deeply than this Python allows"
             return Gathers(d.function, d.scope, (), (Unfollowed(self.line, message),), {})

@@ -3,24 +3,11 @@
 from __future__ import annotations
 
 import ast
-import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
+from aiterfix.source.constants import Constant, constant
 from aiterfix.source.names import bound_names
-from aiterfix.source.vocabulary import last_name
-
-Constant = int | str | bool
-_OPERATIONS: dict[type[ast.AST], Callable[[int, int], int | bool]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-}
+from aiterfix.source.syntax import last_name
 
 
 def compiled_statements(
@@ -57,7 +44,7 @@ class _Reader:
                 self._branches(s)
             elif isinstance(s, (ast.Assign, ast.AnnAssign)):
                 targets = s.targets if isinstance(s, ast.Assign) else [s.target]
-                value = _value(s.value, self.known) if s.value is not None else None
+                value = constant(s.value, self.known.get) if s.value is not None else None
                 self._forget(s)
                 if len(targets) == 1 and isinstance(targets[0], ast.Name) and value is not None:
                     self.known[targets[0].id] = value
@@ -74,7 +61,7 @@ class _Reader:
     def _branches(self, s: ast.If) -> None:
         if self.walrus:
             self._forget(s.test)
-        test = _value(s.test, self.known)
+        test = constant(s.test, self.known.get)
         if test is not None:
             self.block(s.body if test else s.orelse)
             return
@@ -88,44 +75,3 @@ class _Reader:
     def _forget(self, node: ast.AST) -> None:
         for name in bound_names(node, walrus=self.walrus):
             self.known.pop(name, None)
-
-
-def _value(e: ast.expr, known: Mapping[str, Constant]) -> Constant | None:
-    """What an expression comes to; None where that is not known."""
-    if isinstance(e, ast.Constant):
-        return e.value if isinstance(e.value, (int, str)) else None
-    if isinstance(e, ast.Name):
-        return known.get(e.id)
-    if isinstance(e, ast.UnaryOp):
-        value = _value(e.operand, known)
-        if isinstance(e.op, ast.Not):
-            return None if value is None else not value
-        return -value if isinstance(e.op, ast.USub) and isinstance(value, int) else None
-    if isinstance(e, ast.BoolOp):
-        return _either(e, known)
-    if isinstance(e, ast.IfExp):
-        test = _value(e.test, known)
-        return None if test is None else _value(e.body if test else e.orelse, known)
-    if isinstance(e, ast.BinOp):
-        return _operation(type(e.op), _value(e.left, known), _value(e.right, known))
-    if isinstance(e, ast.Compare) and len(e.ops) == 1:
-        return _operation(type(e.ops[0]), _value(e.left, known), _value(e.comparators[0], known))
-    return None
-
-
-def _either(e: ast.BoolOp, known: Mapping[str, Constant]) -> bool | None:
-    values = [_value(v, known) for v in e.values]
-    deciding = isinstance(e.op, ast.Or)
-    if any(v is not None and bool(v) is deciding for v in values):
-        return deciding
-    return None if None in values else not deciding
-
-
-def _operation(op: type[ast.AST], left: Constant | None, right: Constant | None) -> Constant | None:
-    if left is None or right is None:
-        return None
-    if op in (ast.Eq, ast.NotEq):
-        return (left == right) is (op is ast.Eq)
-    if op not in _OPERATIONS or not isinstance(left, int) or not isinstance(right, int):
-        return None
-    return None if op in (ast.FloorDiv, ast.Mod) and right == 0 else _OPERATIONS[op](left, right)

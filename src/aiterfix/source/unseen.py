@@ -7,17 +7,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from aiterfix.source.address import int64_name
-from aiterfix.source.causal import NO_CHOICE, causal_bound, row_of, stored_value
+from aiterfix.source.causal import NO_CHOICE, causal_bound, stored_value
 from aiterfix.source.columns import NotExpressible
 from aiterfix.source.layout import WIDTH, lay_out
-from aiterfix.source.loads import LOAD_PARAMETERS, KernelView
+from aiterfix.source.loads import LOAD_PARAMETERS, KernelView, view_of
 from aiterfix.source.locate import Edit, Lines
-from aiterfix.source.names import bound_names
+from aiterfix.source.names import names_in
+from aiterfix.source.positions import NotFollowedError, row_of
 from aiterfix.source.roles import PagingRoles
-from aiterfix.source.scope import is_triton
 from aiterfix.source.sites import KernelAnalysis, SiteSyntax, StoreSite
+from aiterfix.source.syntax import last_name
 from aiterfix.source.values import Atom
-from aiterfix.source.vocabulary import last_name
 from aiterfix.source.walk import KernelWalk
 
 _HANDED_ON = {"maximum": 2, "minimum": 2, "fma": 3, "reduce": 1, "sum": 1, "convert_layout": 1, "trans": 1}
@@ -42,7 +42,7 @@ class UnseenScores:
 
 def unseen_scores(kernel: KernelAnalysis, roles: PagingRoles) -> tuple[UnseenScores, ...]:
     """One a store, in source order."""
-    view = KernelView(kernel.syntax[0].walk) if kernel.syntax else None
+    view = view_of(kernel.syntax[0].walk) if kernel.syntax else None
     pairs = zip(kernel.sites, kernel.syntax, strict=True)
     return tuple(_judged(site, syntax, roles, view) for site, syntax in pairs if view is not None)
 
@@ -81,8 +81,7 @@ def _doubt(syntax: SiteSyntax, view: KernelView) -> str:
             if whole and not calls:
                 return "what it stores comes about in a way that is not followed"
             for call in calls:
-                dotted = syntax.walk.scope.dotted(call.func)
-                if not is_triton(dotted):
+                if not syntax.walk.scope.triton(call.func):
                     return f"what {ast.unparse(call.func)}() gives is not followed"
                 given = [syntax.walk.values.get(a) for a in call.args[: _HANDED_ON.get(last_name(call.func), 0)]]
                 if None in given:
@@ -100,23 +99,18 @@ def _length_name(walk: KernelWalk, roles: PagingRoles) -> str:
 
 
 def _only_length(walk: KernelWalk, roles: PagingRoles) -> str:
-    found: dict[str, int] = {}
-    for s in ast.walk(walk.function):
-        target = s.targets[0] if isinstance(s, ast.Assign) and len(s.targets) == 1 else None
-        if isinstance(s, ast.Assign) and isinstance(target, ast.Name) and _loads_length(s.value, walk, roles):
-            found[target.id] = found.get(target.id, 0) + 1
-    bound = [name for s in walk.function.body for name in bound_names(s, walrus=True)]
-    names = [name for name, times in found.items() if bound.count(name) == times]
-    return names[0] if len(names) == 1 == len(found) else ""
+    given: dict[str, list[bool]] = {}
+    for a in view_of(walk).assignments.all:
+        for name in a.names:
+            given.setdefault(name, []).append(a.kind == "name" and _loads_length(a.value, walk, roles))
+    names = [name for name, loaded in given.items() if any(loaded)]
+    return names[0] if len(names) == 1 and all(given[names[0]]) else ""
 
 
-def _loads_length(node: ast.expr, walk: KernelWalk, roles: PagingRoles) -> bool:
-    if not isinstance(node, ast.Call) or not is_triton(walk.scope.dotted(node.func)):
+def _loads_length(node: ast.expr | None, walk: KernelWalk, roles: PagingRoles) -> bool:
+    if not isinstance(node, ast.Call) or walk.scope.triton(node.func) not in LOAD_PARAMETERS or not node.args:
         return False
-    if last_name(node.func) not in LOAD_PARAMETERS or not node.args:
-        return False
-    pointers = {n.id for n in ast.walk(node.args[0]) if isinstance(n, ast.Name)} & set(roles.lengths)
-    return pointers == {roles.lengths[0]}
+    return names_in(node.args[0]).intersection(roles.lengths) == {roles.lengths[0]}
 
 
 def _is_of_length(comparisons: tuple[ast.Compare, ...], syntax: SiteSyntax, roles: PagingRoles) -> bool:
@@ -139,12 +133,14 @@ def hidden_value(syntax: SiteSyntax, roles: PagingRoles) -> ast.Call:
     Raises:
         NotExpressible: a part of it has no name at the store.
     """
-    view = KernelView(syntax.walk)
-    row = row_of(syntax, roles, view)
-    node, position, column = stored_value(syntax), row[1] if row is not None else None, syntax.column
-    if node is None or position is None or column is None:
+    view, environment = view_of(syntax.walk), syntax.store.environment
+    node, column = stored_value(syntax), syntax.column
+    try:
+        position = row_of(syntax.store, roles, view).position
+    except NotFollowedError:
+        node = None
+    if node is None or column is None:
         raise NotExpressible("its column, or its row's position in the sequence, cannot be written there")
-    environment = syntax.store.environment
     places = (n for n, held in environment.items() if view.plain(held) == position)
     place, length = next(places, ""), _length_name(syntax.walk, roles)
     if not place or not length or length not in environment:
@@ -161,7 +157,7 @@ def _name(name: str) -> ast.Name:
 
 def _where(walk: KernelWalk) -> ast.expr:
     """How the kernel calls Triton's ``where``."""
-    if (spelled := KernelView(walk).spelled("where")) is not None:
+    if (spelled := view_of(walk).spelled("where")) is not None:
         return spelled
     language = ast.parse(int64_name(walk.scope, walk.function), mode="eval").body
     if not isinstance(language, ast.Attribute):

@@ -153,29 +153,8 @@ def integer(number: int) -> Value:
 
 
 _ELEMENTWISE = frozenset(
-    [
-        "compare",
-        "and",
-        "or",
-        "land",
-        "lor",
-        "not",
-        "invert",
-        "floordiv",
-        "mod",
-        "div",
-        "lshift",
-        "rshift",
-        "xor",
-        "mul",
-        "min",
-        "max",
-        "abs",
-        "select",
-        "truth",
-        "number",
-        "float",
-    ]
+    "compare and or land lor not invert floordiv mod div lshift rshift xor mul min max abs select truth number "  # noqa: SIM905
+    "float".split()
 )
 """Operations that commute with added axes."""
 
@@ -233,7 +212,7 @@ class Universe:
         if condition.rank is Rank.TENSOR:
             rank = Rank.TENSOR
         width = max(left.width, right.width)
-        if {left.width, right.width} == {NARROW, WIDE}:
+        if width == WIDE and min(left.width, right.width) not in (ADAPTS, WIDE):
             width = UNKNOWN_WIDTH  # a branch converts nothing: which it is, the way taken decides
         return self.operation("select", "", (condition, left, right), rank, width)
 

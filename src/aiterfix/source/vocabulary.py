@@ -20,79 +20,31 @@ WRITERS = frozenset(
             for prefix in ("", "buffer_")
             for op in ["add", "and", "cas", "max", "min", "or", "xchg", "xor"]
         ),
-        *[
-            "async_store",
-            "scatter",
-            "store_tensor_descriptor",
-            "async_scatter",
-            "experimental_descriptor_store",
-        ],
+        *["async_store", "scatter", "store_tensor_descriptor", "async_scatter", "experimental_descriptor_store"],
     ]
 )
 
 ASSEMBLY = "inline_asm_elementwise"
 
 # Triton's functions whose result depends on their arguments alone, by the parameters that matter here.
-FUNCTIONS: dict[str, tuple[str, ...]] = {
-    "abs": ("x",),
-    "arange": ("start", "end"),
-    "broadcast": ("input", "other"),
-    "broadcast_to": ("input",),
-    "cast": ("input", "dtype", "fp_downcast_rounding", "bitcast"),
-    "cdiv": ("x", "div"),
-    "clamp": ("x", "min", "max"),
-    "constexpr": ("value",),
-    "convert_layout": ("value",),
-    "expand_dims": ("input", "axis"),
-    "full": ("shape", "value", "dtype"),
-    "logical_and": ("input", "other"),
-    "logical_or": ("input", "other"),
-    "max": ("input", "axis"),
-    "max_constancy": ("input",),
-    "max_contiguous": ("input",),
-    "maximum": ("x", "y"),
-    "minimum": ("x", "y"),
-    "multiple_of": ("input",),
-    "num_programs": ("axis",),
-    "program_id": ("axis",),
-    "ravel": ("input",),
-    "reshape": ("input", "shape"),
-    "set_auto_layout": ("value",),
-    "to": ("input", "dtype", "fp_downcast_rounding", "bitcast"),
-    "to_tensor": ("x",),
-    "where": ("condition", "x", "y"),
-    "zeros": ("shape", "dtype"),
-}
+_SIGNATURES = (
+    "abs x; arange start end; broadcast input other; broadcast_to input; "
+    "cast input dtype fp_downcast_rounding bitcast; cdiv x div; clamp x min max; constexpr value; "
+    "convert_layout value; expand_dims input axis; full shape value dtype; logical_and input other; "
+    "logical_or input other; max input axis; max_constancy input; max_contiguous input; maximum x y; minimum x y; "
+    "multiple_of input; num_programs axis; program_id axis; ravel input; reshape input shape; "
+    "set_auto_layout value; to input dtype fp_downcast_rounding bitcast; to_tensor x; where condition x y; "
+    "zeros shape dtype"
+)
+FUNCTIONS = {name: tuple(parameters) for name, *parameters in map(str.split, _SIGNATURES.split(";"))}
 METHODS = frozenset(
-    [
-        "abs",
-        "broadcast_to",
-        "cast",
-        "expand_dims",
-        "logical_and",
-        "logical_or",
-        "max",
-        "ravel",
-        "reshape",
-        "to",
-        "multiple_of",
-        "set_auto_layout",
-    ]
+    "abs broadcast_to cast expand_dims logical_and logical_or max ravel reshape to multiple_of set_auto_layout".split()  # noqa: SIM905
 )
 SAME = frozenset(
-    [
-        "broadcast_to",
-        "constexpr",
-        "convert_layout",
-        "max_constancy",
-        "max_contiguous",
-        "multiple_of",
-        "set_auto_layout",
-        "to_tensor",
-    ]
+    "broadcast_to constexpr convert_layout max_constancy max_contiguous multiple_of set_auto_layout to_tensor".split()  # noqa: SIM905
 )
 LAYOUTS = frozenset(
-    ["AMDMFMALayout", "AMDWMMALayout", "BlockedLayout", "DotOperandLayout", "SliceLayout", "SwizzledSharedLayout"]
+    "AMDMFMALayout AMDWMMALayout BlockedLayout DotOperandLayout SliceLayout SwizzledSharedLayout".split()  # noqa: SIM905
 )
 LOADS = frozenset({"load", "buffer_load"})
 # An `assume` is a promise, not a check: it proves nothing.
@@ -127,10 +79,3 @@ COMPARE = {
     ast.In: "in",
     ast.NotIn: "not in",
 }
-
-
-def last_name(node: ast.expr) -> str:
-    """``c`` of ``a.b.c``; the name itself; "" for anything else."""
-    if isinstance(node, ast.Attribute):
-        return node.attr
-    return node.id if isinstance(node, ast.Name) else ""

@@ -1,0 +1,99 @@
+"""Small questions about a piece of syntax that several readers ask, each answered in one place."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+
+
+def root_name(e: ast.expr) -> str:
+    """The name that a chain of attributes begins with, ``a`` of ``a.b.c``; "" where it begins with anything else."""
+    while isinstance(e, ast.Attribute):
+        e = e.value
+    return e.id if isinstance(e, ast.Name) else ""
+
+
+def last_name(e: ast.expr) -> str:
+    """``c`` of ``a.b.c``; the name itself; "" for anything else."""
+    if isinstance(e, ast.Attribute):
+        return e.attr
+    return e.id if isinstance(e, ast.Name) else ""
+
+
+def is_plain_target(target: ast.expr) -> bool:
+    """Whether binding a target changes nothing but names."""
+    return isinstance(target, ast.Name) or (isinstance(target, ast.Tuple) and all(map(is_plain_target, target.elts)))
+
+
+def pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[ast.expr, ast.expr | None]]:
+    """The parts of a target with what each is given; None of those that get a part of something that is not written
+    out."""
+    if not isinstance(target, (ast.Tuple, ast.List)):
+        yield target, value
+    elif (
+        isinstance(value, (ast.Tuple, ast.List))
+        and len(target.elts) == len(value.elts)
+        and not any(isinstance(x, ast.Starred) for x in (*target.elts, *value.elts))
+    ):
+        for t, v in zip(target.elts, value.elts, strict=True):
+            yield from pairs(t, v)
+    else:
+        yield from ((t, None) for t in target.elts)
+
+
+def arguments(call: ast.Call, parameters: Sequence[str]) -> dict[str, ast.expr]:
+    """What a call gives, by parameter; what it spreads over several is left out."""
+    given = dict(zip(parameters, call.args, strict=False))
+    return given | {k.arg: k.value for k in call.keywords if k.arg is not None}
+
+
+def conjuncts(test: ast.expr | None) -> Iterator[ast.expr]:
+    """The parts of a test, or of a mask, that must all hold."""
+    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
+        parts: Sequence[ast.expr] = test.values
+    elif isinstance(test, ast.BinOp) and isinstance(test.op, ast.BitAnd):
+        parts = (test.left, test.right)
+    else:
+        if test is not None:
+            yield test
+        return
+    for part in parts:
+        yield from conjuncts(part)
+
+
+def summands(node: ast.expr, sign: int = 1) -> Iterator[tuple[ast.expr, int]]:
+    """The terms of a sum of sums, with their signs, in source order."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Sub)):
+        yield from summands(node.left, sign)
+        yield from summands(node.right, -sign if isinstance(node.op, ast.Sub) else sign)
+    else:
+        yield node, sign
+
+
+def string_keys(node: ast.expr | None) -> list[str] | None:
+    """The keys of a dictionary of plain strings; None of anything else."""
+    if not isinstance(node, ast.Dict):
+        return None
+    keys = [k.value for k in node.keys if isinstance(k, ast.Constant) and isinstance(k.value, str)]
+    return keys if len(keys) == len(node.keys) else None
+
+
+def dictionary(function: ast.FunctionDef, e: ast.expr) -> ast.Dict | None:
+    """The dictionary that an expression is, or that a function writes out once, and by this name only spreads in calls,
+    prints, looks things up in, or sets keys of that it has; None where that is not seen. What is set anew is None."""
+    if not isinstance(e, ast.Name):
+        return e if isinstance(e, ast.Dict) else None
+    nodes = list(ast.walk(function))
+    calls = [n for n in nodes if isinstance(n, ast.Call)]
+    items = [n for n in nodes if isinstance(n, ast.Subscript) and isinstance(n.value, ast.Name) and n.value.id == e.id]
+    known = {id(k.value) for n in calls for k in n.keywords if k.arg is None} | {id(n.value) for n in items}
+    known |= {id(a) for n in calls if last_name(n.func) == "print" for a in n.args}
+    others = [n for n in nodes if isinstance(n, ast.Name) and n.id == e.id and id(n) not in known]
+    bound = [n.value for n in nodes if isinstance(n, ast.Assign) and n.targets == others]
+    value, keys = bound[0] if len(bound) == 1 else None, string_keys(bound[0]) if len(bound) == 1 else None
+    changed = {getattr(n.slice, "value", None) for n in items if not isinstance(n.ctx, ast.Load)}
+    if not isinstance(value, ast.Dict) or keys is None or not changed <= set(keys):
+        return None
+    return ast.Dict(
+        value.keys, [ast.Constant(None) if k in changed else v for k, v in zip(keys, value.values, strict=True)]
+    )

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import shutil
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 
 from aiterfix.cli.main import main
+from aiterfix.demo import write_sample
 from aiterfix.faults.registry import load_faults
 from aiterfix.history import digests
-from tests.cli.conftest import SCHEMAS, run, sample
+from tests import schemas
+from tests.cli.conftest import run, sample
+from tests.conftest import once
 
 __all__ = ["run", "sample"]
 NAMES = ("_gluon_deepgemm_fp8_paged_mqa_logits_preshuffle_varctx",)
@@ -39,8 +41,7 @@ class Judge:
         assert plain == status, text
         same, out = self.run(*arguments, "--json")
         assert same == status
-        data = json.loads(out)
-        jsonschema.validate(data, json.loads((SCHEMAS / "check.json").read_text()))
+        data = schemas.read(out, "check")
         assert f"verdict on the pair: {data['pair_verdict']}" in text
         assert text.count("\nnext: ") == 1, "one piece of advice"
         return data
@@ -55,14 +56,32 @@ def leave_columns_alone(site: Path) -> None:
     assert main(["apply", "--path", str(site), *(word for fault in others for word in ("--fault", fault))]) in (0, 1)
 
 
+@pytest.fixture(scope="session")
+def columns_alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sample of which every fault is mended but the columns', to copy."""
+    with once(tmp_path_factory, "columns-alone") as (folder, there):
+        if not there:
+            folder.mkdir()
+            write_sample(folder)
+            leave_columns_alone(folder)
+    return folder
+
+
 @pytest.fixture
-def judge(sample: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Judge:
+def judge(
+    tmp_path: Path,
+    columns_alone: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    remembered: None,
+) -> Judge:
     """The sample taken for a release, as only of releases is it known how they round, with its columns alone unmended."""
-    leave_columns_alone(sample)
-    texts = [path.read_bytes() for path in (sample / "aiter").rglob("pa_mqa_logits.py")]
+    site = tmp_path / "site-packages"
+    shutil.copytree(columns_alone, site)
+    texts = [path.read_bytes() for path in (site / "aiter").rglob("pa_mqa_logits.py")]
     released = {hashlib.sha256(text).hexdigest() for text in texts}
     monkeypatch.setattr(digests, "kernels_of_release", lambda sha256: NAMES if sha256 in released else ())
-    return Judge(sample, capsys)
+    return Judge(site, capsys)
 
 
 def only_call(data: Any) -> Any:

@@ -9,7 +9,7 @@ import pytest
 
 from aiterfix.cli.main import main
 from aiterfix.engines.pairing import Operator, within
-from aiterfix.faults.base import Reach
+from aiterfix.faults.base import Presence, Reach
 from aiterfix.faults.registry import load_faults
 from aiterfix.history import digests
 from tests.engines import callers
@@ -79,8 +79,17 @@ def test_rows_that_are_not_stated_are_a_condition(site: Judge) -> None:
 def test_two_sequences_are_no_size_worth_a_condition() -> None:
     (fault,) = (f for f in load_faults().judged if f.id == "empty-sequence-schedule")
     missing = frozenset({"rows", "next_n"})
-    assert within(fault, {"preshuffle": 1, "schedule": 1}, Operator(), missing) == (Reach.REACHED, None)
-    assert within(fault, {"preshuffle": 1}, Operator(), frozenset({"schedule"})) == (Reach.DEPENDS, None)
+    facts = {"preshuffle": 1, "schedule": 1}
+    assert within(fault, Presence.PRESENT, facts, Operator(), missing) == (Reach.REACHED, None)
+    unscheduled = within(fault, Presence.PRESENT, {"preshuffle": 1}, Operator(), frozenset({"schedule"}))
+    assert unscheduled == (Reach.DEPENDS, None)
+
+
+def test_of_a_fault_that_is_not_understood_the_kind_of_kernel_does_not_decide() -> None:
+    (fault,) = (f for f in load_faults().judged if f.id == "empty-sequence-schedule")
+    missing, facts = frozenset({"rows", "next_n"}), {"preshuffle": 0, "plain": 1, "schedule": 1}
+    assert within(fault, Presence.PRESENT, facts, Operator(), missing)[0] is Reach.NOT_REACHED
+    assert within(fault, Presence.UNKNOWN, facts, Operator(), missing)[0] is not Reach.NOT_REACHED
 
 
 def test_a_block_size_that_is_not_known_is_no_condition(site: Judge) -> None:

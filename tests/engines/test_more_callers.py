@@ -8,7 +8,8 @@ import textwrap
 import pytest
 
 from tests.engines.conftest import Judge
-from tests.engines.test_unsafe_callers import CALL, HEAD, METHOD, MODEL, OUT, SAFE, ops, verdict, write
+from tests.engines.frames import CALL, HEAD, METHOD, MODEL, OUT, SAFE, ops, verdict
+from tests.engines.frames import LIMIT as LENGTH
 
 BACK = textwrap.dedent(
     """
@@ -22,7 +23,7 @@ ARGUMENTS = "(q, cache, weights, lengths, tables, {})"
 
 def elsewhere(call: str, head: str = "from vllm.ops import paged_logits\n") -> dict[str, str]:
     """A second caller in a file of its own."""
-    return {"ops": ops(SAFE), "model": MODEL, "odd": head + "\n" + BACK.format(call)}
+    return {"odd": head + "\n" + BACK.format(call)}
 
 
 def model(*changes: tuple[str, str], **files: str) -> dict[str, str]:
@@ -31,15 +32,14 @@ def model(*changes: tuple[str, str], **files: str) -> dict[str, str]:
     for old, new in changes:
         assert text.count(old) == 1
         text = text.replace(old, new)
-    return {"ops": ops(SAFE), "model": text, **files}
+    return {"model": text, **files}
 
 
 def body(text: str, before: str = "", signature: str = "max_model_len") -> dict[str, str]:
     """The safe engine with another function around the kernel."""
-    return {"ops": ops(text, before, signature), "model": MODEL}
+    return {"ops": ops(text, before, signature)}
 
 
-LENGTH = "vllm_config.model_config.max_model_len"
 KEPT = "self.max_model_len = "
 PASSED = "tables, self.max_model_len)"
 UNSAFE: dict[str, dict[str, str]] = {
@@ -61,7 +61,6 @@ UNSAFE: dict[str, dict[str, str]] = {
     ),
     "wraps": {
         "ops": ops(SAFE, "from vllm.deco import wide\n").replace("def paged", "@wide\ndef paged"),
-        "model": MODEL,
         "deco": "import functools\n\n\ndef wide(f):\n    @functools.wraps(f)\n    def run(*a):\n"
         "        return f(*a[:-1], a[-1] + 1)\n    return run\n",
     },
@@ -82,15 +81,12 @@ UNSAFE: dict[str, dict[str, str]] = {
     "custom operator": {
         "ops": ops(SAFE) + "\n\ndirect_register_custom_op('mqa', paged_logits)\n",
         "odd": "import torch\n" + BACK.format("torch.ops.vllm.mqa" + ARGUMENTS.format("tables.odd")),
-        "model": MODEL,
     },
     "operator of a library": {
         "ops": ops(SAFE) + "\n\nlib = torch.library.Library('vllm', 'DEF')\nlib.impl('mqa', paged_logits)\n",
-        "model": MODEL,
     },
     "decorator that registers": {
         "ops": ops(SAFE).replace("def paged", "@torch.library.custom_op('vllm::mqa', mutates_args=())\ndef paged"),
-        "model": MODEL,
     },
     "module in an attribute": elsewhere(
         "tables.backend.paged_logits" + ARGUMENTS.format("tables.odd"),
@@ -121,14 +117,12 @@ UNSAFE: dict[str, dict[str, str]] = {
         + "\n    @property\n    def wide(self):\n        return self.n + 1\n"
     },
     "__post_init__": {
-        "ops": ops(SAFE),
         "model": "from dataclasses import dataclass\nfrom vllm.ops import paged_logits\n\n\n@dataclass\nclass Sizes:\n"
         "    width: int\n\n    def __post_init__(self):\n        self.width = self.width + 1\n\n\n"
         "def score(vllm_config, q, cache, weights, lengths, tables):\n"
         f"    sizes = Sizes({LENGTH})\n    return paged_logits(q, cache, weights, lengths, tables, sizes.width)\n",
     },
     "__post_init__ by name": {
-        "ops": ops(SAFE),
         "model": "from dataclasses import dataclass\nfrom vllm.ops import paged_logits\n\n\n@dataclass(frozen=True)\nclass Sizes:\n"
         "    width: int\n\n    def __post_init__(self):\n        object.__setattr__(self, 'width', self.width + 1)\n\n\n"
         "def score(vllm_config, q, cache, weights, lengths, tables):\n"
@@ -218,17 +212,14 @@ UNSAFE: dict[str, dict[str, str]] = {
         "ops": ops(SAFE)
         + "\n\ndef odd(q, width):\n    from aiter.ops.triton.pa_mqa_logits import deepgemm_fp8_paged_mqa_logits_ragged_k\n\n"
         "    deepgemm_fp8_paged_mqa_logits_ragged_k(q, width)\n",
-        "model": MODEL,
     },
     "a compiled form": {
         "ops": ops(SAFE)
         + "\n\ncompiled = torch.compile(paged_logits)\n\n\ndef odd(q):\n    return compiled(q, q, q, q, q, q.odd)\n",
-        "model": MODEL,
     },
     "the wrapper's compiled kernel": {
         "ops": ops(SAFE, "from aiter.ops.triton.pa_mqa_logits import _compile_deepgemm_fp8_paged_mqa_logits\n")
         + "\n\ndef odd(q):\n    return _compile_deepgemm_fp8_paged_mqa_logits(64)[1](q)\n",
-        "model": MODEL,
     },
 }
 SAFE_ONES: dict[str, dict[str, str]] = {
@@ -238,7 +229,6 @@ SAFE_ONES: dict[str, dict[str, str]] = {
             SAFE.replace("width = max_model_len", "width = round_up(max_model_len, 64)"),
             "from vllm.sizes import round_up\n",
         ),
-        "model": MODEL,
         "sizes": ROUND,
     },
     "helper of a module of the package": {
@@ -246,7 +236,6 @@ SAFE_ONES: dict[str, dict[str, str]] = {
             SAFE.replace("width = max_model_len", "width = sizes.cdiv(max_model_len, 64) * 64"),
             "from vllm import sizes\n",
         ),
-        "model": MODEL,
         "sizes": ROUND,
     },
     "rounded twice alike": body(
@@ -257,7 +246,6 @@ SAFE_ONES: dict[str, dict[str, str]] = {
     "used twice": body(SAFE + "\nprint(width, out.shape)"),
     "constant padded": body("width = max_model_len\nout = torch.empty((rows, width + 256))[:, :width]\n" + CALL),
     "keywords": {
-        "ops": ops(SAFE),
         "model": MODEL.replace(
             "q, cache, weights, lengths, tables, self.max_model_len",
             "max_model_len=self.max_model_len, tables=tables, lengths=lengths, weights=weights, cache=cache, q=q",
@@ -282,7 +270,6 @@ SAFE_ONES: dict[str, dict[str, str]] = {
         "ops": ops(SAFE.replace("deepgemm_fp8_paged_mqa_logits(", "kernel(")).replace(
             "import deepgemm_fp8_paged_mqa_logits", "import deepgemm_fp8_paged_mqa_logits as kernel"
         ),
-        "model": MODEL,
     },
     "static method": {
         "ops": HEAD
@@ -298,7 +285,6 @@ SAFE_ONES: dict[str, dict[str, str]] = {
         (KEPT + LENGTH, "config = vllm_config.model_config\n        " + KEPT + "config.max_model_len")
     ),
     "length handed through a constructor": {
-        "ops": ops(SAFE),
         "model": MODEL.replace("vllm_config):", "max_model_len):").replace(LENGTH, "max_model_len")
         + f"\n\ndef build(vllm_config):\n    return Indexer({LENGTH})\n",
     },
@@ -319,11 +305,9 @@ SAFE_ONES: dict[str, dict[str, str]] = {
 
 @pytest.mark.parametrize("name", UNSAFE)
 def test_unsafe(judge: Judge, name: str) -> None:
-    write(judge, **UNSAFE[name])
-    assert verdict(judge) != 0
+    assert verdict(judge, UNSAFE[name]) != 0
 
 
 @pytest.mark.parametrize("name", SAFE_ONES)
 def test_safe(judge: Judge, name: str) -> None:
-    write(judge, **SAFE_ONES[name])
-    assert verdict(judge) == 0
+    assert verdict(judge, SAFE_ONES[name]) == 0

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import textwrap
-
 import pytest
 
-from tests.engines import callers
 from tests.engines.conftest import Judge
+from tests.engines.frames import LIMIT, verdict
 
 OPS = """\
 import importlib
@@ -64,7 +62,6 @@ class SparseOp(torch.nn.Module):
         return torch.ops.vllm.rocm_indexer(q, cache, weights, lengths, tables, self.max_model_len)
 """
 FILES = {"ops": OPS, "operators": OPERATORS, "model": MODEL}
-LIMIT = "vllm_config.model_config.max_model_len"
 MUTANTS: dict[str, dict[str, tuple[str, str]]] = {
     "width plus one": {"ops": ("tables, max_model_len,\n", "tables, max_model_len + 1,\n")},
     "wider by one at the caller": {"model": ("tables, self.max_model_len)", "tables, self.max_model_len + 1)")},
@@ -147,14 +144,11 @@ ADDED = {
 }
 
 
-def verdict(judge: Judge, files: dict[str, str]) -> int:
-    (judge.site / "aiter" / "ops" / "flydsl").mkdir(parents=True, exist_ok=True)
+@pytest.fixture(autouse=True)
+def unjudged_kernels(judge: Judge) -> None:
+    """The installed aiter has kernels that are not judged."""
+    (judge.site / "aiter" / "ops" / "flydsl").mkdir()
     (judge.site / "aiter" / "ops" / "flydsl" / "pa_mqa_logits_fp4.py").write_text("")
-    callers.write_engine(judge.site, "vllm", {f"{n}.py": textwrap.indent(t, "    ") for n, t in files.items()})
-    words = ("--max-model-len", 10048, "--block-size", 64)
-    status, text = judge.run("check", "--path", judge.site, "--for", "vllm", *words)
-    assert "verdict on the pair" in text
-    return status
 
 
 def test_the_engine_itself_is_safe(judge: Judge) -> None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.engines import callers
 from tests.engines.conftest import Judge
-from tests.engines.test_other_meanings import ARGS, LENGTH, METHOD, MODEL, ops
+from tests.engines.frames import ARGS, LENGTH, LIMIT, METHOD, MODEL, verdict
 
-LIMIT = "vllm_config.model_config.max_model_len"
 # Made with a number, by whoever makes it.
 MADE = (
     MODEL.replace("vllm_config):", "n):").replace(LIMIT, "n")
@@ -69,7 +67,6 @@ UNSAFE: dict[str, dict[str, str]] = {
         "odd": "def change(it, other):\n    it.model_config = other.draft\n",
     },
     "model config replaced": {
-        "model": MODEL,
         "odd": "from dataclasses import replace\n\n\ndef change(vllm_config, other):\n    return replace(vllm_config, model_config=other.draft)\n",
     },
     "config by a local of a parameter": {
@@ -222,6 +219,64 @@ UNSAFE: dict[str, dict[str, str]] = {
         "odd": "from vllm.model import score\n\n\ndef run(q):\n    return q.launch(score, q.sizes)\n",
     },
     # by ways of storing
+    "record replaced by another name": {
+        "model": RECORD,
+        "odd": "from dataclasses import replace as changed\n\n\ndef again(sizes):\n    return changed(sizes, width=10001)\n",
+    },
+    "record replaced by a function kept": {
+        "model": RECORD,
+        "odd": "import dataclasses\n\nchanged = dataclasses.replace\n\n\ndef again(sizes):\n    return changed(sizes, width=10001)\n",
+    },
+    "record replaced by a partial": {
+        "model": RECORD,
+        "odd": "import dataclasses\nimport functools\n\nagain = functools.partial(dataclasses.replace, width=10001)\n",
+    },
+    "record replaced from a dict": {
+        "model": RECORD,
+        "odd": "from dataclasses import replace\n\n\ndef again(sizes, given):\n    return replace(\n        sizes,\n        **given,\n    )\n",
+    },
+    "record replaced from a dict that is stated": {
+        "model": RECORD,
+        "odd": "from dataclasses import replace\n\nGIVEN = {'width': 10001}\n\n\ndef again(sizes):\n    return replace(sizes, **GIVEN)\n",
+    },
+    "record copied": {
+        "model": RECORD,
+        "odd": "def again(sizes):\n    return sizes.model_copy(update={'width': 10001})\n",
+    },
+    "descriptor": {
+        "ops": METHOD.replace("    def __init__", "    width = Wide()\n\n    def __init__").replace(
+            "class Indexer:", "class Wide:\n    def __get__(self, it, kind):\n        return 7\n\n\nclass Indexer:"
+        )
+    },
+    "set by text kept elsewhere": {
+        "ops": METHOD,
+        "odd": "CODE = 'it.width = 7'\n",
+        "more": "from vllm.odd import CODE\n\n\ndef run(it):\n    exec(CODE)\n",
+    },
+    "called by text kept elsewhere": {
+        "odd": "CODE = 'from vllm.ops import paged_logits as f; f(q, q, q, q, q, 7)'\n",
+        "more": "from vllm.odd import CODE\n\n\ndef run(q):\n    exec(CODE)\n",
+    },
+    "set by a patch": {
+        "ops": METHOD,
+        "odd": "from unittest import mock\n\n\ndef run(it):\n    mock.patch.object(it, 'width', 7).start()\n",
+    },
+    "set by a patch of several": {
+        "ops": METHOD,
+        "odd": "from unittest import mock\n\n\ndef run(it):\n    mock.patch.multiple(it, width=7).start()\n",
+    },
+    "set by a function elsewhere": {
+        "ops": METHOD,
+        "odd": "from elsewhere import assign\n\n\ndef run(it):\n    assign(it, 'width', 7)\n",
+    },
+    "set by a keyword elsewhere": {
+        "ops": METHOD,
+        "odd": "from elsewhere import assign\n\n\ndef run(it):\n    assign(it, width=7)\n",
+    },
+    "set on lines": {
+        "ops": METHOD,
+        "odd": "def run(it, name):\n    setattr(\n        it,\n        name,\n        7,\n    )\n",
+    },
     "set by a name kept": {
         "ops": METHOD,
         "odd": "NAME = 'width'\n\n\ndef run(it):\n    object.__setattr__(it, NAME, 7)\n",
@@ -274,7 +329,6 @@ UNSAFE: dict[str, dict[str, str]] = {
     },
     "config that a function gives": {
         "model": MODEL.replace("vllm_config):", "n):").replace("vllm_config.model", "get_config().model"),
-        "ops": ops(),
     }
     | {
         "model": MODEL.replace("class Indexer", "def get_config():\n    return OTHER\n\n\nclass Indexer").replace(
@@ -342,10 +396,6 @@ SAFE: dict[str, dict[str, str]] = {
     },
     "types compared": {"model": MADE, "odd": "def same(a, b):\n    return type(a) is type(b)\n"},
     "type made of no arguments": {"model": MADE, "odd": "def again(other):\n    return type(other)()\n"},
-    "classmethod of another class": {
-        "model": MADE,
-        "odd": "class Other:\n    def __init__(self, name, size):\n        self.size = size\n\n    @classmethod\n    def make(cls, n):\n        return cls('a', size=n)\n",
-    },
     "another attribute set": {"ops": METHOD, "odd": "class Other:\n    def grow(self):\n        self.height = 10001\n"},
     "heir with no length of its own": {
         "ops": METHOD,
@@ -372,31 +422,21 @@ SAFE_RATIOS: dict[str, str] = {
 }
 
 
-def verdict(judge: Judge, words: tuple[str, ...], files: dict[str, str]) -> int:
-    package = callers.write_engine(judge.site, "vllm", {})
-    for file, text in {"ops": ops(), **files}.items():
-        compile(text, file, "exec")
-        (package / f"{file}.py").write_text(text, encoding="utf-8")
-    status, text = judge.run("check", "--path", judge.site, "--for", "vllm", *words)
-    assert "verdict on the pair" in text
-    return status
-
-
 @pytest.mark.parametrize("name", UNSAFE)
 def test_unsafe(judge: Judge, name: str) -> None:
-    assert verdict(judge, LENGTH, UNSAFE[name]) != 0
+    assert verdict(judge, UNSAFE[name]) != 0
 
 
 @pytest.mark.parametrize("name", UNSAFE_RATIOS)
 def test_unsafe_ratio(judge: Judge, name: str) -> None:
-    assert verdict(judge, RATIO, {"model": UNSAFE_RATIOS[name]}) != 0
+    assert verdict(judge, {"model": UNSAFE_RATIOS[name]}, RATIO) != 0
 
 
 @pytest.mark.parametrize("name", SAFE)
 def test_safe(judge: Judge, name: str) -> None:
-    assert verdict(judge, LENGTH, SAFE[name]) == 0
+    assert verdict(judge, SAFE[name]) == 0
 
 
 @pytest.mark.parametrize("name", SAFE_RATIOS)
 def test_safe_ratio(judge: Judge, name: str) -> None:
-    assert verdict(judge, RATIO, {"model": SAFE_RATIOS[name]}) == 0
+    assert verdict(judge, {"model": SAFE_RATIOS[name]}, RATIO) == 0

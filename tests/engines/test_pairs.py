@@ -15,6 +15,7 @@ from aiterfix.overshoot import stored
 from tests.cli.conftest import Runner
 from tests.engines import callers
 from tests.engines.conftest import Judge, only_call
+from tests.engines.frames import ops, verdict
 from tests.report.html import reading
 
 GLUON = "aiter/ops/triton/gluon/pa_mqa_logits.py"
@@ -161,6 +162,16 @@ def test_source_of_no_release_has_no_safe_length(judge: Judge, monkeypatch: pyte
     assert judge("sglang", "--block-size", 64, status=3)["pair_verdict"] == "unknown"
     judge.apply()
     assert judge("sglang", status=0)["pair_verdict"] == "safe"
+
+
+def test_ragged_form(judge: Judge) -> None:
+    """Judged as the kernels that take single tokens and chunks of 64."""
+    ragged = (
+        ops().replace("paged_mqa_logits", "paged_mqa_logits_ragged_k").replace(", Preshuffle=True, KVBlockSize=64", "")
+    )
+    for length, status, said in ((10048, 0, "safe"), (10050, 1, "unsafe-until-apply")):
+        assert verdict(judge, {"ops": ragged}, ("--max-model-len", str(length))) == status
+        assert judge("vllm", "--max-model-len", length, status=status)["pair_verdict"] == said
 
 
 def test_unknown_caller(judge: Judge) -> None:

@@ -148,6 +148,46 @@ def test_atom(tmp_path: Path, width: str, kind: WidthKind) -> None:
     assert call.kv_block_size.plain
 
 
+def test_what_runs_in_place_of_the_call_is_told(tmp_path: Path) -> None:
+    """A model whose cache has a layout of its own takes the engine's kernel on some GPUs."""
+    start = "        block = cache.shape[1]\n"
+    route = "        if ON_GFX950 and flat(cache):\n            return own_logits(q, cache)\n        if not block:\n            return None\n"
+    ops = callers.WORKSPACE.replace(start, start + route)
+    call = only(
+        callers.write_engine(tmp_path, "vllm", {"ops.py": ops, "model.py": callers.OPERATOR.format(name="vllm")})
+    )
+    assert call.instead == ("own_logits where ON_GFX950 and flat(cache) (vllm/ops.py:14)",)
+    assert call.padding == Known(0)
+
+
+RAGGED = """
+    import torch
+    from aiter.ops.triton.pa_mqa_logits import {entry}
+
+
+    def paged_logits(q, cache, weights, lengths, tables, max_model_len):
+        rows = q.shape[0] * q.shape[1]
+        out = torch.empty(({axes}, max_model_len), dtype=torch.float32)
+        {entry}(q, cache, weights, out, lengths, tables, max_model_len)
+        return out
+"""
+
+
+@pytest.mark.parametrize(("entry", "axes"), [(Entry.RAGGED, "rows"), (Entry.STAGE1_RAGGED, "q.shape[2], rows")])
+def test_ragged_forms_are_read_as_the_others(tmp_path: Path, entry: Entry, axes: str) -> None:
+    """They take single tokens, and score 64 columns at a time."""
+    files = {"ops.py": RAGGED.format(entry=entry.value, axes=axes), "model.py": callers.OPERATOR.format(name="vllm")}
+    call = only(callers.write_engine(tmp_path, "vllm", files))
+    assert (call.entry, call.padding, kinds(call)) == (entry, Known(0), [WidthKind.OPERATOR])
+    assert (call.kv_block_size, call.chunk_k, call.preshuffle) == (Known(1), Known(64), Known(0))
+
+
+def test_a_ragged_form_by_another_rank_is_not_understood(tmp_path: Path) -> None:
+    ops = RAGGED.format(entry=Entry.STAGE1_RAGGED.value, axes="rows")
+    files = {"ops.py": ops, "model.py": callers.OPERATOR.format(name="vllm")}
+    assert isinstance(only(callers.write_engine(tmp_path, "vllm", files)).padding, Unknown)
+
+
 def test_function_that_escapes(tmp_path: Path) -> None:
     ops = """
     from aiter.ops.triton.attention.pa_mqa_logits import deepgemm_fp8_paged_mqa_logits

@@ -1,8 +1,4 @@
-"""Callers whose rows are overshot on some path: whatever else is said of them, it is never that they are safe.
-
-Each differs in one thing from a caller that is safe at the length and block size asked about: 10048 is a multiple of
-64, and neither of 128 nor of 256.
-"""
+"""Callers whose rows are overshot on some path: whatever else is said of them, it is never that they are safe."""
 
 from __future__ import annotations
 
@@ -10,80 +6,13 @@ import textwrap
 
 import pytest
 
-from tests.engines import callers
 from tests.engines.conftest import Judge
-
-CALL = """deepgemm_fp8_paged_mqa_logits(
-    q, cache, weights, out, lengths, tables, width, Preshuffle=True, KVBlockSize=64
-)"""
-OUT = "out = torch.empty((rows, width), dtype=torch.float32)"
-SAFE = "width = max_model_len\n" + OUT + "\n" + CALL
-HEAD = """\
-import torch
-from aiter.ops.triton.pa_mqa_logits import deepgemm_fp8_paged_mqa_logits
-
-"""
-MODEL = """\
-from vllm.ops import paged_logits
-
-
-class Indexer:
-    def __init__(self, vllm_config):
-        self.max_model_len = vllm_config.model_config.max_model_len
-
-    def score(self, q, cache, weights, lengths, tables):
-        return paged_logits(q, cache, weights, lengths, tables, self.max_model_len)
-"""
-METHOD = """\
-import torch
-from aiter.ops.triton.pa_mqa_logits import deepgemm_fp8_paged_mqa_logits
-
-
-class Indexer:
-    def __init__(self, vllm_config):
-        self.width = vllm_config.model_config.max_model_len
-        self.arguments = dict(Preshuffle=True, KVBlockSize=64)
-
-    def make(self, rows):
-        return torch.empty((rows, self.width))
-
-    def score(self, q, cache, weights, lengths, tables, rows):
-        out = self.make(rows)
-        deepgemm_fp8_paged_mqa_logits(
-            q, cache, weights, out, lengths, tables, self.width, Preshuffle=True, KVBlockSize=64
-        )
-"""
-
-
-def ops(body: str, before: str = "", signature: str = "max_model_len") -> str:
-    """A module with one function that has this body."""
-    function = (
-        f"def paged_logits(q, cache, weights, lengths, tables, {signature}):\n    rows = q.shape[0] * q.shape[1]\n"
-    )
-    return HEAD + before + "\n\n" + function + textwrap.indent(body, "    ") + "\n    return out\n"
-
-
-def write(judge: Judge, **files: str) -> None:
-    """Install these modules."""
-    callers.write_engine(
-        judge.site, "vllm", {f"{name}.py": textwrap.indent(text, "    ") for name, text in files.items()}
-    )
-
-
-def verdict(judge: Judge) -> int:
-    status, text = judge.run("check", "--path", judge.site, "--for", "vllm", *["--block-size", "64"], *LENGTH)
-    assert "verdict on the pair" in text
-    return status
-
-
-LENGTH = ("--max-model-len", "10048")
+from tests.engines.frames import CALL, HEAD, METHOD, MODEL, OUT, SAFE, ops, verdict
 
 
 def test_the_caller_that_they_differ_from_is_safe(judge: Judge) -> None:
-    write(judge, ops=ops(SAFE), model=MODEL)
-    assert verdict(judge) == 0
-    write(judge, ops=METHOD, model="")
-    assert verdict(judge) == 0
+    assert verdict(judge, {}) == 0
+    assert verdict(judge, {"ops": METHOD, "model": ""}) == 0
 
 
 REST = OUT + "\n" + CALL
@@ -177,14 +106,13 @@ def tune(big):
 
 @pytest.mark.parametrize("name", BODIES)
 def test_body(judge: Judge, name: str) -> None:
-    write(judge, ops=ops(BODIES[name], BEFORE, "max_model_len, block=64, fast=False"), model=MODEL)
-    assert verdict(judge) != 0
+    assert verdict(judge, {"ops": ops(BODIES[name], BEFORE, "max_model_len, block=64, fast=False")}) != 0
 
 
 @pytest.mark.parametrize("said", ["Preshuffle=q.shape[1] > 1, ", "Preshuffle=q.flag, ", ""])
 def test_either_layout_counts_where_the_source_does_not_say_which(judge: Judge, said: str) -> None:
     """The base kernel needs no padding at any block, the others at whole blocks only."""
-    write(judge, ops=ops(SAFE.replace("Preshuffle=True, ", said)), model=MODEL)
+    verdict(judge, {"ops": ops(SAFE.replace("Preshuffle=True, ", said))})
     assert judge("vllm", "--max-model-len", 10048, "--block-size", 64, status=0)["pair_verdict"] == "safe"
     words = ("vllm", "--max-model-len", 10050, "--block-size", 64)
     if said:
@@ -195,7 +123,7 @@ def test_either_layout_counts_where_the_source_does_not_say_which(judge: Judge, 
 
 def test_a_block_that_is_tested_is_no_block_of_one_token(judge: Judge) -> None:
     body = "if not block:\n    raise ValueError\nif block:\n    print(1)\n" + SAFE.replace("=64", "=block")
-    write(judge, ops=ops(body, signature="max_model_len, block=64"), model=MODEL)
+    verdict(judge, {"ops": ops(body, signature="max_model_len, block=64")})
     words = ("vllm", "--block-size", 64)
     assert judge(*words, "--max-model-len", 10050, status=1)["pair_verdict"] == "unsafe-until-apply"
     assert judge(*words, "--max-model-len", 10048, status=0)["pair_verdict"] == "safe"
@@ -211,47 +139,33 @@ def score(q, cache, weights, lengths, tables):
 """
 PACKAGES: dict[str, dict[str, str]] = {
     "partial around the caller": {
-        "ops": ops(SAFE),
-        "model": MODEL,
         "odd": ODD_CALLER + "    return functools.partial(paged_logits, max_model_len=tables.odd)(q, cache)\n",
     },
     "caller handed on": {
-        "ops": ops(SAFE),
-        "model": MODEL,
         "odd": ODD_CALLER + "    return tables.launch(paged_logits, q, cache, weights, lengths, tables, tables.odd)\n",
     },
     "caller under another name": {
-        "ops": ops(SAFE),
-        "model": MODEL,
         "names": "from vllm.ops import paged_logits as scores\n",
         "odd": "from vllm.names import scores\n\n\ndef score(q, cache, weights, lengths, tables):\n"
         "    return scores(q, cache, weights, lengths, tables, tables.odd)\n",
     },
     "caller kept in a table": {
-        "ops": ops(SAFE),
-        "model": MODEL,
         "odd": "from vllm import ops\n\nTABLE = {'logits': ops.paged_logits}\n",
     },
-    "caller that does not parse": {"ops": ops(SAFE), "model": MODEL, "odd": ODD_CALLER + "    return paged_logits(\n"},
     "caller at a module's own level": {
-        "ops": ops(SAFE),
-        "model": MODEL,
         "odd": "from vllm.ops import paged_logits\n\npaged_logits(1, 2, 3, 4, 5, 1001)\n",
     },
     "decorated": {
         "ops": ops(SAFE, "from vllm.deco import widened\n").replace("def paged", "@widened\ndef paged"),
-        "model": MODEL,
     }
     | {"deco": "def widened(f):\n    return lambda *a: f(*a[:-1], a[-1] + 1)\n"},
     "kernel under another name": {
         "ops": ops(SAFE, "kernel = deepgemm_fp8_paged_mqa_logits\n"),
-        "model": MODEL,
         "odd": "import torch\nfrom vllm.ops import kernel\n\n\ndef score(q, cache, weights, lengths, tables, width):\n"
         "    out = torch.empty((4, width))\n    kernel(q, cache, weights, out, lengths, tables, width, True, 64)\n",
     },
     "kernel given to another module": {
         "ops": ops(SAFE, "\ndef find():\n    return deepgemm_fp8_paged_mqa_logits\n"),
-        "model": MODEL,
         "odd": "import torch\nfrom vllm.ops import find\n\n\ndef score(q, cache, weights, lengths, tables, width):\n"
         "    out = torch.empty((4, width))\n    find()(q, cache, weights, out, lengths, tables, width, True, 64)\n",
     },
@@ -272,45 +186,32 @@ PACKAGES: dict[str, dict[str, str]] = {
         "    out = torch.empty((4, 65))\n    inner(q, cache, weights, out, lengths, tables, 65)\n",
     },
     "too large a caller": {
-        "ops": ops(SAFE),
-        "model": MODEL,
         "odd": ODD_CALLER
         + "    x = 1\n"
         + "    x = x + 1 - 1 + 1 - 1\n" * 200
         + "    return paged_logits(q, cache, weights, lengths, tables, tables.odd)\n",
     },
     "the draft's length": {
-        "ops": ops(SAFE),
         "model": MODEL.replace("model_config", "speculative_config.draft_model_config"),
     },
     "length changed in a subclass": {
-        "ops": ops(SAFE),
-        "model": MODEL,
         "odd": "from vllm.model import Indexer\n\n\nclass Wide(Indexer):\n    def __init__(self, vllm_config):\n"
         "        super().__init__(vllm_config)\n        self.max_model_len = 10001\n",
     },
     "length changed in a subclass's subclass": {
-        "ops": ops(SAFE),
-        "model": MODEL,
         "odd": "from vllm import model\n\n\nclass Same(model.Indexer):\n    pass\n\n\nclass Wide(Same):\n"
         "    def widen(self):\n        self.max_model_len += 1\n",
     },
     "length changed from outside": {
-        "ops": ops(SAFE),
-        "model": MODEL,
         "odd": "def prepare(indexer):\n    indexer.max_model_len = 10001\n",
     },
     "length set by name": {
-        "ops": ops(SAFE),
-        "model": MODEL,
         "odd": "def prepare(indexer):\n    setattr(indexer, 'max_model_len', 10001)\n",
     },
     "length changed in place by a method": {
-        "ops": ops(SAFE),
         "model": MODEL + "\n    def widen(self):\n        self.max_model_len += 1\n",
     },
     "length unpacked by a method": {
-        "ops": ops(SAFE),
         "model": MODEL + "\n    def widen(self):\n        self.max_model_len, self.other = 10001, 2\n",
     },
     "method of a subclass": {
@@ -350,7 +251,6 @@ PACKAGES: dict[str, dict[str, str]] = {
         "    Indexer.score(it, q, cache, weights, lengths, tables, 64, tables.odd)\n",
     },
     "one of two objects": {
-        "ops": ops(SAFE),
         "sizes": "class Sizes:\n    def __init__(self, vllm_config):\n"
         "        self.max_model_len = vllm_config.model_config.max_model_len\n",
         "model": "from vllm.ops import paged_logits\nfrom vllm.sizes import Sizes\n\n\nclass Indexer:\n"
@@ -363,5 +263,8 @@ PACKAGES: dict[str, dict[str, str]] = {
 
 @pytest.mark.parametrize("name", PACKAGES)
 def test_package(judge: Judge, name: str) -> None:
-    write(judge, **PACKAGES[name])
-    assert verdict(judge) != 0
+    assert verdict(judge, PACKAGES[name]) != 0
+
+
+def test_a_caller_that_does_not_parse(judge: Judge) -> None:
+    assert verdict(judge, {"odd": ODD_CALLER + "    return paged_logits(\n"}, parses=False) != 0

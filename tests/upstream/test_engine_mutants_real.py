@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import ast
-import io
 import json
-import os
-import tarfile
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from aiterfix.cli.main import main
-from tests.upstream.conftest import Clone
+from tests.upstream.conftest import Clone, site_of
 
-RELEASE = "v0.1.20.post1"
 ENTRY = "deepgemm_fp8_paged_mqa_logits"
 ENGINES = {"vllm-0.26.0": "", "vllm-0.33.0": "", "sglang-0.5.16": "/dsa/", "sglang-0.5.23": "/dsa/"}
 SAFE = ("sglang-0.5.16", "sglang-0.5.23")
@@ -25,18 +20,7 @@ SAFE = ("sglang-0.5.16", "sglang-0.5.23")
 
 @pytest.fixture(scope="module", params=ENGINES)
 def site(request: pytest.FixtureRequest, clone: Clone, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A site-packages with one engine's Python files and the real kernels; named as the engine is."""
-    folder = os.environ.get("AITERFIX_WHEELS")
-    wheels = sorted(Path(folder).glob(f"{request.param}-*.whl")) if folder else []
-    if not wheels:
-        pytest.skip(f"AITERFIX_WHEELS names no folder with a wheel of {request.param} (pip download --no-deps)")
-    place = tmp_path_factory.mktemp("site") / str(request.param)
-    with zipfile.ZipFile(wheels[0]) as wheel:
-        wheel.extractall(place, [n for n in wheel.namelist() if n.endswith((".py", ".dist-info/METADATA"))])
-    archive = clone.git("archive", RELEASE, "aiter/__init__.py", "aiter/ops")
-    with tarfile.open(fileobj=io.BytesIO(archive)) as tree:
-        tree.extractall(place, [m for m in tree.getmembers() if m.name.endswith(".py")], filter="data")
-    return place
+    return site_of(clone, request.param, tmp_path_factory.mktemp("site"))
 
 
 def check(site: Path, capsys: pytest.CaptureFixture[str]) -> tuple[str, list[dict[str, object]]]:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import json
-import os
-import tarfile
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aiterfix.cli.main import main
-from tests.upstream.conftest import Clone
+from tests.upstream.conftest import Clone, site_of
 
-RELEASE = "v0.1.20.post1"
 ENGINES = {
-    "vllm-0.33.0": "unknown",
+    "vllm-0.33.0": "depends",
     "vllm-0.26.0": "depends",
     "sglang-0.5.23": "unknown",
     "sglang-0.5.16": "depends",
@@ -27,21 +22,7 @@ ENGINES = {
 
 @pytest.fixture(params=ENGINES)
 def site(request: pytest.FixtureRequest, clone: Clone, tmp_path: Path) -> Path:
-    """A site-packages with one engine's Python files and the real kernels; named as the engine is."""
-    folder = os.environ.get("AITERFIX_WHEELS")
-    if not folder:
-        pytest.skip("AITERFIX_WHEELS is unset: it names a folder of wheels of vLLM and SGLang (pip download --no-deps)")
-    wheels = sorted(Path(folder).glob(f"{request.param}-*.whl"))
-    if not wheels:
-        pytest.skip(f"AITERFIX_WHEELS has no wheel of {request.param}")
-    place = tmp_path / str(request.param)
-    place.mkdir()
-    with zipfile.ZipFile(wheels[0]) as wheel:
-        wheel.extractall(place, [n for n in wheel.namelist() if n.endswith((".py", ".dist-info/METADATA"))])
-    archive = clone.git("archive", RELEASE, "aiter/__init__.py", "aiter/ops")
-    with tarfile.open(fileobj=io.BytesIO(archive)) as tree:
-        tree.extractall(place, [m for m in tree.getmembers() if m.name.endswith(".py")], filter="data")
-    return place
+    return site_of(clone, request.param, tmp_path)
 
 
 def test_pair(site: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,8 +9,10 @@ The rooms, in the order in which a call goes through them:
     locate     finds the packages
     package    searches their files as text, and parses those that matter
     uses       every mention of a function: a call, another name for it, or not understood
-    names      what is stored under a name, whatever the object, and where objects are made of unnamed classes
-    trace      what an expression can be, through locals, helpers, attributes and callers; ``values`` are its numbers
+    trace      what an expression can be; ``values`` are its numbers, ``tensors`` its rows and columns. It asks
+    flow       which binding of a local name a use may see,
+    callers    who calls the function at hand, and with what,
+    attributes what an attribute can be, of all that ``names`` finds stored under its name
     read       puts it together: one ``model.Call`` a call
     pairing    judges; ``needs`` asks `aiterfix.advice.padding` how many columns the installed kernels need
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from aiterfix.installation import Discovery
 from aiterfix.installation.editable import parse_finder
 from aiterfix.installation.metadata import parse_headers, parse_version_file
+from aiterfix.installation.target import Discovery
 from aiterfix.installation.view import View
 from aiterfix.storage.record import record
 

@@ -7,7 +7,7 @@ from enum import Enum
 from pathlib import Path
 
 from aiterfix.engines.values import Number
-from aiterfix.installation import Skipped
+from aiterfix.installation.target import Skipped
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,7 @@ class Call:
         rank: axes of the logits tensor; None where that is not known.
         shuffled_by_block: whether ``Preshuffle`` is true exactly where a block has more than one token.
         conditions: what must not happen for the widths to be as they are.
+        instead: what the engine runs in its place, and where.
     """
 
     file: str
@@ -124,6 +125,7 @@ class Call:
     rank: int | None = None
     shuffled_by_block: bool = False
     conditions: tuple[str, ...] = ()
+    instead: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

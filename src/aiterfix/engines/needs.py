@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 
 from aiterfix.advice.lengths import LONGEST
-from aiterfix.advice.padding import STAGE1, Advice, Question, advise
+from aiterfix.advice.padding import ALL, STAGE1, Advice, Question, advise
 from aiterfix.engines.model import Call, Entry, Known
 from aiterfix.judge.judgement import Judgement
 
@@ -22,13 +22,13 @@ class Configuration:
         chunk: ``ChunkK``, columns.
         preshuffle: ``Preshuffle``; None where it may be either.
         by_block: whether it is true exactly where a block has more than one token.
-        stage1: whether the call is of the plain-Triton kernels' own function.
+        kernel: which code path the call takes; empty where the one that is asked about.
     """
 
     block: int | None
     chunk: int
     preshuffle: bool | None
-    stage1: bool
+    kernel: str
     by_block: bool = False
 
     @property
@@ -53,7 +53,9 @@ class Configuration:
 def configuration_of(call: Call, chunk: int, block: int | None) -> Configuration:
     """What a call passes, for a block size that the operator gave or the source states."""
     preshuffle = bool(call.preshuffle.value) if isinstance(call.preshuffle, Known) else None
-    return Configuration(block, chunk, preshuffle, call.entry is Entry.STAGE1, call.shuffled_by_block)
+    # Of the ragged forms, some releases have Gluon kernels and some plain ones.
+    kernel = {Entry.LOGITS: "", Entry.STAGE1: STAGE1}.get(call.entry, ALL)
+    return Configuration(block, chunk, preshuffle, kernel, call.shuffled_by_block)
 
 
 class Needs:
@@ -103,7 +105,7 @@ class Needs:
             kv_block_size=block,
             chunk_k=configuration.chunk,
             preshuffle=configuration.preshuffle,
-            kernel=STAGE1 if configuration.stage1 else self._question.kernel,
+            kernel=configuration.kernel or self._question.kernel,
         )
         return advise(asked, self._judgement, measured=self._measured)
 

@@ -7,13 +7,13 @@ import bisect
 import itertools
 import re
 import warnings
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from aiterfix.installation import Skipped
 from aiterfix.installation.kernelfiles import PackageText
+from aiterfix.installation.target import Skipped
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -26,13 +26,13 @@ _START = re.compile(
     rb"|(?!(?:else|elif|except|finally|case)\b)[^\s#)\]}\"'])",
     re.MULTILINE,
 )
-_OTHER_NAMES = re.compile(
-    rb"[ \t.,(](\w+) as (?P<as>\w+)"
-    rb"|\n[ \t]*(?P<name>\w+) = (?:[^\n]*import_module\((?P<told>[^\n]*)|(?P<meant>[\w.]+)(?=[ \t\r]*\n))"
-)
-"""``a as b``, ``b = a`` and ``b = import_module("a")``."""
+_FAMILY = "mqa_logits"
 _WORDS = re.compile(r"\w+")
 _WORD = re.compile(rb"\w")
+_IMPORTS = re.compile(rb"^[ \t]*(?:from[ \t]+[\w.]+[ \t]+)?import[ \t]+(\([^)]*\)|[^\n]*)", re.MULTILINE)
+_TOLD = rb"(?:\b(\w+)\s*=\s*(?:\w+\.)*)?\b(?:import_module\(|modules\[)\s*[\"'][\w.]*\b%b[\"']\s*[)\]](?!\s*\.)"
+_GIVEN = rb"(?:^|[=(,:\[{]|\breturn|\byield)\s*(?:\w+\.)*(?:%b)"
+_RUNS = re.compile(rb"(?<![\w.])(?:exec|eval)\(")
 
 
 class TooCommonError(Exception):
@@ -78,7 +78,7 @@ class Source:
         # Lines of a long string may look like definitions.
         cut = any(c.data.count(quotes) % 2 for c in self._chunks for quotes in (b'"""', b"'''"))
         # What names the family is parsed whole: if a part of it cannot be, nobody knows what it calls.
-        cut |= b"pa_mqa_logits" in data or b"paged_mqa_logits" in data
+        cut |= b"pa_mqa_logits" in data
         if cut or not self._need([c for c in self._chunks if not c.name]):
             self.up, self._named, self._bound, self.broken = {}, {}, {self.tree: {}}, ""
             self._chunks = [_Chunk(1, data)]
@@ -104,17 +104,17 @@ class Source:
         return not self.broken
 
     def _index(self, root: ast.AST) -> None:
-        up, named, context = self.up, self._named, ast.expr_context
-        pending = [root]
+        up, named, pending = self.up, self._named, [root]
         while pending:
             node = pending.pop()
-            for name in _names(node):
+            for name in _names(node) if not isinstance(up[node], ast.Expr) else ():
                 named.setdefault(name, []).append(node)
-            for value in node.__dict__.values():  # as `ast.iter_child_nodes`, three times as fast
-                for child in value if isinstance(value, list) else (value,):
-                    if isinstance(child, ast.AST) and not isinstance(child, context):
-                        up[child] = node
-                        pending.append(child)
+            if node.__class__ is not ast.Name and node.__class__ is not ast.Constant:
+                for value in node.__dict__.values():  # as `ast.iter_child_nodes`, three times as fast
+                    for child in value if value.__class__ is list else (value,):
+                        if isinstance(child, ast.AST) and not isinstance(child, ast.expr_context):
+                            up[child] = node
+                            pending.append(child)
 
     def seen(self, name: str) -> list[ast.AST]:
         """`mentions` in what is parsed so far: for names that are local to it."""
@@ -265,7 +265,7 @@ def _names(node: ast.AST) -> Collection[str]:
         value = node.value
         if not isinstance(value, str):
             return ()
-        return (value,) if len(value) > 200 else set(_WORDS.findall(value))
+        return set(_WORDS.findall(value))
     if isinstance(node, ast.keyword):
         return (node.arg,) if node.arg else ()
     if isinstance(node, ast.alias):
@@ -277,10 +277,6 @@ def _names(node: ast.AST) -> Collection[str]:
     if isinstance(node, (*FUNCTIONS, ast.ClassDef)):
         return (node.name,)
     return ()
-
-
-def _meant(match: re.Match[bytes]) -> bytes:
-    return match[1] or (match["meant"] or b"").rpartition(b".")[2]
 
 
 def text_of(node: ast.AST) -> str:
@@ -297,6 +293,14 @@ def parameters(node: FunctionNode | ast.Lambda) -> list[str]:
     return [a.arg for a in (*spec.posonlyargs, *spec.args, *spec.kwonlyargs)]
 
 
+class _Text:
+    """Files as one text: to search in it is many times faster than in thousands."""
+
+    def __init__(self, files: Mapping[Path, bytes]) -> None:
+        self.order, self.all = list(files), b"\0".join(files.values())
+        self.starts = list(itertools.accumulate((len(data) + 1 for data in files.values()), initial=0))[:-1]
+
+
 class Package:
     """An engine's package."""
 
@@ -307,70 +311,77 @@ class Package:
         self._doubts = [s for s in self.text.naming(["_"]).unreadable if s.doubt]
         self._sources: dict[Path, Source] = {}
         self._paths: dict[str, list[Path]] = {}
-        self._meanings: dict[Path, dict[bytes, set[bytes]]] = {}
-        self._kept: dict[re.Pattern[bytes], list[tuple[Path, int, bytes]]] = {}
-        # One text to search in is many times faster than thousands.
-        self._order = list(self.text.contents)
-        self._all = b"\0".join(self.text.contents.values())
-        lengths = [len(d) + 1 for d in self.text.contents.values()]
-        self._starts = list(itertools.accumulate(lengths, initial=0))[:-1]
+        self._handed: dict[str, list[str]] = {}
+        self._texts: dict[str, _Text] = {}
         self._modules = {self._dotted(path): path for path in self.text.contents}
 
     def _dotted(self, path: Path) -> str:
         parts = path.relative_to(self._root).with_suffix("").parts
         return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
-    def matches(self, text: str, pattern: re.Pattern[bytes] | None = None) -> Iterator[tuple[Path, int, bytes, int]]:
-        """Lines that hold a text, or matches of a pattern on them: file, line number, line, place in the file."""
-        needle, place, everything = text.encode(), -1, self._all
-        while (place := everything.find(needle, place + 1)) >= 0:
-            start, end = everything.rfind(b"\n", 0, place) + 1, everything.find(b"\n", place)
-            end = len(everything) if end < 0 else end
-            index = bisect.bisect_right(self._starts, place) - 1
-            line = everything[max(start, self._starts[index]) : end].partition(b"\0")[0]
+    def _text(self, needle: str) -> _Text:
+        """The files that may hold a needle: all, or the few that hold a part of it which is asked for often."""
+        part = _FAMILY if _FAMILY in needle else ""
+        if part not in self._texts:
+            word = part.encode()
+            self._texts[part] = _Text({path: data for path, data in self.text.contents.items() if word in data})
+        return self._texts[part]
+
+    def matches(
+        self, text: str, pattern: re.Pattern[bytes] | None = None, more: int = 0
+    ) -> Iterator[tuple[Path, int, bytes, int]]:
+        """Lines that hold a text, or matches of a pattern on them and on some bytes more: file, line number, line,
+        place in the file."""
+        found, needle, place = self._text(text), text.encode(), -1
+        while (place := found.all.find(needle, place + 1)) >= 0:
+            index = bisect.bisect_right(found.starts, place) - 1
+            first = found.starts[index]
+            start, end = max(found.all.rfind(b"\n", 0, place) + 1, first), found.all.find(b"\n", place)
+            end = len(found.all) if end < 0 else end
+            line = found.all[start:end].partition(b"\0")[0]
             place = end
-            if pattern is None or pattern.search(line):
-                first = self._starts[index]
-                yield self._order[index], everything.count(b"\n", first, start) + 1, line, start - first
-
-    def kept(self, text: str, pattern: re.Pattern[bytes]) -> list[tuple[Path, int, bytes]]:
-        """`matches` of a pattern that is asked for again and again."""
-        if pattern not in self._kept:
-            self._kept[pattern] = [(path, number, line) for path, number, line, _ in self.matches(text, pattern)]
-        return self._kept[pattern]
-
-    def _words(self, word: str, *, once: bool = False) -> Iterator[tuple[int, int]]:
-        """Where a word stands: index of the file, and place in all of them; perhaps once a file."""
-        needle, place, everything = word.encode(), -1, self._all
-        while (place := everything.find(needle, place + 1)) >= 0:
-            around = everything[place - 1 : place] + everything[place + len(needle) : place + len(needle) + 1]
-            if not _WORD.search(around):
-                index = bisect.bisect_right(self._starts, place) - 1
-                yield index, place
-                if once:
-                    place = self._starts[index + 1] - 1 if index + 1 < len(self._starts) else len(everything)
-
-    def places(self, word: str) -> Iterator[tuple[Path, bytes, int]]:
-        """Where a word stands: the file, its text, and the place in it."""
-        for index, place in self._words(word):
-            path = self._order[index]
-            yield path, self.text.contents[path], place - self._starts[index]
+            if pattern is None or pattern.search(
+                line if not more else found.all[start : end + more].partition(b"\0")[0]
+            ):
+                yield found.order[index], found.all.count(b"\n", first, start) + 1, line, start - first
 
     def paths(self, word: str) -> list[Path]:
         """Files that hold a word; of a word that says nothing, one more than are looked at."""
         if word not in self._paths:
-            found = itertools.islice(self._words(word, once=True), _MOST_FILES + 1)
-            self._paths[word] = sorted(self._order[index] for index, _ in found)
+            text, needle, place = self._text(word), word.encode(), -1
+            found: set[Path] = set()
+            while len(found) <= _MOST_FILES and (place := text.all.find(needle, place + 1)) >= 0:
+                if not _WORD.search(text.all[place - 1 : place] + text.all[(end := place + len(needle)) : end + 1]):
+                    index = bisect.bisect_right(text.starts, place) - 1
+                    found.add(text.order[index])
+                    place = text.starts[index] + len(self.text.contents[text.order[index]])
+            self._paths[word] = sorted(found)
         return self._paths[word]
 
-    def stands_for(self, path: Path, word: bytes) -> set[bytes]:
-        """What a file's imports and plain assignments may make a name stand for."""
-        if path not in self._meanings:
-            found = self._meanings[path] = {}
-            for match in _OTHER_NAMES.finditer(self.text.contents[path]):
-                told = re.findall(rb"\w+", match["told"] or b"") or [_meant(match)]
-                found.setdefault(match["as"] or match["name"], set()).update(told)
-        return self._meanings[path].get(word, set())
+    def handed(self, source: Source) -> list[str]:
+        """Files in which a module itself is kept, returned or given, or its names are asked for as a dict: then nobody
+        knows what it is asked for, or given."""
+        if source.dotted not in self._handed:
+            module = source.dotted.rpartition(".")[2].encode()
+            known = re.compile(rb"import.*\b%b\b|modules.*\b%b\b|^\s*%b\b[\w\s,]*$" % (module, module, module))
+            found = self._handed.setdefault(source.dotted, [])
+            for path in dict.fromkeys(path for path, *_ in self.matches(module.decode(), known)):
+                data = self.text.contents[path]
+                imported = b"\n".join(m[1] for m in _IMPORTS.finditer(data))
+                names = {m[1] or module for m in re.finditer(rb"\b%b\b(?:\s+as\s+(\w+))?" % module, imported)}
+                if b"import_module" in data or b"modules[" in data:
+                    names |= {m[1] or b"modules" for m in re.finditer(_TOLD % module, data)}
+                alone = b"|".join(rb"(?:%b\s*(?:[,)\]}#\n]|$)|%b\.__dict__)" % (name, name) for name in names)
+                if b"modules" in names or (names and re.search(_GIVEN % alone, _IMPORTS.sub(b"", data))):
+                    found.append(self.shown(path))
+            own = self.text.contents[self._modules[source.dotted]]
+            found += [source.relative] if re.search(rb"\b(?:globals|vars)\(\)\s*(?:\[|\.(?:get|update)\()", own) else []
+        return self._handed[source.dotted]
+
+    @cached_property
+    def runs_text(self) -> bool:
+        """Whether it runs text as a program."""
+        return any(True for text in ("exec(", "eval(") for _ in self.matches(text, _RUNS))
 
     def shown(self, path: Path) -> str:
         """A file as people know it: relative to the folder that holds the package."""

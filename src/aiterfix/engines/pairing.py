@@ -253,7 +253,10 @@ def _judge(call: Call, judgement: Judgement, groups: frozenset[str], operator: O
     facts = _facts(call, groups, operator)
     worse, limits = _others(found, judgement.asking(Question(others, groups), facts), facts.known(), operator)
     found = max([found, *worse], key=_rank)
-    return replace(found, limits=tuple(limits)) if exit_code(found.verdict) is ExitCode.OK else found
+    if exit_code(found.verdict) is ExitCode.OK:
+        return replace(found, limits=tuple(limits))
+    other = f"; the engine runs its own {'; '.join(call.instead)} in its place" if call.instead else ""
+    return replace(found, reason=found.reason + other)
 
 
 def _facts(call: Call, groups: frozenset[str], operator: Operator) -> LaunchFacts:
@@ -291,7 +294,7 @@ def _others(
             continue
         reach, limit = answer.reach, None
         if answer.presence is Presence.PRESENT and reach is Reach.DEPENDS:
-            reach, limit = within(answer.fault, facts, operator, frozenset(answer.deciding_facts))
+            reach, limit = within(answer.fault, answer.presence, facts, operator, frozenset(answer.deciding_facts))
         bites = f"{answer.fault.id}: {answer.fault.goes_wrong}, where {answer.fault.trigger.sentence}"
         if limit is not None:
             limits.append(limit)
@@ -306,40 +309,40 @@ def _others(
 
 
 def within(
-    fault: Fault, facts: Mapping[str, int], operator: Operator, missing: frozenset[str]
+    fault: Fault, presence: Presence, facts: Mapping[str, int], operator: Operator, missing: frozenset[str]
 ) -> tuple[Reach, SizeLimit | None]:
     """Of a fault that hangs on facts that were not given: whether the least launch that is worth its while meets it,
     and else up to which size none does."""
-    tokens = facts.get("kv_block_size", 1)
-    next_n = facts.get("next_n", 1)
-    stride = facts.get("block_stride")
-    sequences = operator.max_num_seqs or 2
+    tokens, next_n, stride = facts.get("kv_block_size", 1), facts.get("next_n", 1), facts.get("block_stride")
 
     def cache(size: int) -> dict[str, int]:
         # A block takes 128 bytes a token and more, so the last one begins that much before the end, or earlier.
         apart = {"kv_blocks": size // stride} if stride else {"kv_blocks": size - tokens * 128 + 1, "block_stride": 1}
         return {**apart, "kv_block_size": tokens}
 
-    def rows(size: int) -> dict[str, int]:
-        return {"rows": size, "next_n": next_n}
-
-    def elements(size: int) -> dict[str, int]:
-        return {"rows": size, "row_stride": 1, "width": 1}
-
-    def drafts(size: int) -> dict[str, int]:
-        return {"next_n": size}
-
-    by_cache = "KV blocks x bytes between them", cache, tokens * 128, "--kv-cache-bytes"
-    by_rows = "rows (sequences x next_n)", rows, sequences * next_n, "--max-num-seqs and --next-n"
-    by_elements = "rows x row stride, in elements,", elements, 1, "--max-model-len, --max-num-seqs and --next-n"
-    by_drafts = "next_n (1 + speculative tokens)", drafts, 1, "--next-n"
-    for what, given, least, option in (by_cache, by_drafts, by_rows, by_elements):
+    sizes: tuple[tuple[str, Callable[[int], dict[str, int]], int, str], ...] = (
+        ("KV blocks x bytes between them", cache, tokens * 128, "--kv-cache-bytes"),
+        ("next_n (1 + speculative tokens)", lambda size: {"next_n": size}, 1, "--next-n"),
+        (
+            "rows (sequences x next_n)",
+            lambda size: {"rows": size, "next_n": next_n},
+            (operator.max_num_seqs or 2) * next_n,
+            "--max-num-seqs and --next-n",
+        ),
+        (
+            "rows x row stride, in elements,",
+            lambda size: {"rows": size, "row_stride": 1, "width": 1},
+            1,
+            "--max-model-len, --max-num-seqs and --next-n",
+        ),
+    )
+    for what, given, least, option in sizes:
         # A block size or a length alone is no size of a machine's.
         if not missing <= given(1).keys() or missing <= {"kv_block_size", "row_stride", "width"}:
             continue
 
         def met(size: int, given: Callable[[int], dict[str, int]] = given) -> Reach:
-            return fault.trigger.reach({**facts, **given(size)})[0]
+            return fault.reach(presence, {**facts, **given(size)})[0]
 
         if given is cache and operator.kv_cache_bytes is not None:
             return met(operator.kv_cache_bytes), None
@@ -505,7 +508,7 @@ def _width_in_columns(width: Width, operator: Operator) -> int | None:
 
 
 def _block(call: Call, operator: Operator) -> int | None:
-    if call.entry is Entry.LOGITS and isinstance(call.kv_block_size, Known):
+    if isinstance(call.kv_block_size, Known):
         return call.kv_block_size.value
     # What is worked out from the cache's block size, or replaces it, is not what the operator said.
     plain = isinstance(call.kv_block_size, RunTime) and call.kv_block_size.plain

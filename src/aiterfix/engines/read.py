@@ -5,25 +5,31 @@ from __future__ import annotations
 import ast
 import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from aiterfix.engines.callers import Way
 from aiterfix.engines.model import Call, Entry, Known, RunTime, Setting, Unknown, Width, WidthKind
-from aiterfix.engines.package import Package, Source, TooCommonError
-from aiterfix.engines.trace import MOST_EFFORT, Frame, Tracer, Way
-from aiterfix.engines.uses import Site, Target
-from aiterfix.engines.values import ANY, LENGTH, Nothing, Number, Tensor, Value, constant, made, plus, role
+from aiterfix.engines.package import FUNCTIONS, Package, Source, TooCommonError, text_of
+from aiterfix.engines.trace import Tracer
+from aiterfix.engines.uses import Site, Target, last
+from aiterfix.engines.values import ANY, LENGTH, Frame, Nothing, Number, Tensor, Value, constant, made, plus, role
 from aiterfix.family.kernels import ENTRIES, ENTRY, NOT_JUDGED, WRAPPERS
-from aiterfix.installation import Skipped
+from aiterfix.installation.target import Skipped
 
 # Of the wrapper's functions, the same in every release from v0.1.7.post3 on.
 _FIRST = ("q", "kv_cache", "weights", "out", "context_lens", "kv_indices", "max_model_len")
 _PARAMETERS = {
     Entry.LOGITS: (*_FIRST, "Preshuffle", "KVBlockSize", "ChunkK", "TotalCuCount", "WavePerEU", "VarCtxSchedule"),
     Entry.STAGE1: (*_FIRST, "ChunkQ", "ChunkK", "TotalCuCount", "WavePerEU"),
+    Entry.RAGGED: (*_FIRST, "ChunkK", "SplitKV"),
+    Entry.STAGE1_RAGGED: _FIRST,
 }
 _NAMES = {"out_logits": "out", "out_qk": "out"}
 _DEFAULTS = {"Preshuffle": 0, "KVBlockSize": 1, "ChunkK": 256, "WavePerEU": 2, "VarCtxSchedule": None}
+_RAGGED, _RAGGED_CHUNK = (Entry.RAGGED, Entry.STAGE1_RAGGED), 64
+_BY_HEAD = (Entry.STAGE1, Entry.STAGE1_RAGGED)
+"""Logits of every head by itself: three axes."""
 _SAID = ("out", "max_model_len", *_DEFAULTS)
 _LEAST_BLOCK = 16  # multiples of less say nothing of whole blocks
 _BLOCK = re.compile(
@@ -35,14 +41,13 @@ _NAMED = re.compile(r"[-\w.\[\]()]+(?: (?:[*+]|//) [-\w.\[\]()]+)+")
 _RELATED = re.compile(rb"\w*" + ENTRY.encode() + rb"\w*")
 _FP4 = re.compile(rb"\b\w*(pa_mqa_logits_(?:mx)?fp4)\w*\b")
 _MODULE = WRAPPERS[0].rpartition(".")[2]
-_PIECES = re.compile(
-    rb"[\"'](?:deepgemm_(?:fp8_)?(?:paged_)?(?:mqa_)?|(?:[\w.]*\.)?pa_mqa_|aiter[\w.]*\.(?:pa_)?)[\"']"
-)
-"""Strings that are the beginning of a name."""
+_BEGINNINGS = ("'aiter", '"aiter', "deepgemm_", "pa_mqa_")
 _WORKED_OUT = re.compile(
-    rb"import_module\([^,()]*,\s*(?:package\s*=\s*)?[\"']aiter"
+    rb"[\"'](?:deepgemm_(?:fp8_)?(?:paged_)?(?:mqa_)?|(?:[\w.]*\.)?pa_mqa_|aiter[\w.]*\.(?:pa_)?)[\"']"
+    rb"|import_module\([^,()]*,\s*(?:package\s*=\s*)?[\"']aiter"
     rb"|(?:import_module|__import__)\(\s*(?:f[\"']aiter[^\"']*[{]|[\"']aiter[^\"']*[\"']\s*(?:[+%]|\.(?:format|join)))"
 )
+"""Strings that are the beginning of a name, and names that are put together."""
 
 
 def read_calls(package: Path, image_root: Path | None = None) -> tuple[tuple[Call, ...], tuple[Skipped, ...]]:
@@ -60,31 +65,28 @@ def read_calls(package: Path, image_root: Path | None = None) -> tuple[tuple[Cal
     try:
         for name in ENTRIES:
             entry = Entry(name)
-            uses = tracer.uses(Target(name))
-            for call, sites in itertools.groupby(uses.sites, key=lambda s: s.call):
+            uses = tracer.callers.uses(Target(name))
+            for _, sites in itertools.groupby(uses.sites, key=lambda s: s.call):
                 site = list(sites)[-1]
-                if entry not in _PARAMETERS:
-                    lost(site.source, call, entry, "a ragged form, whose launches are not read")
-                    continue
                 found = _call(tracer, site, entry)
                 known = calls.get((found.file, found.line, name))
-                calls[found.file, found.line, name] = _both(known, found) if known is not None else found
+                if known not in (None, found):
+                    reason = "two calls stand on one line"
+                    found = _lost(found.file, found.line, found.function, entry, reason)
+                calls[found.file, found.line, name] = found
             for escape in uses.escapes:
                 lost(escape.source, escape.node, entry, f"{name} {escape.reason}")
-        named = (_RELATED.findall(line) for _, _, line, _ in sources.matches(ENTRY))
-        for name in sorted({word.decode() for words in named for word in words} - {*ENTRIES, f"{ENTRY}_schedule"}):
+        named = {word for _, _, line, _ in sources.matches(ENTRY) for word in _RELATED.findall(line)}
+        for name in sorted({word.decode() for word in named} - {*ENTRIES, f"{ENTRY}_schedule"}):
+            reason = f"{name}, a kernel itself or its like, is used past the wrapper"
             for source in sources.sources(name):
                 for node in source.mentions(name):
                     text = str(node.value) if isinstance(node, ast.Constant) else ""
-                    if not (text and (isinstance(source.up[node], ast.Expr) or " " in text)):
-                        lost(
-                            source, node, Entry.KERNEL, f"{name}, a kernel itself or its like, is used past the wrapper"
-                        )
-        for escape in tracer.uses(Target(_MODULE, module=True)).escapes:
+                    if " " not in text or ("import" in text and sources.runs_text):
+                        lost(source, node, Entry.KERNEL, reason)
+        for escape in tracer.callers.uses(Target(_MODULE, module=True)).escapes:
             lost(escape.source, escape.node, Entry.LOGITS, f"the wrapper's module {escape.reason}")
-        texts = [(q + "aiter", p) for q in "\"'" for p in (_WORKED_OUT, _PIECES)]
-        texts += [(part, _PIECES) for part in ("deepgemm_", "pa_mqa_")]
-        for path, line, _, _ in itertools.chain(*(sources.matches(*text) for text in texts)):
+        for path, line, _, _ in (m for text in _BEGINNINGS for m in sources.matches(text, _WORKED_OUT)):
             reason = "a module of aiter is imported by a name worked out"
             calls[sources.shown(path), line, ""] = _lost(sources.shown(path), line, "", Entry.LOGITS, reason)
     except (TooCommonError, RecursionError) as error:
@@ -106,17 +108,11 @@ def _lost(file: str, line: int, function: str, entry: Entry, reason: str) -> Cal
     return Call(file, line, function, entry, unknown, (width,), unknown, unknown, unknown, unknown, unknown)
 
 
-def _both(first: Call, second: Call) -> Call:
-    reason = "two calls stand on one line"
-    return first if first == second else _lost(first.file, first.line, first.function, first.entry, reason)
-
-
 def _call(tracer: Tracer, site: Site, entry: Entry) -> Call:
     source, call = site.source, site.call
     function = source.function(call)
     frame = Frame(source, function)
-    tracer.conditions.clear()
-    tracer.effort = MOST_EFFORT
+    tracer.begin()
     given = {_NAMES.get(n, n): v for n, v in zip(_PARAMETERS[entry], (*site.bound.before, *call.args), strict=False)}
     given.update(
         {_NAMES.get(k.arg, k.arg): k.value for k in (*site.bound.keywords, *call.keywords) if k.arg is not None}
@@ -130,13 +126,17 @@ def _call(tracer: Tracer, site: Site, entry: Entry) -> Call:
         elif wild or name not in _DEFAULTS:
             choices.append((tracer.other(call, frame, f"{name}, which is not stated plainly"),))
         else:
-            default = _DEFAULTS[name]
+            default = _RAGGED_CHUNK if name == "ChunkK" and entry in _RAGGED else _DEFAULTS[name]
             choices.append((constant(default) if default is not None else Nothing(),))
     combinations = list(itertools.islice(itertools.product(*choices), 65))
     if len(combinations) > 64:
         where = function.name if function else ""
         return _lost(source.relative, call.lineno, where, entry, "too many paths lead to the call")
-    ways = [w for c in combinations for w in tracer.expand(c, source, call.lineno, done=lambda s: _settled(s, entry))]
+    ways = [
+        w
+        for c in combinations
+        for w in tracer.callers.expand(c, source, call.lineno, done=lambda s: _settled(s, entry))
+    ]
     paddings = {_padding(w.state[0], w.state[1], entry) for w in ways}
     unknown = next((p for p in paddings if isinstance(p, Unknown)), None)
     if unknown is None and len(paddings) > 1:
@@ -150,7 +150,7 @@ def _call(tracer: Tracer, site: Site, entry: Entry) -> Call:
         entry,
         unknown or paddings.pop(),
         tuple(dict.fromkeys(_width(w, entry) for w in ways)),
-        _setting(blocks, block=True) if entry is Entry.LOGITS else RunTime("the cache's"),
+        _setting(blocks, block=True) if entry is not Entry.STAGE1 else RunTime("the cache's"),
         _setting(chunks),
         _setting(layouts),
         _setting(waves),
@@ -158,7 +158,26 @@ def _call(tracer: Tracer, site: Site, entry: Entry) -> Call:
         ranks.pop() if len(ranks) == 1 else None,
         all(isinstance(b, Number) and p == made("many", (b,)) for b, p in zip(blocks, layouts, strict=True)),
         tuple(tracer.conditions),
+        tuple(_instead(source, call)),
     )
+
+
+def _instead(source: Source, call: ast.Call) -> Iterator[str]:
+    """What returns before a call is reached, with logits of another function."""
+    below: ast.AST = call
+    for above in source.above(call):
+        for block in (getattr(above, "body", None), getattr(above, "orelse", None)):
+            for one in block[: block.index(below)] if isinstance(block, list) and below in block else ():
+                returned = (
+                    [n.value for n in ast.walk(one) if isinstance(n, ast.Return)] if isinstance(one, ast.If) else []
+                )
+                others = {last(value) for value in returned if isinstance(value, ast.Call)}
+                if isinstance(one, ast.If) and any("logits" in name for name in others):
+                    names = " or ".join(sorted(others))
+                    yield f"{names} where {text_of(one.test)} ({source.relative}:{one.lineno})"
+        below = above
+        if isinstance(above, FUNCTIONS):
+            return
 
 
 def _settled(state: tuple[Value, ...], entry: Entry) -> bool:
@@ -178,7 +197,7 @@ def _settled(state: tuple[Value, ...], entry: Entry) -> bool:
 def _padding(out: Value, width: Value, entry: Entry) -> Known | Unknown:
     if not isinstance(out, Tensor):
         return Unknown(f"how the logits tensor is made is not understood: {_text(out)}")
-    if out.rank != (2 if entry is Entry.LOGITS else 3):
+    if out.rank != (3 if entry in _BY_HEAD else 2):
         return Unknown(f"the logits tensor has {out.rank} dimensions")
     gap = plus(out.stride, width, -1) if isinstance(width, Number) else None
     if gap is None or gap.constant is None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from aiterfix.engines.package import (
     FUNCTIONS,
@@ -34,15 +33,8 @@ OWN_DECORATORS = re.compile("eager_break_during_capture|torch_compile_guard|reco
 _CLEAR_ON_CLASSES = re.compile(r"(?:dataclasses\.)?dataclass|(?:CustomOp|PluggableLayer)\.register|final").fullmatch
 """Of vLLM's own two it is known that they make no object by themselves."""
 _RUN = re.compile("exec|eval|compile").fullmatch
-_NOT_STATED = rb"(?:[^\"'\s]|[\"'][^\"']*[\"']\s*[+%.])"
-_SET_WORKED_OUT = re.compile(rb"setattr\(\s*([\w.]+)\s*,\s*" + _NOT_STATED)
-_WORKED_OUT = re.compile(rb"getattr\(\s*([\w.]+)\s*,\s*" + _NOT_STATED)
-_OPERATORS = re.compile(rb"getattr\(\s*torch\.ops\b[\w.]*\s*,\s*" + _NOT_STATED)
-_GLOBALS = re.compile(rb"globals\(\)\s*(?:\[\s*|\.get\(\s*)" + _NOT_STATED)
-_OF_VARS = re.compile(rb"vars\(\s*([\w.]+)\s*\)\s*(?:\[\s*|\.get\(\s*)" + _NOT_STATED)
-_OF_DICT = re.compile(rb"([\w.]+)\.__dict__\s*(?:\[\s*|\.get\(\s*)" + _NOT_STATED)
-_OF_IMPORTED = re.compile(rb"getattr\(\s*(?:\w+\.)*import_module\(\s*[\"']([\w.]+)[\"']\s*\)\s*,\s*" + _NOT_STATED)
-_BY_NAME = (("__dict__", _OF_DICT), ("vars(", _OF_VARS), ("globals()", _GLOBALS), ("getattr", _OF_IMPORTED))
+_OPERATORS = re.compile(rb"(?:[=,]|\breturn|(?<!hasattr)\()\s*torch\.ops(?:\.\w+)?\s*(?:[,)]|$)")
+"""Operators, or a namespace of them, as a whole."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +79,9 @@ class Escape:
     reason: str
 
 
+Meant = Callable[[Target, Source, ast.AST], bool]
+
+
 class Uses:
     """Finds the uses of one target.
 
@@ -94,42 +89,32 @@ class Uses:
         package: where.
         target: of what.
         meant: whether a name or attribute may be of a target, and not of something else by that name.
+        doubted: whether there is a condition already that says so, where modules are asked for names worked out.
     """
 
-    def __init__(self, package: Package, target: Target, meant: Callable[[Target, Source, ast.AST], bool]) -> None:
+    def __init__(self, package: Package, target: Target, meant: Meant, *, doubted: bool = False) -> None:
         self.sites: list[Site] = []
         self.heirs: list[tuple[Source, ast.ClassDef]] = []
         self.escapes: list[Escape] = []
         self._package, self._meant, self._first = package, meant, target
         self._seen: set[object] = set()
         self._pending = [target]
-        if target.source is not None and target.node and target.source.up.get(target.node) is target.source.tree:
-            self._asked_by_name(target.source)
+        source = target.source
+        if source is not None and target.node and source.up.get(target.node) is source.tree and not doubted:
+            for file in package.handed(source)[:1]:
+                self._lost(source, source.tree, f"is of a module that is handed on: {file}")
         while self._pending:
             one = self._pending.pop()
             if one in self._seen:
                 continue
             self._seen.add(one)
             try:
-                for source in package.sources(one.name):
-                    for node in source.mentions(one.name):
-                        self._mention(one, source, node)
+                for found in package.sources(one.name):
+                    for node in found.mentions(one.name):
+                        self._mention(one, found, node)
             except TooCommonError:
                 where = one.source or NOWHERE
                 self._lost(where, one.node or where.tree, f"{one.name} is a name that too many files hold")
-
-    def _asked_by_name(self, source: Source) -> None:
-        """A module that is asked for names worked out may be asked for this one."""
-        module = source.dotted.rpartition(".")[2].encode()
-        for path, number, line in self._package.kept("getattr", _WORKED_OUT):
-            if any(_is_module(self._package, path, match[1], module) for match in _WORKED_OUT.finditer(line)):
-                self._lost(source, source.tree, f"may be asked for by name: {self._package.shown(path)}:{number}")
-        for needle, pattern in _BY_NAME:
-            for path, number, line in self._package.kept(needle, pattern):
-                names = [next((g for g in m.groups() if g), b"") for m in pattern.finditer(line)]
-                here = pattern is _GLOBALS and self._package.shown(path) == source.relative
-                if here or any(n and _is_module(self._package, path, n, module) for n in names):
-                    self._lost(source, source.tree, f"may be asked for by name: {self._package.shown(path)}:{number}")
 
     def _lost(self, source: Source, node: ast.AST, reason: str) -> None:
         self.escapes.append(Escape(source, node, reason))
@@ -160,6 +145,9 @@ class Uses:
         function = source.within(node, SCOPED)
         if function is None:
             inside = source.within(node, ast.ClassDef) is not None
+            if inside and isinstance(self._first.node, ast.ClassDef):
+                self._lost(source, node, f"is kept as {name}")
+                return
             here = node
             while not isinstance(here, ast.stmt):
                 here = source.up[here]
@@ -215,10 +203,8 @@ class Uses:
                 for site in found.sites:
                     self._climb(site.source, site.call, bound)
         elif isinstance(above, ast.Attribute):
-            if above.attr == "__init__":
-                self._climb(source, above, bound)  # a class's own, called with an object
-            elif above.attr == "default" and isinstance(node, ast.Attribute):
-                self._climb(source, above, bound)  # of a registered operator
+            if above.attr == "__init__" or (above.attr == "default" and isinstance(node, ast.Attribute)):
+                self._climb(source, above, bound)  # a class's own, called with an object; of a registered operator
             elif above.attr in ("__dict__", "__getattribute__", "_make", "__new__", "__subclasses__") or not (
                 self._first.module or _DUNDERS(above.attr) or _is_class(node)
             ):
@@ -228,25 +214,19 @@ class Uses:
 
     def _kept(self, source: Source, node: ast.AST, target: ast.expr, bound: Bound) -> None:
         partial = bound != Bound()
-        if isinstance(target, ast.Attribute) and not partial:
+        if isinstance(target, ast.Attribute) and not partial and not isinstance(self._first.node, ast.ClassDef):
             if target.attr != "__class__":
                 self._pending.append(Target(target.attr, attribute=True, module=self._first.module))
         elif isinstance(target, ast.Name) and not partial:
             self._alias(source, node, target.id)
-        elif isinstance(target, ast.Name):
-            function = source.within(node, SCOPED)
-            if len(source.bound(function or source.tree, target.id)) != 1:
-                self._lost(source, node, f"{target.id} has several meanings")
-            elif function is not None:
-                self._local(source, function, target.id, bound)
-            else:
-                found = Uses(self._package, Target(target.id, source, node), self._meant)
-                self.escapes += found.escapes
-                for site in found.sites:
-                    if site.bound == Bound():
-                        self._climb(site.source, site.call.func, bound)
-                    else:
-                        self._lost(site.source, site.call, "is bound twice")
+        elif isinstance(target, ast.Name) and len(source.bound(source.tree, target.id)) == 1:
+            found = Uses(self._package, Target(target.id, source, node), self._meant)
+            self.escapes += found.escapes
+            for site in found.sites:
+                if site.bound == Bound():
+                    self._climb(site.source, site.call.func, bound)
+                else:
+                    self._lost(site.source, site.call, "is bound twice")
         else:
             self._lost(source, node, f"is kept in {text_of(target)}")
 
@@ -283,7 +263,7 @@ class Uses:
             names = [k.value for k in call.keywords if k.arg == "op_name"] or call.args[:1]
             if names and isinstance(names[0], ast.Constant) and isinstance(names[0].value, str):
                 self._pending.append(Target(names[0].value, attribute=True))
-                for path, number, _ in self._package.kept("torch.ops", _OPERATORS):
+                for path, number, _, _ in self._package.matches("torch.ops", _OPERATORS):
                     self._lost(source, node, f"may be asked for by name: {self._package.shown(path)}:{number}")
             else:
                 self._lost(source, node, "is registered under a name that is not stated")
@@ -300,7 +280,7 @@ class Uses:
         if any(isinstance(n, ast.Call) and _RUN(called(n)) for n in source.above(node)):
             self._lost(source, node, "stands in text that is run")
             return
-        if "import" in whole and any(source.mentions(n) for n in ("exec", "eval")):
+        if re.search(r"\bimport\b", whole) and self._package.runs_text:
             self._lost(source, node, "stands in text that may be run")
             return
         inside = whole == target.name or whole.endswith((f".{target.name}", f":{target.name}"))
@@ -345,22 +325,6 @@ class Uses:
             if isinstance(here, ast.stmt):
                 return "::" in text
         return False
-
-
-def changed(package: Package, source: Source) -> Iterator[str]:
-    """Where names of a module are given another meaning by names that are worked out."""
-    module = source.dotted.rpartition(".")[2].encode()
-    for path, number, line in package.kept("setattr", _SET_WORKED_OUT):
-        for match in _SET_WORKED_OUT.finditer(line):
-            if _is_module(package, path, match[1], module) or b"sys.modules" in line:
-                yield f"{package.shown(path)}:{number}"
-
-
-def _is_module(package: Package, path: Path, name: bytes, module: bytes) -> bool:
-    """Whether a file may know a module by a name."""
-    word = name.rpartition(b".")[2]
-    held = module in package.text.contents[path]  # else no name can stand for it
-    return word == module or (held and module in package.stands_for(path, word))
 
 
 def clear_decorators(node: FunctionNode) -> bool:

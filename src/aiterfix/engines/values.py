@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from aiterfix.engines.package import Source
+    from aiterfix.engines.package import FunctionNode, Source
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,14 @@ class Atom:
         key: what tells it from others.
         text: for people.
         parts: numbers that it is made of.
+        several: of an attribute's (kind ``field``), what it may be.
     """
 
     kind: str
     key: Hashable
     text: str = field(compare=False)
     parts: tuple[Number, ...] = ()
+    several: tuple[Value, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -135,19 +137,34 @@ class Thing:
     """A module, class, function or object of the package, or what has a dotted name elsewhere.
 
     Attributes:
-        kind: ``module``, ``class``, ``function``, ``method``, ``object`` (of a class), or
-            ``elsewhere``.
+        kind: ``module``, ``class``, ``function``, ``method``, ``object`` (of a class), ``elsewhere``, or ``config``:
+            what states the operator's length.
         name: dotted, of what is elsewhere.
         source: where it is defined.
         node: the definition; of an object, its class's.
-        given: of an object that a parameter's type promises, which function's; ``name`` is the parameter's.
     """
 
     kind: str
     name: str = ""
     source: Source | None = field(default=None, repr=False)
     node: ast.AST | None = field(default=None, repr=False)
-    given: tuple[object, ...] = ()
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where an expression is looked at from.
+
+    Attributes:
+        source: the file.
+        function: whose body it stands in; None for a module's level.
+        arguments: of a call that is followed into; None where parameters stand for themselves.
+        key: tells what is read here from what another call reads at the same place.
+    """
+
+    source: Source = field(repr=False)
+    function: FunctionNode | None
+    arguments: Mapping[str, tuple[Value, ...]] | None = None
+    key: tuple[object, ...] = ()
 
 
 Value = Number | Tensor | Items | Nothing | Thing
@@ -241,3 +258,47 @@ def made(kind: str, parts: tuple[Number, ...]) -> Number:
     top = texts[0] if parts[0].atom is not None else f"({texts[0]})"
     text = {"floor": f"{top} // {texts[-1]}", "many": f"{texts[0]} > 1"}.get(kind, f"{kind}({', '.join(texts)})")
     return of(Atom(kind, None, text, parts))
+
+
+def atoms_of(value: Value) -> frozenset[Atom]:
+    """What a value is made of."""
+    if isinstance(value, Number):
+        return value.atoms
+    if isinstance(value, Tensor):
+        return value.columns.atoms | value.stride.atoms
+    if isinstance(value, Items):
+        return frozenset().union(*(atoms_of(v) for item in value.items for v in item))
+    return frozenset()
+
+
+def has_parameter(value: Value, of_function: tuple[object, ...] = ()) -> bool:
+    """Whether a value hangs on a parameter, perhaps of one function."""
+    found = (a for a in atoms_of(value) if a.kind == "parameter" and isinstance(a.key, tuple))
+    return any(a.key[: len(of_function)] == of_function for a in found)  # type: ignore[index]
+
+
+def with_values(value: Value, bound: Mapping[Atom, Value], unknown: Number) -> Value:
+    """A value with others in place of atoms; ``unknown`` in place of what is no number, but where that is all it is."""
+    numbers = {a: v if isinstance(v, Number) else unknown for a, v in bound.items()}
+    if isinstance(value, Number):
+        return bound[value.atom] if value.atom in bound else value.replaced(numbers)  # type: ignore[index]
+    if isinstance(value, Tensor):
+        return Tensor(value.columns.replaced(numbers), value.stride.replaced(numbers), value.rank)
+    return value
+
+
+def absolute(value: Value) -> bool:
+    """Whether it is the same for every object: made of the operator's length alone."""
+    return not isinstance(value, (Thing, Items)) and all(
+        a.kind in ("length", "floor", "min", "max") for a in atoms_of(value)
+    )
+
+
+def placed(value: Value, place: Hashable) -> Value:
+    """A value of one object, told from the same of another: what is not known of it is known by this place alone."""
+    apart = {
+        atom: of(Atom(atom.kind, (place, atom.key), atom.text, (), atom.several))
+        for atom in atoms_of(value)
+        if not atom.parts and atom.kind != "length"
+    }
+    return with_values(value, apart, ZERO) if apart else value

@@ -1,0 +1,82 @@
+"""Tensors that a call makes or looks at: fresh ones, and rows and first columns of them."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from aiterfix.engines.flow import ALLOCATES
+from aiterfix.engines.values import Frame, Items, Number, Tensor, Value
+
+if TYPE_CHECKING:
+    from aiterfix.engines.trace import Tracer
+
+_KEYWORDS = re.compile("dtype|device|pin_memory|requires_grad|fill_value|size").fullmatch
+
+
+def of_tensor(tracer: Tracer, node: ast.Call, function: ast.Attribute, frame: Frame) -> Iterable[Value] | None:
+    """What a method gives that makes a tensor, or is asked of one; None where it is neither."""
+    name, unknown = function.attr, tracer.other(node, frame)
+    if name == "get_simultaneous":
+        # vLLM's workspace: views of exactly the shapes asked for, one after another.
+        given = node.args[0] if len(node.args) == 1 and not node.keywords else None
+        if isinstance(given, ast.Tuple) and len(given.elts) == 2 and isinstance(given.elts[0], ast.Tuple):
+            return [Items((tuple(_shaped(tracer, given.elts[0].elts, unknown, frame)),))]
+        return (unknown,)
+    if name.startswith("new_") and ALLOCATES(name):
+        own = any(True for _ in tracer.package.matches(f"def {name}("))
+        return (unknown,) if own else allocated(tracer, node, name, frame)
+    if name not in ("stride", "size", "fill_", "zero_"):
+        return None
+    found: list[Value] = []
+    for value in tracer.values(function.value, frame):
+        if not isinstance(value, Tensor):
+            return None
+        axes = tracer.values(node.args[0], frame) if len(node.args) == 1 else ()
+        axis = axes[0].constant if len(axes) == 1 and isinstance(axes[0], Number) else None
+        if name in ("fill_", "zero_"):
+            found.append(value)
+        elif name == "size" and axis in (-1, value.rank - 1):
+            found.append(value.columns)
+        else:
+            found.append(value.stride if name == "stride" and axis in (-2, value.rank - 2) else unknown)
+    return found
+
+
+def allocated(tracer: Tracer, node: ast.Call, name: str, frame: Frame) -> Iterable[Value]:
+    """A fresh tensor, whose rows lie one after another."""
+    unknown = tracer.other(node, frame)
+    sizes = [k.value for k in node.keywords if k.arg == "size"] or node.args[:1]
+    if not sizes or not all(_KEYWORDS(k.arg or "") for k in node.keywords):
+        return (unknown,)
+    if len(node.args) > 1 and not name.endswith("full"):
+        return _shaped(tracer, node.args, unknown, frame)
+    found: list[Value] = []
+    for value in tracer.values(sizes[0], frame):
+        if not isinstance(value, Items) or len(value.items) < 2:
+            return (unknown,)
+        found += [Tensor(v, v, len(value.items)) if isinstance(v, Number) else unknown for v in value.items[-1]]
+    return found
+
+
+def _shaped(tracer: Tracer, sizes: Sequence[ast.expr], unknown: Number, frame: Frame) -> list[Value]:
+    if len(sizes) < 2 or any(isinstance(s, ast.Starred) for s in sizes):
+        return [unknown]
+    return [Tensor(v, v, len(sizes)) if isinstance(v, Number) else unknown for v in tracer.values(sizes[-1], frame)]
+
+
+def view(tracer: Tracer, index: ast.expr, tensor: Tensor, frame: Frame) -> Tensor | None:
+    """Rows from one to another, perhaps the first columns of them: rows lie as far apart as before."""
+    parts = index.elts if isinstance(index, ast.Tuple) else [index]
+    if tensor.rank != 2 or len(parts) > 2 or not all(isinstance(p, ast.Slice) and p.step is None for p in parts):
+        return None
+    columns = parts[1] if len(parts) == 2 else None
+    if not isinstance(columns, ast.Slice):
+        return tensor
+    upper = tracer.values(columns.upper, frame) if columns.upper is not None else (tensor.columns,)
+    seen = upper[0] if len(upper) == 1 and isinstance(upper[0], Number) else None
+    if seen is None or columns.lower is not None or (seen.constant or 0) < 0:
+        return None
+    return Tensor(seen, tensor.stride, 2)

@@ -136,7 +136,6 @@ def required_padding(
         chunk_k: columns of a chunk (``ChunkK``).
         preshuffle: whether the cache is preshuffled; None: where the block has more than one token, as vLLM does.
         next_n: rows of a sequence.
-        heads: index heads.
         kernel: "auto" (the Gluon kernels that these arguments select, the plain-Triton ones where there are none),
             "gluon" (the same, never the plain ones), "stage1", or "all".
 
@@ -249,7 +248,6 @@ class HeldKernel:
     """One kernel as this process has it, or would load it.
 
     Attributes:
-        name: the function.
         group: its code path: "gluon" or "stage1".
         presence: of unbounded stores.
         sha256: digest of its file; empty where what is loaded is not known to be a whole file's text.
@@ -280,7 +278,6 @@ def advise(question: Question, judgement: Judgement, *, measured: bool = True) -
     """The answer for what is there.
 
     Args:
-        question: what is asked.
         judgement: of what is loaded or installed.
         measured: whether stored measurements count; without them, the bound.
     """

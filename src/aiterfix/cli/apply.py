@@ -24,18 +24,20 @@ from aiterfix.cli.target import (
 )
 from aiterfix.errors import ExitCode, UsageError
 from aiterfix.faults.registry import Faults
-from aiterfix.installation import Installation, find_path
 from aiterfix.installation.forms import Form
+from aiterfix.installation.given_path import find_path
+from aiterfix.installation.target import Installation
 from aiterfix.judge.judgement import Judgement
 from aiterfix.judge.verdict import Verdict
 from aiterfix.judge.whole import Whole
-from aiterfix.patching import Applied, FileChange
-from aiterfix.patching import apply as write_changes
-from aiterfix.patching import recover as recover_tree
 from aiterfix.patching.annotations import make_notes
+from aiterfix.patching.disk import apply as write_changes
+from aiterfix.patching.disk import recover as recover_tree
 from aiterfix.patching.failures import ChangedMeanwhileError
 from aiterfix.patching.installed import evidence_in, package_tree
 from aiterfix.patching.mends import Change, mends
+from aiterfix.patching.outcome import Applied
+from aiterfix.patching.tree import FileChange
 from aiterfix.report.advice import meaning, not_asked, not_judged
 from aiterfix.report.page import Page, Row
 from aiterfix.report.steps import dockerfile_line
@@ -124,12 +126,11 @@ class _Done:
 
     def report(self) -> AppliedReport:
         """For ``--json``."""
-        recovered = self.applied.recovered
         return AppliedReport(
             **located(self.after.installation or self.installation),
             verdict=self.after.verdict,
             changed=bool(self.changes),
-            recovered=recovered.kind if recovered is not None else None,
+            recovered=self.applied.recovered,
             notes=self.applied.notes,
             files=tuple(_edited(c) for c in self.changes),
         )
@@ -163,7 +164,6 @@ def _evidence(texts: Iterable[str], changes: Iterable[Change], noted: str) -> st
 
     Args:
         texts: digests.
-        changes: what is going to be written.
         noted: what the package has along already.
     """
     digests = dict.fromkeys((*texts, *(c.mended.after.sha256 for c in changes)))
@@ -174,7 +174,7 @@ def _text(done: _Done, arguments: str, whole: Whole) -> Page:
     """For people: what was changed, and how to see and undo it."""
     lines: list[Row] = [heading(done.installation)]
     if done.applied.recovered is not None:
-        lines.append(f"  an interrupted earlier run was {done.applied.recovered.kind.value} first")
+        lines.append(f"  an interrupted earlier run was {done.applied.recovered.value} first")
     for change in done.changes:
         verb = "would mend" if done.applied.dry_run else "mended"
         what = ", ".join(f"{s.fault} in {_count(len(s.places))}" for s in change.mended.steps)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from aiterfix.errors import UsageError
 from aiterfix.judge.judgement import Ignored
+
+TEXT = "text"
 
 
 class Once(argparse.Action):
@@ -93,6 +96,25 @@ def add_output(parser: argparse.ArgumentParser, formats: Sequence[str]) -> None:
     parser.add_argument(
         "--output", type=named, metavar="FILE", help="write the report to this file, whole or not at all, not to stdout"
     )
+
+
+def form_asked(forms: Iterable[str], asked: Mapping[str, object]) -> str:
+    """Which form of the report was asked for; text where none was.
+
+    Args:
+        forms: names of the options that ask for one (``json``), and of what ``format`` may be.
+        asked: the command line's options by name.
+
+    Raises:
+        UsageError: two were asked for, and stdout holds one.
+    """
+    options = {name: f"--{name}" for name in forms if asked.get(name)}
+    stated = asked.get("format")
+    if isinstance(stated, str):
+        options.setdefault(stated, f"--format {stated}")
+    if len(options) > 1:
+        raise UsageError(f"{' and '.join(options.values())} cannot both be printed", remedy="Give one of them.")
+    return next(iter(options), TEXT)
 
 
 def add_fixes(parser: argparse.ArgumentParser) -> None:

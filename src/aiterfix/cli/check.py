@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiterfix.cli import output
-from aiterfix.cli.arguments import add_output, ignored, named
+from aiterfix.cli.arguments import TEXT, add_output, form_asked, ignored, named
 from aiterfix.cli.engines import Judged, add_consumer, found_consumers, judge_pairs_of_each
 from aiterfix.cli.launches import add_launches, judge_launches
 from aiterfix.cli.steps import steps_for
@@ -24,11 +24,10 @@ from aiterfix.cli.target import (
 from aiterfix.configuration import ignored_by, settings_in
 from aiterfix.engines import Found
 from aiterfix.errors import UsageError
-from aiterfix.installation import Discovery
+from aiterfix.installation.target import Discovery
 from aiterfix.judge.judgement import Ignored
 from aiterfix.judge.verdict import Verdict
 from aiterfix.judge.whole import Whole
-from aiterfix.report.formats import TEXT, name_of
 
 FORMATS = (TEXT, "json", "sarif", "html", "markdown", "github")
 
@@ -69,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     """Judge what is installed."""
-    form = name_of(FORMATS, vars(options))
+    form = form_asked(FORMATS, vars(options))
     if options.quiet and (form != TEXT or options.verbose):
         other = "--verbose" if form == TEXT else f"the form {form}"
         raise UsageError(f"--quiet does not go with {other}", remedy="Drop one of them.")
@@ -94,7 +93,7 @@ def _execute(options: argparse.Namespace, form: str) -> int:
     if form == "sarif":
         from aiterfix.report.sarif import sarif_log
 
-        output.write_json(sarif_log(whole))
+        output.write_escaped(sarif_log(whole))
     elif form == "github":
         from aiterfix.report.annotations import check_annotations
 
@@ -200,7 +199,7 @@ def _write_page(
 
         recorded = launches_text(launched, steps, verbose=True)
     page = check_page(whole, report, needs, judged.pairs, judged.verdict, judged.operator, recorded, steps)
-    output.write_markup(page)
+    output.write_escaped(page)
 
 
 def _write_word(whole: Whole, judged: Judged, launched: JudgedList | None) -> None:

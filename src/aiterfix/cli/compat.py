@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
 
 from aiterfix.cli import output
 from aiterfix.cli.arguments import add_json
 from aiterfix.errors import ExitCode
 from aiterfix.faults.registry import load_faults
-from aiterfix.history.compat import Compat, compat
+from aiterfix.history.compat import compat
 from aiterfix.history.milestones import fixes
-from aiterfix.history.record import History
 from aiterfix.history.store import load_history
 from aiterfix.report.compat import compat_text, releases_text
-from aiterfix.report.formats import Format, Json, Text
 from aiterfix.report.types.compat import CompatReport, ReleasesReport
 
 
@@ -35,16 +32,14 @@ def execute(options: argparse.Namespace) -> int:
     history, faults = load_history(), load_faults()
     known = fixes(history.refs, faults.judged)
     if options.version is None:
-        table: dict[str, Format[History]] = {
-            "text": Text(partial(releases_text, faults=faults, fixes=known)),
-            "json": Json(partial(ReleasesReport.of, faults=faults, fixes=known)),
-        }
-        output.show(options, table, history)
+        if options.json:
+            output.write_report(ReleasesReport.of(history, faults, known))
+        else:
+            output.write(releases_text(history, faults, known))
         return ExitCode.OK
     answer = compat(options.version, history)
-    formats: dict[str, Format[Compat]] = {
-        "text": Text(partial(compat_text, faults=faults, fixes=known)),
-        "json": Json(partial(CompatReport.of, faults=faults, fixes=known)),
-    }
-    output.show(options, formats, answer)
+    if options.json:
+        output.write_report(CompatReport.of(answer, faults, known))
+    else:
+        output.write(compat_text(answer, faults, known))
     return answer.verdict(faults.deciding).exit_code

@@ -14,7 +14,6 @@ from aiterfix.cli.arguments import positive
 from aiterfix.cli.target import add_target, known_faults
 from aiterfix.cli.validate import asked_by
 from aiterfix.errors import ExitCode, NotUnderstoodError, UsageError
-from aiterfix.report.formats import Format, Json, Text
 from aiterfix.report.page import Page
 from aiterfix.report.terminal import table
 from aiterfix.report.types.cost import CostReport, KernelReport
@@ -96,9 +95,10 @@ def execute(options: argparse.Namespace) -> int:
         dearer,
         tuple(map(KernelReport.of, results)),
     )
-    same = all(v.text == before for v in others)
-    formats: dict[str, Format[CostReport]] = {"text": Text(lambda r: _text(r, same=same)), "json": Json(lambda r: r)}
-    output.show(options, formats, report)
+    if options.json:
+        output.write_report(report)
+    else:
+        output.write(_text(report, same=all(v.text == before for v in others)))
     return ExitCode.ACTION if dearer else ExitCode.OK
 
 

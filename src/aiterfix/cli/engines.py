@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from aiterfix.cli.arguments import positive
 from aiterfix.engines import CONSUMERS, Found, find_consumers, read_consumer
 from aiterfix.errors import EnvironmentProblem, ExitCode, UsageError
-from aiterfix.installation import Discovery
+from aiterfix.installation.target import Discovery
 from aiterfix.judge.judgement import Judgement
 from aiterfix.judge.whole import Whole
 

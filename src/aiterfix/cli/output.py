@@ -7,24 +7,20 @@ stdout does, the command ends with `OutputError`, which says what was done by th
 
 from __future__ import annotations
 
-import argparse
 import errno
 import io
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import Any, TextIO
 
 from aiterfix.errors import AiterfixError, EnvironmentProblem
 from aiterfix.report.document import Body, ErrorReport, dump, encode, envelope
-from aiterfix.report.formats import Format, choose
 from aiterfix.report.page import Page
 from aiterfix.report.terminal import Kept
 from aiterfix.storage.files import write_report as write_report_file
-
-T = TypeVar("T")
 
 _lost: list[TextIO] = []
 _done: list[str] = []
@@ -109,16 +105,17 @@ def write(page: Page) -> None:
     """
     if not isinstance(page, Page):
         raise TypeError("only pages are written, whose rows are made printable")
-    _write(str(page))
+    write_escaped(str(page))
 
 
-def write_json(text: str) -> None:
-    """JSON on stdout, which holds names as escapes.
+def write_escaped(text: str) -> None:
+    """JSON, or a page of `aiterfix.report.html`, on stdout: they hold names as escapes.
 
     Raises:
         OutputError: it cannot be written.
     """
-    _write(text)
+    if text:
+        _attempt(lambda: sys.stdout.write(text))
 
 
 @contextmanager
@@ -141,20 +138,6 @@ def into(path: Path | None) -> Iterator[None]:
         write_report_file(path, kept.getvalue().encode("utf-8", "backslashreplace"))
     except (OSError, ValueError) as failure:
         raise OutputFileError(path, failure) from failure
-
-
-def write_markup(text: str) -> None:
-    """A page of `aiterfix.report.html` on stdout, which holds names escaped.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    _write(text)
-
-
-def _write(text: str) -> None:
-    if text:
-        _attempt(lambda: sys.stdout.write(text))
 
 
 def write_bytes(data: bytes) -> None:
@@ -219,17 +202,7 @@ def note(*rows: str) -> None:
 
 def write_report(body: Body) -> None:
     """The one object of a command."""
-    write_json(dump(body))
-
-
-def show(options: argparse.Namespace, formats: Mapping[str, Format[T]], result: T) -> None:
-    """A result in the form that the command line asks for."""
-    write_as(choose(formats, vars(options)), result)
-
-
-def write_as(form: Format[T], result: T) -> None:
-    """A result in one form."""
-    _write(form.render(result))
+    write_escaped(dump(body))
 
 
 def write_error(command: str, error: AiterfixError, *, as_json: bool) -> None:
@@ -241,7 +214,7 @@ def write_error(command: str, error: AiterfixError, *, as_json: bool) -> None:
     if _done:
         error.what = f"{error.what.rstrip('.')}. Done before that: {'; '.join(_done)}."
     if as_json:
-        write_json(envelope(command, {"error": encode(ErrorReport.of(error))}))
+        write_escaped(envelope(command, {"error": encode(ErrorReport.of(error))}))
         flush()
     else:
         note(*_error_rows(error))

@@ -9,7 +9,7 @@ from dataclasses import replace
 from aiterfix.advice.lengths import Lengths, safe_lengths
 from aiterfix.advice.padding import KERNELS, Advice, Question, advise, held_kernels
 from aiterfix.cli import output
-from aiterfix.cli.arguments import add_output, positive
+from aiterfix.cli.arguments import TEXT, add_output, form_asked, positive
 from aiterfix.cli.steps import place_of, steps_at
 from aiterfix.cli.target import Target, add_installation, targets_of
 from aiterfix.errors import EnvironmentProblem, ExitCode, UsageError
@@ -18,7 +18,6 @@ from aiterfix.installation.view import View
 from aiterfix.judge.judgement import Judgement
 from aiterfix.judge.process import OnDisk, judge_importable
 from aiterfix.overshoot.stored import Measured
-from aiterfix.report.formats import TEXT, name_of
 from aiterfix.report.html.padding import Need
 from aiterfix.report.page import Page
 from aiterfix.report.steps import Steps
@@ -86,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def execute(options: argparse.Namespace) -> int:
     """Say how many padding columns rows need."""
-    form = name_of(FORMATS, vars(options))
+    form = form_asked(FORMATS, vars(options))
     if form == "html" and not options.table:
         raise UsageError("--format html is of a table", remedy="Add --table.")
     with output.into(options.output):
@@ -114,7 +113,7 @@ def _execute(options: argparse.Namespace, form: str) -> int:
         from aiterfix.report.html.padding import padding_page
 
         evidence = tuple(dict.fromkeys(EVIDENCE[a.evidence] for _, a, _ in answers))
-        output.write_markup(padding_page(source, [_need(q, a) for q, a, _ in answers], evidence))
+        output.write_escaped(padding_page(source, [_need(q, a) for q, a, _ in answers], evidence))
     elif form == "json":
         output.write_report(
             PaddingTable(source, measured, rows) if options.table else PaddingReport.of(source, measured, rows[0])
@@ -142,7 +141,6 @@ def needs_of(judgement: Judgement, *, measured: bool) -> tuple[Need, ...]:
     """What every usual length and block size need with the kernels of an installation.
 
     Args:
-        judgement: of the installation.
         measured: whether what this interpreter measured counts for it.
     """
     asked = (Question(n, b) for n in _LENGTHS for b in _BLOCKS)

@@ -8,9 +8,8 @@ from aiterfix.cli import output
 from aiterfix.cli.target import add_target, discover, refuse_archives, require_found
 from aiterfix.errors import ExitCode
 from aiterfix.installation.forms import Form
-from aiterfix.patching import revert as give_back
+from aiterfix.patching.disk import revert as give_back
 from aiterfix.patching.installed import package_tree
-from aiterfix.report.formats import Format, Json, Text
 from aiterfix.report.page import Page
 from aiterfix.report.text import heading
 from aiterfix.report.types.revert import RevertedReport, RevertReport
@@ -36,7 +35,11 @@ def execute(options: argparse.Namespace) -> int:
         done.append(one)
         if one.restored:
             output.did(f"{len(one.restored)} files were restored in {one.package}")
-    output.show(options, _FORMATS, RevertReport(tuple(done)))
+    report = RevertReport(tuple(done))
+    if options.json:
+        output.write_report(report)
+    else:
+        output.write(_text(report))
     return ExitCode.OK
 
 
@@ -52,6 +55,3 @@ def _text(report: RevertReport) -> Page:
         if not (one.restored or one.left_alone or one.recovered):
             lines.append("  nothing to do: aiterfix has changed nothing here")
     return Page(lines)
-
-
-_FORMATS: dict[str, Format[RevertReport]] = {"text": Text(_text), "json": Json(lambda report: report)}

@@ -12,9 +12,9 @@ from pathlib import Path
 from aiterfix.cli.target import Target, fixes_words, repeat_question, repeat_target, repeated, targets_of
 from aiterfix.engines.locate import Found, find_consumers
 from aiterfix.importing.allowlists import PluginState, plugin_state
-from aiterfix.installation import Discovery
 from aiterfix.installation.forms import Form
 from aiterfix.installation.machine import obstacle_to_writing
+from aiterfix.installation.target import Discovery
 from aiterfix.installation.view import View
 from aiterfix.judge.judgement import Judgement
 from aiterfix.judge.whole import Whole

@@ -13,9 +13,11 @@ from aiterfix.errors import EnvironmentProblem, NotUnderstoodError, UsageError
 from aiterfix.family.kernels import GLUON, GROUPS, STAGE1
 from aiterfix.faults.diagnosis import TextDiagnosis
 from aiterfix.faults.registry import Faults, load_faults
-from aiterfix.installation import Discovery, Installation, Skipped, find_image, find_path, find_python, find_running
 from aiterfix.installation.forms import Form, form_of
+from aiterfix.installation.given_path import find_image, find_path
+from aiterfix.installation.interpreters import find_python, find_running
 from aiterfix.installation.search import merge
+from aiterfix.installation.target import Discovery, Installation, Skipped
 from aiterfix.installation.view import View
 from aiterfix.judge.disk import judge_installation
 from aiterfix.judge.judgement import Judgement, Question, bounds_only, everything
@@ -94,7 +96,6 @@ def add_installation(parser: argparse.ArgumentParser, *, several: bool = True) -
     """``--path``, ``--root``, ``--python``, ``--json``.
 
     Args:
-        parser: the command's.
         several: whether it is about all that are named; a second one is a usage error elsewhere. `targets_of` reads
             either.
     """
@@ -298,7 +299,6 @@ def merged(options: argparse.Namespace, found: Sequence[Discovery]) -> Discovery
     """What all targets hold, as one answer that names those which hold nothing.
 
     Args:
-        options: the command line's.
         found: from `discover_each`.
     """
     if len(found) == 1:
@@ -360,7 +360,6 @@ def judge_all(options: argparse.Namespace, discoveries: Sequence[Discovery] | No
     """Find, and judge everything found: what is on disk.
 
     Args:
-        options: the command line's.
         discoveries: what each target holds; found here by default, and then each target must hold something.
     """
     known = known_faults(options)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiterfix.cli import output
-from aiterfix.cli.arguments import add_fixes, add_json, folder, named
+from aiterfix.cli.arguments import TEXT, add_fixes, add_json, folder, form_asked, named
 from aiterfix.errors import EnvironmentProblem, ExitCode, UsageError
 from aiterfix.faults.registry import Faults, load_faults
 from aiterfix.judge.verdict import Verdict, worst
@@ -65,18 +65,12 @@ def _scan_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _scan(options: argparse.Namespace) -> int:
-    from aiterfix.report.formats import Format, Json, Text, choose
     from aiterfix.report.types.upstream import ScanReport
     from aiterfix.report.upstream_scan import scan_markdown, scan_text
     from aiterfix.upstream.gitrepo import Clone
-    from aiterfix.upstream.scan import ScanResult, main_of, scan
+    from aiterfix.upstream.scan import main_of, scan
 
-    formats: dict[str, Format[ScanResult]] = {
-        "json": Json(ScanReport.of),
-        "markdown": Text(scan_markdown),
-        "text": Text(scan_text),
-    }
-    shown = choose(formats, vars(options))
+    form = form_asked(("json", "markdown"), vars(options))
     if options.write_history and (options.refs or options.fixes):
         raise UsageError(
             "--write-history is about every tag and this package's own faults", remedy="Leave --refs and --fixes out."
@@ -107,7 +101,10 @@ def _scan(options: argparse.Namespace) -> int:
         except OSError as error:
             raise EnvironmentProblem(f"{options.write_history} cannot be written", why=str(error.strerror)) from error
         output.note(f"wrote {options.write_history}")
-    output.write_as(shown, result)
+    if form == "json":
+        output.write_report(ScanReport.of(result))
+    else:
+        output.write(scan_text(result) if form == TEXT else scan_markdown(result))
     verdict = worst((r.verdict(result.faults.deciding) for r in result.refs), empty=Verdict.CLEAN)
     return ExitCode.OK if verdict is Verdict.AFFECTED and not options.require_fixed else verdict.exit_code
 

@@ -14,10 +14,9 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from aiterfix.cli import output
-from aiterfix.cli.arguments import add_output, positive
+from aiterfix.cli.arguments import TEXT, add_output, form_asked, positive
 from aiterfix.cli.target import add_target, judge_all, known_faults, require_found, target_words
 from aiterfix.errors import ExitCode, UsageError
-from aiterfix.report.formats import TEXT, name_of
 from aiterfix.report.page import Page
 from aiterfix.report.terminal import redraws
 from aiterfix.storage.text import printable
@@ -91,7 +90,7 @@ def execute(options: argparse.Namespace) -> int:
     """Run the kernels, on the gfx950 emulator or on a GPU, and compare every logit with a reference."""
     if options.fault is not None and options.suite is not None:
         raise UsageError(f"--fault runs the scenarios that show it: --{options.suite} does not go with it")
-    options.form = name_of(FORMATS, vars(options))
+    options.form = form_asked(FORMATS, vars(options))
     with output.into(options.output):
         return _execute(options)
 
@@ -138,7 +137,7 @@ def _pair(chosen: Chosen, options: argparse.Namespace) -> int:
         from aiterfix.report.html.validate import validate_page
 
         whole = replace(ValidateReport.of(after or before), fault=pair)
-        output.write_markup(validate_page(whole, ValidateReport.of(before) if after is not None else None))
+        output.write_escaped(validate_page(whole, ValidateReport.of(before) if after is not None else None))
     elif options.form == "json":
         output.write_report(replace(ValidateReport.of(after or before), fault=pair))
     else:
@@ -189,7 +188,7 @@ def _finish(report: Report, options: argparse.Namespace) -> int:
     if options.form == "html":
         from aiterfix.report.html.validate import validate_page
 
-        output.write_markup(validate_page(ValidateReport.of(report)))
+        output.write_escaped(validate_page(ValidateReport.of(report)))
     elif options.form == "json":
         output.write_report(ValidateReport.of(report))
     else:

@@ -29,12 +29,7 @@ class BoundState(str, Enum):
 
 @dataclass(frozen=True)
 class Bounds:
-    """A fault of stores past the end of their row, in the kernels of one code path.
-
-    Attributes:
-        fault: the fault.
-        group: the kernels.
-    """
+    """A fault of stores past the end of their row, in the kernels of one code path."""
 
     fault: Fault
     group: KernelGroup

@@ -36,7 +36,6 @@ def diagnosis_of(digest: str, known: Faults) -> TextDiagnosis | None:
 
     Args:
         digest: sha256 of the text, hexadecimal.
-        known: the faults asked about.
     """
     try:
         facts = texts(digest)
@@ -63,12 +62,7 @@ def _about(facts: Any, known: Faults) -> bool:
 
 def launches_of(digest: str, where: str, known: Faults) -> tuple[NamedLaunch, ...] | None:
     """The launches of a released text, or of its mended text, so far as a deciding fault is about them; None where it
-    has to be read. What they hand on is not recorded.
-
-    Args:
-        digest: sha256 of the text, hexadecimal.
-        where: what people call it.
-        known: the faults asked about.
+    has to be read. What they hand on is not recorded. ``digest`` is the sha256 of the text, hexadecimal.
     """
     from aiterfix.judge.refusals import NamedLaunch
 
@@ -95,9 +89,6 @@ def mended(text: bytes, diagnosis: TextDiagnosis, known: Faults, wanted: Collect
     What is recorded was proven when the record was made. The outcome's digest is compared with it here.
 
     Args:
-        text: the file's bytes.
-        diagnosis: of that text.
-        known: the faults to judge by.
         wanted: ids of the faults to take out.
     """
     try:
@@ -135,9 +126,7 @@ def resolves(package: Path, sources: Mapping[str, str], known: Faults, contents:
     """Whether a package is, in all that matters for it, one whose wrappers' names all lead to a definition.
 
     Args:
-        package: its folder.
         sources: digests of the files that name a kernel, by path in it.
-        known: the faults asked about.
         contents: everything that was read of it.
     """
     try:
@@ -184,9 +173,6 @@ def texts(digest: str) -> Any:
 
     A row is a line, and lines are read one at a time: all rows together are a megabyte of objects, which every process
     that imports a kernel would keep.
-
-    Args:
-        digest: sha256 of a text, hexadecimal.
 
     Raises:
         OSError, ValueError: the shipped facts are missing or damaged.

@@ -47,7 +47,6 @@ class Fix:
     """When releases were rid of a fault that some have.
 
     Attributes:
-        fault: the fault.
         kernels: names of the kernels of which this is so.
         standing: how releases stand to its being absent or refused there.
     """

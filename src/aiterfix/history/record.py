@@ -19,10 +19,8 @@ class KernelRecord:
     """One kernel definition.
 
     Attributes:
-        kernel: the function's name.
         group: its code path.
         line: 1-based line of the definition.
-        counts: its stores by guard.
         presence: of every fault that was looked for, by id; absent where it cannot be in this kernel. In a package, as
             the functions that launch it make it: what they hand on, and what they refuse.
         obstacle: why one of them that is present cannot be taken out; empty where each can.

@@ -15,12 +15,7 @@ GROUPS = {"vllm": ("vllm.general_plugins", "VLLM_PLUGINS"), "sglang": ("sglang.s
 
 @record(frozen=True)
 class PluginState:
-    """What an engine's processes do about this package.
-
-    Attributes:
-        loaded: whether they load it.
-        why: one phrase.
-    """
+    """What an engine's processes do about this package."""
 
     loaded: bool
     why: str
@@ -32,7 +27,6 @@ def plugin_state(engine: str, folders: Iterable[Path], view: View, environment: 
     Args:
         engine: ``vllm``, ``sglang`` or ``atom``.
         folders: the engine's import path.
-        view: how files of the inspected system are read.
         environment: that the engine is started with.
     """
     if engine not in GROUPS:

@@ -148,12 +148,10 @@ class Status:
     """The hook in this process.
 
     Attributes:
-        mode: in force.
         standing: whether the finder is on ``sys.meta_path``.
         ways: by which paths it came: "pth", "run", "vllm", "sglang", "call".
         modules: every affected module imported so far, by name.
         children: whether processes that this one spawns get the hook too, and by what.
-        pid: this process.
         judgement: on the kernels that are loaded, over every fault that decides; None where none is loaded.
         launches: what was seen of launches, where they are watched.
     """

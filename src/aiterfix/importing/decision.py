@@ -49,7 +49,6 @@ class Decision:
         text: the text to import instead: patched, or where ``state`` is UNPATCHED as far as it can be.
         mended: how many places of each fault get an edit, by its id.
         reason: why a fault is left; empty where none is.
-        remedy: what people can do about that.
     """
 
     state: Outcome
@@ -70,8 +69,6 @@ def decide(text: bytes, known: Faults, filename: str, launches: Sequence[NamedLa
 
     Args:
         text: the bytes that the import would compile.
-        known: every known fault.
-        filename: for messages.
         launches: every launch of its kernels, as the wrappers make them that will run.
     """
     from aiterfix.source.gc_pause import no_collection  # no part of `source` before there is a text to read
@@ -109,13 +106,7 @@ def refuse(text: bytes, known: Faults, filename: str) -> Decision:
 
 
 def launches_of(where: str, text: bytes, known: Faults) -> Sequence[NamedLaunch]:
-    """The launches of a wrapper's text, so far as a deciding fault is about them: of a release from the record.
-
-    Args:
-        where: what people call it.
-        text: its bytes.
-        known: every known fault.
-    """
+    """The launches of a wrapper's text, so far as a deciding fault is about them: of a release from the record."""
     from aiterfix.history import known as recorded
     from aiterfix.judge.refusals import launches_in
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import gc
 import inspect
 import sys
 from collections.abc import Callable, Mapping
@@ -24,7 +23,7 @@ from aiterfix.family.own_kernel import in_place
 from aiterfix.faults.base import Reach
 from aiterfix.importing import ledger, log, seen, settings
 from aiterfix.importing.decision import KEEP_PADDING
-from aiterfix.importing.holders import rebind
+from aiterfix.importing.holders import hidden, rebind, types_of_holders
 from aiterfix.importing.seen import Action
 from aiterfix.judge.judgement import COLUMN_BOUND, LaunchFacts
 from aiterfix.judge.launched import (
@@ -77,7 +76,7 @@ def stand(wrapper: ModuleType, *, late: bool = False) -> bool:
         if not hasattr(theirs, _MARK):
             if not (settings.record_file() or _may_meet_a_fault(name)):
                 continue
-            _watch(wrapper.__name__, name, theirs, late=late)
+            _watch(wrapper, name, theirs, late=late)
         watched = True
     return watched
 
@@ -90,21 +89,19 @@ def _may_meet_a_fault(name: str) -> bool:
     return there.prebuilt or bool(there.doubts_about(kernels)) or not all(p.harmless for p in faults)
 
 
-def _watch(module: str, name: str, theirs: Callable[..., Any], *, late: bool) -> None:
-    ours = _Watch(module, name, theirs).function
+def _watch(wrapper: ModuleType, name: str, theirs: Callable[..., Any], *, late: bool) -> None:
+    unseen = {"what `gc.freeze()` hides, if anything"} if late and hidden(wrapper.__dict__, [theirs]) else set()
+    ours = _Watch(wrapper.__name__, name, theirs).function
     rebind([(theirs, ours)])
-    seen.watching(f"{module}.{name}", _held(theirs, ours) if late else "")
+    held = ", ".join(sorted(_holders(theirs, ours) | unseen)) if late else ""
+    seen.watching(f"{wrapper.__name__}.{name}", held)
 
 
-def _held(theirs: Callable[..., Any], ours: Any) -> str:
-    """Types of the objects that still lead to a function past the guard; empty where none does."""
-    known = {id(sys._getframe()), id(sys._getframe(1)), id(sys._getframe(2)), id(vars(ours))}
+def _holders(theirs: Callable[..., Any], ours: Any) -> set[str]:
+    """Types of the objects that still lead to a function past the guard."""
     watch = getattr(ours, _MARK)
-    known |= {id(vars(watch)), id(watch), *(id(cell) for cell in ours.__closure__ or ())}
-    found = {type(r).__name__ for r in gc.get_referrers(theirs) if id(r) not in known}
-    if gc.get_freeze_count():
-        found.add("what `gc.freeze()` hides, if anything")
-    return ", ".join(sorted(found))
+    mine = (sys._getframe(1), sys._getframe(2), vars(ours), watch, vars(watch), *(ours.__closure__ or ()))
+    return types_of_holders(theirs, [id(part) for part in mine])
 
 
 class _Watch:

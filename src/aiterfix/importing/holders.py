@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -12,11 +12,7 @@ _keepers: list[Callable[[], None]] = []
 
 
 def keeps(forget: Callable[[], None]) -> None:
-    """Have something of ours that keeps kernels drop them before it is asked who still holds one.
-
-    Args:
-        forget: drops them.
-    """
+    """Have something of ours that keeps kernels drop them before it is asked who still holds one."""
     if forget not in _keepers:
         _keepers.append(forget)
 
@@ -29,9 +25,6 @@ def release() -> None:
 
 def rebind(replacements: Iterable[tuple[object, object]]) -> list[dict[str, Any]]:
     """Give every module namespace that holds an old object the new one, by whatever name.
-
-    Args:
-        replacements: old and new.
 
     Returns:
         the namespaces that were changed.
@@ -52,6 +45,28 @@ def rebind(replacements: Iterable[tuple[object, object]]) -> list[dict[str, Any]
         if names:
             touched.append(namespace)
     return touched
+
+
+def hidden(namespace: Mapping[str, Any], objects: Iterable[object]) -> bool:
+    """Whether `gc.freeze()` hides who holds one of these objects: it has put aside even the namespace that does.
+
+    How many objects are frozen does not tell: Python 3.12 starts with some.
+    """
+    return any(all(r is not namespace for r in gc.get_referrers(o)) for o in objects)
+
+
+def types_of_holders(held: object, known: Collection[int]) -> set[str]:
+    """Names of the types of what refers to an object: not its own parts, nor the frames of this call and its caller.
+
+    Args:
+        known: ids of what refers to it and does not count.
+    """
+    known = {id(sys._getframe()), id(sys._getframe(1)), id(getattr(held, "__dict__", None)), *known}
+    names = set()
+    for holder in gc.get_referrers(held):  # in a comprehension, a cell of this call would be one
+        if id(holder) not in known and getattr(holder, "__self__", None) is not held:
+            names.add(type(holder).__name__)
+    return names
 
 
 def _is_namespace(candidate: object) -> bool:

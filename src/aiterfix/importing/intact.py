@@ -33,9 +33,6 @@ def damage(package: str = _PACKAGE) -> str:
     An installed one is held to its RECORD: every file to its size, and the facts to their digests, which takes some
     three milliseconds. A module that was changed in place and kept its size is found when it is imported. A package
     without RECORD, such as an editable install, is imported whole and its facts are read.
-
-    Args:
-        package: its folder.
     """
     rows = _rows(package)
     if not rows:

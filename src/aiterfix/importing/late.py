@@ -12,13 +12,13 @@ import gc
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from types import FunctionType, ModuleType
+from types import FrameType, FunctionType, ModuleType
 from typing import Any
 
 from aiterfix.family.kernels import KernelGroup
 from aiterfix.importing import ledger
 from aiterfix.importing.decision import Decision, Outcome
-from aiterfix.importing.holders import rebind, release
+from aiterfix.importing.holders import hidden, rebind, release, types_of_holders
 from aiterfix.importing.kernels import kernels_in
 from aiterfix.importing.loader import PatchingLoader
 from aiterfix.importing.memory import give_back_memory
@@ -34,7 +34,7 @@ def take_over(module: ModuleType, groups: Sequence[KernelGroup]) -> None:
     name = module.__name__
     origin = str(getattr(module, "__file__", "") or "")
     try:
-        decision = _take_over(module, groups, origin)
+        decision = _take_over(module, groups)
     except Exception as error:  # noqa: BLE001 - the host's module must stay usable
         decision = ledger.trouble(name, "patching it after its import", error)
     if decision.state is Outcome.UNPATCHED and ledger.RESTART not in decision.remedy:
@@ -42,7 +42,7 @@ def take_over(module: ModuleType, groups: Sequence[KernelGroup]) -> None:
     ledger.record(name, decision, origin, late=True)
 
 
-def _take_over(module: ModuleType, groups: Sequence[KernelGroup], origin: str) -> Decision:
+def _take_over(module: ModuleType, groups: Sequence[KernelGroup]) -> Decision:
     names = frozenset(k.name for g in groups for k in g.kernels)
     old = kernels_in(module.__dict__, names)
     spec = module.__spec__
@@ -73,8 +73,7 @@ def _take_over(module: ModuleType, groups: Sequence[KernelGroup], origin: str) -
 
 
 def _replace(module: ModuleType, patcher: PatchingLoader, old: Mapping[str, Any], found: Decision) -> Decision:
-    # What `gc.freeze()` has put aside is a referrer of nothing, not even this module's namespace.
-    hidden = any(all(r is not module.__dict__ for r in gc.get_referrers(kernel)) for kernel in old.values())
+    unseen = hidden(module.__dict__, old.values())
     snapshot = dict(module.__dict__)
     try:
         patcher.execute_again(module)
@@ -90,14 +89,14 @@ def _replace(module: ModuleType, patcher: PatchingLoader, old: Mapping[str, Any]
     snapshot.clear()
     holders = rebind((kernel, new[name]) for name, kernel in old.items())
     compiled = _clear_caches(holders)
-    left = _still_held(old, new)
+    left = _still_held(old)
     note = f"patched after its import: {', '.join(sorted({h['__name__'] for h in holders})) or 'nobody'} had taken it"
     give_back_memory()
     if compiled:
         note += f"; {compiled} compiled kernels dropped; graphs captured before keep theirs"
     if left:
         return _unpatched(f"{note}; but objects that cannot be rebound still hold the unpatched kernels: {left}")
-    if hidden:
+    if unseen:
         return _unpatched(f"{note}; but `gc.freeze()` was called before, which hides who else holds unpatched kernels")
     return replace(found, reason=f"{found.reason}; {note}" if found.reason else note)
 
@@ -125,30 +124,19 @@ def _clear_caches(holders: Iterable[Mapping[str, Any]]) -> int:
     return count
 
 
-def _still_held(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+def _still_held(old: Mapping[str, Any]) -> str:
     """Types of the objects, other than the kernels' own parts, that still refer to an old kernel."""
     release()
     gc.collect()
-    kernels = list(old.values())
-    frame = sys._getframe()
-    frames = set()
+    known = [id(old)]
+    frame: FrameType | None = sys._getframe()
     while frame is not None:
-        frames.add(id(frame))
-        frame = frame.f_back  # type: ignore[assignment]
+        known.append(id(frame))
+        frame = frame.f_back
     names: set[str] = set()
-    for kernel in kernels:
-        for holder in gc.get_referrers(kernel):
-            if holder is kernels or holder is old or id(holder) in frames or _part_of(holder, kernel):
-                continue
-            names.add(type(holder).__name__)
+    for kernel in old.values():  # in a comprehension, the generator would be one that holds it
+        names |= types_of_holders(kernel, known)
     return ", ".join(sorted(names))
-
-
-def _part_of(holder: object, kernel: Any) -> bool:
-    """Whether something that refers to a kernel belongs to it: bound methods of it, its own attributes."""
-    if getattr(holder, "__self__", None) is kernel:
-        return True
-    return holder is getattr(kernel, "__dict__", None)
 
 
 def _unpatched(reason: str) -> Decision:

@@ -46,16 +46,12 @@ class ModuleRecord:
     """What became of one module in this process.
 
     Attributes:
-        module: its name.
-        state: see `Outcome`.
-        origin: the file it came from.
         before: sha256 of the text found, hexadecimal; empty where it could not be read.
         after: sha256 of the text that was imported instead; empty where nothing was patched.
         mended: how many places of each fault got an edit, by its id.
         ways: by which paths the hook had come into the process.
         late: whether the module had been imported before the hook stood.
         reason: why it is unpatched, or what has to be known about it.
-        remedy: what to do about that.
         pid: the process in which that happened; another one than the present where it was inherited by fork.
     """
 

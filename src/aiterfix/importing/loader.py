@@ -30,10 +30,8 @@ class PatchingLoader:
     the code object, and only otherwise ask the loader. So the code gets a name that no file has.
 
     Args:
-        name: the module's.
         inner: the loader that would have been used.
         origin: the file that it would have read; empty where there is none.
-        groups: the groups whose kernels the module may hold.
         fault: why these are not known.
     """
 

@@ -27,8 +27,6 @@ class ProcessFacts:
     """What another process was started with.
 
     Attributes:
-        pid: which one.
-        command: its arguments.
         interpreter: the interpreter as its command names it, where that is a path; else its executable.
         variables: ``AITERFIX``, ``AITERFIX_LOG``, ``AITERFIX_KERNEL``, ``AITERFIX_RECORD``, ``VLLM_PLUGINS``,
             ``SGLANG_PLUGINS``, ``PYTHONPATH``, where set.
@@ -66,10 +64,6 @@ _PART_OF_PYTHON = re.compile(r"/libpython\d|/libpypy|/lib-dynload/|\.cpython-\d|
 
 def facts_of(pid: int, proc: Path = Path("/proc")) -> ProcessFacts:
     """Read what the system shows of a process.
-
-    Args:
-        pid: of a live process.
-        proc: where the process file system is.
 
     Raises:
         EnvironmentProblem: there is no such process, it belongs to someone else, or it is no Python.

@@ -15,12 +15,7 @@ if TYPE_CHECKING:
 
 
 def launches_for(module: str, origin: str) -> tuple[NamedLaunch, ...]:
-    """Every launch that a wrapper makes; of one that is not imported yet, as the hook will hand it on.
-
-    Args:
-        module: name of the kernel module.
-        origin: its file.
-    """
+    """Every launch that a wrapper makes; of one that is not imported yet, as the hook will hand it on."""
     from aiterfix.judge.refusals import as_run_here, launches_loaded, loaded
 
     known = targets().known

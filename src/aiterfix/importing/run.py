@@ -19,7 +19,6 @@ def child_environment(environment: Mapping[str, str], mode: Mode | None) -> dict
     """The environment of the command.
 
     Args:
-        environment: the present one.
         mode: from the command line; None leaves ``AITERFIX`` as it is.
     """
     # A misspelt `AITERFIX` is handed down as it is: what the hook does about it is the same by every way in.

@@ -33,9 +33,6 @@ class SeenLaunch:
     """One combination of what a public function was handed.
 
     Attributes:
-        module: where the function is from.
-        judgement: on the launch.
-        action: what was done.
         pid: the process in which it was seen first; another one than the present where it was inherited by fork.
     """
 
@@ -102,13 +99,7 @@ def watching(function: str, held: str = "") -> None:
 
 
 def note(module: str, judgement: LaunchJudgement, action: Action) -> bool:
-    """Keep one combination; whether it is a new one.
-
-    Args:
-        module: where the function is from.
-        judgement: on the launch.
-        action: what is done.
-    """
+    """Keep one combination; whether it is a new one."""
     key = module, judgement.launch
     with _registry.lock:
         new = key not in _registry.seen

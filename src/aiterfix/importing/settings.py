@@ -53,13 +53,8 @@ class Settings:
     stopped: bool = False
 
 
-def off() -> bool:
-    """Whether ``AITERFIX=off`` is set. Cannot fail: asked while a module is imported, which must go on."""
-    return os.environ.get(MODE_VARIABLE, "").strip().lower() == Mode.OFF.value
-
-
 def record_file() -> str:
-    """The file to which launches are to be written, from ``AITERFIX_RECORD``; empty for none. Cannot fail, as `off`."""
+    """The file to which launches are to be written, from ``AITERFIX_RECORD``; empty for none. Cannot fail."""
     return os.environ.get(RECORD_VARIABLE, "")
 
 

@@ -112,8 +112,6 @@ class Site:
     """Where an interpreter's start-up files go.
 
     Attributes:
-        executable: the interpreter.
-        version: its major and minor version.
         folder: the site directory that holds aiterfix's ``.dist-info``.
         record: aiterfix's RECORD there.
     """

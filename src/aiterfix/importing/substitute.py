@@ -23,7 +23,7 @@ from aiterfix.family.kernels import KernelGroup
 from aiterfix.family.own_kernel import OWN_MODULE, displaced, in_force, in_place, own_kernel_file
 from aiterfix.importing import ledger, log, settings
 from aiterfix.importing.decision import KEEP_PADDING, Decision, Outcome
-from aiterfix.importing.holders import rebind
+from aiterfix.importing.holders import rebind, types_of_holders
 from aiterfix.importing.ledger import ModuleRecord
 
 # What these mean for the result, so a caller that leaves them out must get the same from both functions. The others
@@ -66,7 +66,6 @@ def settle(postponed: Sequence[ModuleRecord], replaced: bool) -> None:
     """Decide on kernel modules that are unpatched, once it is known whether anything calls them.
 
     Args:
-        postponed: their records.
         replaced: whether the wrapper's function gave way.
 
     Raises:
@@ -119,10 +118,6 @@ def _substitute(wrapper: ModuleType, entry: str) -> Decision:
 
 def own_function(entry: str, theirs: Any) -> Callable[..., Any]:
     """This project's function of that name, which takes all that the other does.
-
-    Args:
-        entry: its name.
-        theirs: the other.
 
     Raises:
         EnvironmentProblem: it does not take all of it, or cannot be imported here.
@@ -209,10 +204,5 @@ def _still_held() -> str:
     for ref in displaced:
         function = ref()
         if function is not None:
-            names |= _holders(function) or {"something that the garbage collector does not show"}
+            names |= types_of_holders(function, ()) or {"something that the garbage collector does not show"}
     return ", ".join(sorted(names))
-
-
-def _holders(function: FunctionType) -> set[str]:
-    mine = {id(frame) for frame in (sys._getframe(), sys._getframe().f_back)}
-    return {type(r).__name__ for r in gc.get_referrers(function) if id(r) not in mine}

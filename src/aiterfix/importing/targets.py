@@ -16,10 +16,8 @@ class Targets:
     """The modules of all kernel groups.
 
     Attributes:
-        known: the faults that are looked for.
         modules: module name -> the groups whose kernels it may hold.
         wrappers: module name -> the groups whose kernels it imports by name.
-        kernels: names of all kernels.
     """
 
     known: Faults

@@ -15,6 +15,7 @@ from aiterfix.importing.kernels import kernels_in
 from aiterfix.importing.loader import PatchingLoader, RefusingLoader, give_back
 from aiterfix.importing.targets import targets
 from aiterfix.judge.kernel_objects import owner
+from aiterfix.startup import off
 
 
 class WatchingLoader:
@@ -43,7 +44,7 @@ class WatchingLoader:
             UnpatchedKernelError: it has an unpatched one, in `require` mode.
         """
         give_back(module, self.inner)
-        if settings.off():  # since; what has a spec of before still comes here
+        if off():  # since; what has a spec of before still comes here
             self.inner.exec_module(module)
             return
         own_kernel = ledger.own_kernel()
@@ -151,7 +152,6 @@ def make(
     """The loader that takes over when a module is executed.
 
     Args:
-        name: the module's.
         inner: the loader that would have been used.
         origin: the file that it would have read; empty where there is none.
         hook: the finder that asks.

@@ -25,11 +25,7 @@ def _stale(record: ModuleRecord, module: object) -> bool:
 
 
 def unrecorded(known: Mapping[str, ModuleRecord]) -> dict[str, ModuleRecord]:
-    """Judge target modules that have no record, or one that no longer holds, by the source that their kernels hold.
-
-    Args:
-        known: the records there are, by module name.
-    """
+    """Judge target modules that have no record, or one that no longer holds, by the source that their kernels hold."""
     found = {}
     for name, record in known.items():
         if record.state is Outcome.REPLACED and not in_force():

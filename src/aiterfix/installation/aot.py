@@ -24,8 +24,6 @@ class PrebuiltCodeObjects:
     """The folder of one fix's prebuilt code objects, and whether they are in use."""
 
     directory: Path
-    names: tuple[str, ...]
-    """Configurations: the subfolders (or loose files) that hold files, sorted."""
     code_objects: int
     """Number of code object files."""
     files: int
@@ -56,23 +54,20 @@ def find_prebuilt(
     """Look for prebuilt code objects of a fix.
 
     Args:
-        package: the package folder.
         directory: as the fix gives it, relative to the package's parent: ``aiter/ops/...``.
         variable: the environment variable that switches them on.
         environment: default: this process's.
-        view: how the package is read; by default as this machine's.
     """
     view = view or View()
     relative = PurePosixPath(directory)
     # An editable finder may map `aiter` to a folder of another name.
     home = package.joinpath(*relative.parts[1:]) if relative.parts[:1] == ("aiter",) else package.parent / relative
-    names: set[str] = set()
     unreadable: list[Skipped] = []
     files = code_objects = 0
     visited: set[tuple[int, int]] = set()
-    pending: list[tuple[Path, str]] = [(home, "")]
+    pending = [home]
     while pending:
-        folder, top = pending.pop()
+        folder = pending.pop()
         try:
             status = view.status(folder)
             # These are read by path: links count, wherever they lead, and a cycle must end.
@@ -81,12 +76,10 @@ def find_prebuilt(
             visited.add((status.st_dev, status.st_ino))
             with view.scan(folder) as entries:
                 for entry in entries:
-                    name = top or entry.name
                     place = folder / entry.name
                     if entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and view.is_folder(place)):
-                        pending.append((place, name))
+                        pending.append(place)
                     else:
-                        names.add(name)
                         files += 1
                         code_objects += entry.name.endswith(_CODE_OBJECTS)
         except (FileNotFoundError, NotADirectoryError):
@@ -97,4 +90,4 @@ def find_prebuilt(
             unreadable.append(Skipped(home, f"more than {_MOST_FILES} files: not all were counted", True))
             break
     value = (os.environ if environment is None else environment).get(variable)
-    return PrebuiltCodeObjects(home, tuple(sorted(names)), code_objects, files, variable, value, tuple(unreadable))
+    return PrebuiltCodeObjects(home, code_objects, files, variable, value, tuple(unreadable))

@@ -34,10 +34,8 @@ def describe(
     """State kind, distribution, version and commit of a package folder that is AMD's.
 
     Args:
-        package: the package folder.
         listing: its parent.
         pointer: the site folder that leads to it, for an editable install.
-        view: how the inspected system's paths are read.
         found_by: for people.
         shadowed: see ``Installation``.
     """

@@ -68,7 +68,6 @@ def find_python(python: Path, *, timeout: float = _TIMEOUT) -> Discovery:
     """Find ``aiter`` as another interpreter would import it. It is asked for its path; it does not import ``aiter``.
 
     Args:
-        python: the interpreter's executable.
         timeout: seconds to wait for its answer.
 
     Raises:

@@ -40,7 +40,6 @@ class PackageText:
     import would run is what matters. Whether such a file may be edited is for the editing side to say.
 
     Args:
-        package: the package folder.
         image_root: root of the image that the package lies in, for absolute links.
     """
 

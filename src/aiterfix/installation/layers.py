@@ -129,10 +129,6 @@ def read_layer(
 
     Args:
         number: its place among the layers.
-        part: where it stands.
-        name: for errors.
-        budget: of the image.
-        kept: of the image.
         blob: what is stated of it as it stands.
         content: what is stated of it decompressed.
         whiteouts: whether names that begin with ``.wh.`` take others away.
@@ -213,8 +209,6 @@ def stack(below: Folder, above: Folder, name: str, way: str = "") -> None:
 
     Args:
         below: the tree so far; it is changed.
-        above: the layer.
-        name: of the layer, for errors.
         way: where in the tree both stand.
 
     Raises:

@@ -16,11 +16,7 @@ _MOST_BYTES = 1 << 16
 
 
 def gpus(topology: Path = TOPOLOGY) -> tuple[str, ...] | None:
-    """Instruction sets of the AMD GPUs here, such as ``gfx950``, one a GPU; None where no driver lists any.
-
-    Args:
-        topology: the driver's folder.
-    """
+    """Instruction sets of the AMD GPUs here, such as ``gfx950``, one a GPU; None where no driver lists any."""
     try:
         nodes = sorted(os.listdir(topology), key=lambda n: (len(n), n))  # noqa: PTH208 - names
     except OSError:

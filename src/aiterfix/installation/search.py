@@ -59,7 +59,6 @@ class Search:
         """Prepare.
 
         Args:
-            view: how paths written in the environment are to be read.
             expand: whether path lines of ``.pth`` files are to be added (a folder on disk), or have been by ``site``
                 (a live interpreter).
             active: names of loaded modules, where an interpreter was asked: a finder that is not loaded is not at work.

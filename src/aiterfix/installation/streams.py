@@ -89,7 +89,6 @@ class Held:
 
     Args:
         descriptor: taken over.
-        name: for people.
     """
 
     def __init__(self, descriptor: int, name: str) -> None:
@@ -189,8 +188,6 @@ class Unpacked:
     """The bytes of a part, decompressed, forward only.
 
     Args:
-        part: as it stands in the archive.
-        name: for errors.
         budget: of the archive; None where the part has been read and counted before.
         digest: algorithm of a digest over the decompressed bytes; None for none.
     """

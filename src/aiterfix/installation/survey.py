@@ -37,7 +37,6 @@ def survey(top: Path, view: View, *, most_folders: int = MOST_FOLDERS) -> Survey
     """Walk ``top`` breadth first. Links to folders are not followed: what they lead to inside is met anyway.
 
     Args:
-        top: where to start.
         view: whether ``top`` lies in an image.
         most_folders: give up, and say so, after this many.
     """

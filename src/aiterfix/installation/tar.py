@@ -50,7 +50,6 @@ class TarEntry(NamedTuple):
 
     Attributes:
         name: as it is written, without a folder's last slash.
-        kind: what it is.
         size: bytes of a file.
         mtime: seconds.
         target: where a link points.
@@ -70,7 +69,6 @@ def tar_entries(stream: Unpacked, budget: Budget) -> Iterator[TarEntry]:
 
     Args:
         stream: at its beginning.
-        budget: what may be read.
 
     Raises:
         ArchiveError: the archive is damaged, cut off, or of a form that is not known.

@@ -23,7 +23,6 @@ class Contents(Protocol):
         """A file's bytes, ``most`` of which it has.
 
         Args:
-            file: whose.
             most: bytes.
             beside: what is likely to be asked for next.
 
@@ -209,9 +208,6 @@ def read_node(node: Node, beside: Folder, path: Path | str, most: int) -> bytes:
     """Contents of a regular file.
 
     Args:
-        node: the file.
-        beside: the folder that it stands in.
-        path: for errors.
         most: bytes.
 
     Raises:
@@ -254,7 +250,6 @@ class TreeWay(Walk):
     """Through a tree.
 
     Args:
-        top: the tree.
         root: where it is said to stand.
     """
 

@@ -62,7 +62,6 @@ class Visited(NamedTuple):
     Attributes:
         path: for people, and to be handed to a `View`.
         descriptor: of the folder, open until the walk goes on; -1 where it could not be listed.
-        entries: what it holds.
         error: why it could not be listed.
     """
 
@@ -255,7 +254,6 @@ class View:
         """The same; None where nothing is, or where it can't be read, which is noted.
 
         Args:
-            path: the file.
             most: bytes.
             doubt: whether what it says could lead to an ``aiter``.
         """
@@ -334,7 +332,6 @@ class View:
         """Every folder below one, itself included and first; by descriptors, no link followed below the top.
 
         Args:
-            top: the folder.
             skip: names of folders that are not entered.
         """
         held: list[tuple[int, str, list[str]]] = []

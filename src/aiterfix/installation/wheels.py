@@ -22,10 +22,7 @@ class Wheel:
     """A wheel's entries and their contents.
 
     Attributes:
-        held: the file.
-        entries: in their order.
         info: name of the ``.dist-info`` folder.
-        comment: of the archive.
         installed: entries by where they are installed; once the `tree` has been asked for.
     """
 

@@ -42,10 +42,6 @@ class Bytecode:
         path: relative to the package folder.
         sha256: of its content, under which that is saved.
         size: of its content, in bytes.
-        mode: permission bits.
-        uid: owner.
-        gid: group.
-        mtime_ns: modification time.
     """
 
     path: RelativePath

@@ -13,7 +13,7 @@ from aiterfix.patching import journal as journals
 from aiterfix.patching.failures import ChangedMeanwhileError, from_os_error
 from aiterfix.patching.journal import Journal, Phase
 from aiterfix.patching.locking import locked
-from aiterfix.patching.outcome import Applied, Recovered, Recovery, Reverted
+from aiterfix.patching.outcome import Applied, Recovery, Reverted
 from aiterfix.patching.plan import ApplyPlan, ReturnPlan, plan_apply, plan_revert, plan_undo
 from aiterfix.patching.status import PatchState, read_status, status_of
 from aiterfix.patching.tree import FileChange, HeldTree, PackageTree, held, owners_rights
@@ -35,7 +35,6 @@ def apply(
     killed run left is taken back first, after which ``old`` must still match.
 
     Args:
-        tree: the package.
         changes: what to change. Where ``old`` equals ``new`` the file stays, and must still be what it was: the other
             changes rest on it.
         annotations: noted in the journal for `read_status` to give back; joined with those of earlier runs.
@@ -64,7 +63,6 @@ def revert(tree: PackageTree, *, lock_timeout: float = LOCK_TIMEOUT_SECONDS) -> 
     """Give back the original files, RECORD and bytecode, and leave nothing of ours behind.
 
     Args:
-        tree: the package.
         lock_timeout: seconds to wait for another process.
 
     Raises:
@@ -84,7 +82,7 @@ def revert(tree: PackageTree, *, lock_timeout: float = LOCK_TIMEOUT_SECONDS) -> 
         return Reverted(plan.inverse.files(at), plan.skipped, recovered)
 
 
-def recover(tree: PackageTree, *, lock_timeout: float = LOCK_TIMEOUT_SECONDS) -> Recovered | None:
+def recover(tree: PackageTree, *, lock_timeout: float = LOCK_TIMEOUT_SECONDS) -> Recovery | None:
     """Deal with what a killed run left: an `apply` is taken back, a `revert` completed.
 
     Returns:
@@ -148,14 +146,12 @@ def _applied(
     tree: HeldTree,
     plan: ApplyPlan,
     *,
-    recovered: Recovered | None = None,
+    recovered: Recovery | None = None,
     dry_run: bool = False,
     notes: tuple[str, ...] = (),
 ) -> Applied:
     return Applied(
         changed=plan.move.files(tree),
-        bytecode_removed=tuple(place.path for place in plan.move.removals),
-        record=None if tree.record is None else tree.record.path,
         state_dir=tree.state.path,
         recovered=recovered,
         dry_run=dry_run,
@@ -237,7 +233,7 @@ def _reapply(tree: HeldTree, journal: Journal, plan: ReturnPlan) -> str:
     return "Nothing was changed: the patch is still applied."
 
 
-def _recover(tree: HeldTree) -> Recovered | None:
+def _recover(tree: HeldTree) -> Recovery | None:
     """`recover`, with the lock held. Goes by what is on the disk only, and may be cut short itself."""
     cleaned = state_dir.discard_staging(tree)
     journal = journals.load(tree)
@@ -246,11 +242,11 @@ def _recover(tree: HeldTree) -> Recovered | None:
             fsops.rmdir(tree.state)
             fsops.sync_directory(tree.home.at())
             cleaned = True
-        return Recovered(Recovery.CLEANED) if cleaned else None
+        return Recovery.CLEANED if cleaned else None
     cleaned |= moves.remove_temporaries(tree, journal)
     if journal.phase is Phase.APPLIED:
         cleaned |= state_dir.tidy(tree, journal)
-        return Recovered(Recovery.CLEANED) if cleaned else None
+        return Recovery.CLEANED if cleaned else None
     if journal.phase is Phase.APPLYING:
         plan = plan_undo(tree, journal)
     else:
@@ -263,8 +259,7 @@ def _recover(tree: HeldTree) -> Recovered | None:
         state_dir.tidy(tree, journal.previous)
     else:
         _finish(tree, journal)
-    done = Recovery.UNDONE if journal.phase is Phase.APPLYING else Recovery.COMPLETED
-    return Recovered(done, plan.inverse.files(tree))
+    return Recovery.UNDONE if journal.phase is Phase.APPLYING else Recovery.COMPLETED
 
 
 def _finish(tree: HeldTree, journal: Journal) -> None:

@@ -123,7 +123,6 @@ def from_os_error(failure: OSError, outcome: str) -> AiterfixError:
     """The error to show for a system call that failed.
 
     Args:
-        failure: what the system said.
         outcome: one sentence on what that leaves behind, such as "Nothing was changed."
     """
     name = failure.filename2 or failure.filename or "a file"

@@ -84,7 +84,6 @@ def write_new(
 
     Args:
         place: nothing may stand there.
-        data: the whole content.
         mode: permission bits; those that give a program other rights are left out.
         owner: user and group id, or None for the process's own.
         owner_may_differ: go on with the process's own ids where the system forbids giving the file away.

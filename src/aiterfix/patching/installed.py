@@ -8,8 +8,9 @@ from aiterfix.installation.forms import FORMS
 from aiterfix.patching.traces import any_trace
 
 if TYPE_CHECKING:
-    from aiterfix.installation import Installation
-    from aiterfix.patching import PackageTree, PatchStatus
+    from aiterfix.installation.target import Installation
+    from aiterfix.patching.status import PatchStatus
+    from aiterfix.patching.tree import PackageTree
 
 
 def package_tree(installation: Installation) -> PackageTree:

@@ -100,7 +100,6 @@ class Journal:
         phase: where the transaction stands.
         version: of the distribution, when it was patched.
         annotations: the caller's own notes, such as the names of the fixes.
-        files: every changed file.
         record: None where there is no RECORD.
         removed: compiled files that this transaction removes, to be put back if it is undone.
         absent_caches: cache directories that did not exist before the first `apply`, relative to the package.

@@ -26,8 +26,6 @@ class Write:
     """One file to be put in place.
 
     Attributes:
-        target: where it goes.
-        data: its content.
         expected: digest that the target must have until the last moment; None where it may be absent.
         mtime_ns: modification time, or None for now.
         bytecode: mode and owner to give it; None keeps those of the file that is replaced.
@@ -112,9 +110,6 @@ def bytecode_move(
     """What to remove and what to write so that exactly ``want`` is there.
 
     Args:
-        tree: the package.
-        have: compiled files that are there now.
-        want: compiled files that shall be there.
         strict: refuse where a saved copy can't be used. Otherwise do without: it is only a cache, and a
             clean-up that was cut short has removed copies already.
     """

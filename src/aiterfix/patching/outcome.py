@@ -19,26 +19,11 @@ class Recovery(str, Enum):
 
 
 @dataclass(frozen=True)
-class Recovered:
-    """What recovery did.
-
-    Attributes:
-        kind: in one word.
-        files: files of the package that were put back.
-    """
-
-    kind: Recovery
-    files: tuple[Path, ...] = ()
-
-
-@dataclass(frozen=True)
 class Applied:
     """What `apply` did, or with ``dry_run`` would do.
 
     Attributes:
         changed: files that were replaced; empty where there was nothing to do.
-        bytecode_removed: compiled files that went with them.
-        record: RECORD, if it was updated.
         state_dir: where journal and originals are; None if nothing was changed.
         recovered: what was done about an earlier run that had been killed.
         dry_run: whether this is only what would be done.
@@ -46,10 +31,8 @@ class Applied:
     """
 
     changed: tuple[Path, ...] = ()
-    bytecode_removed: tuple[Path, ...] = ()
-    record: Path | None = None
     state_dir: Path | None = None
-    recovered: Recovered | None = None
+    recovered: Recovery | None = None
     dry_run: bool = False
     notes: tuple[str, ...] = ()
 
@@ -66,4 +49,4 @@ class Reverted:
 
     restored: tuple[Path, ...] = ()
     skipped: tuple[Path, ...] = ()
-    recovered: Recovered | None = None
+    recovered: Recovery | None = None

@@ -41,7 +41,6 @@ class ApplyPlan:
     Attributes:
         intent: the journal to write before anything is touched.
         copies: contents to save, by digest, each with the permission bits that it may have.
-        move: the changes themselves.
     """
 
     intent: Journal
@@ -54,7 +53,6 @@ class ReturnPlan:
     """How to go back.
 
     Attributes:
-        move: the changes.
         inverse: brings files and RECORD back to what they are now, should the move fail halfway.
         skipped: files that are not ours any more, since the version changed.
     """

@@ -22,7 +22,6 @@ def create(tree: HeldTree, journal: Journal, copies: Mapping[str, tuple[bytes, i
     """Make the state directory with its journal and saved copies; it appears in one step.
 
     Args:
-        tree: the package.
         journal: states what is about to be done.
         copies: contents and permission bits by digest.
     """

@@ -59,7 +59,6 @@ class PatchStatus:
     """The answer.
 
     Attributes:
-        kind: which state.
         detail: one sentence for people; empty for ``NONE``.
         files: every file of the journal.
         version: the distribution's version when it was patched.
@@ -113,12 +112,7 @@ def status_of(tree: HeldTree) -> PatchStatus:
 
 
 def status_in_archive(tree: PackageTree, view: View) -> PatchStatus | None:
-    """What has been done to a package that an archive holds; None where nothing of ours is in it.
-
-    Args:
-        tree: the package.
-        view: reads the archive.
-    """
+    """What has been done to a package that an archive holds; None where nothing of ours is in it."""
     in_dist_info = tree.dist_info is not None and tree.dist_info.parent == tree.root
     home = tree.dist_info if in_dist_info else None
     state = home / traces.IN_DIST_INFO if home is not None else tree.root / traces.beside_tree(tree.package.name)

@@ -73,7 +73,6 @@ class HeldTree:
 
     Attributes:
         tree: how it was named.
-        package: the package folder.
         home: the folder that holds our state, and whose lock is taken.
         in_dist_info: whether that is the distribution's, so that the state is listed in RECORD.
     """
@@ -139,7 +138,6 @@ def held(tree: PackageTree, *, writing: bool) -> Iterator[HeldTree]:
     """Hold a package while it is looked at or changed.
 
     Args:
-        tree: the package.
         writing: whether it is going to be changed. As root every folder and link on the way to it must then belong to
             root or to the package's owner: others could exchange it.
 
@@ -231,11 +229,9 @@ class TargetFile:
     """A file of the package, links resolved, and what it is now.
 
     Attributes:
-        place: where it is.
         names: relative to the package folder: first its own path, then the one it was asked for under,
             where that leads through a link.
         status: of the very file that was read.
-        data: its content.
     """
 
     place: Place
@@ -307,7 +303,6 @@ def look(tree: HeldTree, path: Path) -> TargetFile:
     """Read a file of the package.
 
     Args:
-        tree: the package.
         path: absolute, as the analysis named it.
 
     Raises:

@@ -41,12 +41,7 @@ _AT_ONCE = 1 << 20
 
 
 class Written(NamedTuple):
-    """A wheel that was written.
-
-    Attributes:
-        path: where.
-        notes: for people.
-    """
+    """A wheel that was written."""
 
     path: Path
     notes: tuple[str, ...]
@@ -71,7 +66,6 @@ def output_of(source: Path, wanted: Path | None) -> Output:
     label behind ``+`` makes it another one, which requirements of the old one take.
 
     Args:
-        source: the wheel.
         wanted: a folder, or a file of the old name (its version stays) or of the new one; None for beside it.
 
     Raises:
@@ -111,7 +105,6 @@ def write_wheel(source: Path, output: Output, changed: Mapping[str, tuple[bytes,
     """Write a wheel with other contents of a few files.
 
     Args:
-        source: the wheel.
         output: from `output_of`.
         changed: old and new contents by where the files are installed.
 
@@ -147,7 +140,7 @@ class _Writer:
         if output.label:
             name, _, version = self.old_name.rpartition("-")
             self.new_name = f"{name}-{_labelled(version)}"
-            self._metadata(version)
+            self._metadata()
         self._record()
 
     def _inner(self, name: str) -> bytes:
@@ -157,7 +150,7 @@ class _Writer:
             raise NotUnderstoodError(f"{self.source} has no {name}", why="No installer takes a wheel without it.")
         return self.wheel.contents(entry, _MOST)
 
-    def _metadata(self, version: str) -> None:
+    def _metadata(self) -> None:
         data = self._inner("METADATA")
         head, gap, rest = data.partition(b"\r\n\r\n" if b"\r\n\r\n" in data else b"\n\n")
         found = _VERSION.findall(head)

@@ -126,12 +126,7 @@ def fault_line(answer: FaultAnswer) -> str:
 
 
 def next_step(whole: Whole, steps: Steps) -> str:
-    """What a person should do now.
-
-    Args:
-        whole: the judgement.
-        steps: what can be done with what the command line names.
-    """
+    """What a person should do now."""
     verdict = whole.verdict
     if verdict is Verdict.NOT_INSTALLED:
         return "name the installation with --path DIR or --python EXE, or install amd-aiter"

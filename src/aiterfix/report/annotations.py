@@ -19,7 +19,6 @@ def check_annotations(whole: Whole, workspace: Path) -> Page:
     """The report of ``aiterfix check --format github``.
 
     Args:
-        whole: the judgement.
         workspace: the checkout that the annotations are to be shown in.
     """
     found: dict[tuple[str, Path], list[tuple[int, str, bool]]] = {}

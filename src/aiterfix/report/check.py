@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from aiterfix.faults.base import NO_SIZE, Finding, Presence
 from aiterfix.faults.diagnosis import Unit
-from aiterfix.installation import Skipped
+from aiterfix.installation.target import Skipped
 from aiterfix.judge.judgement import FaultAnswer, JudgedText, Judgement
 from aiterfix.judge.shown import mend_shown, mended_texts, shown_as_it_is
 from aiterfix.judge.whole import Whole
@@ -34,9 +34,7 @@ def check_report(whole: Whole, engines: Sequence[Found], steps: Steps) -> types.
     """The body of ``aiterfix check --json``, but for verdicts on pairs.
 
     Args:
-        whole: the judgement.
         engines: those installed beside.
-        steps: what can be done with what the command line names.
     """
     live = [j for j in whole.on_disk if j.installation is not None and not j.installation.shadowed]
     known = next(iter(whole.on_disk), None)

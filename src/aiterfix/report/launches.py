@@ -24,8 +24,6 @@ def launches_text(judged: JudgedList, steps: Steps, *, verbose: bool = False) ->
     """The report on a list of launches, below that on aiter.
 
     Args:
-        judged: the list.
-        steps: what can be done with what the command line names.
         verbose: whether to show every launch.
     """
     lines: list[Row] = []

@@ -17,7 +17,6 @@ class Coloured(NamedTuple):
     """Part of a row that stands out on a terminal; made by `aiterfix.report.terminal.colour`.
 
     Attributes:
-        text: what it says.
         code: of the colour, as terminals number them; empty for none.
     """
 

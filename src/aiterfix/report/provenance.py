@@ -66,11 +66,11 @@ def _looked_up(version: str | None, files: dict[Path, str]) -> dict[Path, Proven
 
     releases = releases_of(frozenset(files.values()))
     fits = {d for d, refs in releases.items() if version is None or f"v{version.partition('+')[0]}" in refs}
-    doubtful = [digest for digest in files.values() if digest not in fits]
+    doubtful = {d: releases.get(d, ()) for d in files.values() if d not in fits}
     notes: dict[str, str] = {}
     if doubtful:
         # The whole history, with every spelling of a version, is only loaded where the plain look-up leaves a question.
         from aiterfix.history.crosscheck import cross_check
 
-        notes = {n.sha256: n.message for n in cross_check(version, doubtful)}
+        notes = cross_check(version, doubtful)
     return {path: Provenance(releases.get(d, ()), notes.get(d, "")) for path, d in files.items()}

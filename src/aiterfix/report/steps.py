@@ -8,7 +8,7 @@ from aiterfix.patching.annotations import noted_faults, noted_version
 from aiterfix.storage.record import record
 
 if TYPE_CHECKING:
-    from aiterfix.patching import PatchStatus
+    from aiterfix.patching.status import PatchStatus
 
 
 def dockerfile_line(question: str = "") -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from aiterfix.engines import Found
 from aiterfix.faults.base import Presence
-from aiterfix.installation import Installation
+from aiterfix.installation.target import Installation
 from aiterfix.judge.judgement import FaultAnswer, JudgedText, Judgement
 from aiterfix.judge.verdict import Verdict
 from aiterfix.judge.whole import Whole
@@ -55,7 +55,6 @@ def heading(installation: Installation | Located, kernels_of: str = "") -> str:
     """One line on what and where an installation is.
 
     Args:
-        installation: the installation.
         kernels_of: the releases that its kernels are those of, where no version is known.
     """
     name = installation.distribution or "aiter"
@@ -81,8 +80,6 @@ def check_text(
     """The report of `aiterfix check`.
 
     Args:
-        whole: the judgement.
-        steps: what can be done with what the command line names.
         engines: those found, where they are not judged, and how the command line named where.
         advise: whether to say what to do next; not where a verdict on a pair follows, which has its own.
         verbose: whether to name every place that is not understood, not the first alone.
@@ -116,12 +113,6 @@ def check_text(
     if advise:
         lines.append(f"next:    {next_step(whole, steps)}")  # one line, to be copied
     return Page(lines)
-
-
-def _told(whole: Whole, *, verbose: bool) -> str:
-    """What reports tell of kernels beside the family; where they do so, for those who ask for more."""
-    told = [str(f) if verbose else f"{f.kernel} {f.fact} ({f.releases})" for f in sibling_facts(whole)]
-    return f"told of other kernels, and not judged here: {'; '.join(told)}" if told else ""
 
 
 def _installation(judgement: Judgement, steps: Steps, *, verbose: bool) -> list[str]:

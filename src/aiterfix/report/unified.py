@@ -14,8 +14,6 @@ def unified_diff(relative: str, old: bytes, new: bytes) -> bytes:
 
     Args:
         relative: the file's path below the folder in which the diff is to be applied.
-        old: the text that is there.
-        new: the text wanted.
     """
     # Latin-1 maps every byte to one character and back. Only LF ends a line, as git sees it.
     lines = difflib.unified_diff(_lines(old), _lines(new), lineterm="\n")

@@ -11,7 +11,6 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Collection
 from pathlib import Path
 
 from aiterfix.storage.files import write_whole
@@ -38,8 +37,8 @@ def believed(path: Path, most: int = MOST_BYTES) -> bytes | None:
         return None
 
 
-def refuse(failure: OSError) -> str:
-    """Why a file of a cache is not believed, and the remedy; `notices` will name it.
+def refuse(failure: OSError) -> None:
+    """Have `notices` name a file of a cache that is not believed, and the remedy.
 
     Args:
         failure: from `read_believed`.
@@ -52,22 +51,16 @@ def refuse(failure: OSError) -> str:
     else:
         remedy = "make it readable, or remove it"
     _refused[place] = f"not used: {place} {failure.strerror or failure} ({remedy})"
-    return f"{failure.strerror or failure} ({remedy})"
 
 
-def read_believed(path: Path, most: int = MOST_BYTES, owners: Collection[int] = ()) -> bytes:
+def read_believed(path: Path, most: int = MOST_BYTES) -> bytes:
     """Contents of a file of a cache.
-
-    Args:
-        path: the file.
-        most: bytes.
-        owners: users who are believed besides root and whoever runs this, such as the one whose package it describes.
 
     Raises:
         RefusedFileError: it is not believed; ``strerror`` says why.
         OSError: there is none, or it can't be read.
     """
-    trusted = frozenset({0, os.geteuid(), *owners})
+    trusted = frozenset({0, os.geteuid()})
     try:
         with Folder.open(path.parent) as folder:
             require_trusted(folder.status, folder.path, trusted)

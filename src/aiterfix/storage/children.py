@@ -25,7 +25,6 @@ class Owner(NamedTuple):
     """A user whose rights are taken.
 
     Attributes:
-        uid, gid, groups: as the system counts them.
         home: the user's home directory; ``/`` where none is known.
         name: for people.
     """
@@ -69,7 +68,6 @@ def environment(more: Mapping[str, str], owner: Owner | None = None) -> dict[str
     """This process's environment for a child.
 
     Args:
-        more: variables to set.
         owner: whose rights the child has; of root's environment it sees little.
     """
     given = dict(os.environ)

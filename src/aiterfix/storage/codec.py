@@ -38,9 +38,7 @@ class StoredError(NotUnderstoodError):
     """A stored file that is not what it should be.
 
     Attributes:
-        path: the file.
         key: what in it is wrong, as ``journal.files[2].size``; empty for the whole of it.
-        problem: what is wrong with that.
     """
 
     code = "stored-file"
@@ -114,8 +112,6 @@ def build(value: object, kind: type[T], path: Path, key: str = "") -> T:
 
     Args:
         value: from `parse`.
-        kind: what it should be.
-        path: where it was read, for the error.
         key: where in that file it stands, for the error.
 
     Raises:

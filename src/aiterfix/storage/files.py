@@ -22,8 +22,6 @@ def write_whole(folder: int, name: str, data: bytes, *, mode: int) -> None:
 
     Args:
         folder: descriptor of the folder that holds it.
-        name: of the file.
-        data: its bytes.
         mode: its permissions, less the process's mask.
 
     Raises:

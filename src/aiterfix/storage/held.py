@@ -76,8 +76,6 @@ def require_trusted(status: os.stat_result, path: Path | str, owners: frozenset[
 
     Args:
         status: of a file or folder; an access list shows in the group's bits.
-        path: its name, for the error.
-        owners: user ids.
 
     Raises:
         UntrustedError: it belongs to another user, or its group or everybody may write.
@@ -111,7 +109,6 @@ class Walk(ABC):
     """From a root on, component by component, links followed inside it: one rule, whoever says what stands where.
 
     Attributes:
-        root: where it begins.
         confined: whether what is above it is out of bounds.
         parts: of the folder reached, without links.
     """

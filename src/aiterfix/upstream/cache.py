@@ -26,7 +26,6 @@ class CacheEntry:
     """Facts of one address.
 
     Attributes:
-        url: the address.
         etag: the server's name for this state of it; empty where it gave none.
         checked_at: when the server last vouched for it, seconds since the epoch.
         facts: what was picked from the answer.

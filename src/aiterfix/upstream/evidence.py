@@ -40,12 +40,10 @@ class RunScenario:
 
     Attributes:
         overshoot: columns written at or past ``max_model_len``.
-        wrong: wrong logits.
         instructions: executed, a wave each.
     """
 
     name: str
-    kernel: str
     overshoot: int
     wrong: int
     instructions: int
@@ -57,10 +55,6 @@ class RunReport:
 
     Attributes:
         sha256: of those of its sources that the patch changes, or has changed.
-        device: what ran it.
-        triton: the compiler's version.
-        passed: whether everything was right.
-        scenarios: by name.
         pair: of a report on one fault, what its scenarios came to before its mend and after; None of others.
     """
 
@@ -78,9 +72,6 @@ class RecordedRun:
 
     Attributes:
         sha256: of the text that ran, or that was mended for it.
-        mends: what was mended in it.
-        triton: the compiler's version.
-        device: what ran it.
         scenarios: of the whole suite.
         outcome: of the fault's own scenarios.
     """
@@ -115,8 +106,6 @@ def read_evidence(paths: Sequence[Path], fault: str, before: Sequence[str], afte
     """Read reports and sort them.
 
     Args:
-        paths: report files.
-        fault: id of the fault that the patch takes out.
         before: digests of the files that the patch changes.
         after: digests of what it makes of them.
 
@@ -141,7 +130,7 @@ def read_evidence(paths: Sequence[Path], fault: str, before: Sequence[str], afte
     recorded = tuple(
         RecordedRun(e.original_sha256, e.mends, e.triton, e.device, e.scenarios, str(e.of_fault(fault)))
         for digest in before
-        for e in store.read_evidence(digest, [stores.shipped_folder()])[0]
+        for e in store.read_evidence(digest, [stores.shipped_folder()])
         if e.of_fault(fault) is not None and (not e.mends or fault in e.mends) and e.original_sha256 == digest
     )
     return RunReports(tuple(old), tuple(new), recorded)
@@ -165,7 +154,6 @@ def _read(path: Path, fault: str, wanted: set[str]) -> tuple[RunReport, tuple[st
         scenarios = {
             _text(s["name"]): RunScenario(
                 _text(s["name"]),
-                _text(s["kernel"]),
                 _count(s["overshoot_columns"]),
                 _count(s["wrong_logits"]),
                 _count(s["wave_instructions"]),

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from aiterfix.faults.base import PullRequest
 from aiterfix.history.bounds import Bounds, BoundState, removed
 from aiterfix.history.record import RefRecord
-from aiterfix.history.store import REPOSITORY
 from aiterfix.source.guards import Guard
 from aiterfix.upstream.milestones import EVERY_STORE, Goal, Milestone, goals, milestone, releases
-from aiterfix.upstream.pulls import PullState
+from aiterfix.upstream.pulls import PullState, called
 from aiterfix.upstream.status import PullReport, StatusResult
 
 
@@ -32,10 +31,6 @@ class SubjectAnswer:
     """What source says of one tree and the stores of one code path.
 
     Attributes:
-        name: of the tree.
-        state: how far they are bounded.
-        stores: how many stores there are.
-        bounded: how many are bounded.
         contains: whether the change of each pull request is in it; None where that cannot be told.
         text: one line for people.
     """
@@ -53,7 +48,6 @@ class Explanation:
     """What to know about the store bounds of one code path.
 
     Attributes:
-        bounds: whose.
         summary: one line: every pull request's state and what is left.
         warnings: what a person would misread.
         subjects: an answer for each tree asked about.
@@ -71,10 +65,7 @@ def explain(
     """Put the states of pull requests beside the source of releases.
 
     Args:
-        bounds: what they are about.
-        result: the states.
         refs: judged tags: of the shipped history, or of a fresh scan.
-        subjects: trees asked about.
     """
     stones = {g.removes: milestone(g, refs) for g in goals(bounds)}
     reports = [result.of(p) for p in bounds.upstream]
@@ -103,8 +94,8 @@ def change_contained(request: PullRequest, bounds: Bounds, record: RefRecord) ->
 def _state_parts(report: PullReport, stones: dict[frozenset[Guard], Milestone]) -> list[str]:
     request, pull = report.request, report.pull
     if pull is None:
-        return [f"nothing is known of the state of {_name(request)}"]
-    parts = [f"{_name(request)} is {pull.state.value}"]
+        return [f"nothing is known of the state of {called(request)}"]
+    parts = [f"{called(request)} is {pull.state.value}"]
     if report.carried_by:
         parts.append("its commit is in " + " and ".join(f"#{n}" for n in report.carried_by))
     stone = stones.get(removed(request))
@@ -147,7 +138,7 @@ def _warnings(report: PullReport, bounds: Bounds, stones: dict[frozenset[Guard],
     stone = stones.get(removed(request))
     if pull is None:
         return []
-    name = _name(request)
+    name = called(request)
     first = _first(stone)
     found = []
     if not request.removes:
@@ -200,8 +191,4 @@ def _subject(bounds: Bounds, subject: Subject) -> SubjectAnswer:
 
 
 def _numbers(pulls: Sequence[PullRequest]) -> str:
-    return ", ".join(_name(p) for p in pulls)
-
-
-def _name(request: PullRequest) -> str:
-    return f"{'' if request.repository == REPOSITORY else request.repository}#{request.number}"
+    return ", ".join(called(p) for p in pulls)

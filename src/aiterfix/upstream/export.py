@@ -18,7 +18,6 @@ from aiterfix.errors import ActionNeededError, EnvironmentProblem, NotUnderstood
 from aiterfix.faults.base import Fault, Presence
 from aiterfix.faults.diagnosis import Unit
 from aiterfix.faults.registry import Faults
-from aiterfix.installation import Installation
 from aiterfix.judge.disk import judge_installation
 from aiterfix.judge.judgement import JudgedText, Judgement, Question
 from aiterfix.patching.mends import mends
@@ -48,14 +47,11 @@ class Export:
     """What was made.
 
     Attributes:
-        fault: id of the fault that is taken out.
         branch: the new branch, without ``refs/heads/``.
         commit: its one commit.
         base: the commit it stands on.
         replaced: what the branch pointed to before; empty where it is new.
-        files: what was changed.
         test_path: the regression test in the tree; None without one.
-        proposal: commit message and pull-request text.
         patch: the commit as a mail, for ``git am``.
     """
 
@@ -87,8 +83,6 @@ def export(
     Args:
         clone: where; only its object database and one reference are written.
         revision: what the patch stands on.
-        faults: every fault to judge by.
-        fault: id of the one to take out.
         groups: code paths whose kernels are changed; all by default.
         branch: the new branch; named after fault and base by default.
         evidence: reports of ``aiterfix validate`` on the files before or after.
@@ -214,8 +208,8 @@ def _changes(clone: Clone, base: str, faults: Faults, fault: Fault, groups: Sequ
                 assert change.file.path is not None
                 change.file.path.write_bytes(change.mended.new)
             after = judge_installation(package.installation, faults, question) if changes else before
-            _require_out(fault, after, package.installation)
-    files = tuple(ChangedFile(package.prefix + c.file.relative, c.mended, fault, question.groups) for c in changes)
+            _require_out(fault, after)
+    files = tuple(ChangedFile(package.prefix + c.file.relative, c.mended, question.groups) for c in changes)
     modes = {}
     if files:
         listing = clone.output("ls-tree", "-z", "--full-tree", base, "--", *(f.path for f in files))
@@ -241,7 +235,7 @@ def _tested(fault: Fault, unit: Unit, text: JudgedText, files: Sequence[ChangedF
     return all(a.arg in KNOWN for f in functions for a in (*f.args.posonlyargs, *f.args.args, *f.args.kwonlyargs))
 
 
-def _require_out(fault: Fault, after: Judgement, installation: Installation) -> None:
+def _require_out(fault: Fault, after: Judgement) -> None:
     """Half a patch is none: the text says that the fault is out.
 
     Raises:

@@ -16,7 +16,7 @@ from aiterfix.faults.diagnosis import TextDiagnosis, diagnose
 from aiterfix.faults.mend import Mended, mend
 from aiterfix.faults.registry import Faults
 from aiterfix.history.record import History, KernelRecord, MendRecord, RefRecord, WrapperRecord
-from aiterfix.installation import find_path
+from aiterfix.installation.given_path import find_path
 from aiterfix.judge.disk import resolution_of
 from aiterfix.judge.refusals import launches_in
 from aiterfix.source.kernel_launch import KernelLaunch

@@ -159,9 +159,7 @@ class Clone:
         """What a git command prints.
 
         Args:
-            arguments: the command and its arguments.
             status: exit codes that are not errors.
-            environment: variables for this command.
 
         Raises:
             CloneError: another exit code.

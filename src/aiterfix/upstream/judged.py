@@ -39,8 +39,6 @@ class JudgedTree:
     """Every fault in one tree.
 
     Attributes:
-        commit: full name.
-        date: of the commit, ISO 8601.
         kernels: how many kernels it has that store something.
         faults: by id, those that are in some kernel, or may be; the others are in none.
         doubt: why nothing certain can be said; empty where it can.

@@ -625,7 +625,6 @@ def launch_test(check: Check, kernels: Sequence[tuple[str, KernelRoles]], test_p
     """The test file's text.
 
     Args:
-        check: what is checked.
         kernels: path in the tree and declaration of each kernel.
         test_path: where the test will stand in the tree.
     """

@@ -52,7 +52,6 @@ class Milestone(Standing):
     """How releases stand to a goal.
 
     Attributes:
-        goal: the goal.
         newest_remaining: how many stores stand in the way in the newest.
     """
 
@@ -65,7 +64,6 @@ class OldKernels:
     """A release whose kernels are older than those of one published before it.
 
     Attributes:
-        release: the release.
         since: the first published with these kernels.
         newer: the last one published before it that has newer kernels.
     """

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiterfix.faults.registry import Faults
-from aiterfix.installation import Installation, find_path
+from aiterfix.installation.given_path import find_path
+from aiterfix.installation.target import Installation
 from aiterfix.source.search import needles
 from aiterfix.upstream.gitrepo import Clone, Objects
 from aiterfix.upstream.trees import PACKAGE, Forest
@@ -34,8 +35,6 @@ class Packages:
     """The packages of some commits of a clone. Each distinct file is read once.
 
     Args:
-        clone: where they are.
-        objects: its object database.
         commits: full names.
         faults: by whose kernels a package is known.
     """

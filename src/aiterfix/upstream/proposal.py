@@ -66,14 +66,11 @@ class ChangedFile:
 
     Attributes:
         path: in the tree.
-        mended: the proven edit.
-        fault: what it takes out.
         groups: code paths whose kernels were asked for; None for all.
     """
 
     path: str
     mended: Mended
-    fault: Fault
     groups: Collection[str] | None = None
 
     @property
@@ -126,8 +123,6 @@ def propose(
     """Write both texts.
 
     Args:
-        fault: what is taken out.
-        files: what is changed.
         base: the commit that the patch stands on, and its name.
         measured: what validation found; may be empty, and the text then says that nothing was measured.
         test_path: where the regression test is added; None without one.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from aiterfix.errors import NotUnderstoodError
 from aiterfix.faults.base import PullRequest
+from aiterfix.history.store import REPOSITORY
 from aiterfix.storage import codec
 from aiterfix.storage.codec import StoredError
 from aiterfix.storage.text import printable
@@ -21,6 +22,11 @@ _SHA = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _LONGEST_TITLE = 300
 LAST_KNOWN = Path(__file__).with_name("lastknown.json")
+
+
+def called(request: PullRequest) -> str:
+    """A pull request or issue as people write it: by its number alone where it is aiter's own."""
+    return f"{'' if request.repository == REPOSITORY else request.repository}#{request.number}"
 
 
 class PullState(str, Enum):

@@ -26,7 +26,6 @@ class ScanResult:
 
     Attributes:
         refs: every reference asked about, by date, then name.
-        faults: the faults that it looked for.
         shallow: whether the clone lacks older commits: what is first here may not be first upstream.
         partial: whether it was cloned with a filter: files may be missing.
         skipped: tags that name no commit.
@@ -57,10 +56,7 @@ def scan(
     """Judge every tag, or some revisions.
 
     Args:
-        clone: where to look.
-        faults: what to look for.
         revisions: tags, shell patterns over tags, or anything that names a commit; every tag without any.
-        progress: told what is being done.
 
     Raises:
         UsageError: a revision names nothing.
@@ -80,12 +76,13 @@ def scan(
     return ScanResult(tuple(records), faults, clone.shallow, clone.partial, tuple(skipped), len(blobs), analysed)
 
 
-_MAIN = ("refs/remotes/origin/main", "refs/heads/main")
+MAIN = ("refs/remotes/origin/main", "refs/heads/main")
+"""Where a clone has upstream's main branch."""
 
 
 def main_of(clone: Clone, faults: Faults) -> tuple[RefRecord, ...]:
     """The branch that releases are made from, judged; nothing where a clone has none of its name."""
-    branch = next((b for b in _MAIN if clone.resolve(b)), None)
+    branch = next((b for b in MAIN if clone.resolve(b)), None)
     return tuple(replace(r, ref="main") for r in scan(clone, faults, [branch]).refs) if branch else ()
 
 
@@ -143,7 +140,6 @@ class _Packages:
 
     Args:
         judged: every distinct file that names a kernel, judged by its own text.
-        faults: what was looked for.
     """
 
     def __init__(self, judged: dict[str, JudgedText], faults: Faults) -> None:

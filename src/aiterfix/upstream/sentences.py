@@ -15,7 +15,7 @@ from aiterfix.faults.base import Fault, PullRequest
 from aiterfix.history.record import RefRecord
 from aiterfix.history.store import REPOSITORY
 from aiterfix.upstream.judged import FaultInTree, JudgedTree, of_record
-from aiterfix.upstream.pulls import PullState
+from aiterfix.upstream.pulls import PullState, called
 from aiterfix.upstream.status import Origin, PullReport, StatusResult
 
 _SHORT = {k.function: k.value for k in (*Kernel, *Portable) if k.function}
@@ -34,8 +34,6 @@ class PullSentence:
     """What to know of one pull request, or issue, about one fault.
 
     Attributes:
-        request: which.
-        text: the sentence.
         source: where its state comes from, and of when that is.
         head: the fault in its own text; None where that is not at hand.
         base: the fault in the text that it changes; None where that is not at hand.
@@ -53,7 +51,6 @@ class FaultStory:
     """What to know of one fault upstream.
 
     Attributes:
-        fault: which.
         main: the fault in upstream's main branch; None where that is not at hand.
         newest: the newest release that was judged; None where facts do not tell of this fault.
         places: a sentence on main, on the newest release, and on each tree asked about.
@@ -76,8 +73,6 @@ def story(
     """Tell of one fault.
 
     Args:
-        fault: which.
-        result: states of pull requests, and what their text has.
         newest: the newest release that was judged.
         trees: others that were asked about, by name.
     """
@@ -102,7 +97,7 @@ def story(
 
 def _sentence(fault: Fault, report: PullReport, main: JudgedTree | None) -> PullSentence:
     request = report.request
-    parts = [f"{_name(request)} {_state(report)}"]
+    parts = [f"{called(request)} {_state(report)}"]
     parts[0] += f" ({request.role})"
     if request.issue or request.repository != REPOSITORY:
         parts.append("an issue changes no text" if request.issue else "it changes the consumer, and no kernel of aiter")
@@ -169,7 +164,3 @@ def _found(found: FaultInTree, most: int) -> str:
 def _kernels(names: Sequence[str], most: int) -> str:
     listed = f" ({', '.join(_SHORT.get(n, n) for n in names)})" if 0 < len(names) <= most else ""
     return f"{len(names) or 'no'} kernel{'' if len(names) == 1 else 's'}{listed}"
-
-
-def _name(request: PullRequest) -> str:
-    return f"{'' if request.repository == REPOSITORY else request.repository}#{request.number}"

@@ -28,10 +28,7 @@ from aiterfix.upstream.pulls import (
     pull_path,
     read_pull,
 )
-from aiterfix.upstream.scan import scan
-
-_MAIN = ("refs/remotes/origin/main", "refs/heads/main")
-"""Where a clone has upstream's main branch."""
+from aiterfix.upstream.scan import MAIN, scan
 
 
 class Origin(str, Enum):
@@ -48,9 +45,7 @@ class PullReport:
     """One pull request and what is known of it.
 
     Attributes:
-        request: as the fault file names it.
         pull: its state; None where nothing is known.
-        origin: where that comes from.
         as_of: when it was so: an instant, a day, or a month, ISO 8601.
         carried_by: numbers of other pull requests of the same repository whose history has its head commit.
         head_source: its head commit by guards of stores; None without a clone that has it, and where it is about none.
@@ -75,7 +70,6 @@ class StatusResult:
     Attributes:
         reports: in the order of the fault files, each pull request once.
         trouble: why GitHub could not be asked for some; empty where it could.
-        notes: lesser things worth a line.
         main: upstream's main branch judged by source; None where nothing has it.
         trees: by commit, whatever was judged by source.
     """
@@ -123,13 +117,9 @@ def status(
     """Gather the state of every pull request.
 
     Args:
-        faults: whose pull requests.
-        github: whom to ask.
-        offline: ask nobody.
         clone: tells which pull request carries which, and holds heads to judge by source, where it has them.
         last_known: what shipped with the package, by default.
         also: further commits to judge by source, where the clone has them.
-        progress: told what is being done.
     """
     shipped = load_last_known() if last_known is None else last_known
     asker = _Asker(github, offline)
@@ -173,7 +163,7 @@ def _judged(
     main = shipped.main if known else ""
     here: list[str] = []
     if clone is not None:
-        own = next((c for name in _MAIN if (c := clone.resolve(name))), None)
+        own = next((c for name in MAIN if (c := clone.resolve(name))), None)
         main = own or main
         here = [h for h in dict.fromkeys(heads) if clone.resolve(h)]
         if own:
@@ -192,8 +182,6 @@ def record_states(
     """What to ship: states as they were gathered, and what was judged.
 
     Args:
-        result: of every pull request.
-        faults: that were judged.
         shipped: states as they are shipped now, which stay where GitHub was not asked.
         day: of asking, ISO 8601.
         keep: further commits whose judgement is shipped.

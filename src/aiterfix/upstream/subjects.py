@@ -10,7 +10,7 @@ from aiterfix.faults.registry import Faults
 from aiterfix.history.compat import compat
 from aiterfix.history.record import FileRecord, RefRecord
 from aiterfix.history.store import load_history
-from aiterfix.installation import Discovery
+from aiterfix.installation.target import Discovery
 from aiterfix.judge.disk import judge_installation
 from aiterfix.upstream.explain import Subject
 from aiterfix.upstream.gitrepo import Clone

@@ -39,8 +39,6 @@ class Forest:
     """The trees of some commits.
 
     Args:
-        clone: where they are.
-        objects: its object database.
         commits: full names.
     """
 

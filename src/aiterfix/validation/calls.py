@@ -51,7 +51,6 @@ class WrapperFile:
     """A text whose functions launch kernels.
 
     Attributes:
-        text: its bytes.
         filename: its path in the package.
         mends: ids of the faults that were mended in it.
         original_sha256: digest of the text before that.
@@ -95,10 +94,7 @@ class Calls:
     """Makes the calls of one source.
 
     Attributes:
-        files: the kernels' texts.
-        wrappers: what launches them.
         python: the interpreter asked first for torch; this one is asked where that has none.
-        owner: whose rights the child has.
         answers: of each wrapper's text, once it was run.
     """
 

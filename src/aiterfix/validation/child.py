@@ -13,7 +13,6 @@ import signal
 import struct
 import subprocess
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,12 +27,10 @@ class Child:
     """The parent's handle. It has a session of its own, so that an interrupt at a terminal reaches the parent alone.
 
     Args:
-        python: the interpreter.
         program: for ``-c``; ``{descriptor}`` in it is where replies go, ``{root}`` the folder that holds this package.
-        environment: variables to set.
     """
 
-    def __init__(self, python: str, program: str, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, python: str, program: str) -> None:
         self._scratch = tempfile.TemporaryDirectory(prefix="aiterfix-child-")
         self._words = Path(self._scratch.name, "words")
         root = str(Path(__file__).parents[2])
@@ -47,7 +44,7 @@ class Child:
                     stderr=subprocess.STDOUT,
                     pass_fds=(writing,),
                     start_new_session=True,
-                    env=children.environment({"TMPDIR": self._scratch.name, **(environment or {})}),
+                    env=children.environment({"TMPDIR": self._scratch.name}),
                 )
         except OSError as error:
             os.close(reading)

@@ -33,8 +33,6 @@ def compare(scenario: Scenario, expected: Expected, execution: Execution) -> Sce
     """Compare what a launch wrote with what it should have written.
 
     Args:
-        scenario: the launch.
-        expected: the reference's result.
         execution: output bits (rows, window), prefilled with :data:`SENTINEL`, and what happened.
     """
     width = scenario.max_model_len
@@ -85,8 +83,6 @@ def attributed(result: ScenarioResult, scenario: Scenario, harmless: frozenset[s
     """The result with the ids of the known faults that explain what is wrong with it.
 
     Args:
-        result: of a scenario.
-        scenario: the scenario.
         harmless: faults that the kernel is known not to have: where one of these is shown, source was read wrongly, and
             the failure is not explained.
     """

@@ -43,13 +43,9 @@ class CodeCost:
         vgprs: architectural vector registers.
         agprs: accumulation vector registers.
         sgprs: scalar registers.
-        vgpr_spills: vector registers spilled.
-        sgpr_spills: scalar registers spilled.
         scratch_bytes: private memory of a lane.
         lds_bytes: LDS of a workgroup.
         occupancy: waves that a SIMD can hold at once.
-        code_bytes: size of the machine code.
-        static_instructions: instructions in it.
         executed: instructions executed over the whole launch, counted once a wave, by group.
     """
 
@@ -76,11 +72,7 @@ class KernelCost:
     """A kernel and configuration before and after.
 
     Attributes:
-        kernel: which.
-        config: what it is compiled for.
         mends: ids of the faults that the other text has out; empty where it is another text for another reason.
-        before: cost of the one text.
-        after: cost of the other.
     """
 
     kernel: AnyKernel
@@ -108,7 +100,6 @@ class Variant:
 
     Attributes:
         mends: ids of the faults that it has out.
-        text: the file's bytes.
         kernels: functions that differ; None where any may.
     """
 
@@ -121,9 +112,6 @@ def variants(before: bytes, faults: Sequence[Fault], filename: str, together: Co
     """Each fault's mend alone, and those of ``together`` together: the texts that differ.
 
     Args:
-        before: a kernel file.
-        faults: every fault to judge by.
-        filename: for messages.
         together: ids of the faults that are mended together.
 
     Raises:
@@ -191,16 +179,11 @@ def measure(
     """Compare texts of a kernel file with one of them, and say which Triton compiled them.
 
     Args:
-        before: the one text.
         others: what it is compared with, each where it differs.
-        filename: for messages.
-        configs: kernels and what to compile them for.
         context: tokens of the one sequence that is run; also the width of a row, so that bounds are tight.
-        next_n: rows.
         wrapper: what the wrapper says of argument types.
         python: interpreter whose Triton compiles.
         owner: whose rights it has; None for this process's.
-        progress: called with what is about to be done.
 
     Raises:
         CompileError: Triton refuses one of the texts.

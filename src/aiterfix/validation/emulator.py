@@ -61,7 +61,6 @@ class EmulatedRun:
         launch: compiles what is not yet, and launches. It raises CompileError where the compiler refuses or dies, and
             NotUnderstoodError where the kernel, its code object or an instruction is not understood.
         lines: what makes reports name statements, one a source.
-        calls: what calls wrappers, where there are any.
     """
 
     ran: Report
@@ -253,9 +252,6 @@ def execution_of(
     """What the emulator noted of a run, and left in the output, in the terms of a validation.
 
     Args:
-        result: of the kernel.
-        output: its output.
-        scenario: the launch.
         before: of the kernel that was run before it, if one was.
     """
     shape = (scenario.outputs, scenario.rows, scenario.row_stride)

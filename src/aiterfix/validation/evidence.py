@@ -2,8 +2,7 @@
 
 Readable by the core: standard library only. A store is one file of a line a record, in a folder: the package's own, and
 the user's cache, which a user's own runs add to. A patched tree's journal holds such lines too. A line that is not
-whole, is of another format, or whose numbers do not fit each other is not believed; the reason is given beside the
-records that are.
+whole, is of another format, or whose numbers do not fit each other is not believed.
 """
 
 from __future__ import annotations
@@ -31,8 +30,6 @@ Outcome = Literal["passed", "failed", "refused", "no code"]
 since the compiler gives none."""
 Shown = Literal["shown", "not shown", "failed"]
 """Of a mend: a run failed before it and passed after it; none did; one failed after it that had not failed without."""
-_IN_TREE = Path("journal.json")
-"""Where records were noted that are of no store, for messages."""
 
 
 def _in_order(mends: tuple[str, ...]) -> tuple[str, ...]:
@@ -117,14 +114,6 @@ class Evidence:
         return (self.original_sha256, self.mends, self.text_sha256, *self.ran)
 
 
-@dataclass(frozen=True)
-class NotBelieved:
-    """A record that is not believed, and why."""
-
-    path: Path
-    reason: str
-
-
 def names_digest(names: Iterable[str]) -> str:
     """Digest of a set of scenarios by their names, whatever their order."""
     return sha256("\n".join(sorted(names)).encode()).hexdigest()
@@ -144,7 +133,7 @@ def keep(evidence: Evidence, folder: Path | None = None) -> Path:
         OSError: the folder cannot be written.
     """
     path = (folder or user_folder()) / NAME
-    kept = {found.same: found for found in _read(path, b"")[0]} | {evidence.same: evidence}
+    kept = {found.same: found for found in _read(path, b"")} | {evidence.same: evidence}
     keep_file(path, b"".join(_line(kept[same]) for same in sorted(kept, key=repr)))
     return path
 
@@ -156,7 +145,7 @@ def drop(folder: Path, but: Collection[str], made: Collection[Evidence] = ()) ->
     Raises:
         OSError: the folder cannot be written.
     """
-    records = _read(folder / NAME, b"")[0]
+    records = _read(folder / NAME, b"")
     now = {e.same for e in made}
     again = {_but_compiler(e) for e in made}
     kept = [e for e in records if e.text_sha256 in but and (e.same in now or _but_compiler(e) not in again)]
@@ -179,7 +168,6 @@ def shown(fault: str, after: Collection[Evidence], before: Collection[Evidence])
     A run that failed without the mend too, by no known fault, says nothing of it: the compiler may be to blame.
 
     Args:
-        fault: its id.
         after: runs of the mended text.
         before: runs of the text that was mended.
     """
@@ -197,95 +185,56 @@ def shown(fault: str, after: Collection[Evidence], before: Collection[Evidence])
     return "shown" if right else "not shown"
 
 
-def evidence_for(
-    text_sha256: str, mends: Collection[str] = (), folders: Sequence[Path] | None = None, *, noted: str = ""
-) -> tuple[Evidence, ...]:
-    """What is recorded of a text once these faults are mended in it; of the text itself where none is.
-
-    Args:
-        text_sha256: digest of the text before they are.
-        mends: ids of the faults.
-        folders: where to look; default :func:`evidence_folders`.
-        noted: records beside those, as :func:`lines_of` gives them.
-    """
-    wanted = tuple(sorted(set(mends)))
-    found, _ = read_evidence(text_sha256, folders, noted=noted)
-    if not wanted:
-        return tuple(e for e in found if e.text_sha256 == text_sha256)
-    return tuple(e for e in found if e.original_sha256 == text_sha256 and e.mends == wanted)
-
-
 def evidence_of(text_sha256: str, folders: Sequence[Path] | None = None, *, noted: str = "") -> tuple[Evidence, ...]:
     """What is recorded of a text as it stands; each run once, in the order of the folders."""
-    return evidence_for(text_sha256, (), folders, noted=noted)
+    return tuple(e for e in read_evidence(text_sha256, folders, noted=noted) if e.text_sha256 == text_sha256)
 
 
-def read_evidence(
-    text_sha256: str, folders: Sequence[Path] | None = None, *, noted: str = ""
-) -> tuple[tuple[Evidence, ...], tuple[NotBelieved, ...]]:
-    """The records that name a text, as it ran or as it was before, and those that are not believed.
+def read_evidence(text_sha256: str, folders: Sequence[Path] | None = None, *, noted: str = "") -> tuple[Evidence, ...]:
+    """The records that name a text, as it ran or as it was before.
 
     Never raises for what it finds on disk: no folder is no record.
 
     Args:
-        text_sha256: digest of the text.
         folders: where to look; default :func:`evidence_folders`.
         noted: records beside those, as :func:`lines_of` gives them.
     """
     digest = text_sha256.encode()
     stores = [_read(folder / NAME, digest) for folder in (evidence_folders() if folders is None else folders)]
-    found: dict[Evidence, None] = {}
-    refused: list[NotBelieved] = []
-    for records, others in (*stores, _records(noted.encode(), _IN_TREE, digest)):
-        found |= dict.fromkeys(records)
-        refused += others
-    return tuple(found), tuple(refused)
-
-
-class _Damaged(Exception):  # noqa: N818 - never leaves this module
-    """Why a record is not believed."""
+    return tuple(dict.fromkeys(e for records in (*stores, _records(noted.encode(), digest)) for e in records))
 
 
 def _line(evidence: Evidence) -> bytes:
     return codec.encode({"format": FORMAT, **codec.plain(evidence)}, indent=None).rstrip(b"\n") + b"\n"
 
 
-def _read(path: Path, digest: bytes) -> tuple[list[Evidence], list[NotBelieved]]:
+def _read(path: Path, digest: bytes) -> list[Evidence]:
     """The records of a store whose line has a digest in it; the other lines are not looked at."""
     try:
         # What came with the package is believed as its code is.
         shipped = path.is_relative_to(shipped_folder())
         data = read_file(path, most=LARGEST) if shipped else read_believed(path, LARGEST)
-    except (FileNotFoundError, NotADirectoryError):
-        return [], []
-    except PermissionError:  # another user's cache, as where HOME is root's: none of ours, and nothing to complain of
-        return [], [NotBelieved(path, "may not be read")]
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return []  # one that may not be read is another user's, as where HOME is root's: nothing to complain of
     except OSError as error:
-        return [], [NotBelieved(path, refuse(error))]
-    return _records(data, path, digest)
+        refuse(error)
+        return []
+    return _records(data, digest)
 
 
-def _records(data: bytes, path: Path, digest: bytes) -> tuple[list[Evidence], list[NotBelieved]]:
-    found, refused = [], []
-    for number, line in enumerate(data.split(b"\n"), 1):
-        if line and digest in line:
-            try:
-                found.append(_parse(line, path))
-            except _Damaged as damaged:
-                refused.append(NotBelieved(path, f"line {number}: {damaged}"))
-    return found, refused
+def _records(data: bytes, digest: bytes) -> list[Evidence]:
+    found = [_believed(line) for line in data.split(b"\n") if line and digest in line]
+    return [e for e in found if e is not None]
 
 
-def _parse(line: bytes, path: Path) -> Evidence:
+def _believed(line: bytes) -> Evidence | None:
+    """A record; None for a line that is no record, or one that does not fit itself."""
     try:
-        said = codec.parse(line, path, most_bytes=_LARGEST_LINE)
+        said = codec.parse(line, Path(NAME), most_bytes=_LARGEST_LINE)
         if not isinstance(said, dict) or said.pop("format", None) != FORMAT:
-            raise _Damaged(f"is not of format {FORMAT}")
-        evidence = codec.build(said, Evidence, path)
-    except StoredError as error:
-        raise _Damaged(error.detail) from error
-    if evidence.failed > evidence.scenarios or not (evidence.scenarios or "no code" in dict(evidence.faults).values()):
-        raise _Damaged("its counts do not fit each other")
-    if (evidence.text_sha256 == evidence.original_sha256) == bool(evidence.mends):
-        raise _Damaged("its digests do not fit its mends")
-    return evidence
+            return None
+        e = codec.build(said, Evidence, Path(NAME))
+    except StoredError:
+        return None
+    counted = e.failed <= e.scenarios and (e.scenarios or "no code" in dict(e.faults).values())
+    return e if counted and (e.text_sha256 == e.original_sha256) != bool(e.mends) else None

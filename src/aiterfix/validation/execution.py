@@ -23,9 +23,7 @@ class Execution:
 
     Attributes:
         output: bits of the output, uint32, (rows, the scenario's window).
-        outside: accesses outside allocations.
         findings: what the executor noticed itself.
-        seconds: time that the launch took.
         wave_instructions: instructions executed, counted once a wave; 0 where it is not known.
         by_group: the same by group of instructions; empty where it is not known.
         written_behind: elements of the output that were written to behind every window.
@@ -82,9 +80,6 @@ class Launcher(Protocol):
         """Launch once, on output memory that holds the sentinel.
 
         Args:
-            kernel: what to launch.
-            scenario: how.
-            inputs: on what.
             scale_offset: see :func:`scale_offset`; by default behind all keys of a block.
             schedule: the kernel that is launched before, to share out the work of the schedule kernel; None where the
                 number that it stores is to be computed here.
@@ -95,7 +90,6 @@ def scalar_arguments(scenario: Scenario, blocks: int, table_width: int) -> dict[
     """Integer arguments by parameter name, as the wrapper computes them from its tensors.
 
     Args:
-        scenario: the launch.
         blocks: of the cache.
         table_width: columns of the block table.
     """
@@ -142,7 +136,6 @@ def scale_offset(scenario: Scenario, *, blocks_known: bool) -> int:
     """Bytes from a block to its scales, as the wrapper's slices have it.
 
     Args:
-        scenario: the launch.
         blocks_known: whether the kernel is told of blocks of several tokens. The wrapper of one that is not slices the
             cache as tokens, each with its scale behind it.
     """

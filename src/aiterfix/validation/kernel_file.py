@@ -18,7 +18,6 @@ class KernelFile:
     """A text that defines kernels.
 
     Attributes:
-        text: its bytes.
         filename: its name, for line tables; not opened. It is part of what compiled kernels are kept by.
         shown: what reports call it, where that is more than ``filename``.
         mends: ids of the faults that were mended in the text; None where that is not known.

@@ -136,12 +136,9 @@ def run_planned(
 
     Args:
         planned: the kernel file's own ``Launch``.
-        kernel: compiled for it.
-        code: the same, parsed.
         memory: holds every tensor's storage.
         bases: where, by the address of the storage on the host. A parameter may be a view of a tensor, as keys and
             scales are of the cache.
-        threads: see :func:`aiterfix.gfx950.run`.
     """
     values = {
         name: value if isinstance(value, int) else bases[value.untyped_storage().data_ptr()] + _offset(value)
@@ -162,10 +159,7 @@ def own_request(
     """What Triton's launcher would have compiled for a planned launch on ROCm.
 
     Args:
-        module: the kernel's module.
         planned: its ``Launch``.
-        source: its text.
-        filename: its name.
         narrow: whether 32-bit offsets reach all of each tensor, of which AMD's compiler makes buffer instructions;
             None: where it spans less than 2 GiB.
     """

@@ -38,8 +38,6 @@ def validate(
     """Run a subject's kernels and compare every logit with a reference.
 
     Args:
-        subject: what holds the kernels.
-        executor: what runs them.
         selection: which scenarios; default the quick set of every kernel that the subject holds.
         strict: anomalies fail the run too.
         progress: called before and after every scenario.

@@ -68,9 +68,7 @@ def signature_of(kernel: Kernel, stated: Sequence[tuple[int, bool]], function: s
     must fit. Pointers after the signature are Triton's own.
 
     Args:
-        kernel: which kernel.
         stated: (bytes, is a pointer) of each argument in order, as the code object's metadata says.
-        function: for messages.
 
     Raises:
         NotUnderstoodError: none fits, or more than one.
@@ -99,9 +97,6 @@ class CodeObjectFile:
     """A ``.hsaco`` file; runs on the emulator.
 
     Attributes:
-        path: where it is.
-        kernel: which kernel it is.
-        config: what it was compiled for.
         compiled: the code object with its arguments.
     """
 

@@ -126,10 +126,8 @@ def left_to_run(
     """What a store has not of a source's texts: a whole suite, that of some kernels, the calls of its wrapper.
 
     Args:
-        source: the texts.
         folder: of the store.
         report: of what would run them.
-        suite: which.
         calls: whether nothing but calls is wanted.
     """
 

@@ -62,22 +62,17 @@ class ScenarioResult:
     """One launch, judged.
 
     Attributes:
-        name: the scenario's name.
         kernel: the kernel's short name.
-        config: name of the configuration.
         passed: nothing written outside a row or an allocation, and the visible columns right.
-        rows: rows of the output.
         visible_logits: logits that were compared.
         largest_error: largest absolute error of a logit that is right.
         error_of_bound: the same as a fraction of the bound that float32 rounding explains.
-        wrong_logits: visible logits that are wrong.
         wrong_at: a few of them, ``row, column: got, expected``.
         overshoot_columns: columns written past ``max_model_len``, the most of any row; measured in the gap between
             rows, or past the last row where rows have no gap.
         elements_in_gaps: elements written between rows, all together.
         elements_past_last_row: elements written past the output's end.
         outside: accesses outside allocations, stores first.
-        findings: findings by name.
         seconds: time that it took to execute.
         wave_instructions: instructions executed, counted once a wave; 0 on a GPU.
         fault: what ended the launch before there was anything to judge; empty otherwise.
@@ -158,7 +153,6 @@ class SourceFacts:
         sha256: its digest; empty for a prebuilt code object.
         original_sha256: digest of the text before it was mended.
         mends: ids of the faults that were mended in it; None where what ran may be another text.
-        kernels: those that it defines.
         presence: function to fault to whether source says that it has it.
         wrapper: whether it is what launches the kernels, of which calls were made.
     """
@@ -187,14 +181,10 @@ class Report:
     """A whole validation.
 
     Attributes:
-        sources: the texts that hold the kernels.
         device: ``emulator``, or the GPU's name.
         triton: release that compiled; empty where it is not known.
         suite: ``quick``, ``full``, or ``scenario`` for chosen ones.
         strict: whether findings fail the run.
-        code_objects: what was executed.
-        scenarios: results in order.
-        not_run: what could not be.
         seconds: wall time, compilation included.
         notes: what went wrong beside the judgement, such as evidence that could not be kept.
         hardware: the GPU that it ran on; None for the emulator.
@@ -286,7 +276,6 @@ def tail(report: Report, arguments: Sequence[str] = ()) -> Iterator[str]:
     """What is to be said after the rows, line by line.
 
     Args:
-        report: what to tell.
         arguments: of ``aiterfix validate``, that say what was validated; repeated where a scenario is to be replayed.
     """
     for kind in ("store", "load"):

@@ -15,9 +15,6 @@ from aiterfix.storage.children import Owner, owner_of
 def require_emulator(command: str) -> None:
     """Say what the emulator lacks.
 
-    Args:
-        command: what needs it, for the message.
-
     Raises:
         EnvironmentProblem: Python is too old, or the extra is not installed.
     """
@@ -32,10 +29,6 @@ def require_emulator(command: str) -> None:
 
 def require_packages(command: str, names: Sequence[str]) -> None:
     """Say which of these packages are missing.
-
-    Args:
-        command: what needs them, for the message.
-        names: to import.
 
     Raises:
         EnvironmentProblem: one is not installed.

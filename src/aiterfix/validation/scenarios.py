@@ -67,9 +67,6 @@ class Scenario:
     """One launch.
 
     Attributes:
-        kernel: which kernel.
-        config: what it is compiled for.
-        title: what the scenario is for.
         context_lengths: tokens of each sequence.
         next_n: rows of a sequence.
         max_model_len: columns.
@@ -236,7 +233,6 @@ def scenarios(
 
     Args:
         suite: ``quick`` (seconds) or ``full``.
-        kernels: which kernels.
         configs: configurations instead of the suite's own; those that do not suit a kernel are left out for it.
     """
     found: dict[str, Scenario] = {}
@@ -285,7 +281,6 @@ def edge_lengths(config: KernelConfig, next_n: int, max_model_len: int, *, dense
     """Lengths that decide a branch: around multiples of tile, block, stage and chunk, both ends, and ``next_n``.
 
     Args:
-        config: gives block and chunk.
         next_n: rows of a sequence; its tail straddles an edge when the length is up to ``next_n`` past it.
         max_model_len: largest length.
         dense: every edge instead of the first, second and last of each kind.
@@ -394,10 +389,9 @@ def _short(kernel: AnyKernel, config: KernelConfig) -> Iterator[Scenario]:
     yield _scenario(kernel, config, "long", (5000, 4097, 3), next_n=2, max_model_len=5001, splits=1)
 
 
-def every_length(kernel: AnyKernel, config: KernelConfig, longest: int = 2048) -> Scenario:
-    """Every length from 1 to ``longest``, one sequence each."""
-    lengths = tuple(range(1, longest + 1))
-    return _scenario(kernel, config, "everylength", lengths, next_n=1, max_model_len=longest, splits=1)
+def every_length(kernel: AnyKernel, config: KernelConfig) -> Scenario:
+    """Every length from 1 to 2048, one sequence each."""
+    return _scenario(kernel, config, "everylength", tuple(range(1, 2049)), next_n=1, max_model_len=2048, splits=1)
 
 
 def full_rows(kernel: AnyKernel, config: KernelConfig) -> Scenario:

@@ -28,7 +28,6 @@ class Selection:
     Attributes:
         kernels: which; None for all that the subject holds.
         configs: configurations instead of the suite's.
-        suite: ``quick`` or ``full``.
         pattern: name or shell pattern of scenarios to run alone, from either suite.
         fault: only the scenarios that show this fault; with a pattern, those that it names.
     """

@@ -21,9 +21,6 @@ class Progress:
     """How far a run is.
 
     Attributes:
-        done: scenarios judged.
-        total: scenarios to judge.
-        what: what is being done now.
         last: the result just judged, if one was.
     """
 
@@ -38,7 +35,6 @@ class Series:
     """What came of it.
 
     Attributes:
-        results: in order.
         not_run: kernels and configurations that were given up.
         error: why the first of them was.
         interrupted: how many were left when somebody ended the run.
@@ -60,7 +56,6 @@ def run_series(
     An interrupt ends the series; what was judged by then is kept.
 
     Args:
-        todo: the scenarios.
         run: runs and judges one; it raises where its kernel cannot be compiled or is not understood.
         progress: called before and after every scenario.
     """

@@ -155,10 +155,6 @@ def plain_request(
     """What Triton's launcher has compiled where the wrapper launches a plain kernel.
 
     Args:
-        file: that defines it.
-        scenario: the launch.
-        inputs: of the launch.
-        parameters: of the kernel.
         offset: bytes from a block to its scales.
     """
     config, kernel = scenario.config, scenario.kernel

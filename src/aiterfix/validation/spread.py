@@ -66,8 +66,6 @@ class SpreadRun:
 
     Attributes:
         local: the same in this process, for what is not spread.
-        subject: what is run.
-        compiler: compiles for all of them.
         jobs: how many processes at most.
     """
 

@@ -41,14 +41,11 @@ def check_page(
     """The whole page.
 
     Args:
-        whole: the judgement.
         report: the same as `aiterfix check --json` says it.
         needs: of padding columns, by what the judged package is called; may be empty.
         pairs: with engines; may be empty.
-        verdict: on them.
         operator: what the command line says of the deployment.
         recorded: on launches that were recorded; may be empty.
-        steps: what can be done with what the command line names.
     """
     mends = {f.id: f.mend for f in report.faults}
     if pairs and verdict is not None:

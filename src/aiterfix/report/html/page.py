@@ -23,7 +23,6 @@ def element(tag: str, *children: Markup | str | Iterable[Markup | str] | None, *
     """An element. Text in it, and in its attributes, is escaped; what is None is left out.
 
     Args:
-        tag: its name.
         children: elements and text, or several of them.
         attributes: ``class_`` for ``class``; an underscore inside stands for a hyphen.
     """
@@ -79,7 +78,6 @@ def document(title: str, *body: Markup | Iterable[Markup] | None) -> str:
 
     Args:
         title: for the window.
-        body: what it holds.
     """
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     page = element(

@@ -29,10 +29,8 @@ class Picture(NamedTuple):
     """A launch, before and after.
 
     Attributes:
-        launch: what is launched.
         before: state of each column of each row.
         after: the same with the mend; None where the mend refuses the launch.
-        said: what the picture shows.
         beyond: how many rows at the end are no part of the output.
     """
 
@@ -189,7 +187,6 @@ def figure(picture: Picture, *, refused: bool = False) -> Markup:
     """Both grids side by side, and what they show.
 
     Args:
-        picture: the launch.
         refused: whether its mend here is a refusal, whatever the picture has.
     """
     after = None if refused else picture.after

@@ -7,8 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
-from aiterfix.installation import Installation, Skipped
-from aiterfix.installation.target import Kind
+from aiterfix.installation.target import Installation, Kind, Skipped
 from aiterfix.report.document import Limits
 from aiterfix.storage.record import record
 

@@ -8,7 +8,7 @@ from aiterfix.faults.base import Presence
 from aiterfix.faults.registry import Faults
 from aiterfix.history.bounds import Bounds, BoundState, GuardCounts, bounds_of
 from aiterfix.history.compat import Compat
-from aiterfix.history.milestones import Fix
+from aiterfix.history.milestones import Fix, Standing
 from aiterfix.history.record import FileRecord, History, KernelRecord, RefRecord
 from aiterfix.history.siblings import SiblingFact, every_fact, facts_of
 from aiterfix.judge.verdict import Verdict
@@ -146,6 +146,18 @@ class RecordedTree:
         )
 
 
+def in_names(s: Standing) -> tuple[
+    str | None, str | None, str | None, str | None, str | None, tuple[str, ...], tuple[str, ...], tuple[str, ...]
+]:  # fmt: skip
+    """How releases stand to something, by their names."""
+    first, any_, by_date, last, last_by_date = (
+        ref.ref if ref is not None else None
+        for ref in (s.first, s.first_any, s.first_by_date, s.last_without, s.last_without_by_date)
+    )
+    lost, behind, unknown = (tuple(r.ref for r in refs) for refs in (s.lost, s.behind, s.unknown))
+    return first, any_, by_date, last, last_by_date, lost, behind, unknown
+
+
 @record(frozen=True)
 class FixReport:
     """When releases were rid of a fault, in some kernels.
@@ -173,26 +185,7 @@ class FixReport:
     @classmethod
     def of(cls, fix: Fix) -> FixReport:
         """From the history."""
-        s = fix.standing
-
-        def name(ref: RefRecord | None) -> str | None:
-            return ref.ref if ref is not None else None
-
-        def names(refs: Sequence[RefRecord]) -> tuple[str, ...]:
-            return tuple(r.ref for r in refs)
-
-        return cls(
-            fix.fault.id,
-            fix.kernels,
-            name(s.first),
-            name(s.first_any),
-            name(s.first_by_date),
-            name(s.last_without),
-            name(s.last_without_by_date),
-            names(s.lost),
-            names(s.behind),
-            names(s.unknown),
-        )
+        return cls(fix.fault.id, fix.kernels, *in_names(fix.standing))
 
 
 @record(frozen=True)

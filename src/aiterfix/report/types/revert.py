@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aiterfix.installation import Installation
-from aiterfix.patching import Reverted
-from aiterfix.patching.outcome import Recovery
+from aiterfix.installation.target import Installation
+from aiterfix.patching.outcome import Recovery, Reverted
 from aiterfix.report.document import Body
 from aiterfix.report.types.common import Located, located
 from aiterfix.storage.record import record
@@ -28,8 +27,7 @@ class RevertedReport(Located):
     @classmethod
     def of(cls, installation: Installation, done: Reverted) -> RevertedReport:
         """From what `revert` did."""
-        recovered = done.recovered.kind if done.recovered is not None else None
-        return cls(**located(installation), restored=done.restored, left_alone=done.skipped, recovered=recovered)
+        return cls(**located(installation), restored=done.restored, left_alone=done.skipped, recovered=done.recovered)
 
 
 @record(frozen=True)

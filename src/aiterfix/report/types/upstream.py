@@ -12,7 +12,7 @@ from aiterfix.history.milestones import fixes
 from aiterfix.history.record import RefRecord
 from aiterfix.report.document import Body, ErrorReport
 from aiterfix.report.types.common import Commit, Count, NoCommit, Sha256
-from aiterfix.report.types.compat import BoundsReport, FixReport, RecordedTree
+from aiterfix.report.types.compat import BoundsReport, FixReport, RecordedTree, in_names
 from aiterfix.storage.record import record
 from aiterfix.upstream.explain import Explanation, SubjectAnswer
 from aiterfix.upstream.judged import FaultInTree
@@ -60,28 +60,8 @@ class MilestoneReport:
     @classmethod
     def of(cls, m: Milestone) -> MilestoneReport:
         """From a milestone."""
-
-        def name(ref: RefRecord | None) -> str | None:
-            return ref.ref if ref is not None else None
-
-        def names(refs: Sequence[RefRecord]) -> tuple[str, ...]:
-            return tuple(r.ref for r in refs)
-
-        return cls(
-            group=m.goal.bounds.group.name,
-            goal=m.goal.label,
-            pull_requests=tuple(map(_name, m.goal.pulls)),
-            first=name(m.first),
-            first_with_prereleases=name(m.first_any),
-            first_by_date=name(m.first_by_date),
-            last_without=name(m.last_without),
-            last_without_by_date=name(m.last_without_by_date),
-            lost=names(m.lost),
-            behind=names(m.behind),
-            unknown=names(m.unknown),
-            newest=name(m.newest),
-            newest_remaining=m.newest_remaining,
-        )
+        pulls, newest = tuple(map(_name, m.goal.pulls)), m.newest.ref if m.newest is not None else None
+        return cls(m.goal.bounds.group.name, m.goal.label, pulls, *in_names(m), newest, m.newest_remaining)
 
 
 @record(frozen=True)

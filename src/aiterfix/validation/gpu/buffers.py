@@ -81,8 +81,6 @@ class Buffers:
     """All buffers of a launch, and the values that go with them.
 
     Attributes:
-        scenario: the launch.
-        inputs: its inputs.
         q: fp8, (batch, next_n, heads, hidden).
         cache: uint8, (blocks, block size, 1, bytes of a token with its scale and padding).
         weights: float32, (rows, heads).
@@ -108,8 +106,6 @@ class Buffers:
         """A copy of an input on the device, between redzones.
 
         Args:
-            name: the kernel argument.
-            array: the input.
             before: first elements of the tensor's first axis that the input leaves out. Nobody is to use them: they are
                 as the redzone in front.
         """
@@ -143,10 +139,6 @@ def make_buffers(scenario: Scenario, inputs: LaunchInputs, torch: Any, device: s
     """The inputs on the device.
 
     Args:
-        scenario: the launch.
-        inputs: its inputs.
-        torch: the module.
-        device: where.
         fnuz: whether the device's fp8 is e4m3fnuz (gfx942), whose values are half those of e4m3fn for the same bits:
             the scales make up for it, exactly, and the logits are the same.
     """

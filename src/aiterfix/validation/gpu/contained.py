@@ -6,10 +6,10 @@ import sys
 import time
 from types import TracebackType
 
-from aiterfix.errors import EnvironmentProblem
+from aiterfix.errors import AiterfixError, EnvironmentProblem
 from aiterfix.storage.children import NOT_FROM_HERE
 from aiterfix.validation.child import Child
-from aiterfix.validation.gpu.messages import Raised, Ready, Refused, Setup
+from aiterfix.validation.gpu.messages import Raised, Ready, Setup
 from aiterfix.validation.gpu.subjects import GpuSubject
 from aiterfix.validation.report import ScenarioResult
 from aiterfix.validation.scenarios import Scenario
@@ -65,17 +65,18 @@ class Contained:
             self._ready = reply
             return reply
         self.close()
-        if isinstance(reply, Refused):
-            raise reply.error()
+        if isinstance(reply, AiterfixError):
+            raise reply
         raise EnvironmentProblem(
             f"the process that was to run kernels on the GPU {reply}", remedy="use --device emulator"
         )
 
-    def run(self, scenario: Scenario) -> ScenarioResult | Refused:
+    def run(self, scenario: Scenario) -> ScenarioResult:
         """Run one scenario; a fault of any kind is a result that did not pass.
 
         Raises:
             EnvironmentProblem: no child could be started.
+            AiterfixError: what the child could not do, and why.
         """
         self.ready()
         child = self._child
@@ -83,8 +84,10 @@ class Contained:
         started = time.perf_counter()
         reply = child.ask(scenario, self._limit)
         seconds = time.perf_counter() - started
-        if isinstance(reply, (ScenarioResult, Refused)):
+        if isinstance(reply, ScenarioResult):
             return reply
+        if isinstance(reply, AiterfixError):
+            raise reply
         if isinstance(reply, Raised):
             if not reply.usable:
                 self.close()

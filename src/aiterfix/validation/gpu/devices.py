@@ -31,7 +31,6 @@ def probe(device: str, torch: Any) -> Hardware:
 
     Args:
         device: ``cuda`` (torch's word for ROCm too) or ``cpu``.
-        torch: the module.
 
     Raises:
         EnvironmentProblem: torch sees no GPU.

@@ -79,7 +79,6 @@ def arguments(buffers: Buffers, offset: int) -> tuple[dict[str, Any], int]:
     """Every argument of every release by name, and the number of programs.
 
     Args:
-        buffers: of the launch.
         offset: bytes from a block to its scales.
     """
     scenario, config, torch = buffers.scenario, buffers.scenario.config, buffers.torch

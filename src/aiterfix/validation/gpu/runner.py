@@ -28,10 +28,7 @@ class Runner:
     """Runs scenarios on one device.
 
     Attributes:
-        launch: what is launched.
-        hardware: what the device is.
         device: torch's name for it, ``cuda`` or ``cpu``.
-        torch: the module.
         launches: at most so many of a scenario whose rows overwrite one another.
     """
 

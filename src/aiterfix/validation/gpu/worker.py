@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from aiterfix.errors import AiterfixError, EnvironmentProblem
 from aiterfix.validation.child import receive, send
 from aiterfix.validation.gpu.devices import probe
-from aiterfix.validation.gpu.messages import Raised, Ready, Refused, Setup
+from aiterfix.validation.gpu.messages import Raised, Ready, Setup
 from aiterfix.validation.gpu.runner import LAUNCHES, Runner
 from aiterfix.validation.report import ScenarioResult
 
@@ -45,11 +45,10 @@ def _set_up(setup: Setup, replies: BinaryIO) -> Runner | None:
             return None
         loaded = setup.subject.load()
     except AiterfixError as error:
-        send(replies, Refused.of(error))
+        send(replies, error)
         return None
     except Exception as error:  # noqa: BLE001 - whatever an import does is a reason to give, not one to die of
-        problem = EnvironmentProblem("what was to be validated could not be loaded", why=_words(error))
-        send(replies, Refused.of(problem))
+        send(replies, EnvironmentProblem("what was to be validated could not be loaded", why=_words(error)))
         return None
     send(replies, Ready(hardware, loaded.what, loaded.source, loaded.notes))
     # On a CPU programs run one after another: nothing races.
@@ -57,11 +56,11 @@ def _set_up(setup: Setup, replies: BinaryIO) -> Runner | None:
     return Runner(loaded.launch, hardware, setup.device, torch, launches)
 
 
-def _run(runner: Runner, scenario: Any) -> ScenarioResult | Refused | Raised:
+def _run(runner: Runner, scenario: Any) -> ScenarioResult | AiterfixError | Raised:
     try:
         return runner.run(scenario)
     except AiterfixError as error:
-        return Refused.of(error)
+        return error
     except Exception as error:  # noqa: BLE001 - a launch may raise anything; the parent reports it as this scenario's
         return Raised(_words(error), usable=_usable(runner))
 

@@ -8,9 +8,10 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed-dev
 DEMO   := $(VENV)/.installed-demo
-PYTEST_ARGS ?= -n auto
+# What shares something that is long in the making goes to one worker.
+PYTEST_ARGS ?= -n auto --dist loadgroup
 
-.PHONY: demo test lint matrix bench clean
+.PHONY: demo test style lint matrix bench clean
 
 PYTHONS ?= python3.10 python3.11 python3.12 python3.13
 
@@ -29,13 +30,19 @@ $(STAMP): pyproject.toml constraints-dev.txt | $(BIN)/python
 demo: $(DEMO)
 	$(BIN)/python -m aiterfix demo
 
-lint: $(STAMP)
+style: $(STAMP)
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
+
+lint: style
 	$(BIN)/python -m mypy
 
-test: lint
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+# The type checker runs beside the tests and says its word after theirs.
+test: style
+	@$(BIN)/python -m mypy >$(VENV)/types.txt 2>&1 & types=$$!; trap 'kill $$types' INT TERM; \
+	$(BIN)/python -m pytest $(PYTEST_ARGS); tests=$$?; \
+	wait $$types; types=$$?; cat $(VENV)/types.txt; \
+	exit $$((tests ? tests : types))
 
 # Each Python has an environment of its own; one that is missing is named, one that fails does not end the others.
 matrix:

@@ -8,13 +8,28 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
+from aiterfix.faults import registry
+from aiterfix.faults.diagnosis import diagnose
+from aiterfix.faults.mend import mend
+from aiterfix.gfx950.cache import CodeObjectCache
+from aiterfix.judge import disk
+from aiterfix.patching import mends
 from tests import environments
 
 ROOT = Path(__file__).parents[1]
+
+# A worker of pytest a core: more threads wait for one another, and wait by turning round.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @contextmanager
@@ -40,9 +55,31 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def code_objects(tmp_path_factory: pytest.TempPathFactory) -> CodeObjectCache:
+    """What any test of this run has compiled."""
+    with once(tmp_path_factory, "code-objects") as (folder, there):
+        if not there:
+            folder.mkdir(mode=0o700)
+    return CodeObjectCache(folder)
+
+
+@pytest.fixture(scope="session")
 def pip_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A virtual environment with pip, for `environments.make`."""
     with once(tmp_path_factory, "environment") as (folder, there):
         if not there:
             environments.make_template(folder)
     return folder
+
+
+# What these give hangs on their arguments alone, texts and faults by value. Errors are not kept.
+_DIAGNOSE, _MEND, _PARSE_FAULT = (lru_cache(maxsize=64)(f) for f in (diagnose, mend, registry.parse_fault))
+
+
+@pytest.fixture
+def remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many tests of commands ask about one sample: its texts are analysed once, and faults are read once, as other
+    rooms show what comes of that."""
+    monkeypatch.setattr(disk, "diagnose", _DIAGNOSE)
+    monkeypatch.setattr(mends, "mend", _MEND)
+    monkeypatch.setattr(registry, "parse_fault", _PARSE_FAULT)

@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[1]
 # A real release from before the Gluon kernels, pure Python as far as pip is concerned.
 REAL = "amd-aiter==0.1.7.post2.dev18"
 FIRST = "0488708"  # the commit of aiterfix 0.1.0
+pytestmark = pytest.mark.xdist_group("wheel")
 
 
 def environment() -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -13,7 +12,6 @@ import types
 from dataclasses import replace
 from pathlib import Path
 
-import jsonschema
 import pytest
 
 from aiterfix.advice import padding
@@ -23,12 +21,13 @@ from aiterfix.faults.base import Diagnosis, Presence
 from aiterfix.faults.diagnosis import TextDiagnosis, Unit, diagnose
 from aiterfix.faults.mend import mend
 from aiterfix.faults.registry import load_faults
-from aiterfix.installation import PrebuiltCodeObjects
+from aiterfix.installation.aot import PrebuiltCodeObjects
 from aiterfix.judge import process
 from aiterfix.judge.judgement import COLUMN_BOUND, Doubt, JudgedText, Judgement, bounds_only
 from aiterfix.overshoot import stored
 from aiterfix.source.walk import Problem
-from tests.cli.conftest import SCHEMAS, Runner, run, sample  # noqa: F401 - fixtures
+from tests import schemas
+from tests.cli.conftest import Runner, run, sample  # noqa: F401 - fixtures
 
 MODULE = "aiter.ops.triton.gluon.pa_mqa_logits"
 GLUON = "aiter/ops/triton/gluon/pa_mqa_logits.py"
@@ -55,7 +54,7 @@ def unit(name: str, presence: Presence, stores: int = 2) -> Unit:
 def judged(*units: Unit, released: bool = True, prebuilt: str = "", doubt: str = "") -> Judgement:
     digest = RELEASED if released else DIGEST
     texts = (JudgedText("file", "file", b"", TextDiagnosis(digest, units, ()), digest, Path("file")),) if units else ()
-    objects = PrebuiltCodeObjects(Path("objects"), (), 0, 0, prebuilt, "1", ())
+    objects = PrebuiltCodeObjects(Path("objects"), 0, 0, prebuilt, "1", ())
     return Judgement(
         None,
         KNOWN,
@@ -336,15 +335,13 @@ def test_command_names_the_nearest_safe_lengths(
     words = ["padding", "--path", str(sample), "--block-size", "64", "--max-model-len"]
     assert main([*words, "10000"]) == 0
     assert "the nearest safe --max-model-len is 9984 or 10048 (multiples of 64)" in capsys.readouterr().out
-    schema = json.loads((SCHEMAS / "padding.json").read_text())
     for length, safe in (
         ("10000", {"step": 64, "below": 9984, "above": 10048}),
         ("40", {"step": 64, "below": None, "above": 64}),
         ("10048", None),
     ):
         main([*words, length, "--json"])
-        data = json.loads(capsys.readouterr().out)
-        jsonschema.validate(data, schema)
+        data = schemas.read(capsys.readouterr().out, "padding")
         assert (data["safe_max_model_len"], bool(data["columns"])) == (safe, safe is not None)
 
 

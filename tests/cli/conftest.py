@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -11,14 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 
-import aiterfix
 from aiterfix.cli.main import main
 from aiterfix.demo import write_sample
-
-SCHEMAS = Path(aiterfix.__file__).parent / "schemas"
+from tests import schemas
 
 
 @dataclass(frozen=True)
@@ -36,10 +32,7 @@ class Ran:
     def json(self, command: str) -> Any:
         """The one object on stdout, held to the command's schema."""
         assert all(line.startswith("aiterfix: runs the top level of ") for line in self.err.splitlines()), self.err
-        data = json.loads(self.out)
-        schema = json.loads((SCHEMAS / f"{command}.json").read_text())
-        jsonschema.Draft202012Validator.check_schema(schema)
-        jsonschema.validate(data, schema)
+        data = schemas.read(self.out, command)
         assert data["command"] == command
         return data
 
@@ -54,7 +47,9 @@ def environment(cache: Path, more: dict[str, str] | None) -> dict[str, str]:
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> Runner:
+def run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes], remembered: None
+) -> Runner:
     """Runs a command in this process: of what it is about, only arguments, streams and environment are another's."""
 
     def run(*words: str | Path, env: dict[str, str] | None = None) -> Ran:

@@ -17,7 +17,8 @@ import pytest
 
 from aiterfix.errors import install_line
 from aiterfix.validation.evidence import Evidence, keep, names_digest
-from tests.cli.conftest import SCHEMAS, Ran, Runner, contents
+from tests import schemas
+from tests.cli.conftest import Ran, Runner, contents
 from tests.trees import unrelated_package
 
 GLUON = "aiter/ops/triton/gluon/pa_mqa_logits.py"
@@ -845,9 +846,7 @@ def test_what_the_extra_lacks_is_said(sample: Path, words: list[str]) -> None:
 def test_an_error_under_json_keeps_to_the_schema_of_its_command(run: Runner, schema: str, words: list[str]) -> None:
     ran = run(*words, "--json")
     assert ran.status == 2
-    data = json.loads(ran.text)
-    jsonschema.validate(data, json.loads((SCHEMAS / f"{schema}.json").read_text()))
-    assert data["error"]["exit_code"] == 2
+    assert schemas.read(ran.text, schema)["error"]["exit_code"] == 2
 
 
 def test_padding_says_what_to_do(run: Runner, sample: Path) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from aiterfix.patching import read_status
 from aiterfix.patching.annotations import noted_evidence
+from aiterfix.patching.status import read_status
 from aiterfix.storage.digest import sha256_hex
 from aiterfix.validation.evidence import CALLED, Evidence, Outcome, keep, names_digest
 from tests import paged

@@ -7,14 +7,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import jsonschema
 import pytest
 
 from aiterfix.cli.main import main
 from aiterfix.judge.judgement import LaunchFacts
 from aiterfix.judge.launch_list import RecordedLaunch, line_of
 from aiterfix.judge.launched import Launch, Outcome
-from aiterfix.report.schema import FOLDER
+from tests import schemas
 from tests.importing.launching import ENTRY, lay_out
 from tests.importing.world import GLUON, WRAPPER, World
 from tests.report.html import reading
@@ -75,8 +74,7 @@ def test_the_exit_code_is_that_of_the_launches(
     found, text, _ = ask(capsys, *words)
     assert found == status and f"verdict on the launches: {outcome}" in text and "verdict: affected" in text
     found, out, _ = ask(capsys, *words, "--json")
-    data = json.loads(out)
-    jsonschema.validate(data, json.loads((FOLDER / "check.json").read_text()))
+    data = schemas.read(out, "check")
     assert found == status and data["launches_outcome"] == outcome and data["launches_file"] == file
     (one,) = data["launched"]
     assert len(one["launches"]) == len(launches) and one["launches"][0]["facts"]["width"] == 4000
@@ -202,9 +200,7 @@ def test_hook_status_shows_a_list(
     _, text, _ = ask(capsys, "hook", "status")
     assert f"reached (column-bound): {WRAPPER}.{ENTRY}: rows 8" in text and "not watched" in text
     _, out, _ = ask(capsys, "hook", "status", "--json")
-    data = json.loads(out)
-    jsonschema.validate(data, json.loads((FOLDER / "hook.json").read_text()))
-    recorded = data["recorded"]
+    recorded = schemas.read(out, "hook")["recorded"]
     assert (len(recorded["launches"]), recorded["dropped"], recorded["problem"]) == (2, 0, "")
     monkeypatch.setenv("AITERFIX_RECORD", listed(MEETS, b"bad\n"))
     assert "line 2" in ask(capsys, "hook", "status")[1]

@@ -10,23 +10,23 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from hashlib import sha256
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 
 from aiterfix.cli.main import main
 from aiterfix.errors import EnvironmentProblem
 from aiterfix.family.portable import Portable
 from aiterfix.family.signature import Kernel
-from aiterfix.validation import Selection
 from aiterfix.validation.choice import SINGLE
 from aiterfix.validation.gpu.executor import Gpu
 from aiterfix.validation.gpu.messages import Ready
 from aiterfix.validation.gpu.subjects import AiterFunction
 from aiterfix.validation.report import Hardware, Report, ScenarioResult
+from aiterfix.validation.selection import Selection
+from tests import schemas
+from tests.conftest import once
 from tests.emulator import needs_emulator
 from tests.report.html.reading import read, tables, text
 
@@ -45,7 +45,9 @@ needs_triton = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
+    with once(tmp_path_factory, "validated") as (folder, _):
+        folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
 
 
 @pytest.fixture(autouse=True)
@@ -66,10 +68,7 @@ def validate(*arguments: str) -> int:
 
 
 def as_json(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
-    said = json.loads(capsys.readouterr().out)
-    schema = json.loads(resources.files("aiterfix").joinpath("schemas/validate.json").read_text())
-    jsonschema.Draft202012Validator(schema).validate(said)
-    return said  # type: ignore[no-any-return]
+    return schemas.read(capsys.readouterr().out, "validate")  # type: ignore[no-any-return]
 
 
 def test_the_kernels_offered_are_the_kernels_known() -> None:

@@ -9,7 +9,15 @@ from tests.importing.world import World, build
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    """A site-packages with an unpatched aiter and a stand-in for Triton."""
+    """A site-packages with an aiter whose kernels have one fault, and a stand-in for Triton."""
     site = tmp_path / "site"
+    site.mkdir()
+    return build(site, columns_alone=True)
+
+
+@pytest.fixture
+def full_world(tmp_path: Path) -> World:
+    """The same with every fault of the sample."""
+    site = tmp_path / "full"
     site.mkdir()
     return build(site)

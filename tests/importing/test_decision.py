@@ -86,7 +86,7 @@ def test_of_an_unbounded_store_that_is_left_padding_is_the_remedy(text: bytes) -
     odd = b"gl.store(OutLogits_buffer + row.to(gl.int64) * stride_out_batch + gl.abs(surprise()), value)\n\n\n"
     found = decide(text[:start] + odd + text[end:], KNOWN, "file")
     assert found.state is Outcome.UNPATCHED and found.reason.startswith(
-        "column-bound, ragged-causal-bound cannot be taken out: "
+        "block-paging, column-bound, ragged-causal-bound cannot be taken out: "
     )
     assert KEEP_PADDING in found.remedy
 
@@ -114,9 +114,9 @@ print(json.dumps({{
 
 
 @pytest.mark.parametrize("script", [HOOKED, EARLY], ids=["hook first", "hook late"])
-def test_auto_imports_what_could_be_mended_and_warns_of_the_rest(world: World, script: str) -> None:
-    world.file(GLUON).write_bytes(stuck(world.file(GLUON).read_bytes()))
-    done = world.run(script + TELL)
+def test_auto_imports_what_could_be_mended_and_warns_of_the_rest(full_world: World, script: str) -> None:
+    full_world.file(GLUON).write_bytes(stuck(full_world.file(GLUON).read_bytes()))
+    done = full_world.run(script + TELL)
     found = json.loads(done.stdout.splitlines()[-1])
     assert BOUND in found["text"] and STUCK in found["text"]
     state, places, imported, reason = found["modules"][GLUON]
@@ -137,20 +137,20 @@ def test_auto_imports_what_could_be_mended_and_warns_of_the_rest(world: World, s
     ), done.stderr
 
 
-def test_require_executes_no_statement_of_what_keeps_a_fault(world: World, tmp_path: Path) -> None:
+def test_require_executes_no_statement_of_what_keeps_a_fault(full_world: World, tmp_path: Path) -> None:
     mark = tmp_path / "executed"
-    text = stuck(world.file(GLUON).read_bytes())
-    world.file(GLUON).write_bytes(text + f"\nopen({str(mark)!r}, 'w').close()\n".encode())
-    done = world.attempt(HOOKED + f"import {WRAPPER}", AITERFIX="require")
+    text = stuck(full_world.file(GLUON).read_bytes())
+    full_world.file(GLUON).write_bytes(text + f"\nopen({str(mark)!r}, 'w').close()\n".encode())
+    done = full_world.attempt(HOOKED + f"import {WRAPPER}", AITERFIX="require")
     assert done.returncode and "UnpatchedKernelError" in done.stderr
     assert "row-offset-32 cannot be taken out" in done.stderr
     assert not mark.exists()
-    world.run(HOOKED + f"import {WRAPPER}")
+    full_world.run(HOOKED + f"import {WRAPPER}")
     assert mark.exists()
 
 
-def test_require_leaves_what_was_imported_before_as_it_was(world: World) -> None:
-    world.file(GLUON).write_bytes(stuck(world.file(GLUON).read_bytes()))
+def test_require_leaves_what_was_imported_before_as_it_was(full_world: World) -> None:
+    full_world.file(GLUON).write_bytes(stuck(full_world.file(GLUON).read_bytes()))
     script = f"""
 import json
 import {WRAPPER} as wrapper
@@ -161,7 +161,7 @@ except Exception as error:
     records = {{m.module: [dict(m.mended), m.after] for m in aiterfix.status().modules}}
     print(json.dumps([type(error).__name__, records[{GLUON!r}], wrapper.deepgemm_fp8_paged_mqa_logits()]))
 """
-    name, record, text = world.answer(script, AITERFIX="require")
+    name, record, text = full_world.answer(script, AITERFIX="require")
     assert (name, record) == ("UnpatchedKernelError", [{}, ""])
     assert BOUND not in text
 

@@ -21,6 +21,8 @@ from aiterfix.patching.record import Listed, edit
 from aiterfix.storage.digest import sha256_hex
 from tests.importing.world import GLUON, SOURCE, STAGE1, WRAPPER, build
 
+pytestmark = pytest.mark.xdist_group("installed")
+
 # As an engine does: what is an ImportError means to it that aiter is not there.
 TRY = f"""
 import os, sys
@@ -85,7 +87,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     environment = tmp_path_factory.mktemp("place") / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
     site = next(environment.glob("lib/python*/site-packages"))
-    build(site)
+    build(site, columns_alone=True)
     shutil.copytree(SOURCE / "aiterfix", site / "aiterfix", ignore=shutil.ignore_patterns("__pycache__"))
     for data in ("patches", "kernels"):  # as the wheel has them
         shutil.copytree(SOURCE.parent / data, site / "aiterfix" / "_data" / data)

@@ -437,9 +437,9 @@ def test_sixteen_processes_that_start_together(world: World) -> None:
     assert [(out, err) for out, err in results] == [(b"True\n", b"")] * 16
 
 
-def test_the_process_says_in_one_line_what_it_patched(world: World) -> None:
+def test_the_process_says_in_one_line_what_it_patched(full_world: World) -> None:
     script = "import logging; logging.basicConfig(level=logging.INFO)\n" + TRIES + f"import {WRAPPER}, {OLD_WRAPPER}"
-    lines = [x for x in world.run(script).stderr.splitlines() if x.startswith("INFO:aiterfix:")]
+    lines = [x for x in full_world.run(script).stderr.splitlines() if x.startswith("INFO:aiterfix:")]
     assert len(lines) == 1
     assert (
         GLUON in lines[0] and STAGE1 in lines[0] and "column-bound in 3 places, row-offset-32 in 2 places" in lines[0]

@@ -29,8 +29,8 @@ print(json.dumps({
 """
 
 
-def test_names_are_rebound_and_compiled_kernels_dropped(world: World) -> None:
-    done = world.run(EARLY + "aiterfix.install_hook()\n" + AFTER, AITERFIX_LOG="info")
+def test_names_are_rebound_and_compiled_kernels_dropped(full_world: World) -> None:
+    done = full_world.run(EARLY + "aiterfix.install_hook()\n" + AFTER, AITERFIX_LOG="info")
     found = json.loads(done.stdout.splitlines()[-1])
     assert all(BOUND not in t for t in found["before"])
     assert all(BOUND in t for t in found["after"])

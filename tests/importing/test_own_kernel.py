@@ -59,7 +59,7 @@ def light(tmp_path: Path) -> World:
 def lay_out(folder: Path, parameters: str, *, light: bool = True) -> World:
     site = folder / "site"
     site.mkdir()
-    world = build(site, wrapper=wrapper_with(parameters), triton=STANDIN if light else None)
+    world = build(site, wrapper=wrapper_with(parameters), triton=STANDIN if light else None, columns_alone=True)
     if light:
         (site / "torch.py").write_text("")
     (site / "caller.py").write_text(CALLER)

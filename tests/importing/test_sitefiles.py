@@ -93,7 +93,7 @@ def test_enabled_and_disabled(site: Site) -> None:
 
 
 def test_processes_of_the_interpreter_get_the_patched_kernel(site: Site, tmp_path: Path) -> None:
-    build(site.folder)
+    build(site.folder, columns_alone=True)
     enable(site)
     script = tmp_path / "main.py"
     script.write_text(

@@ -9,6 +9,7 @@ import sys
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -107,9 +108,11 @@ sys.meta_path.insert(0, SimpleNamespace(find_spec=find_spec))
 """
 
 
-def mended(text: bytes) -> bytes:
-    """A text with every fault out, as `apply` would write it."""
-    return mend(text, load_faults().judged).new
+@cache
+def mended(text: bytes, but: str = "") -> bytes:
+    """A text with every fault out, as `apply` would write it; with all but one out where one is named."""
+    faults = load_faults()
+    return mend(text, faults.judged, wanted=tuple(sorted(faults.deciding - {but})) if but else None).new
 
 
 @dataclass(frozen=True)
@@ -158,16 +161,22 @@ class World:
         return {str(p.relative_to(self.site)): p.read_bytes() for p in sorted(self.site.rglob("*")) if p.is_file()}
 
 
-def build(site: Path, *, wrapper: str = WRAPPER_SOURCE, triton: str | None = STANDIN) -> World:
+def build(
+    site: Path, *, wrapper: str = WRAPPER_SOURCE, triton: str | None = STANDIN, columns_alone: bool = False
+) -> World:
     """Lay out the sample package with our wrapper and redirection.
 
     Args:
         site: an existing empty folder.
         wrapper: source of the wrapper.
         triton: source of the stand-in; None for the real one.
+        columns_alone: whether `column-bound` is to be the one fault of its kernels, so that each process mends one:
+            most of what a process takes is the mending.
     """
     write_sample(site)
     world = World(site)
+    for module in (GLUON, STAGE1) if columns_alone else ():
+        world.file(module).write_bytes(mended(world.file(module).read_bytes(), "column-bound"))
     world.file(WRAPPER).write_text(wrapper)
     (site / "aiter/ops/triton/__init__.py").write_text(REDIRECT)
     if triton is not None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aiterfix.installation import find_prebuilt
+from aiterfix.installation.aot import find_prebuilt
 from tests.closing import close
 from tests.trees import amd_package, write
 
@@ -16,7 +16,7 @@ VARIABLE = "AITER_ENABLE_AOT_GLUON_PA_MQA_LOGITS"
 
 def test_absent(tmp_path: Path) -> None:
     found = find_prebuilt(amd_package(tmp_path), FOLDER, VARIABLE, {})
-    assert (found.present, found.enabled, found.names, found.value) == (False, False, (), None)
+    assert (found.present, found.enabled, found.value) == (False, False, None)
 
 
 @pytest.mark.parametrize("name", ["aiter", "source"])
@@ -29,7 +29,6 @@ def test_present(tmp_path: Path, name: str) -> None:
     write(place / "loose.txt")
     found = find_prebuilt(package, FOLDER, VARIABLE, {})
     assert found.present
-    assert found.names == ("base_64x256x128_B1P0W5", "loose.txt", "preshuffle_64x256x128_B64P1W2")
     assert (found.code_objects, found.files) == (2, 5)
 
 
@@ -58,7 +57,7 @@ def test_linked_folder_counts_and_a_cycle_ends(tmp_path: Path) -> None:
     place.parent.mkdir(parents=True)
     place.symlink_to(tmp_path / "store")
     found = find_prebuilt(tmp_path / "aiter", FOLDER, VARIABLE, {})
-    assert (found.names, found.code_objects) == (("config",), 1)
+    assert (found.files, found.code_objects) == (1, 1)
 
 
 def test_what_cannot_be_listed_counts_as_present(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from aiterfix.installation import find_path
+from aiterfix.installation.given_path import find_path
 from tests.closing import close
 from tests.trees import (
     amd_package,

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from aiterfix.errors import UsageError
-from aiterfix.installation import Kind, find_image, find_path, search, survey
+from aiterfix.installation import search, survey
+from aiterfix.installation.given_path import find_image, find_path
 from aiterfix.installation.survey import survey as walk
+from aiterfix.installation.target import Kind
 from aiterfix.installation.view import View
 from tests.trees import (
     COMMIT,

@@ -163,7 +163,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 
 @pytest.fixture
-def world(template: World, tmp_path: Path) -> Iterator[World]:
+def world(template: World, tmp_path: Path, remembered: None) -> Iterator[World]:
     image = tmp_path / "image"
     shutil.copytree(template.image, image, symlinks=True)
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from aiterfix.installation import Discovery, Kind, find_path, find_python
+from aiterfix.installation.given_path import find_path
+from aiterfix.installation.interpreters import find_python
+from aiterfix.installation.target import Discovery, Kind
 from tests.trees import (
     RealEnvironment,
     amd_package,

@@ -13,7 +13,8 @@ from types import ModuleType
 import pytest
 
 from aiterfix.errors import EnvironmentProblem, ExitCode, UsageError
-from aiterfix.installation import find_path, find_python, find_running
+from aiterfix.installation.given_path import find_path
+from aiterfix.installation.interpreters import find_python, find_running
 from tests.trees import (
     GLUON_KERNEL,
     amd_package,
@@ -213,7 +214,8 @@ def test_search_of_the_running_interpreter_stays_light(tmp_path: Path) -> None:
     heavy = ("torch", "triton", "numpy", "aiter", "json", "email", "csv", "zipfile", "subprocess", "importlib.metadata")
     code = (
         "import sys; before = set(sys.modules)\n"
-        "from aiterfix.installation import PackageText, find_running\n"
+        "from aiterfix.installation.interpreters import find_running\n"
+        "from aiterfix.installation.kernelfiles import PackageText\n"
         "first = find_running().installations[0]\n"
         f"assert PackageText(first.package).naming([{GLUON_KERNEL!r}]).files\n"
         f"print(first.package, sorted((set(sys.modules) - before) & set({heavy!r})))\n"

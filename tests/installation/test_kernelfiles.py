@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from aiterfix.installation import KernelSearch, PackageText, kernelfiles
+from aiterfix.installation import kernelfiles
+from aiterfix.installation.kernelfiles import KernelSearch, PackageText
 from tests.closing import close
 from tests.trees import GLUON_KERNEL, GLUON_MODULE, KERNEL_SOURCE, amd_package, write
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aiterfix.installation.editable import parse_finder, parse_pth, parse_start
@@ -32,7 +32,6 @@ NOISE = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(NOISE)
 def test_no_parser_raises(data: bytes) -> None:
     for parser in (parse_pth, parse_start, parse_finder, parse_headers, parse_version_file, parse_direct_url):
@@ -54,7 +53,6 @@ def test_deep_nesting_is_no_crash(data: bytes) -> None:
 _PATHS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1)
 
 
-@settings(deadline=None)
 @given(st.dictionaries(_PATHS, _PATHS, min_size=1), st.dictionaries(_PATHS, st.lists(_PATHS)))
 def test_finder_tables_come_back(mapping: dict[str, str], namespaces: dict[str, list[str]]) -> None:
     source = f"from x import y\nMAPPING: dict[str, str] = {mapping!r}\nNAMESPACES = {namespaces!r}\n"

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from aiterfix.installation import Kind, PackageText, find_path, find_prebuilt
+from aiterfix.installation.aot import find_prebuilt
+from aiterfix.installation.given_path import find_path
+from aiterfix.installation.kernelfiles import PackageText
+from aiterfix.installation.target import Kind
 
 REPOSITORY = os.environ.get("AITERFIX_AITER_REPO")
 pytestmark = pytest.mark.skipif(not REPOSITORY, reason="AITERFIX_AITER_REPO names no clone of ROCm/aiter")

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from aiterfix.patching import FileChange, PackageTree, fsops
+from aiterfix.patching import fsops
+from aiterfix.patching.tree import FileChange, PackageTree
 
 Picture = dict[str, tuple[object, ...]]
 
@@ -80,13 +81,16 @@ class Tree:
         Times of our own state files are not part of it.
         """
         seen: Picture = {}
-        for path in sorted(self.root.rglob("*")):
-            status = path.lstat()
-            kind: tuple[object, ...] = (stat.filemode(status.st_mode), status.st_uid, status.st_gid)
-            if path.is_file():
-                ours = path.is_relative_to(self.state_dir)
-                kind += (path.read_bytes(), 0 if ours else status.st_mtime_ns)
-            seen[str(path.relative_to(self.root))] = kind
+        state = f"{self.state_dir.relative_to(self.root)}/"
+        for place, folders, files in os.walk(self.root):
+            within = place[len(str(self.root)) + 1 :]
+            for name in folders + files:
+                path, relative = f"{place}/{name}", f"{within}/{name}" if within else name
+                status = os.lstat(path)
+                kind: tuple[object, ...] = (stat.filemode(status.st_mode), status.st_uid, status.st_gid)
+                if Path(path).is_file():
+                    kind += (Path(path).read_bytes(), 0 if relative.startswith(state) else status.st_mtime_ns)
+                seen[relative] = kind
         return seen
 
 
@@ -144,6 +148,26 @@ def make() -> Iterator[Callable[..., Tree]]:
         return make_tree(base / "site-packages", **options)
 
     yield fresh
+    shutil.rmtree(base)
+
+
+@pytest.fixture
+def keep() -> Iterator[Callable[[Tree], Callable[[], None]]]:
+    """Puts a copy of a tree aside; what it gives makes the tree that again, as often as it is called."""
+    memory = Path("/dev/shm")
+    base = Path(tempfile.mkdtemp(dir=memory if os.access(memory, os.W_OK) else None))
+
+    def put_aside(tree: Tree) -> Callable[[], None]:
+        aside = Path(tempfile.mkdtemp(dir=base)) / "tree"
+        shutil.copytree(tree.root, aside, symlinks=True)
+
+        def again() -> None:
+            shutil.rmtree(tree.root)
+            shutil.copytree(aside, tree.root, symlinks=True)
+
+        return again
+
+    yield put_aside
     shutil.rmtree(base)
 
 

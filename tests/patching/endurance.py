@@ -25,7 +25,9 @@ from pathlib import Path
 
 import aiterfix
 from aiterfix.errors import AiterfixError
-from aiterfix.patching import PatchState, fsops, read_status, recover, revert
+from aiterfix.patching import fsops
+from aiterfix.patching.disk import recover, revert
+from aiterfix.patching.status import PatchState, read_status
 from tests.patching import hostile
 from tests.patching.conftest import Picture, Tree, make_tree
 from tests.patching.fuzzing import mutate

@@ -12,7 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from aiterfix.errors import AiterfixError
-from aiterfix.patching import FileChange, PatchState, apply, fsops, read_status, recover, revert
+from aiterfix.patching import fsops
+from aiterfix.patching.disk import apply, recover, revert
+from aiterfix.patching.status import PatchState, read_status
+from aiterfix.patching.tree import FileChange
 from aiterfix.storage.held import Place
 from tests.patching.conftest import PRIMITIVES, Picture, PowerOff, Tree
 

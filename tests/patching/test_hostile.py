@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from aiterfix.errors import AiterfixError
-from aiterfix.patching import PatchState, apply, read_status, recover, revert
+from aiterfix.patching.disk import apply, recover, revert
 from aiterfix.patching.failures import (
     ChangedMeanwhileError,
     JournalError,
@@ -23,6 +23,7 @@ from aiterfix.patching.failures import (
     UntrustedStateError,
     UntrustedTreeError,
 )
+from aiterfix.patching.status import PatchState, read_status
 from aiterfix.patching.tree import HeldTree
 from tests.patching import hostile
 from tests.patching.conftest import Tree

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from aiterfix.patching import FileChange, PackageTree, PatchState, apply, read_status, recover, revert
+from aiterfix.patching.disk import apply, recover, revert
+from aiterfix.patching.status import PatchState, read_status
+from aiterfix.patching.tree import FileChange, PackageTree
 
 
 def build_wheel(folder: Path, version: str, text: bytes) -> Path:

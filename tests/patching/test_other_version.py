@@ -15,9 +15,11 @@ from pathlib import Path
 import pytest
 
 from aiterfix.demo import write_sample
-from aiterfix.patching import FileChange, PackageTree, PatchState, apply, read_status, revert
 from aiterfix.patching.annotations import RENAMED, make_notes, noted_evidence, noted_faults, noted_version
+from aiterfix.patching.disk import apply, revert
 from aiterfix.patching.journal import NAME, decode, encode
+from aiterfix.patching.status import PatchState, read_status
+from aiterfix.patching.tree import FileChange, PackageTree
 from tests.cli.conftest import contents
 
 ROOT = Path(__file__).parents[2]
@@ -158,7 +160,11 @@ _JOURNALS = """
 import os, sys
 from importlib import import_module
 from pathlib import Path
-from aiterfix.patching import FileChange, apply, revert
+try:
+    from aiterfix.patching import FileChange, apply, revert
+except ImportError:
+    from aiterfix.patching.disk import apply, revert
+    from aiterfix.patching.tree import FileChange
 root, writer, where, name = Path(sys.argv[1]), import_module(sys.argv[2]), sys.argv[3], sys.argv[4]
 (info,) = root.glob("*.dist-info")
 tree = getattr(import_module(where), name)(root, root / "aiter", info, "1.0")

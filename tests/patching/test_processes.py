@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 import aiterfix
-from aiterfix.patching import PatchState, apply, read_status, recover, revert
+from aiterfix.patching.disk import apply, recover, revert
 from aiterfix.patching.failures import BusyError
 from aiterfix.patching.locking import locked
+from aiterfix.patching.status import PatchState, read_status
 from aiterfix.storage.held import Folder
 
 if TYPE_CHECKING:
@@ -31,7 +32,10 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from aiterfix.errors import AiterfixError
-from aiterfix.patching import FileChange, PackageTree, apply, fsops, recover, revert, read_status
+from aiterfix.patching import fsops
+from aiterfix.patching.disk import apply, recover, revert
+from aiterfix.patching.status import read_status
+from aiterfix.patching.tree import FileChange, PackageTree
 root = Path(sys.argv[1])
 tree = PackageTree(root, root / "aiter", Path(sys.argv[2]) if sys.argv[2] else None, "1.0")
 read_status(tree)  # Imports all that is imported late.

@@ -12,7 +12,7 @@ from urllib.parse import unquote_to_bytes
 import pytest
 
 from aiterfix.faults.registry import load_faults
-from aiterfix.installation import find_path
+from aiterfix.installation.given_path import find_path
 from aiterfix.judge.disk import judge_installation
 from aiterfix.judge.judgement import Doubt, Judgement
 from aiterfix.judge.whole import Whole

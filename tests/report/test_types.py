@@ -11,8 +11,7 @@ import pytest
 
 from aiterfix.engines.pairing import Operator, PairVerdict
 from aiterfix.faults.base import Consequence, Presence, Reach
-from aiterfix.installation import Skipped
-from aiterfix.installation.target import Kind
+from aiterfix.installation.target import Kind, Skipped
 from aiterfix.judge.verdict import Verdict
 from aiterfix.patching.status import Content, PatchState
 from aiterfix.report.document import dump

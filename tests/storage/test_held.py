@@ -131,7 +131,7 @@ _names = st.sampled_from(["a", "b", "c", "..", ".", ""])
 _paths = st.lists(_names, min_size=1, max_size=5).map("/".join)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     folders=st.lists(st.lists(st.sampled_from("abc"), min_size=1, max_size=3), max_size=6),
     links=st.lists(

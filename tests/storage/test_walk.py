@@ -59,7 +59,7 @@ def outcome(way: Walk, pieces: list[str], *, last_too: bool) -> object:
     return tuple(way.parts), name
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(PLACES, TARGETS, st.booleans())
 def test_both_agree(places: dict[tuple[str, ...], str], pieces: list[str], last_too: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:

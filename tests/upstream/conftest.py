@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
+import tarfile
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from pathlib import Path
 
 import pytest
 
@@ -85,3 +89,24 @@ def clone() -> Clone:
     if not path:
         pytest.skip("AITERFIX_AITER_REPO is unset: it names a clone of ROCm/aiter with all tags")
     return Clone(path)
+
+
+RELEASE = "v0.1.20.post1"
+
+
+def site_of(clone: Clone, engine: str, folder: Path) -> Path:
+    """A site-packages with one engine's Python files and a release's real kernels; named as the engine is."""
+    wheels = os.environ.get("AITERFIX_WHEELS")
+    if not wheels:
+        pytest.skip("AITERFIX_WHEELS is unset: it names a folder of wheels of vLLM and SGLang (pip download --no-deps)")
+    found = sorted(Path(wheels).glob(f"{engine}-*.whl"))
+    if not found:
+        pytest.skip(f"AITERFIX_WHEELS has no wheel of {engine}")
+    place = folder / engine
+    place.mkdir()
+    with zipfile.ZipFile(found[0]) as wheel:
+        wheel.extractall(place, [n for n in wheel.namelist() if n.endswith((".py", ".dist-info/METADATA"))])
+    archive = clone.git("archive", RELEASE, "aiter/__init__.py", "aiter/ops")
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tree:
+        tree.extractall(place, [m for m in tree.getmembers() if m.name.endswith(".py")], filter="data")
+    return place

@@ -13,7 +13,7 @@ import pytest
 from aiterfix.faults.base import Presence, worst
 from aiterfix.faults.diagnosis import TextDiagnosis, diagnose
 from aiterfix.faults.mend import mend
-from aiterfix.installation import find_path
+from aiterfix.installation.given_path import find_path
 from aiterfix.judge.disk import judge_installation
 from tests.kernels import SHIPPED
 from tests.upstream.conftest import Clone

@@ -17,7 +17,7 @@ from aiterfix.faults.base import NO_SIZE, Presence
 from aiterfix.faults.diagnosis import diagnose
 from aiterfix.faults.mend import mend
 from aiterfix.faults.verbs import BY_NAME, Verb
-from aiterfix.installation import find_path
+from aiterfix.installation.given_path import find_path
 from aiterfix.judge.disk import judge_installation
 from aiterfix.judge.judgement import Judgement
 from aiterfix.patching.mends import mends

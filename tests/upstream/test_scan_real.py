@@ -23,7 +23,7 @@ from aiterfix.history.known import launches_of
 from aiterfix.history.record import RefRecord
 from aiterfix.history.store import dump_releases, dump_texts, load_history, make_history
 from aiterfix.importing.decision import refuse
-from aiterfix.installation import find_path
+from aiterfix.installation.given_path import find_path
 from aiterfix.judge.disk import judge_installation
 from aiterfix.judge.refusals import launches_in
 from aiterfix.upstream.export import export

@@ -9,12 +9,13 @@ from collections import Counter
 from pathlib import Path
 
 from aiterfix.errors import AiterfixError
-from aiterfix.installation import find_path
+from aiterfix.installation.given_path import find_path
 from aiterfix.judge.disk import judge_installation
 from aiterfix.judge.verdict import Verdict
-from aiterfix.patching import FileChange, apply, revert
+from aiterfix.patching.disk import apply, revert
 from aiterfix.patching.installed import package_tree
 from aiterfix.patching.mends import mends
+from aiterfix.patching.tree import FileChange
 from aiterfix.source.proof import same_tree
 from aiterfix.source.rewrite import bound_edits
 from aiterfix.source.sites import analyse

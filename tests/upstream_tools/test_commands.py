@@ -11,14 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 
-import aiterfix
 from aiterfix.cli import main
 from aiterfix.errors import install_line
 from aiterfix.faults.base import NotJudged
 from aiterfix.faults.registry import load_faults
+from tests import schemas
 from tests.upstream_tools.conftest import Repository
 from tests.upstream_tools.github_server import FakeGitHub
 from tests.upstream_tools.kernels import (
@@ -33,8 +32,6 @@ from tests.upstream_tools.kernels import (
     STAGE1,
     UNPATCHED,
 )
-
-SCHEMAS = Path(aiterfix.__file__).with_name("schemas")
 
 
 class Run:
@@ -53,9 +50,7 @@ class Run:
         return out
 
     def json(self, schema: str, *words: str | Path, status: int = 0) -> dict[str, Any]:
-        body: dict[str, Any] = json.loads(self.text(*words, "--json", status=status))
-        jsonschema.Draft202012Validator.check_schema(json.loads((SCHEMAS / f"{schema}.json").read_text()))
-        jsonschema.validate(body, json.loads((SCHEMAS / f"{schema}.json").read_text()))
+        body: dict[str, Any] = schemas.read(self.text(*words, "--json", status=status), schema)
         return body
 
     def error(self, *words: str | Path, status: int) -> dict[str, Any]:

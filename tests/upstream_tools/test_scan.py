@@ -15,7 +15,7 @@ from aiterfix.faults.base import Fault, Presence, worst
 from aiterfix.faults.diagnosis import TextDiagnosis, diagnose
 from aiterfix.faults.registry import load_faults
 from aiterfix.history.bounds import Bounds, BoundState, GuardCounts
-from aiterfix.installation import find_path
+from aiterfix.installation.given_path import find_path
 from aiterfix.judge.disk import judge_installation
 from aiterfix.judge.verdict import Verdict
 from aiterfix.source.search import needles

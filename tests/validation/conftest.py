@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pytest
@@ -9,11 +10,15 @@ import pytest
 from aiterfix.family.inputs import LaunchInputs
 from aiterfix.family.reference import reference
 from aiterfix.family.signature import OUTPUT
-from aiterfix.gfx950.cache import CompiledKernel
+from aiterfix.gfx950.cache import CodeObjectCache, CompiledKernel
+from aiterfix.gfx950.compile import Compiler
+from aiterfix.report.document import dump
+from aiterfix.report.types.validate import ValidateReport
 from aiterfix.validation.comparison import SENTINEL
 from aiterfix.validation.execution import Execution
-from aiterfix.validation.report import AccessOutside, Anomaly
+from aiterfix.validation.report import AccessOutside, Anomaly, Report
 from aiterfix.validation.scenarios import Scenario
+from tests import schemas
 
 
 @dataclass
@@ -75,6 +80,17 @@ class MakeModel(Protocol):
 @pytest.fixture
 def model() -> MakeModel:
     return ModelLauncher  # type: ignore[return-value]
+
+
+@pytest.fixture(scope="module")
+def compiler(code_objects: CodeObjectCache) -> Iterator[Compiler]:
+    with Compiler(cache=code_objects) as made:
+        yield made
+
+
+def hold_to_schema(report: Report) -> dict[str, Any]:
+    """A report as JSON, which its schema takes."""
+    return schemas.read(dump(ValidateReport.of(report)), "validate")  # type: ignore[no-any-return]
 
 
 @pytest.fixture

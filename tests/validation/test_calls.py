@@ -18,17 +18,16 @@ from aiterfix.family.signature import Kernel
 from aiterfix.faults.base import Presence
 from aiterfix.report.types.validate import FaultPairReport
 from aiterfix.storage.digest import sha256_hex
-from aiterfix.validation import Selection, validate
 from aiterfix.validation.calls import Calls, WrapperFile, calls_of
 from aiterfix.validation.choice import kernel_file, wrapper_files
 from aiterfix.validation.emulator import Emulator
 from aiterfix.validation.evidence import CALLED, evidence_of, shown
 from aiterfix.validation.interface import RefusedLaunchError
 from aiterfix.validation.kernel_file import KernelFile
-from aiterfix.validation.pipeline import evidence_from
+from aiterfix.validation.pipeline import evidence_from, validate
 from aiterfix.validation.report import Report
 from aiterfix.validation.scenarios import CALLS_OF_FAULT, Scenario, scenarios
-from aiterfix.validation.selection import choose_scenarios
+from aiterfix.validation.selection import Selection, choose_scenarios
 from aiterfix.validation.source import AiterSource
 from tests.kernels import SHIPPED
 

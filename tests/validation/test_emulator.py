@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,13 +12,14 @@ import pytest
 from aiterfix.errors import NotUnderstoodError
 from aiterfix.family.signature import Kernel, KernelConfig, make_request
 from aiterfix.gfx950 import DeviceMemory, RunResult
-from aiterfix.gfx950.cache import CodeObjectCache, CompiledKernel
+from aiterfix.gfx950.cache import CompiledKernel
 from aiterfix.gfx950.compile import Compiler
-from aiterfix.validation import Selection, validate
 from aiterfix.validation.comparison import SENTINEL
 from aiterfix.validation.emulator import Emulator, EmulatorLauncher, allocate_output, execution_of
+from aiterfix.validation.pipeline import validate
 from aiterfix.validation.report import ScenarioResult
 from aiterfix.validation.scenarios import GAP, Scenario, far_rows, scenarios
+from aiterfix.validation.selection import Selection
 from tests.emulator import needs_emulator
 from tests.validation.launching import run_scenario, source
 
@@ -30,12 +30,6 @@ pytestmark = pytest.mark.skipif(
 SOUND = (Path(__file__).parents[1] / "data" / "sample_kernels.py").read_bytes()
 FAULTY = SOUND.replace(b"BOUND_STORES = tl.constexpr(True)", b"BOUND_STORES = tl.constexpr(False)")
 CONFIGS = {kernel: KernelConfig(kv_block_size=64 if kernel.preshuffled else 1) for kernel in Kernel}
-
-
-@pytest.fixture(scope="module")
-def compiler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compiler]:
-    with Compiler(cache=CodeObjectCache(tmp_path_factory.mktemp("code"))) as made:
-        yield made
 
 
 def compiled(compiler: Compiler, source: bytes, kernel: Kernel, config: KernelConfig) -> CompiledKernel:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -14,12 +14,13 @@ from aiterfix.family.signature import Kernel, KernelConfig
 from aiterfix.gfx950.cache import CodeObjectCache, CompiledKernel
 from aiterfix.gfx950.compile import CompileError, Compiler
 from aiterfix.gfx950.request import CompileRequest
-from aiterfix.validation import Selection, validate
 from aiterfix.validation.comparison import attributed
 from aiterfix.validation.emulator import Emulator
 from aiterfix.validation.own import OwnKernel
+from aiterfix.validation.pipeline import validate
 from aiterfix.validation.report import ScenarioResult
 from aiterfix.validation.scenarios import SCENARIOS_OF_FAULT, Scenario, scenarios
+from aiterfix.validation.selection import Selection
 from aiterfix.validation.series import Progress
 from tests.emulator import needs_emulator
 
@@ -28,12 +29,6 @@ pytestmark = pytest.mark.skipif(
     reason="torch or Triton is not installed",
 )
 WIDTH = "*/full/n2-len1000-gap0-*"
-
-
-@pytest.fixture
-def compiler(tmp_path: Path) -> Iterator[Compiler]:
-    with Compiler(cache=CodeObjectCache(tmp_path / "cache")) as made:
-        yield made
 
 
 @needs_emulator

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
 
 import pytest
 
 from aiterfix.family.portable import Portable
 from aiterfix.family.signature import Kernel, KernelConfig
 from aiterfix.faults.mend import mend
-from aiterfix.gfx950.cache import CodeObjectCache
 from aiterfix.gfx950.compile import Compiler
 from aiterfix.validation.emulator import Emulator
 from aiterfix.validation.kernel_file import KernelFile
@@ -23,12 +21,6 @@ from tests.paged import CAUSAL, FAULTS, GLUON, PAGING, PLAIN, RAGGED
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("triton") is None, reason="needs a Triton that compiles for AMD, 3.6 or later"
 )
-
-
-@pytest.fixture(scope="module")
-def compiler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compiler]:
-    with Compiler(cache=CodeObjectCache(tmp_path_factory.mktemp("code"))) as made:
-        yield made
 
 
 def run(compiler: Compiler, scenario: Scenario, text: bytes) -> ScenarioResult:

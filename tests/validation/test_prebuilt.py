@@ -9,9 +9,10 @@ from aiterfix.errors import NotUnderstoodError, UsageError
 from aiterfix.family.signature import Kernel, KernelConfig, make_request
 from aiterfix.gfx950.cache import CodeObjectCache
 from aiterfix.gfx950.compile import Compiler
-from aiterfix.validation import Selection, validate
 from aiterfix.validation.emulator import Emulator
+from aiterfix.validation.pipeline import validate
 from aiterfix.validation.prebuilt import CodeObjectFile, config_from_path, kernel_of, signature_of
+from aiterfix.validation.selection import Selection
 from tests.emulator import needs_emulator
 
 SOURCE = (Path(__file__).parents[1] / "data" / "sample_kernels.py").read_bytes()

@@ -17,7 +17,7 @@ from aiterfix.family.signature import KernelConfig
 from aiterfix.faults.registry import load_faults
 from aiterfix.storage.digest import sha256_hex
 from aiterfix.validation import releases
-from aiterfix.validation.evidence import CALLED, Evidence, evidence_for, evidence_of, keep, names_digest
+from aiterfix.validation.evidence import CALLED, Evidence, evidence_of, keep, names_digest, read_evidence
 from aiterfix.validation.report import NotRun, Report, ScenarioResult
 from aiterfix.validation.scenarios import CALLS_OF_FAULT, full_rows
 from aiterfix.validation.selection import Selection
@@ -137,7 +137,7 @@ def test_what_is_run_is_recorded_fault_by_fault_and_not_run_again(
     assert releases.main(words) == 0
     assert ran == [(), ("column-bound",)]
     digest, store = sha256_hex(PLAIN), [tmp_path / "evidence"]
-    (before,), (after,) = evidence_of(digest, store), evidence_for(digest, ["column-bound"], store)
+    (before,), (after,) = evidence_of(digest, store), [e for e in read_evidence(digest, store) if e.mends]
     assert (before.of_fault("column-bound"), after.of_fault("column-bound")) == ("failed", "passed")
     assert before.of_fault("block-paging") == "refused" and before.failed == after.failed == 0
     assert releases.main(words) == 0 and len(ran) == 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,14 +12,13 @@ from aiterfix.errors import NotUnderstoodError
 from aiterfix.family.launcher import read_parameters
 from aiterfix.family.portable import SCHEDULE, Portable
 from aiterfix.family.signature import Kernel, KernelConfig
-from aiterfix.gfx950.cache import CodeObjectCache
 from aiterfix.gfx950.compile import Compiler
-from aiterfix.validation import Report, validate
 from aiterfix.validation.emulator import Emulator
 from aiterfix.validation.execution import cache_row_bytes
 from aiterfix.validation.interface import RefusedLaunchError
 from aiterfix.validation.kernel_file import KernelFile
-from aiterfix.validation.report import ScenarioResult
+from aiterfix.validation.pipeline import validate
+from aiterfix.validation.report import Report, ScenarioResult
 from aiterfix.validation.scenarios import (
     GAP,
     SCENARIOS_OF_FAULT,
@@ -46,12 +44,6 @@ RAGGED = replace(TOKENS, chunk_k=64)
 needs_triton = pytest.mark.skipif(
     importlib.util.find_spec("triton") is None, reason="needs a Triton that compiles for AMD, 3.6 or later"
 )
-
-
-@pytest.fixture(scope="module")
-def compiler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compiler]:
-    with Compiler(cache=CodeObjectCache(tmp_path_factory.mktemp("code"))) as made:
-        yield made
 
 
 def run(compiler: Compiler, scenario: Scenario, *texts: bytes) -> ScenarioResult:

@@ -21,11 +21,14 @@ from aiterfix.gfx950.cache import CodeObjectCache, CompiledKernel
 from aiterfix.gfx950.compile import Compiler, CompilerDiedError
 from aiterfix.gfx950.instruction import UnmodelledInstructionError
 from aiterfix.gfx950.request import CompileRequest
-from aiterfix.validation import Progress, Report, Selection, validate
 from aiterfix.validation.emulator import EmulatedRun, Emulator, EmulatorLauncher, Launched
 from aiterfix.validation.execution import KernelCompiler, Launcher
 from aiterfix.validation.own import OwnKernel
+from aiterfix.validation.pipeline import validate
+from aiterfix.validation.report import Report
 from aiterfix.validation.scenarios import AnyKernel, Scenario
+from aiterfix.validation.selection import Selection
+from aiterfix.validation.series import Progress
 from aiterfix.validation.source import AiterSource
 from aiterfix.validation.spread import SpreadRun, default_jobs
 from tests.validation.launching import source
@@ -54,8 +57,8 @@ class Counting(Compiler):
 
 
 @pytest.fixture(scope="module")
-def compiler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Counting]:
-    made = Counting(cache=CodeObjectCache(tmp_path_factory.mktemp("code")))
+def compiler(code_objects: CodeObjectCache) -> Iterator[Counting]:
+    made = Counting(cache=code_objects)
     with made:
         yield made
 

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from importlib import resources
 from types import ModuleType
 from typing import Any
 
-import jsonschema
 import pytest
 
 from aiterfix.family.portable import Portable
 from aiterfix.family.signature import Kernel, KernelConfig
-from aiterfix.report.document import dump
-from aiterfix.report.types.validate import ValidateReport
 from aiterfix.validation.gpu.contained import faulted
 from aiterfix.validation.gpu.executor import LOADS_NOT_SEEN, NEVER_RUN, _notes
 from aiterfix.validation.gpu.messages import Ready
 from aiterfix.validation.report import Hardware, Report, head, row, tail
 from aiterfix.validation.scenarios import far_blocks
+from tests.validation.conftest import hold_to_schema
 from tests.validation.gpu.running import choose, validate_gpu
 
 pytest.importorskip("torch")
@@ -28,13 +24,6 @@ pytest.importorskip("torch")
 def run(subject: Any, kernel: Portable | Kernel = Portable.OWN, **changes: Any) -> Report:
     configs = [KernelConfig()]
     return validate_gpu(subject, [kernel], device="cpu", **{"configs": configs, **changes})
-
-
-def hold_to_schema(report: Report) -> dict[str, Any]:
-    schema = json.loads(resources.files("aiterfix").joinpath("schemas/validate.json").read_text())
-    said = json.loads(dump(ValidateReport.of(report)), parse_constant=pytest.fail)
-    jsonschema.Draft202012Validator(schema).validate(said)
-    return said  # type: ignore[no-any-return]
 
 
 def test_a_right_kernel_passes_and_the_report_says_what_ran_where(subjects: ModuleType) -> None:

@@ -316,3 +316,57 @@ def test_a_function_that_is_replaced_launches_nothing(module: ModuleType, monkey
     setattr(module, ENTRY, getattr(own, ENTRY))
     assert loaded() is Presence.REFUSED
     assert next(n.why for n in launches_loaded([NAME])).endswith("is replaced and launches it no more")
+
+
+LAUNCHING = """\
+from kernels import _deepgemm_fp8_paged_mqa_logits_stage1
+
+
+def deepgemm_fp8_paged_mqa_logits_stage1(q_fp8, kv_cache_fp8, weights, out_qk, context_lens, kv_indices, max_model_len):
+    {before}
+    _deepgemm_fp8_paged_mqa_logits_stage1[(1,)](
+        1, 1, 1, q_fp8, 1, 1, 1, kv_cache_fp8, 1, kv_cache_fp8, 1, context_lens, kv_indices, weights, 1, out_qk, 1, 1,
+        {handed} ChunkQ=16, ChunkK=256, HiddenDim=128
+    )
+"""
+BY_NAME = "max_model_len={}, max_blk_len=1,"
+
+
+def judged_bound(text: str) -> TextDiagnosis:
+    return with_refusals(PLAIN, diagnose(PLAIN, FAULTS), launches_in("w", text.encode()), KNOWN)
+
+
+def presence_of_bound(found: TextDiagnosis) -> Presence:
+    unit = next(u for u in found.units if u.name == STAGE1)
+    return next(d.presence for d in unit.diagnoses if d.fault == "column-bound")
+
+
+@pytest.mark.parametrize("handed", ["max_model_len, 1,", BY_NAME.format("max_model_len")])
+def test_a_bound_is_one_where_the_kernel_is_handed_the_width(handed: str) -> None:
+    text = LAUNCHING.format(before="pass", handed=handed)
+    assert presence_of_bound(judged_bound(text)) is Presence.ABSENT
+    inner = text.replace("max_model_len):", "n):").replace(handed, handed.replace("max_model_len,", "n,"))
+    assert presence_of_bound(judged_bound(inner.replace("=max_model_len", "=n"))) is Presence.ABSENT
+
+
+@pytest.mark.parametrize(
+    ("before", "handed"),
+    [
+        ("pass", "max_model_len + 1, 1,"),
+        ("pass", "context_lens, 1,"),
+        ("pass", "2048, 1,"),
+        ("pass", BY_NAME.format("max_model_len + 1")),
+        ("pass", BY_NAME.format("context_lens")),
+        ("pass", "*(max_model_len, 1),"),
+        ("max_model_len = max_model_len + 1", "max_model_len, 1,"),
+        ("max_model_len += 1", "max_model_len, 1,"),
+        ("for max_model_len in (1, 2): pass", "max_model_len, 1,"),
+        ("width = max_model_len * 2", "width, 1,"),
+    ],
+)
+def test_a_bound_by_another_width_is_not_understood(before: str, handed: str) -> None:
+    text = LAUNCHING.format(before=before, handed=handed)
+    assert presence_of_bound(judged_bound(text)) is Presence.UNKNOWN
+    launches = launches_in("w", LAUNCHING.format(before="pass", handed="max_model_len, 1,").encode())
+    again = with_refusals(PLAIN, judged_bound(text), launches, KNOWN)
+    assert presence_of_bound(again) is Presence.ABSENT

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from aiterfix.family.cases import ARGUMENTS, CHUNK_OF_TILES, ROW_STRIDE, SAID
+from aiterfix.family.cases import ARGUMENTS, CHUNK_OF_TILES, OTHER_WIDTH, ROW_STRIDE, SAID, WIDTH
 from aiterfix.faults.base import Diagnosis, Finding, Presence
 from aiterfix.faults.diagnosis import TextDiagnosis, Unit
 from aiterfix.faults.registry import Faults
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from aiterfix.source.kernel_launch import KernelLaunch
     from aiterfix.source.launch_arguments import Arguments
 
-AT_ENTRIES = ("take-row-stride", "take-chunk", "match-parameters")
+_BY_WIDTH = "bound-column"
+"""The verb of faults that are absent where the kernel is handed the width of a row."""
+_AT_ENTRIES = ("take-row-stride", "take-chunk", "match-parameters", _BY_WIDTH)
 """Verbs of faults that hang on what an entry hands on, or refuses."""
 
 
@@ -32,7 +34,7 @@ def at_entries(diagnosis: TextDiagnosis, text: bytes, launches: Sequence[NamedLa
 
 
 def _unit(unit: Unit, text: bytes, launches: Sequence[NamedLaunch], known: Faults) -> Unit:
-    verbs = {f.id: f.verb for f in known.judged if f.verb in AT_ENTRIES}
+    verbs = {f.id: f.verb for f in known.judged if f.verb in _AT_ENTRIES}
     if not unit.stores:
         return unit
     mine = [n for n in launches if n.launch.kernel == unit.name and n.launch.about]
@@ -62,11 +64,40 @@ def _compared(diagnosis: Diagnosis, unit: Unit, text: bytes, launches: Sequence[
     return replace(diagnosis, findings=tuple(findings), recorded=None) if findings else _absent(diagnosis)
 
 
+def _of_this_width(diagnosis: Diagnosis, unit: Unit, text: bytes, launches: Sequence[NamedLaunch]) -> Diagnosis:
+    """A bound is one by the width that a kernel is handed: where that is another, stores may leave the row."""
+    mine = [(n, n.arguments) for n in launches if n.arguments is not None and not n.replaced]
+    alone = tuple(f for f in diagnosis.findings if f.code != OTHER_WIDTH)  # whatever was said of its launches before
+    if len(alone) < len(diagnosis.findings):
+        diagnosis = replace(diagnosis, findings=alone)
+    if not mine or diagnosis.presence is not Presence.ABSENT:
+        return diagnosis
+    from aiterfix.source.launch_arguments import parameters_of
+
+    parameters = parameters_of(text, unit.name)
+    findings = tuple(
+        Finding(
+            OTHER_WIDTH,
+            f"{a.entry}() of {n.where}, line {a.line}, hands on another {WIDTH} than it was handed, or nothing that is "
+            "known to be this",
+            unit.line,
+            unit.line,
+            Presence.UNKNOWN,
+            "it is not understood",
+        )
+        for n, a in mine
+        if parameters is None or not a.hands(parameters, WIDTH)
+    )
+    return replace(diagnosis, findings=(*diagnosis.findings, *findings), recorded=None) if findings else diagnosis
+
+
 def _absent(diagnosis: Diagnosis) -> Diagnosis:
     return replace(diagnosis, findings=(), recorded=None if diagnosis.recorded is None else Presence.ABSENT)
 
 
 def _at_entry(diagnosis: Diagnosis, verb: str, unit: Unit, text: bytes, launches: Sequence[NamedLaunch]) -> Diagnosis:
+    if verb == _BY_WIDTH:
+        return _of_this_width(diagnosis, unit, text, launches)
     if diagnosis.presence is Presence.UNKNOWN:
         return diagnosis
     if verb == "match-parameters":

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from aiterfix.source.branches import with_tests
+from aiterfix.source.names import function_parameters, kept_parameters
 from aiterfix.source.syntax import dictionary, last_name, string_keys
 
 OPTIONS = frozenset(
@@ -28,6 +29,9 @@ class Arguments:
         names: of the others.
         compiled: whether a kernel is launched that was compiled before: it takes all of its parameters by place.
         spelled: what the arguments by place are, of those that are names; empty for others.
+        by_name: the same of the others, by parameter.
+        parameters: those of the entry.
+        kept: such of them as hold what it was handed throughout.
     """
 
     kernel: str
@@ -37,6 +41,21 @@ class Arguments:
     names: tuple[str, ...] = ()
     compiled: bool = False
     spelled: tuple[str, ...] = ()
+    by_name: tuple[tuple[str, str], ...] = ()
+    parameters: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+
+    def hands(self, parameters: ast.arguments, name: str) -> bool:
+        """Whether a parameter of a kernel is given what the entry was handed: by the same name, where it has that. A
+        launch that gives it nothing is one that Triton refuses."""
+        places = [p.arg for p in (*parameters.posonlyargs, *parameters.args)]
+        if self.positional is None or name not in places:
+            return False
+        at = places.index(name)
+        if at >= self.positional and name not in self.names:
+            return True
+        given = self.spelled[at] if at < self.positional else dict(self.by_name).get(name)
+        return given in self.kept and (given == name or name not in self.parameters)
 
     def mismatch(self, parameters: ast.arguments) -> str | None:
         """How they differ from a kernel's parameters; empty where they do not, None where that is not known."""
@@ -124,6 +143,7 @@ def _is_version(test: ast.expr) -> bool:
 
 def _arguments(kernel: str, function: ast.FunctionDef, call: ast.Call, *, compiled: bool) -> Arguments:
     names: list[str] = []
+    by_name = tuple((k.arg, k.value.id) for k in call.keywords if k.arg is not None and isinstance(k.value, ast.Name))
     known = not any(isinstance(a, ast.Starred) for a in call.args)
     for k in call.keywords:
         more = [k.arg] if k.arg is not None else string_keys(dictionary(function, k.value))
@@ -131,4 +151,5 @@ def _arguments(kernel: str, function: ast.FunctionDef, call: ast.Call, *, compil
         names += more or []
     spelled = tuple(a.id if isinstance(a, ast.Name) else "" for a in call.args)
     given = len(call.args) if known else None
-    return Arguments(kernel, function.name, call.lineno, given, tuple(names), compiled, spelled)
+    own, kept = tuple(function_parameters(function)), tuple(kept_parameters(function))
+    return Arguments(kernel, function.name, call.lineno, given, tuple(names), compiled, spelled, by_name, own, kept)

@@ -31,6 +31,7 @@ from aiterfix.validation.selection import Selection
 from aiterfix.validation.series import Progress
 from aiterfix.validation.source import AiterSource
 from aiterfix.validation.spread import SpreadRun, default_jobs
+from tests.emulator import needs_emulator
 from tests.validation.launching import source
 
 pytestmark = pytest.mark.skipif(
@@ -115,6 +116,7 @@ def untimed(report: Report) -> Report:
     return replace(report, seconds=0.0, scenarios=tuple(replace(s, seconds=0.0) for s in report.scenarios))
 
 
+@needs_emulator
 def test_two_processes_give_the_report_of_one_and_rows_in_order(compiler: Counting, runs: list[SpreadRun]) -> None:
     steps: list[Progress] = []
     alone = run(compiler, 1)
@@ -128,6 +130,7 @@ def test_two_processes_give_the_report_of_one_and_rows_in_order(compiler: Counti
     assert runs[0].workers == []
 
 
+@needs_emulator
 def test_what_cannot_be_compiled_is_given_up_as_in_one_process(compiler: Counting, runs: list[SpreadRun]) -> None:
     compiler.refuses = "h64-b64"
     try:
@@ -138,6 +141,7 @@ def test_what_cannot_be_compiled_is_given_up_as_in_one_process(compiler: Countin
     assert {(m.config, m.why) for m in report.not_run} == {("h64-b64", "signal 8")} and report.scenarios
 
 
+@needs_emulator
 def test_a_process_that_dies_costs_one_scenario_a_named_error(compiler: Counting, runs: list[SpreadRun]) -> None:
     """Its kernel's configuration is given up, as after any error; the others go on in a fresh process."""
     name = run(compiler, 1, SOUND).scenarios[1].name
@@ -151,6 +155,7 @@ def test_a_process_that_dies_costs_one_scenario_a_named_error(compiler: Counting
     assert len(runs) == 1 and runs[0].workers == []
 
 
+@needs_emulator
 def test_an_interrupt_keeps_what_was_judged_and_ends_every_process(compiler: Counting, runs: list[SpreadRun]) -> None:
     pids: list[int] = []
 
@@ -166,6 +171,7 @@ def test_an_interrupt_keeps_what_was_judged_and_ends_every_process(compiler: Cou
             os.kill(pid, 0)
 
 
+@needs_emulator
 def test_few_scenarios_and_another_launcher_stay_in_this_process(
     compiler: Counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from aiterfix.source.kernel_launch import KernelLaunch
     from aiterfix.source.launch_arguments import Arguments
 
+    _Handed = tuple[tuple[str, Arguments, ast.arguments | None], ...]
+    """What launches hand on: where, in words that end so; it; and the kernel's parameters, None where they are not
+    plain."""
+
 _BY_WIDTH = "bound-column"
 """The verb of faults that are absent where the kernel is handed the width of a row."""
 _AT_ENTRIES = ("take-row-stride", "take-chunk", "match-parameters", _BY_WIDTH)
@@ -38,21 +42,25 @@ def _unit(unit: Unit, text: bytes, launches: Sequence[NamedLaunch], known: Fault
     if not unit.stores:
         return unit
     mine = [n for n in launches if n.launch.kernel == unit.name and n.launch.about]
-    diagnoses = (_at_entry(d, verbs[d.fault], unit, text, mine) if d.fault in verbs else d for d in unit.diagnoses)
+    handed = _handed_on(unit, text, mine)
+    diagnoses = (_at_entry(d, verbs[d.fault], unit, mine, handed) if d.fault in verbs else d for d in unit.diagnoses)
     return replace(unit, diagnoses=tuple(diagnoses))
 
 
-def _compared(diagnosis: Diagnosis, unit: Unit, text: bytes, launches: Sequence[NamedLaunch]) -> Diagnosis:
-    """What launches hand on beside what the kernel takes."""
-    mine = [(n, n.arguments) for n in launches if n.arguments is not None and not n.replaced]
+def _handed_on(unit: Unit, text: bytes, launches: Sequence[NamedLaunch]) -> _Handed:
+    mine = [(n.where, n.arguments) for n in launches if n.arguments is not None and not n.replaced]
     if not mine:
-        return _absent(diagnosis)
+        return ()
     from aiterfix.source.launch_arguments import parameters_of
 
     parameters = parameters_of(text, unit.name)
+    return tuple((f"{a.entry}() of {where}, line {a.line}, hands on", a, parameters) for where, a in mine)
+
+
+def _compared(diagnosis: Diagnosis, unit: Unit, handed: _Handed) -> Diagnosis:
+    """What launches hand on beside what the kernel takes."""
     findings = []
-    for n, arguments in mine:
-        place = f"{arguments.entry}() of {n.where}, line {arguments.line}, hands on"
+    for place, arguments, parameters in handed:
         differs = arguments.mismatch(parameters) if parameters is not None else None
         if differs is None:
             message, presence, obstacle = f"what {place} is not understood", Presence.UNKNOWN, "it is not understood"
@@ -64,29 +72,24 @@ def _compared(diagnosis: Diagnosis, unit: Unit, text: bytes, launches: Sequence[
     return replace(diagnosis, findings=tuple(findings), recorded=None) if findings else _absent(diagnosis)
 
 
-def _of_this_width(diagnosis: Diagnosis, unit: Unit, text: bytes, launches: Sequence[NamedLaunch]) -> Diagnosis:
+def _of_this_width(diagnosis: Diagnosis, unit: Unit, handed: _Handed) -> Diagnosis:
     """A bound is one by the width that a kernel is handed: where that is another, stores may leave the row."""
-    mine = [(n, n.arguments) for n in launches if n.arguments is not None and not n.replaced]
     alone = tuple(f for f in diagnosis.findings if f.code != OTHER_WIDTH)  # whatever was said of its launches before
     if len(alone) < len(diagnosis.findings):
         diagnosis = replace(diagnosis, findings=alone)
-    if not mine or diagnosis.presence is not Presence.ABSENT:
+    if diagnosis.presence is not Presence.ABSENT:
         return diagnosis
-    from aiterfix.source.launch_arguments import parameters_of
-
-    parameters = parameters_of(text, unit.name)
     findings = tuple(
         Finding(
             OTHER_WIDTH,
-            f"{a.entry}() of {n.where}, line {a.line}, hands on another {WIDTH} than it was handed, or nothing that is "
-            "known to be this",
+            f"{place} another {WIDTH} than it was handed, or nothing that is known to be this",
             unit.line,
             unit.line,
             Presence.UNKNOWN,
             "it is not understood",
         )
-        for n, a in mine
-        if parameters is None or not a.hands(parameters, WIDTH)
+        for place, arguments, parameters in handed
+        if parameters is None or not arguments.hands(parameters, WIDTH)
     )
     return replace(diagnosis, findings=(*diagnosis.findings, *findings), recorded=None) if findings else diagnosis
 
@@ -95,13 +98,15 @@ def _absent(diagnosis: Diagnosis) -> Diagnosis:
     return replace(diagnosis, findings=(), recorded=None if diagnosis.recorded is None else Presence.ABSENT)
 
 
-def _at_entry(diagnosis: Diagnosis, verb: str, unit: Unit, text: bytes, launches: Sequence[NamedLaunch]) -> Diagnosis:
+def _at_entry(
+    diagnosis: Diagnosis, verb: str, unit: Unit, launches: Sequence[NamedLaunch], handed: _Handed
+) -> Diagnosis:
     if verb == _BY_WIDTH:
-        return _of_this_width(diagnosis, unit, text, launches)
+        return _of_this_width(diagnosis, unit, handed)
     if diagnosis.presence is Presence.UNKNOWN:
         return diagnosis
     if verb == "match-parameters":
-        return _compared(diagnosis, unit, text, launches)
+        return _compared(diagnosis, unit, handed)
     asked = ROW_STRIDE if verb == "take-row-stride" else CHUNK_OF_TILES
     mine = [n for n in launches if n.launch.about == asked and not (n.launch.told or n.replaced)]
     if asked is CHUNK_OF_TILES and (not mine or diagnosis.presence is not Presence.PRESENT):

@@ -45,7 +45,9 @@ def called(tmp_path: Path) -> Path:
     plain, _ = paged.PLAIN.split(b"\n@triton.jit\ndef _deepgemm_fp8_paged_mqa_logits_ragged_k")
     function = paged.WRAPPER.decode().split("\n\n\n")[1]
     module = STAGE1.removesuffix(".py").replace("/", ".")
-    scores = test_refusals.WRAPPER.replace("compiled(", "(").replace(", ChunkK, Preshuffle)\n", ")\n")
+    scores = test_refusals.SIZED.replace(
+        "from packaging", "import triton\nfrom triton.compiler import ASTSource\n\nfrom packaging"
+    )
     wrapper = f"{scores}\n\nfrom {module} import {paged.STAGE1}\n\n\n{function}\n"
     files = {GLUON: test_refusals.KERNEL, STAGE1: plain, WRAPPER: wrapper.encode(), "aiter/__init__.py": b""}
     files["aiter/jit/utils/chip_info.py"] = b"def get_gfx():\n    return ''\n"

@@ -15,7 +15,7 @@ from aiterfix.judge.judgement import Judgement
 from tests.faults.kernels import FIXED, NAME, SCORES, SEEN, kernel, mended
 from tests.kernels import SHIPPED
 
-RANK, CHUNK, ARGUMENTS = "output-rank", "small-chunk", "launch-arguments"
+RANK, CHUNK, ARGUMENTS, PAGING = "output-rank", "small-chunk", "launch-arguments", "block-paging"
 TILES = "tiles: gl.constexpr = ChunkK // 2 // 16 // 4\nlayout: gl.constexpr = gl.Layout(tiles_per_warp=[1, tiles])\n"
 KERNEL = kernel(TILES + FIXED + SCORES + SEEN)
 
@@ -29,7 +29,8 @@ triton_version = Version("3.6.0")
 
 
 def _compile(ChunkK, Preshuffle):
-    return compiled({NAME}_preshuffle, ChunkK, Preshuffle)
+    kernel = triton.compile(ASTSource(fn={NAME}_preshuffle, constexprs={{"ChunkK": ChunkK}}))
+    return kernel
 
 
 def deepgemm_fp8_paged_mqa_logits(q_fp8, kv_cache, weights, out_logits, max_model_len, Preshuffle=False, ChunkK=256):
@@ -39,7 +40,6 @@ def deepgemm_fp8_paged_mqa_logits(q_fp8, kv_cache, weights, out_logits, max_mode
         1, 2, 3, q_fp8, 5, 6, 7, kv_cache, 9, 10, 11, 12, 13, weights, 15, out_logits, out_logits.stride(0),
         max_model_len, 19, 20, 21, ChunkK, 23, 24, 25
     )
-    return kernel
 '''
 
 
@@ -74,7 +74,13 @@ def _called(text: bytes, gpu: str = "gfx950", **handed: Any) -> list[tuple[Any, 
             return lambda *arguments: launches.append(arguments)
 
     body = "\n".join(line for line in text.decode().splitlines() if not line.startswith(("from ", "triton_version")))
-    names: dict[str, Any] = {"compiled": lambda *_: Kernel(), f"{NAME}_preshuffle": None, "get_gfx": lambda: gpu}
+    triton = SimpleNamespace(compile=lambda _: Kernel())
+    names: dict[str, Any] = {
+        "triton": triton,
+        "ASTSource": lambda **_: None,
+        f"{NAME}_preshuffle": None,
+        "get_gfx": lambda: gpu,
+    }
     exec(compile(body, "wrapper", "exec"), names)
     given = {"q_fp8": SimpleNamespace(), "kv_cache": None, "weights": None, "max_model_len": 8, **handed}
     names["deepgemm_fp8_paged_mqa_logits"](**given)
@@ -289,3 +295,37 @@ def test_a_dictionary_of_keywords_that_is_written_out_is_read(tmp_path: Path) ->
 )  # fmt: skip
 def test_a_kernel_that_is_used_by_no_function_that_is_known(tmp_path: Path, wrapper: str, presence: Presence) -> None:
     assert _answer(_judged(tmp_path, wrapper), RANK)[0] is presence
+
+
+SIZED = (
+    WRAPPER.replace("_compile(ChunkK, Preshuffle)", "_compile(ChunkK, Preshuffle, KVBlockSize)")
+    .replace('{"ChunkK": ChunkK}', '{"ChunkK": ChunkK, "KVBlockSize": KVBlockSize}')
+    .replace("Preshuffle=False, ChunkK=256", "Preshuffle=False, KVBlockSize=1, ChunkK=256")
+    .replace("    kernel = _compile(", "    _, block_size, _, _ = kv_cache.size()\n    assert block_size == KVBlockSize\n    kernel = _compile(KVBlockSize=KVBlockSize, ")
+)  # fmt: skip
+"""What it compiles is told the size of a block."""
+
+
+def test_a_kernel_that_is_compiled_for_the_size_of_the_blocks_goes_by_it(tmp_path: Path) -> None:
+    assert _answer(_judged(tmp_path / "given", SIZED), PAGING)[0] is Presence.ABSENT
+    taken = SIZED.replace("KVBlockSize=KVBlockSize, C", "KVBlockSize=block_size, C")
+    assert _answer(_judged(tmp_path / "taken", taken), PAGING)[0] is Presence.ABSENT
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("KVBlockSize=KVBlockSize, C", "KVBlockSize=KVBlockSize * 2, C"),
+        ("KVBlockSize=KVBlockSize, C", "KVBlockSize=1, C"),
+        ("KVBlockSize=KVBlockSize, C", "KVBlockSize=ChunkK, C"),
+        ('"KVBlockSize": KVBlockSize', '"KVBlockSize": 16'),
+        ('"KVBlockSize": KVBlockSize', '"KVBlockSize": ChunkK'),
+        ("constexprs=", "constexprs=None, more="),
+        ("    kernel = triton", "    KVBlockSize = 16\n    kernel = triton"),
+        ("    assert block_size == KVBlockSize\n", ""),
+        ("    assert block_size == KVBlockSize\n", "    assert block_size == KVBlockSize\n    KVBlockSize = 16\n"),
+    ],
+)
+def test_a_kernel_that_is_compiled_for_another_size_is_not_understood(tmp_path: Path, old: str, new: str) -> None:
+    assert old in SIZED
+    assert _answer(_judged(tmp_path, SIZED.replace(old, new)), PAGING)[0] is Presence.UNKNOWN

@@ -190,7 +190,7 @@ hook = aiterfix.install_hook(mode="require")
 def test_require_raises_before_the_launch_every_time_and_goes_with_the_mode(faulty: World) -> None:
     script = """
 launched = []
-engine.taken.__wrapped__.__globals__["_compile_deepgemm_fp8_paged_mqa_logits"] = lambda *a: launched.append(a) or type("K", (), {"text": ""})
+engine.taken.__wrapped__.__globals__["_compile_deepgemm_fp8_paged_mqa_logits"] = lambda *a: launched.append(a) or type("K", (), {"hash": ""})
 def attempt(**given):
     try:
         logits(**given)

@@ -76,11 +76,10 @@ def test_the_advice_knows_of_an_object_that_keeps_an_old_kernel(world: World) ->
 
 @pytest.mark.parametrize("mode", ["auto", "require"])
 def test_an_object_that_keeps_an_old_kernel_is_found(world: World, mode: str) -> None:
-    with world.file(WRAPPER).open("a") as file:
-        file.write("\nTABLE = {'base': [_gluon_deepgemm_fp8_paged_mqa_logits]}\n")
     script = (
         EARLY
         + """
+TABLE = {'base': [wrapper._gluon_deepgemm_fp8_paged_mqa_logits]}
 try:
     aiterfix.install_hook()
 except Exception as error:

@@ -20,7 +20,7 @@ from tests.importing.world import GLUON, STAGE1, WRAPPER, WRAPPER_SOURCE, World,
 
 FAULTS = load_faults()
 COMPILING = REFUSING.replace(
-    "\ndef _compile(", "\ndef compiled(kernel, ChunkK, Preshuffle):\n    return kernel\n\n\ndef _compile("
+    "from packaging", "import triton\nif not triton:\n    from triton.compiler import ASTSource\nfrom packaging"
 )
 """With all that it names."""
 IMPORTS = "from {} import (\n    {},\n)\n"

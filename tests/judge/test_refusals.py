@@ -325,7 +325,7 @@ from kernels import _deepgemm_fp8_paged_mqa_logits_stage1
 def deepgemm_fp8_paged_mqa_logits_stage1(q_fp8, kv_cache_fp8, weights, out_qk, context_lens, kv_indices, max_model_len):
     {before}
     _deepgemm_fp8_paged_mqa_logits_stage1[(1,)](
-        1, 1, 1, q_fp8, 1, 1, 1, kv_cache_fp8, 1, kv_cache_fp8, 1, context_lens, kv_indices, weights, 1, out_qk, 1, 1,
+        1, 1, 1, q_fp8, 1, 1, 1, kv_cache_fp8, 1, kv_cache_fp8, 1, context_lens, kv_indices, weights, 1, out_qk, out_qk.stride(0), out_qk.stride(1),
         {handed} ChunkQ=16, ChunkK=256, HiddenDim=128
     )
 """
@@ -370,3 +370,124 @@ def test_a_bound_by_another_width_is_not_understood(before: str, handed: str) ->
     launches = launches_in("w", LAUNCHING.format(before="pass", handed="max_model_len, 1,").encode())
     again = with_refusals(PLAIN, judged_bound(text), launches, KNOWN)
     assert presence_of_bound(again) is Presence.ABSENT
+
+
+LAUNCH = "_deepgemm_fp8_paged_mqa_logits_stage1[(1,)]("
+IMPORT = "from kernels import _deepgemm_fp8_paged_mqa_logits_stage1\n"
+HEAD = "def deepgemm_fp8_paged_mqa_logits_stage1(q_fp8, kv_cache_fp8, weights, out_qk, context_lens, kv_indices, max_model_len):\n"
+WIDER = LAUNCHING.format(before="pass", handed="max_model_len + 1, 1,")
+
+
+def by(launch: str, *more: tuple[str, str]) -> str:
+    """The launch with another width, written another way."""
+    text = WIDER.replace(LAUNCH, launch)
+    for old, new in more:
+        assert old in text, old
+        text = text.replace(old, new)
+    return text
+
+
+ROUTES = {
+    "a local name": by("k[(1,)](", ("    pass", f"    k = {STAGE1}")),
+    "a name of the module": by("KERNEL[(1,)](", (IMPORT, f"{IMPORT}KERNEL = {STAGE1}\n")),
+    "imported by another name": by("k[(1,)](", (IMPORT, IMPORT.replace("\n", " as k\n"))),
+    "imported by another name for others": by("launch(", (IMPORT, IMPORT.replace("\n", " as k\nfrom others import launch\n"))),
+    "an attribute of a module": by(f"kernels.{LAUNCH}", (IMPORT, "import kernels\n")),
+    "looked up": by(f'getattr(kernels, "{STAGE1}")[(1,)](', (IMPORT, "import kernels\n")),
+    "a parameter's default": by("k[(1,)](", ("max_model_len):", f"max_model_len, k={STAGE1}):")),
+    "a choice": by(f"({STAGE1} if q_fp8 else {STAGE1})[(1,)]("),
+    "a dictionary": by("KERNELS[1][(1,)](", (IMPORT, f"{IMPORT}KERNELS = {{1: {STAGE1}}}\n")),
+    "partial": by(f"functools.partial({STAGE1}[(1,)])("),
+    "run": by(f"{STAGE1}.run("),
+    "a launcher that is kept": by("go(", ("    pass", f"    go = {STAGE1}[(1,)]")),
+    "an attribute of self": by(
+        "self.k[(1,)](", (HEAD, "class Scores:\n    def __init__(self):\n        self.k = " + STAGE1 + "\n\n" + HEAD)
+    ),
+    "a method": by(LAUNCH, ("\n\ndef deepgemm", "\n\nclass Scores:\n  def deepgemm")),
+    "wrapped": by(LAUNCH, ("+ 1", ""), (IMPORT, f"{IMPORT}{STAGE1} = tuned({STAGE1})\n")),
+    "another of its name": by(LAUNCH, ("+ 1", ""), (IMPORT, f"from kernels import tuned\n{STAGE1} = tuned\n")),
+    "an async function": by(LAUNCH, ("\ndef deepgemm", "\nasync def deepgemm")),
+    "a function in a branch": by(LAUNCH, ("\n\ndef deepgemm", "\n\nif IMPORT:\n  def deepgemm")),
+    "a handler": by(LAUNCH, ("    pass\n    ", "    try:\n        pass\n    except ValueError: ")),
+    "a test": by(f"if {LAUNCH}", ("128\n    )", "128\n    ): pass")),
+    "a function inside": by(
+        f"def go(max_model_len): return {LAUNCH}", ("len + 1", "len"), ("128\n    )", "128\n    )\n    go(max_model_len + 1)")
+    ),
+    "a lambda": by(f"go = lambda max_model_len: {LAUNCH}", ("len + 1", "len")),
+    "another function of the module": by(
+        LAUNCH,
+        ("+ 1", ""),
+        (HEAD, HEAD + "    _launch(q_fp8, kv_cache_fp8, weights, out_qk, context_lens, kv_indices, max_model_len + 1)\n\n\n"
+         + HEAD.replace("deepgemm_fp8_paged_mqa_logits_stage1(", "_launch(")),
+    ),
+    "a function for other modules": by(LAUNCH, ("+ 1", ""), ("def deepgemm_fp8_paged_mqa_logits_stage1", "def launch")),
+    "a decorator": by(LAUNCH, ("+ 1", ""), ("\ndef deepgemm", "\n@wider\ndef deepgemm")),
+    "the function put in another's place": by(LAUNCH, ("+ 1", "")) + "\n\ndeepgemm_fp8_paged_mqa_logits_stage1 = wider(deepgemm_fp8_paged_mqa_logits_stage1)\n",
+    "an older compiler's": by(LAUNCH, ("    pass\n    ", "    if triton_version >= Version('9'): pass\n    else: ")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ROUTES.values(), ids=ROUTES)
+def test_a_bound_is_not_understood_where_a_launch_is_not_followed(text: str) -> None:
+    assert presence_of_bound(judged_bound(text)) is Presence.UNKNOWN
+    straight = launches_in("v", LAUNCHING.format(before="pass", handed="max_model_len, 1,").encode())
+    both = with_refusals(PLAIN, diagnose(PLAIN, FAULTS), [*straight, *launches_in("w", text.encode())], KNOWN)
+    assert presence_of_bound(both) is Presence.UNKNOWN
+
+
+INNER = by(
+    LAUNCH,
+    ("+ 1", ""),
+    (HEAD, HEAD + "    _launch(q_fp8, kv_cache_fp8, weights, out_qk, context_lens, kv_indices, n=max_model_len)\n\n\n"
+     + HEAD.replace("deepgemm_fp8_paged_mqa_logits_stage1(", "_launch(").replace("max_model_len", "n")),
+    ("        max_model_len ,", "        n,"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        by("k[(1,)](", (IMPORT, IMPORT.replace("\n", " as k\n")), ("+ 1", "")),
+        by(f"kernels.{LAUNCH}", (IMPORT, "import kernels\n"), ("+ 1", "")),
+        by(LAUNCH, ("+ 1", "")) + f"\n\n__all__ = ['{STAGE1}']\n",
+        INNER,
+        by(LAUNCH, ("+ 1", ""), ("out_qk.stride(0)", "out_qk.stride()[0]")),
+    ],
+)
+def test_a_launch_that_is_followed_hands_on_the_width(text: str) -> None:
+    assert presence_of_bound(judged_bound(text)) is Presence.ABSENT
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("out_qk,", "out_qk[:, 1:],"),
+        ("out_qk,", "weights,"),
+        ("out_qk.stride(0)", "out_qk.stride(1)"),
+        ("out_qk.stride(1)", "2 * out_qk.stride(1)"),
+        ("out_qk.stride(1)", "max_model_len"),
+        ("out_qk.stride(1)", "weights.stride(1)"),
+    ],
+)
+def test_a_bound_of_other_rows_than_those_of_the_output_is_not_understood(old: str, new: str) -> None:
+    head, call = LAUNCHING.format(before="pass", handed="max_model_len, 1,").split("    pass\n")
+    assert old in call
+    assert presence_of_bound(judged_bound(head + call.replace(old, new, 1))) is Presence.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["out_qk = out_qk[:, :8]", "out_qk, _ = weights, 1", "def up():\n        nonlocal max_model_len\n        max_model_len += 1\n    up()"],
+)  # fmt: skip
+def test_a_bound_where_the_output_or_the_width_is_set_anew_is_not_understood(before: str) -> None:
+    text = LAUNCHING.format(before=before, handed="max_model_len, 1,")
+    assert presence_of_bound(judged_bound(text)) is Presence.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("width", "presence"),
+    [("max_model_len", Presence.ABSENT), ("max_model_len + 1", Presence.UNKNOWN), ("MAX", Presence.UNKNOWN)],
+)
+def test_a_width_that_a_dictionary_hands_on_is_seen(width: str, presence: Presence) -> None:
+    before = f'rows = {{"max_model_len": {width}, "max_blk_len": 1}}'
+    assert presence_of_bound(judged_bound(LAUNCHING.format(before=before, handed="**rows,"))) is presence

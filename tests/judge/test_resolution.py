@@ -134,7 +134,7 @@ else:
     from triton.compiler import ASTSource
 {IMPORT}
 @lru_cache(maxsize=None)
-def build(preshuffle):
+def _build(preshuffle):
     fn = {K} if preshuffle else {K}
     src = ASTSource(fn=fn, signature={{}})
     with quiet(fn.fn.__name__):
@@ -142,7 +142,7 @@ def build(preshuffle):
     return kernel
 
 def deepgemm_fp8_paged_mqa_logits(q_fp8, out_logits, max_model_len):
-    kernel = build(True)
+    kernel = _build(True)
     kernel[(1,)]{HANDED}
     return kernel.hash
 """
@@ -167,6 +167,21 @@ def deepgemm_fp8_paged_mqa_logits(q_fp8, out_logits, max_model_len):
     "tensor methods": {WRAPPER: f"import torch\n{IMPORT}{ENTRY}    out_logits.fill_(0)\n    torch.zeros_like(out_logits)\n    assert len(out_logits)\n    {K}[(1,)]{HANDED}\n"},
 }  # fmt: skip
 
+NOT_FOLLOWED = frozenset(
+    {
+        "re-export under another name",
+        "chosen",
+        "table",
+        "got from a table",
+        "alias",
+        "partial",
+        "run",
+        "given to a helper",
+    }
+    | {"failed import", "returned", "entry hands on"}
+)
+"""It is known which kernel is launched, but not what it is handed."""
+
 
 @pytest.mark.parametrize("how", MODULES)
 def test_a_kernel_is_found_wherever_it_is_taken_from(how: str, tmp_path: Path) -> None:
@@ -174,7 +189,8 @@ def test_a_kernel_is_found_wherever_it_is_taken_from(how: str, tmp_path: Path) -
     assert found.doubts == ()
     assert {d.name for d in found.running} == {K}
     assert (len(found.running) == 2) is (how == "both branches")
-    assert bound(judge_installation(find_path(tmp_path).installations[0], FAULTS)) is Presence.ABSENT
+    presence = Presence.UNKNOWN if how in NOT_FOLLOWED else Presence.ABSENT
+    assert bound(judge_installation(find_path(tmp_path).installations[0], FAULTS)) is presence
 
 
 @pytest.mark.parametrize("how", MODULES)
@@ -183,6 +199,21 @@ def test_the_same_with_an_unbounded_kernel_is_vulnerable(how: str, tmp_path: Pat
         p: t.replace("mask=col < max_model_len", "mask=col >= 0") for p, t in {KERNELS: SAFE, **MODULES[how]}.items()
     }
     assert bound(judged(tmp_path, files)) is Presence.PRESENT
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {KERNELS: "", WRAPPER: SAFE + LAUNCH},
+        {KERNELS: SAFE + LAUNCH, WRAPPER: "from aiter.ops.triton.gluon.pa_mqa_logits import deepgemm_fp8_paged_mqa_logits\n"},
+    ],
+)  # fmt: skip
+def test_a_launch_beside_the_kernel_is_looked_at(files: Mapping[str, str], tmp_path: Path) -> None:
+    assert bound(judged(tmp_path / "right", files)) is Presence.ABSENT
+    wider = {
+        path: text.replace(".stride(0), max_model_len", ".stride(0), max_model_len + 1") for path, text in files.items()
+    }
+    assert bound(judged(tmp_path / "wider", wider)) is Presence.UNKNOWN
 
 
 FOREIGN = kernel("col >= 0", "run_logits", "Dst").replace("stride_out_batch", "s").replace("max_model_len", "n")

@@ -24,7 +24,7 @@ def findings(kernel: KernelAnalysis, text: bytes) -> tuple[Finding, ...]:
         return ()
     walk = kernel.syntax[0].walk
     found = tuple(_finding(call, tests, walk) for call, tests in _layouts(walk))
-    if not found and any(last_name(n.func) == "mfma" for n in ast.walk(walk.function) if isinstance(n, ast.Call)):
+    if not found and any(last_name(n.func) == "mfma" for n in walk.nodes if isinstance(n, ast.Call)):
         message = "the layout of its matrix instructions is made in a way that is not followed"
         return (_unknown(message, walk.function),)
     return found

@@ -89,7 +89,9 @@ def settled(
     launchers = tuple(t for t in judged if not t.diagnosis.units)
     texts = [t for t in judged if t.diagnosis.units or t.diagnosis.problems]
     opened = any(open_kernels(t.diagnosis, known) for t in texts)
-    launches = [n for t in (judged if opened else launchers) for n in launches_of(t.relative or t.where, t.text)]
+    # A text of kernels that was read may launch some itself; none that is recorded does.
+    asked = (t for t in judged if opened or not t.diagnosis.units or t.diagnosis.analysis is not None)
+    launches = [n for t in asked for n in launches_of(t.relative or t.where, t.text)]
     return tuple(replace(t, diagnosis=with_refusals(t.text, t.diagnosis, launches, known)) for t in texts), launchers
 
 

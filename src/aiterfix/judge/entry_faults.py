@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from aiterfix.family.cases import ARGUMENTS, CHUNK_OF_TILES, OTHER_WIDTH, ROW_STRIDE, SAID, WIDTH
+from aiterfix.family.cases import ARGUMENTS, CHUNK_OF_TILES, OTHER_ROWS, OTHER_SIZE, ROW_STRIDE, SAID, WIDTH
+from aiterfix.family.paging import PAGING, UNTOLD
 from aiterfix.faults.base import Diagnosis, Finding, Presence
 from aiterfix.faults.diagnosis import TextDiagnosis, Unit
 from aiterfix.faults.registry import Faults
@@ -16,14 +17,18 @@ if TYPE_CHECKING:
     from aiterfix.judge.refusals import NamedLaunch
     from aiterfix.source.kernel_launch import KernelLaunch
     from aiterfix.source.launch_arguments import Arguments
+    from aiterfix.source.roles import KernelRoles
 
     _Handed = tuple[tuple[str, Arguments, ast.arguments | None], ...]
     """What launches hand on: where, in words that end so; it; and the kernel's parameters, None where they are not
     plain."""
 
 _BY_WIDTH = "bound-column"
-"""The verb of faults that are absent where the kernel is handed the width of a row."""
-_AT_ENTRIES = ("take-row-stride", "take-chunk", "match-parameters", _BY_WIDTH)
+"""The verb of faults that are absent where the kernel is handed the rows that the entry was, and their width."""
+_BY_SIZE = "page-by-block"
+"""The verb of those that are where it is told the size of a block. What is said elsewhere of kernels that may go untold
+is not said here."""
+_AT_ENTRIES = ("take-row-stride", "take-chunk", "match-parameters", _BY_WIDTH, _BY_SIZE)
 """Verbs of faults that hang on what an entry hands on, or refuses."""
 
 
@@ -43,7 +48,10 @@ def _unit(unit: Unit, text: bytes, launches: Sequence[NamedLaunch], known: Fault
         return unit
     mine = [n for n in launches if n.launch.kernel == unit.name and n.launch.about]
     handed = _handed_on(unit, text, mine)
-    diagnoses = (_at_entry(d, verbs[d.fault], unit, mine, handed) if d.fault in verbs else d for d in unit.diagnoses)
+    roles = next(k for k in known.kernels if k.name == unit.name)
+    diagnoses = (
+        _at_entry(d, verbs[d.fault], unit, roles, mine, handed) if d.fault in verbs else d for d in unit.diagnoses
+    )
     return replace(unit, diagnoses=tuple(diagnoses))
 
 
@@ -54,7 +62,10 @@ def _handed_on(unit: Unit, text: bytes, launches: Sequence[NamedLaunch]) -> _Han
     from aiterfix.source.launch_arguments import parameters_of
 
     parameters = parameters_of(text, unit.name)
-    return tuple((f"{a.entry}() of {where}, line {a.line}, hands on", a, parameters) for where, a in mine)
+    return tuple(
+        (f"{f'{a.entry}()' if a.entry else 'the module'} of {where}, line {a.line}, hands on", a, parameters)
+        for where, a in mine
+    )
 
 
 def _compared(diagnosis: Diagnosis, unit: Unit, handed: _Handed) -> Diagnosis:
@@ -72,24 +83,31 @@ def _compared(diagnosis: Diagnosis, unit: Unit, handed: _Handed) -> Diagnosis:
     return replace(diagnosis, findings=tuple(findings), recorded=None) if findings else _absent(diagnosis)
 
 
-def _of_this_width(diagnosis: Diagnosis, unit: Unit, handed: _Handed) -> Diagnosis:
-    """A bound is one by the width that a kernel is handed: where that is another, stores may leave the row."""
-    alone = tuple(f for f in diagnosis.findings if f.code != OTHER_WIDTH)  # whatever was said of its launches before
+def _handed_another(
+    diagnosis: Diagnosis,
+    unit: Unit,
+    handed: _Handed,
+    code: str,
+    what: str,
+    same: Callable[[Arguments, ast.arguments], bool],
+) -> Diagnosis:
+    """A kernel that is right with what an entry was handed: where it is handed another, it may be wrong."""
+    alone = tuple(f for f in diagnosis.findings if f.code != code)  # whatever was said of its launches before
     if len(alone) < len(diagnosis.findings):
         diagnosis = replace(diagnosis, findings=alone)
     if diagnosis.presence is not Presence.ABSENT:
         return diagnosis
     findings = tuple(
         Finding(
-            OTHER_WIDTH,
-            f"{place} another {WIDTH} than it was handed, or nothing that is known to be this",
+            code,
+            f"{place} another {what}, or nothing that is known to be this",
             unit.line,
             unit.line,
             Presence.UNKNOWN,
             "it is not understood",
         )
         for place, arguments, parameters in handed
-        if parameters is None or not arguments.hands(parameters, WIDTH)
+        if parameters is None or not same(arguments, parameters)
     )
     return replace(diagnosis, findings=(*diagnosis.findings, *findings), recorded=None) if findings else diagnosis
 
@@ -99,10 +117,15 @@ def _absent(diagnosis: Diagnosis) -> Diagnosis:
 
 
 def _at_entry(
-    diagnosis: Diagnosis, verb: str, unit: Unit, launches: Sequence[NamedLaunch], handed: _Handed
+    diagnosis: Diagnosis, verb: str, unit: Unit, roles: KernelRoles, launches: Sequence[NamedLaunch], handed: _Handed
 ) -> Diagnosis:
     if verb == _BY_WIDTH:
-        return _of_this_width(diagnosis, unit, handed)
+        rows = f"{WIDTH}, output or stride than it was handed"
+        return _handed_another(diagnosis, unit, handed, OTHER_ROWS, rows, lambda a, p: a.hands_rows(p, roles))
+    if verb == _BY_SIZE:
+        size = PAGING[unit.name].block_size if unit.name in PAGING and unit.name not in UNTOLD else ""
+        told = "size of a block than that of the cache that it was handed"
+        return _handed_another(diagnosis, unit, handed, OTHER_SIZE, told, lambda a, p: a.hands_size(p, size))
     if diagnosis.presence is Presence.UNKNOWN:
         return diagnosis
     if verb == "match-parameters":
@@ -132,7 +155,8 @@ def _at_entry(
 def entry_launches(tree: ast.Module) -> Iterator[tuple[KernelLaunch, Arguments | None]]:
     """What functions of a module get to kernels, for these faults; and what they hand on where that is asked about."""
     from aiterfix.family import entries
-    from aiterfix.family.paging import PAGING
+    from aiterfix.family.kernels import ENTRIES
+    from aiterfix.family.paging import CACHES
     from aiterfix.source.entry_tests import reaching
     from aiterfix.source.kernel_launch import KernelLaunch
     from aiterfix.source.launch_arguments import handed_on
@@ -142,7 +166,8 @@ def entry_launches(tree: ast.Module) -> Iterator[tuple[KernelLaunch, Arguments |
         *reaching(tree, entries.SHUFFLED_KERNELS, entries.CHUNK_OF_TILES),
     ):
         yield launch, None
-    for a in handed_on(tree, tuple(PAGING)):
+    size = next(iter(PAGING.values())).block_size
+    for a in handed_on(tree, tuple(PAGING), ENTRIES, WIDTH, CACHES, size):
         # To hand on too much or too little lets nothing through that a refusal would keep out.
         yield KernelLaunch(a.kernel, a.entry, a.line, told=True, refused=False, about=ARGUMENTS), a
 

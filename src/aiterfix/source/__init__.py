@@ -9,6 +9,6 @@ and the functions that it calls, ``logic`` proves bounds, ``loads`` has the one 
 
 Readers: ``guards`` (a column), ``rows``, ``gathers`` with ``magnitudes`` (the cache's addresses), ``paging`` with
 ``tokens`` and ``positions``, ``causal``, ``unseen``, ``sequence_walk``; of wrappers ``entries``, ``entry_tests``,
-``launch_arguments``. Edits: ``rewrite``, ``address``, ``gather_edits``, ``paging_edits``, ``refusal_edits``, on byte
-positions (``locate``, ``sums``, ``layout``); ``proof`` and ``rebuilt`` check them.
+``launch_arguments``, all by what ``uses`` finds. Edits: ``rewrite``, ``address``, ``gather_edits``, ``paging_edits``,
+``refusal_edits``, on byte positions (``locate``, ``sums``, ``layout``); ``proof`` and ``rebuilt`` check them.
 """

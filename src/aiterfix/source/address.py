@@ -108,7 +108,7 @@ class _RowEditor(SumEditor):
             return []
         products = [
             n
-            for n in ast.walk(self.walk.function)
+            for n in self.walk.nodes
             if isinstance(n, ast.BinOp)
             and isinstance(n.op, ast.Mult)
             and (held := self.walk.values.get(n)) is not None

@@ -11,10 +11,10 @@ from collections.abc import Collection, Iterator
 from enum import Enum
 
 from aiterfix.source.bodies import Body, carries
-from aiterfix.source.entry_tests import mentions, spellings
 from aiterfix.source.kernel_launch import KernelLaunch
 from aiterfix.source.names import bound_names, function_parameters, kept_parameters
 from aiterfix.source.syntax import dictionary
+from aiterfix.source.uses import uses
 
 
 def kernel_launches(
@@ -29,25 +29,16 @@ def kernel_launches(
         size: the parameter that tells a kernel the size of a block.
     """
     found: list[KernelLaunch] = []
-    spelled = spellings(tree, kernels)
-    for statement in tree.body:
-        function = statement if isinstance(statement, ast.FunctionDef) else None
-        if function is not None and function.name in kernels:
-            continue  # the kernel itself
-        launches = {}
-        for node in ast.walk(statement):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Subscript):
-                launches[id(node.func.value)] = node
-        for node, kernel in mentions(statement, spelled, strings=True):
-            call = launches.get(id(node))
-            entry = function.name if function is not None else ""
-            told = call is not None and function is not None and _tells(function, call, size, caches)
-            guard = _guard(function, call, caches) if function is not None and call is not None else _Guard.NONE
-            refused, asserted = guard is not _Guard.NONE, guard is _Guard.ASSERT
-            refusable = function is not None and bool(handed_cache(function, caches))
-            found.append(
-                KernelLaunch(kernel, entry, node.lineno, told, refused, asserted, function, refusable=refusable)
-            )
+    for use in uses(tree, kernels):
+        function, call = use.function, use.call
+        entry = function.name if function is not None else ""
+        told = call is not None and function is not None and _tells(function, call, size, caches)
+        guard = _guard(function, call, caches) if function is not None and call is not None else _Guard.NONE
+        refused, asserted = guard is not _Guard.NONE, guard is _Guard.ASSERT
+        refusable = function is not None and bool(handed_cache(function, caches))
+        found.append(
+            KernelLaunch(use.kernel, entry, use.node.lineno, told, refused, asserted, function, refusable=refusable)
+        )
     return tuple(sorted(found, key=lambda f: f.line))
 
 
@@ -57,10 +48,10 @@ def _tells(function: ast.FunctionDef, call: ast.Call, size: str, caches: Collect
     for spread in (dictionary(function, k.value) for k in call.keywords if k.arg is None):
         pairs = zip(spread.keys, spread.values, strict=True) if spread is not None else ()
         given += [v for k, v in pairs if isinstance(k, ast.Constant) and k.value == size]
-    return len(given) == 1 and _is_size(given[0], function, call, caches) and _strides_in_order(call)
+    return len(given) == 1 and is_size(given[0], function, call, caches) and _strides_in_order(call)
 
 
-def _is_size(e: ast.expr, function: ast.FunctionDef, call: ast.Call, caches: Collection[str]) -> bool:
+def is_size(e: ast.expr, function: ast.FunctionDef, call: ast.Call, caches: Collection[str]) -> bool:
     """Whether that is the size of the blocks of a cache that was handed over."""
     before = list(_before(function.body, call))
     if not isinstance(e, ast.Name):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
+from itertools import groupby
 
 from aiterfix.source.kernel_launch import KernelLaunch
 from aiterfix.source.names import bound_names, function_parameters
+from aiterfix.source.uses import mentions, uses
 from aiterfix.storage.record import record
 
 
@@ -36,53 +38,28 @@ def reaching(tree: ast.Module, kernels: Collection[str], asked: EntryTest) -> tu
         asked: what the functions should refuse.
     """
     functions = {s.name: s for s in tree.body if isinstance(s, ast.FunctionDef) and s.name not in kernels}
-    spelled = spellings(tree, kernels)
     found: list[KernelLaunch] = []
-    for statement in tree.body:
-        if isinstance(statement, ast.FunctionDef) and statement.name in kernels:
-            continue
-        for node, name in mentions(statement, spelled):
-            line = node.lineno
+    everywhere = list(uses(tree, kernels))
+    reached = {id(u.node) for u in everywhere}
+    for statement, here in groupby(everywhere, key=lambda u: u.statement):
+        known = list(here)
+        by_name = {u.kernel for u in known if not isinstance(u.node, ast.Constant)}
+        # Text that stands beside a use of the name says nothing more.
+        for use in (u for u in known if u.kernel not in by_name or not isinstance(u.node, ast.Constant)):
+            name, line = use.kernel, use.node.lineno
             if not isinstance(statement, ast.FunctionDef):
                 spared = asked.needless(tree)
                 found.append(KernelLaunch(name, "", line, told=spared, refused=False, about=asked.about))
                 continue
             for entry in _public(statement, tree, functions):
                 spared = asked.needless(tree if entry is None else entry)
-                refused = entry is not None and not spared and _refuses(entry, statement, spelled, asked)
+                refused = entry is not None and not spared and _refuses(entry, statement, reached, asked)
                 called = entry.name if entry is not None else ""
                 able = entry is not None and asked.test(entry) is not None
                 found.append(
                     KernelLaunch(name, called, line, spared, refused, False, entry, asked.about, refusable=able)
                 )
     return tuple(sorted(dict.fromkeys(found), key=lambda f: f.line))
-
-
-def spellings(tree: ast.Module, kernels: Collection[str]) -> Mapping[str, str]:
-    """The kernels, by what a module calls them: by their names, and by those that it imports them as."""
-    imported = (a for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) for a in n.names)
-    return {**{k: k for k in kernels}, **{a.asname: a.name for a in imported if a.asname and a.name in kernels}}
-
-
-def mentions(
-    statement: ast.stmt, spelled: Mapping[str, str], *, strings: bool = False
-) -> Iterator[tuple[ast.expr, str]]:
-    """Every use of a name, by itself or as an attribute's, and what it stands for.
-
-    Args:
-        statement: where to look.
-        spelled: what each name stands for.
-        strings: whether a name that is looked up as text is a use of it.
-    """
-    for n in ast.walk(statement):
-        if isinstance(n, (ast.Name, ast.Attribute)) and isinstance(n.ctx, ast.Load):
-            name = n.id if isinstance(n, ast.Name) else n.attr
-        elif strings and isinstance(n, ast.Constant) and isinstance(n.value, str):
-            name = n.value
-        else:
-            continue
-        if name in spelled:
-            yield n, spelled[name]
 
 
 def _public(
@@ -101,17 +78,19 @@ def _public(
         yield None  # somebody else calls it
 
 
-def _refuses(entry: ast.FunctionDef, through: ast.FunctionDef, kernels: Mapping[str, str], asked: EntryTest) -> bool:
-    """Whether one of a function's own statements raises under the test, before any that gets to a kernel."""
+def _refuses(entry: ast.FunctionDef, through: ast.FunctionDef, reached: Collection[int], asked: EntryTest) -> bool:
+    """Whether one of a function's own statements raises under the test, before any that gets to a kernel: one of the
+    nodes reached."""
     wanted = asked.test(entry)
     if wanted is None:
         return False
     tree = ast.parse(wanted, mode="eval").body
     text = ast.unparse(tree)
     used = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)} & set(function_parameters(entry))
-    names = {**kernels, **({through.name: ""} if through is not entry else {})}
+    through_it = {through.name: ""} if through is not entry else {}
     for s in entry.body:
-        if any(mentions(s, names)) or not used.isdisjoint(bound_names(s, walrus=True)):
+        reaches = any(id(n) in reached for n in ast.walk(s)) or any(mentions(s, through_it))
+        if reaches or not used.isdisjoint(bound_names(s, walrus=True)):
             return False
         raises = isinstance(s, ast.If) and not s.orelse and len(s.body) == 1 and isinstance(s.body[0], ast.Raise)
         if raises and isinstance(s, ast.If) and ast.unparse(s.test) == text:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from aiterfix.source.branches import with_tests
-from aiterfix.source.names import function_parameters, kept_parameters
-from aiterfix.source.syntax import dictionary, last_name, string_keys
+from aiterfix.source.entries import is_size
+from aiterfix.source.names import bound_names, function_parameters, kept_parameters
+from aiterfix.source.roles import KernelRoles
+from aiterfix.source.syntax import arguments, dictionary, last_name, string_keys
+from aiterfix.source.uses import Use, launching, mentions, own_nodes, uses
 
 OPTIONS = frozenset(
     {"num_warps", "num_stages", "num_ctas", "waves_per_eu", "matrix_instr_nonkdim", "kpack", "grid", "warmup"}
@@ -28,10 +30,13 @@ class Arguments:
         positional: how many arguments have no name; None where that is not known.
         names: of the others.
         compiled: whether a kernel is launched that was compiled before: it takes all of its parameters by place.
-        spelled: what the arguments by place are, of those that are names; empty for others.
+        spelled: what the arguments by place are, in the text.
         by_name: the same of the others, by parameter.
-        parameters: those of the entry.
-        kept: such of them as hold what it was handed throughout.
+        width: the entry's parameters that may be the width of a row that it was handed.
+        kept: its parameters that hold what a caller handed an entry.
+        size: what a kernel that was compiled before was told for the size of a block, in the text; empty where that is
+            not seen.
+        sizes: what is known to be that size, of what it was told, or is by name.
     """
 
     kernel: str
@@ -42,20 +47,43 @@ class Arguments:
     compiled: bool = False
     spelled: tuple[str, ...] = ()
     by_name: tuple[tuple[str, str], ...] = ()
-    parameters: tuple[str, ...] = ()
+    width: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
+    size: str = ""
+    sizes: tuple[str, ...] = ()
 
-    def hands(self, parameters: ast.arguments, name: str) -> bool:
-        """Whether a parameter of a kernel is given what the entry was handed: by the same name, where it has that. A
-        launch that gives it nothing is one that Triton refuses."""
-        places = [p.arg for p in (*parameters.posonlyargs, *parameters.args)]
-        if self.positional is None or name not in places:
+    def hands_rows(self, parameters: ast.arguments, roles: KernelRoles) -> bool:
+        """Whether a kernel is given the output that the entry was handed, its strides, and the width of its rows."""
+        if self.positional is None or roles.bound not in _places(parameters):
             return False
-        at = places.index(name)
-        if at >= self.positional and name not in self.names:
+        output = self._given(parameters, roles.output)
+        own = [p for p in _places(parameters) if p in roles.strides]  # as the axes are, whatever they are called
+        axes = [(p, {axis} if len(own) > 1 else {0, -2}) for axis, p in enumerate(own)]
+        strides = {
+            p: {f"{output}.stride{text}" for axis in found for text in (f"({axis})", f"()[{axis}]")}
+            for p, found in axes
+        }
+        wanted = {roles.bound: set(self.width), roles.output: set(self.kept), **strides}
+        # A launch that leaves one out is one that Triton refuses.
+        return all(self._given(parameters, name) in (None, *texts) for name, texts in wanted.items())
+
+    def hands_size(self, parameters: ast.arguments, name: str) -> bool:
+        """Whether a kernel that is told the size of a block is told that of the cache that the entry was handed. Of one
+        that is launched as it stands, also what the entry was itself told by that name."""
+        if name not in _places(parameters):
             return True
-        given = self.spelled[at] if at < self.positional else dict(self.by_name).get(name)
-        return given in self.kept and (given == name or name not in self.parameters)
+        given = self.size if self.compiled else self._given(parameters, name)
+        return given in self.sizes or (not self.compiled and given == name and name in self.kept)
+
+    def _given(self, parameters: ast.arguments, name: str) -> str | None:
+        """What a parameter is given; None where that is nothing, empty where it is not seen."""
+        places = _places(parameters)
+        at = places.index(name) if name in places else -1
+        if self.positional is None:
+            return ""
+        if 0 <= at < self.positional:
+            return self.spelled[at]
+        return dict(self.by_name).get(name, "") if name in self.names else None
 
     def mismatch(self, parameters: ast.arguments) -> str | None:
         """How they differ from a kernel's parameters; empty where they do not, None where that is not known."""
@@ -85,6 +113,10 @@ class Arguments:
         return ""
 
 
+def _places(parameters: ast.arguments) -> list[str]:
+    return [p.arg for p in (*parameters.posonlyargs, *parameters.args)]
+
+
 def parameters_of(text: bytes, name: str) -> ast.arguments | None:
     """The parameters of a function of a text, without parsing the text; None where that is not plain."""
     found = list(re.finditer(rb"^def[ \t]+" + name.encode() + rb"[ \t]*\(", text, re.MULTILINE))
@@ -106,50 +138,238 @@ def parameters_of(text: bytes, name: str) -> ast.arguments | None:
     return function.args if isinstance(function, ast.FunctionDef) else None
 
 
-def handed_on(tree: ast.Module, kernels: Collection[str]) -> tuple[Arguments, ...]:
-    """What every launch of some kernels hands on, by itself or of what a private function of the module compiled."""
-    functions = [s for s in tree.body if isinstance(s, ast.FunctionDef) and s.name not in kernels]
-    compiling = {f.name: {n.id for n in ast.walk(f) if isinstance(n, ast.Name)} & set(kernels) for f in functions}
-    found = [a for f in functions for a in _launches(f, set(kernels), compiling)]
+def handed_on(
+    tree: ast.Module, kernels: Collection[str], entries: Collection[str], width: str, caches: Collection[str], size: str
+) -> tuple[Arguments, ...]:
+    """What every use of some kernels hands on: launches, by themselves or of what a private function of the module
+    compiled; what is handed on is not known of other uses, as what they are for is not followed.
+
+    Args:
+        tree: a module.
+        kernels: names to look for.
+        entries: names of the public functions that launch them.
+        width: what entries call the width of a row.
+        caches: what they call the cache.
+        size: the parameter that tells a kernel the size of a block.
+    """
+    found: list[Arguments] = []
+    everywhere = list(uses(tree, kernels))
+    functions = [s for s in tree.body if isinstance(s, ast.FunctionDef)]
+    by_name = {f.name: f for f in functions}
+    compiled = {f.name: names for f in functions if (names := _compiled(f, everywhere))}
+    reader = _Reader(tree, entries, width, caches, size)
+    for u in everywhere:
+        if u.function is not None and u.call is not None:
+            found += [] if _left_out(u.function, u.call) else [reader.arguments(u.kernel, u.function, u.call)]
+        elif not (u.function is not None and u.function.name in compiled) and not _exported(u.node, u.statement):
+            found.append(Arguments(u.kernel, u.function.name if u.function is not None else "", u.node.lineno, None))
+    for s in tree.body:
+        for node, function in mentions(s, {name: name for name in compiled}, anyhow=True):
+            made, launches = _launches(s, node)
+            for kernel in sorted(compiled[function]):
+                if isinstance(s, ast.FunctionDef) and made is not None:
+                    told = _told(by_name[function], size)
+                    found += (reader.arguments(kernel, s, call, (made, by_name[function], told)) for call in launches)
+                else:
+                    entry = s.name if isinstance(s, ast.FunctionDef) else ""
+                    found.append(Arguments(kernel, entry, node.lineno, None))
+    used = {u.node.id for u in everywhere if isinstance(u.node, ast.Name)}
+    # A module that gives a kernel another name and does not use it gives it to others.
+    given = ((n.lineno, a) for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) for a in n.names)
+    found += (
+        Arguments(a.name, "", line, None)
+        for line, a in given
+        if a.name in kernels and a.asname and a.asname not in used | {a.name}
+    )
     return tuple(sorted(found, key=lambda a: (a.line, a.kernel)))
 
 
-def _launches(function: ast.FunctionDef, kernels: set[str], compiling: dict[str, set[str]]) -> Iterator[Arguments]:
-    compiled: dict[str, set[str]] = {}
-    for s, tests in with_tests(function.body):
-        if any(not holds and _is_version(test) for test, holds in tests):
-            continue  # older compilers launch what was compiled before, through other definitions
-        if isinstance(s, ast.Assign) and isinstance(s.value, ast.Call) and isinstance(s.value.func, ast.Name):
-            for target in s.targets:
-                if isinstance(target, ast.Name) and s.value.func.id.startswith("_"):
-                    compiled[target.id] = compiling.get(s.value.func.id, set())
-        for call in ast.walk(s):
-            if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Subscript)):
-                continue
-            launched = call.func.value
-            if not isinstance(launched, ast.Name):
-                continue
-            if launched.id in kernels:
-                yield _arguments(launched.id, function, call, compiled=False)
-            for kernel in sorted(compiled.get(launched.id, ())):
-                yield _arguments(kernel, function, call, compiled=True)
+def _exported(node: ast.expr, statement: ast.stmt) -> bool:
+    """Whether it is text in ``__all__``."""
+    named = isinstance(statement, ast.Assign) and [ast.unparse(t) for t in statement.targets] == ["__all__"]
+    return named and isinstance(node, ast.Constant)
 
 
-def _is_version(test: ast.expr) -> bool:
-    return isinstance(test, ast.Compare) and any(
-        isinstance(n, ast.Name) and n.id == "triton_version" for n in ast.walk(test)
+# ---- what is compiled first -----------------------------------------------------------------------
+
+_KEEPERS = frozenset({"cache", "lru_cache"})
+"""Decorators that keep what a function returns."""
+_COMPILERS = frozenset({"triton.compile", "ASTSource", "GluonASTSource"})
+
+
+def _compiled(function: ast.FunctionDef, everywhere: Collection[Use]) -> frozenset[str]:
+    """The kernels that a private function compiles, chooses one of and returns; none where it may do anything else with
+    one."""
+    mine = {id(u.node): u for u in everywhere if u.statement is function}
+    keepers = (d.func if isinstance(d, ast.Call) else d for d in function.decorator_list)
+    if not mine or not function.name.startswith("_") or not all(last_name(d) in _KEEPERS for d in keepers):
+        return frozenset()
+    parents = {id(inner): n for n in ast.walk(function) for inner in ast.iter_child_nodes(n)}
+    held: set[str] = set()
+    names = [n for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)]
+    waiting: list[ast.AST] = [u.node for u in mine.values()]
+    done: set[int] = set()
+    while waiting:
+        node = waiting.pop()
+        done.add(id(node))
+        text, at, above = isinstance(node, ast.Constant), node, parents[id(node)]
+        while (isinstance(above, ast.IfExp) and at is not above.test) or (
+            not text and (_compiles(above, at) or (isinstance(above, ast.keyword) and above.arg in ("fn", "src")))
+        ):
+            at, above = above, parents[id(above)]
+        if isinstance(above, ast.Assign) and not text:
+            if len(above.targets) != 1 or not isinstance(above.targets[0], ast.Name):
+                return frozenset()
+            held.add(above.targets[0].id)
+            waiting += (n for n in names if n.id in held and id(n) not in done)
+        elif not (
+            isinstance(above, ast.Dict) if text else isinstance(above, ast.Return) or _is_name_of(above, parents)
+        ):
+            return frozenset()
+    return frozenset(u.kernel for u in mine.values())
+
+
+def _compiles(call: ast.AST, e: ast.AST) -> bool:
+    """Whether a call compiles an expression, or prepares that."""
+    return isinstance(call, ast.Call) and ast.unparse(call.func) in _COMPILERS and e in (*call.args[:1], *call.keywords)
+
+
+def _is_name_of(e: ast.AST, parents: Mapping[int, ast.AST]) -> bool:
+    """Whether that asks a kernel for its name: ``.fn`` of ``kernel.fn.__name__``."""
+    above = parents[id(e)]
+    return (
+        isinstance(e, ast.Attribute)
+        and e.attr == "fn"
+        and isinstance(above, ast.Attribute)
+        and above.attr == "__name__"
     )
 
 
-def _arguments(kernel: str, function: ast.FunctionDef, call: ast.Call, *, compiled: bool) -> Arguments:
-    names: list[str] = []
-    by_name = tuple((k.arg, k.value.id) for k in call.keywords if k.arg is not None and isinstance(k.value, ast.Name))
-    known = not any(isinstance(a, ast.Starred) for a in call.args)
-    for k in call.keywords:
-        more = [k.arg] if k.arg is not None else string_keys(dictionary(function, k.value))
-        known = known and more is not None
-        names += more or []
-    spelled = tuple(a.id if isinstance(a, ast.Name) else "" for a in call.args)
-    given = len(call.args) if known else None
-    own, kept = tuple(function_parameters(function)), tuple(kept_parameters(function))
-    return Arguments(kernel, function.name, call.lineno, given, tuple(names), compiled, spelled, by_name, own, kept)
+def _launches(statement: ast.stmt, function: ast.expr) -> tuple[ast.Call | None, list[ast.Call]]:
+    """A call of a function that compiles, whose result a statement of the module keeps by a name, and all launches of
+    that; None where something else may be done with it."""
+    made = [
+        (n.targets[0].id, n.value)
+        for n in own_nodes(statement)
+        if isinstance(n, ast.Assign) and isinstance(n.value, ast.Call) and n.value.func is function
+        if len(n.targets) == 1 and isinstance(n.targets[0], ast.Name)
+    ]
+    if not made or not isinstance(statement, ast.FunctionDef):
+        return None, []
+    ((name, call),) = made
+    found = {id(e): c for e, c in launching(statement) if isinstance(e, ast.Name) and e.id == name}
+    asked = {id(n.value) for n in own_nodes(statement) if isinstance(n, ast.Attribute) and n.attr == "hash"}
+    kept = (n for n in ast.walk(statement) if isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Load))
+    if not all(id(n) in found or id(n) in asked for n in kept):
+        return None, []
+    return call, [c for c in found.values() if not _left_out(statement, c)]
+
+
+def _told(function: ast.FunctionDef, size: str) -> str:
+    """The parameter of a function that compiles which it compiles a kernel for as the size of a block; empty where that
+    is not seen."""
+    constants = [
+        k.value for n in own_nodes(function) if isinstance(n, ast.Call) for k in n.keywords if k.arg == "constexprs"
+    ]
+    found = [dictionary(function, e, handed=True) for e in constants]
+    if len(found) != 1 or found[0] is None:
+        return ""
+    values = {ast.unparse(k): v for k, v in zip(found[0].keys, found[0].values, strict=True) if k is not None}
+    told = values.get(repr(size))
+    return told.id if isinstance(told, ast.Name) and told.id in kept_parameters(function) else ""
+
+
+_GLUON = "triton_version >= Version('3.5.0')"
+"""Older compilers launch what was compiled before, through other definitions."""
+
+
+def _left_out(function: ast.FunctionDef, call: ast.Call) -> bool:
+    """Whether a launch is one of a compiler that is too old for the kernels of the text."""
+    if "triton_version" in (*function_parameters(function), *(n for s in function.body for n in bound_names(s))):
+        return False
+    others = (n.orelse for n in own_nodes(function) if isinstance(n, ast.If) and ast.unparse(n.test) == _GLUON)
+    return any(n is call for orelse in others for s in orelse for n in ast.walk(s))
+
+
+class _Reader:
+    """Reads what functions of a module hand on, and by which parameters they have what an entry was handed."""
+
+    def __init__(
+        self, tree: ast.Module, entries: Collection[str], width: str, caches: Collection[str], size: str
+    ) -> None:
+        self._entries = entries
+        self._width = width
+        self._caches = caches
+        self._size = size
+        self._functions = [s for s in tree.body if isinstance(s, ast.FunctionDef)]
+        names = {f.name: f.name for f in self._functions}
+        used = ((s, node, name) for s in tree.body for node, name in mentions(s, names, anyhow=True))
+        self._called = [(s, node, name) for s, node, name in used if not _exported(node, s)]
+        self._found: dict[tuple[str, bool], frozenset[str]] = {}
+
+    def kept(self, function: ast.FunctionDef, *, width: bool) -> frozenset[str]:
+        """The parameters that hold what an entry was handed, or the width of a row alone: of an entry, that is the
+        parameter of its name; where there is none, it may be any. Of other functions it is what all that call them hand
+        on."""
+        key = function.name, width
+        if key not in self._found:
+            self._found[key] = frozenset()  # where it calls itself nothing is known
+            self._found[key] = self._kept(function, width)
+        return self._found[key]
+
+    def _kept(self, function: ast.FunctionDef, width: bool) -> frozenset[str]:
+        parameters, kept = function_parameters(function), frozenset(kept_parameters(function))
+        if function.decorator_list or [f.name for f in self._functions].count(function.name) > 1:
+            return frozenset()
+        found = kept & {self._width} if width and self._width in parameters else kept
+        callers = [(s, node) for s, node, name in self._called if name == function.name]
+        if function.name not in self._entries:
+            found = kept if callers else frozenset()
+        for s, node in callers:
+            call = next((n for n in own_nodes(s) if isinstance(n, ast.Call) and n.func is node), None)
+            if call is None or not isinstance(s, ast.FunctionDef) or any(isinstance(a, ast.Starred) for a in call.args):
+                return frozenset()
+            handed, given = self.kept(s, width=width), arguments(call, parameters)
+            found &= {p for p, e in given.items() if isinstance(e, ast.Name) and e.id in handed}
+        return found
+
+    def arguments(
+        self,
+        kernel: str,
+        function: ast.FunctionDef,
+        call: ast.Call,
+        compiled: tuple[ast.Call, ast.FunctionDef, str] | None = None,
+    ) -> Arguments:
+        """What a launch hands on.
+
+        Args:
+            compiled: of a kernel that was compiled before: by which call of which function, and the parameter of that
+                function which tells the size of a block.
+        """
+        named: list[tuple[str, ast.expr]] = []
+        known = not any(isinstance(a, ast.Starred) for a in call.args)
+        for k in call.keywords:
+            more = dictionary(function, k.value) if k.arg is None else None
+            keys = [k.arg] if k.arg is not None else string_keys(more)
+            known = known and keys is not None
+            named += zip(keys or (), more.values if more is not None else [k.value], strict=False)
+        handed = [value for name, value in named if name == self._size]
+        at, size = call, None
+        if compiled is not None:
+            at, compiling, told = compiled
+            size = arguments(at, function_parameters(compiling)).get(told)
+            handed = [size] if size is not None else []
+        return Arguments(
+            kernel,
+            function.name,
+            call.lineno,
+            len(call.args) if known else None,
+            tuple(name for name, _ in named),
+            compiled is not None,
+            tuple(map(ast.unparse, call.args)),
+            tuple((name, ast.unparse(value)) for name, value in named),
+            tuple(self.kept(function, width=True)),
+            tuple(self.kept(function, width=False)),
+            ast.unparse(size) if size is not None else "",
+            tuple(ast.unparse(e) for e in handed if is_size(e, function, at, self._caches)),
+        )

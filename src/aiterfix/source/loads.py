@@ -60,7 +60,7 @@ class KernelView:
         """Every load that a store may hang on, in source order; those of functions that the kernel calls among them."""
         found = []
         walk = self.walk
-        own = {id(n) for n in ast.walk(walk.function)}
+        own = set(map(id, walk.nodes))
         for node, value in self.calls:
             atom, parameters = value.atom, LOAD_PARAMETERS.get(walk.scope.triton(node.func))
             if atom is None or atom not in walk.on_device or parameters is None:
@@ -129,7 +129,7 @@ class KernelView:
     @cached_property
     def comparisons(self) -> list[tuple[ast.Compare, tuple[Comparison, ...]]]:
         """Every comparison that the kernel itself spells, with what holds where it does."""
-        own = ((n, self.walk.values.get(n)) for n in ast.walk(self.walk.function) if isinstance(n, ast.Compare))
+        own = ((n, self.walk.values.get(n)) for n in self.walk.nodes if isinstance(n, ast.Compare))
         return [(n, self.clauses(self.plain(v))) for n, v in own if v is not None]
 
     def clauses(self, condition: Value) -> tuple[Comparison, ...]:
@@ -145,7 +145,7 @@ class KernelView:
 
     def spelled(self, name: str) -> ast.expr | None:
         """How the kernel itself calls a function of Triton; None where it does not."""
-        calls = (n.func for n in ast.walk(self.walk.function) if isinstance(n, ast.Call))
+        calls = (n.func for n in self.walk.nodes if isinstance(n, ast.Call))
         return next((f for f in calls if last_name(f) == name and self.walk.scope.triton(f)), None)
 
     def calls_giving(self, atom: Atom) -> Iterator[ast.Call]:

@@ -20,6 +20,7 @@ def function_parameters(function: ast.FunctionDef) -> list[str]:
 def kept_parameters(function: ast.FunctionDef) -> list[str]:
     """Those that hold what the function was handed throughout."""
     bound = {n for s in function.body for n in bound_names(s)}
+    bound |= {n for s in ast.walk(function) if isinstance(s, ast.Nonlocal) for n in s.names}
     return [p for p in function_parameters(function) if p not in bound]
 
 

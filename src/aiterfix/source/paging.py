@@ -93,6 +93,9 @@ class Follower(Tokens):
             return Paging(takes_size, (), "a function that loads for it is called more than once")
         if self.runs_ahead and not self.roles.tiled and not self.last_is_followed:
             return Paging(takes_size, (), "which keys are those of the columns that it stores last is not understood")
+        paired = zip(keys, scales, strict=True) if self.roles.tiled and len(keys) == len(scales) else ()
+        if any(_chosen(self._going(k, keys=True)) != _chosen(self._going(s, keys=False)) for k, s in paired):
+            return Paging(takes_size, (), "that keys and their scales go by the same entries is not understood")
         table, cache = (self._block, self._tile) if self.roles.tiled else (self._table, self._cache)
         judged = [*(table(t) for t in self.table), *(cache(k, "keys") for k in keys)]
         judged += [cache(s, "scales") for s in scales]
@@ -104,6 +107,9 @@ class Follower(Tokens):
         """A load from the table of a cache in tiles."""
         if not self.own_row(load):
             return PagedLoad(load, "table", None, _OTHER_ROW)
+        mask = load.arguments.get("mask")
+        if mask is not None and not self._keeps_tokens(self.walk.values.get(mask), load):
+            return PagedLoad(load, "table", None, "that its mask leaves out no token's block is not understood")
         counts = not load.helper and self._counts_blocks(load, self.columns[load.result], frozenset())
         reason = "the column counts blocks" if counts else "how its column is made from blocks is not understood"
         return PagedLoad(load, "table", True if counts else None, reason)
@@ -121,6 +127,31 @@ class Follower(Tokens):
         return self.is_position(self._undivided(base), load) or (
             counted and all(len(m) == n == 1 and self._is_block(load, m[0], names) for m, n in base.terms.items() if m)
         )
+
+    def _keeps_tokens(self, condition: Value | None, load: LoadCall) -> bool:
+        """Whether a mask of a load from the table holds for the blocks of all tokens whose scores are stored: from the
+        first of these on, and up to the one that the sequence ends in."""
+        clauses, whole = self.view.made_of(self.view.plain(condition)) if condition is not None else ([], False)
+        column = self.columns[load.result]
+        loaded = {length.result for name in self.roles.lengths for length in self.loads_from(name)}
+
+        def is_length(a: Assignment, value: Value, _: frozenset[str]) -> bool:
+            return a.kind == "name" and value.atom in loaded
+
+        def keeps(excess: Value) -> bool:
+            if any(excess + own + integer(1) in self.lengths for own in self.columns_for(load)):
+                return True
+            least = (column - excess).constant
+            if least is not None and least <= 0:
+                return True  # No token stands in front of the first.
+            start, end = self.divided(column - excess), (column + excess + integer(1)).atom
+            if end is not None and end.op == "cdiv" and self.by_size(end):
+                length = end.operands[0]
+                name = length.atom.payload if length.atom is not None and length.atom.op == "symbol" else ""
+                return length in self.lengths or self._holds_only(name, frozenset(), is_length)
+            return start is not None and start in self.stored_from
+
+        return whole and all(keeps(self.view.plain(c.excess)) for c in clauses)
 
     def _undivided(self, block: Value) -> Value | None:
         """The position that a block which is counted from a position's on begins at; None where it is counted from
@@ -150,8 +181,13 @@ class Follower(Tokens):
         if atom is None:
             return False
         if atom.op == "select":
-            _, loaded, other = atom.operands
-            return self._is_entry(loaded, names) and (other.constant is not None or self._is_entry(other, names))
+            condition, loaded, other = atom.operands
+            if not self._is_entry(loaded, names):
+                return False
+            # Elsewhere the first block is read.
+            own = [load for load in self.table if loaded.atom is load.result]
+            kept = other.constant is not None and all(self._keeps_tokens(condition, load) for load in own)
+            return kept or self._is_entry(other, names)
         if any(atom is load.result for load in self.table):
             return True
         return atom.op == "symbol" and self._holds_only(
@@ -315,6 +351,11 @@ class Follower(Tokens):
                 return []
             found += rest
         return found
+
+
+def _chosen(atoms: list[Atom]) -> list[Atom]:
+    """The same without masks: what stands where they hold."""
+    return [a.operands[1].atom or a if a.op == "select" and a.operands[2].constant is not None else a for a in atoms]
 
 
 _OTHER_PLACE = "which token of the block it reads is not understood"

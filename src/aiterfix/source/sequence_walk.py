@@ -67,7 +67,7 @@ def sequence_walks(kernel: KernelAnalysis, lengths: Collection[str]) -> tuple[Se
 def _loops(walk: KernelWalk, lengths: Collection[str]) -> list[ast.For | ast.While]:
     """Loops, outermost ones, in which a length is loaded."""
     loading = {id(n) for call in _loads(walk) for a in (*call.args, *call.keywords) for n in ast.walk(a)}
-    for node in ast.walk(walk.function):
+    for node in walk.nodes:
         if isinstance(node, ast.Name) and node.id in lengths and id(node) not in loading:
             raise NotFollowedError(f"what is done with {node.id} is not followed", node)
     found: list[ast.For | ast.While] = []
@@ -94,7 +94,7 @@ def _outermost(body: list[ast.stmt]) -> Iterator[ast.For | ast.While]:
 
 
 def _loads(walk: KernelWalk) -> Iterator[ast.Call]:
-    for node in ast.walk(walk.function):
+    for node in walk.nodes:
         if isinstance(node, ast.Call) and walk.scope.triton(node.func) in LOAD_PARAMETERS:
             yield node
 

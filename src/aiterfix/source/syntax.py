@@ -78,21 +78,29 @@ def string_keys(node: ast.expr | None) -> list[str] | None:
     return keys if len(keys) == len(node.keys) else None
 
 
-def dictionary(function: ast.FunctionDef, e: ast.expr) -> ast.Dict | None:
+def dictionary(function: ast.FunctionDef, e: ast.expr, *, handed: bool = False) -> ast.Dict | None:
     """The dictionary that an expression is, or that a function writes out once, and by this name only spreads in calls,
-    prints, looks things up in, or sets keys of that it has; None where that is not seen. What is set anew is None."""
+    prints, looks things up in, or sets keys of; None where that is not seen. What is set anew is None.
+
+    Args:
+        handed: whether it is also handed on by this expression, and may be given other keys.
+    """
     if not isinstance(e, ast.Name):
         return e if isinstance(e, ast.Dict) else None
     nodes = list(ast.walk(function))
     calls = [n for n in nodes if isinstance(n, ast.Call)]
     items = [n for n in nodes if isinstance(n, ast.Subscript) and isinstance(n.value, ast.Name) and n.value.id == e.id]
     known = {id(k.value) for n in calls for k in n.keywords if k.arg is None} | {id(n.value) for n in items}
-    known |= {id(a) for n in calls if last_name(n.func) == "print" for a in n.args}
+    known |= {id(a) for n in calls if last_name(n.func) == "print" for a in n.args} | ({id(e)} if handed else set())
     others = [n for n in nodes if isinstance(n, ast.Name) and n.id == e.id and id(n) not in known]
     bound = [n.value for n in nodes if isinstance(n, ast.Assign) and n.targets == others]
     value, keys = bound[0] if len(bound) == 1 else None, string_keys(bound[0]) if len(bound) == 1 else None
     changed = {getattr(n.slice, "value", None) for n in items if not isinstance(n.ctx, ast.Load)}
-    if not isinstance(value, ast.Dict) or keys is None or not changed <= set(keys):
+    if (
+        not isinstance(value, ast.Dict)
+        or keys is None
+        or not (changed <= set(keys) or (handed and all(isinstance(k, str) for k in changed)))
+    ):
         return None
     return ast.Dict(
         value.keys, [ast.Constant(None) if k in changed else v for k, v in zip(keys, value.values, strict=True)]

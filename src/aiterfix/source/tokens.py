@@ -26,6 +26,7 @@ class Tokens:
         table: the loads from the block table.
         columns: where in a row of it each of them reads, by what it gives.
         stored: the columns that the kernel's stores are for.
+        stored_from: where their masks say that columns begin.
     """
 
     def __init__(self, kernel: KernelAnalysis, roles: PagingRoles) -> None:
@@ -39,7 +40,19 @@ class Tokens:
         self._stores = [s.node.lineno for s in kernel.syntax]
         columns = (column_of(s.store.address, self.walk.output, self.walk.strides)[0] for s in kernel.syntax)
         self.stored = [view.plain(column) for column in columns]
+        self.stored_from = self._stored_from(kernel)
         self.columns = {load.result: self._column(load) for load in self.table}
+
+    def _stored_from(self, kernel: KernelAnalysis) -> frozenset[Value]:
+        masks = [(c, s.store.mask) for c, s in zip(self.stored, kernel.syntax, strict=True)]
+        clauses = ((c, self.view.made_of(self.view.plain(mask))[0]) for c, mask in masks if mask is not None)
+        starts = (column - self.view.plain(c.excess) for column, found in clauses for c in found)
+        return frozenset(start for start in starts if start.rank is Rank.SCALAR)
+
+    @cached_property
+    def lengths(self) -> set[Value]:
+        """Values that are the length of the sequence that the stores are about."""
+        return lengths_of(self.sequence, self.roles, self.view) if self.sequence is not None else set()
 
     def loads_from(self, name: str) -> list[LoadCall]:
         """The loads from a parameter."""
@@ -150,7 +163,7 @@ class Tokens:
     def _loops(self) -> dict[str, set[ast.AST]]:
         """What stands in the loops that count with a name."""
         found: dict[str, set[ast.AST]] = {}
-        for n in ast.walk(self.walk.function):
+        for n in self.walk.nodes:
             if isinstance(n, ast.For) and isinstance(n.target, ast.Name):
                 found.setdefault(n.target.id, set()).update(ast.walk(n))
         return found
@@ -174,8 +187,7 @@ class Tokens:
         """Whether a mask holds for every token that a row may see, by its comparisons: their positions are from 0 on
         and below the length, and their blocks in a row of the table."""
         first, position = self._first(self.position(table)), self.position(table)
-        lengths = lengths_of(self.sequence, self.roles, self.view) if self.sequence is not None else set()
-        ends = [*lengths, *(Value({(b,): 1}) for b in [self.walk.bound] if b is not None)]
+        ends = [*self.lengths, *(Value({(b,): 1}) for b in [self.walk.bound] if b is not None)]
         fine = [position - first, *(end - position + first - integer(1) for end in ends)]
         block = self.columns[table.result]
         fine += [Value({(self._width,): 1}) - block - integer(1)] if self._width is not None else []

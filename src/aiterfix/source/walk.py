@@ -89,6 +89,11 @@ class KernelWalk:
     kept: dict[object, Any] = field(default_factory=dict)
     """What several faults ask of the same function and take long to find, by question."""
 
+    @property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """The kernel's own syntax, all of it, in the order of `ast.walk`."""
+        return self.once("nodes", lambda: tuple(ast.walk(self.function)))
+
     def once(self, question: object, find: Callable[[], T]) -> T:
         """The answer to a question about this walk, found when it is first asked."""
         if question not in self.kept:

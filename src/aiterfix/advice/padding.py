@@ -274,18 +274,25 @@ def _presence(unit: Unit) -> Presence:
     return unit.presence((COLUMN_BOUND,))
 
 
-def advise(question: Question, judgement: Judgement, *, measured: bool = True) -> Advice:
+def advise(
+    question: Question,
+    judgement: Judgement,
+    *,
+    measured: bool = True,
+    held: tuple[HeldKernel, ...] | None = None,
+) -> Advice:
     """The answer for what is there.
 
     Args:
         judgement: of what is loaded or installed.
         measured: whether stored measurements count; without them, the bound.
+        held: its kernels, for whoever asks many times.
     """
     if judgement.replaced and question.kernel in (AUTO, GLUON):
         reason = "AITERFIX_KERNEL=1: aiter's function is replaced by this project's kernel, whose stores are bounded"
         return Advice(0, reason, "guarded", ASSUMPTION, "paged_mqa_logits (aiterfix)", Presence.ABSENT, True)
     loaded = judgement.installation is None and all(t.path is None for t in judgement.texts) and bool(judgement.texts)
-    kernels, missing = _asked(question, held_kernels(judgement), loaded=loaded)
+    kernels, missing = _asked(question, held or held_kernels(judgement), loaded=loaded)
     names = ", ".join(dict.fromkeys([*(k.name for k in kernels), *missing]))
     presence = worst(k.presence for k in kernels) if kernels else Presence.UNKNOWN
     what = "loaded kernel source" if loaded else "kernel source on disk"
@@ -301,15 +308,15 @@ def advise(question: Question, judgement: Judgement, *, measured: bool = True) -
     if presence.harmless:
         return Advice(0, f"every store is bounded in the {what}", "guarded", ASSUMPTION, names, presence, True)
     columns, exact, notes = 0, True, []
-    for held in kernels:
-        if held.presence.harmless:
+    for kernel in kernels:
+        if kernel.presence.harmless:
             continue
-        known = _measured(question, held) if measured else None
+        known = _measured(question, kernel) if measured else None
         if known is not None:
             columns = max(columns, known)
         else:
             exact = False
-            limit, note = bound(question, held)
+            limit, note = bound(question, kernel)
             columns = max(columns, limit)
             notes.append(note)
     unbounded = ", ".join(dict.fromkeys(k.name for k in kernels if not k.presence.harmless))

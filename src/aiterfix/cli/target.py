@@ -351,7 +351,7 @@ def judge(
 ) -> Judgement:
     """Judge one installation by what the command line asks; ``diagnosed`` as in `judge_installation`. Findings are
     there where the output may show them."""
-    in_full = any(getattr(options, name, False) for name in ("json", "in_full", "consumers"))
+    in_full = any(getattr(options, name, False) for name in ("json", "in_full"))
     judgement = judge_installation(installation, known, diagnosed=diagnosed, in_full=in_full)
     return judgement.asking(_question(options, known, judgement))
 

@@ -6,6 +6,7 @@
 
 The rooms, in the order in which a call goes through them:
 
+    bounds     how much is looked into, and said
     locate     finds the packages
     package    searches their files as text, and parses those that matter
     uses       every mention of a function: a call, another name for it, or not understood

@@ -5,10 +5,9 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aiterfix.engines.callers import MOST
+from aiterfix.engines import bounds
 from aiterfix.engines.flow import leaves_alone
 from aiterfix.engines.names import OPERATOR, Names, Store
 from aiterfix.engines.package import FUNCTIONS, FunctionNode, Package, Source, parameters, text_of
@@ -30,6 +29,7 @@ from aiterfix.engines.values import (
     placed,
     role,
 )
+from aiterfix.storage.record import record
 
 if TYPE_CHECKING:
     from aiterfix.engines.trace import Tracer
@@ -40,8 +40,6 @@ THE_CONFIG = re.compile(
 """How sources name what states the operator's length; a configuration of a name of its own may hold another one."""
 OTHER_MODELS = re.compile("draft|spec|hf_|text_|vision|encoder|replace|copy|pretrained").search
 """In what a configuration is taken from: it may be that of another model, or changed."""
-_MOST_CONDITIONS = 8
-_DEEPEST = 2  # attributes on the way to what an attribute is
 _BASES = re.compile(
     r"object|(?:torch\.)?(?:nn\.)?Module|(?:abc\.)?ABC|(?:typing\.)?(?:NamedTuple|Protocol|Generic)(?:\[.*)?"
 ).fullmatch
@@ -50,7 +48,7 @@ _RECORD = re.compile(r"(?:dataclasses\.)?dataclass|(?:typing\.)?NamedTuple|(?:py
 _SHIFTS = re.compile(r"ClassVar|InitVar|KW_ONLY|init=|kw_only=|default_factory=").search
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class _Kept:
     """What is stored under a name: values, each with its place; and whether it is everything."""
 
@@ -72,6 +70,8 @@ class Attributes:
         name = node.attr
         place = ("field", name, text_of(node.value), frame.key, self._which(node, frame))
         unknown = of(Atom("other", place, text_of(node)))
+        if name.startswith("__"):
+            return (unknown,)  # from outside it goes by another name
         if name in self._busy and self.names.stores(name) is not None:
             return (of(Atom("same", name, text_of(node))),)  # as everything that is stored under it counts anyway
         stated = role(unknown) is not None
@@ -103,13 +103,13 @@ class Attributes:
         if len(values) > 1 and all(isinstance(v, Number) for v in values):
             # Of many, only what the operator's length decides is worth telling apart.
             decided = lengths or not any(atoms_of(v) for v in values)
-            if len(values) > 8 or not decided:
+            if len(values) > bounds.STORES or not decided:
                 return (unknown,)
         there = [v for v in values if not isinstance(v, Nothing)]
         if not (all(isinstance(v, Thing) for v in values) or (len(there) == 1 and absolute(there[0]))):
             # What is stored as the program goes on may differ from one look at it to the next.
             doubtful += [s for _, s in kept.values if s.late and s not in doubtful]
-        for store in doubtful[:_MOST_CONDITIONS]:
+        for store in doubtful[: bounds.CONDITIONS]:
             self._condition(f"{name} may be given another value: {store.text}")
         if any(isinstance(v, Tensor) for v in values):
             return self._held(node, frame, values, kept)
@@ -132,7 +132,7 @@ class Attributes:
     def length(self) -> Iterator[Value]:
         """What the operator's length is, or else is stored by its name; what is not understood is a condition."""
         yield LENGTH
-        kept, said = self._kept(OPERATOR, None), _MOST_CONDITIONS
+        kept, said = self._kept(OPERATOR, None), bounds.CONDITIONS
         for value, store in kept.values:
             if isinstance(value, Number) and LENGTH.atom in value.atoms and value.at(1 << 20, ANY) is not None:
                 yield value
@@ -155,7 +155,7 @@ class Attributes:
         stores = self.names.stores(name)
         key = name if stores is not None else (name, *(node for _, node in classes or ()))
         if key not in self._fields:
-            if key in self._busy or len(self._busy) > _DEEPEST:
+            if key in self._busy or len(self._busy) > bounds.ATTRIBUTES:
                 return _Kept((), key == name and key in self._busy)
             own = (s for source, node in classes or () for s in self.names.of_class(name, source, node))
             self._busy.add(key)
@@ -222,11 +222,9 @@ class Attributes:
         ]
         alone = kept.complete and len(self._package.paths(node.attr)) <= len(sources)
         if not alone or not all(leaves_alone(s, n) for s, n in mentions):
-            text = f"{text_of(node)}, which is used in ways that are not followed"
-            return (self._tracer.other(node, frame, text),)
-        return tuple(
-            v if absolute(v) or isinstance(v, Nothing) else self._tracer.other(node, frame) for v in values[:MOST]
-        )
+            return (self._tracer.other(node, frame, f"{text_of(node)}, which is used in ways that are not followed"),)
+        unknown = self._tracer.other(node, frame)
+        return tuple(v if absolute(v) or isinstance(v, Nothing) else unknown for v in values[: bounds.VALUES])
 
     def _classes(self, base: Thing) -> list[tuple[Source, ast.ClassDef]] | None:
         """A class and what it derives from; None where that is of another package, which may set any attribute."""

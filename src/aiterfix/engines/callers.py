@@ -5,22 +5,21 @@ from __future__ import annotations
 import ast
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
+from aiterfix.engines import bounds
 from aiterfix.engines.names import OPERATOR
 from aiterfix.engines.package import FUNCTIONS, FunctionNode, Package, Source, parameters, text_of
 from aiterfix.engines.uses import Bound, Escape, Site, Target, Uses, last
 from aiterfix.engines.values import LENGTH, Atom, Frame, Thing, Value, atoms_of, of, role, with_values
+from aiterfix.storage.record import record
 
 if TYPE_CHECKING:
     from aiterfix.engines.trace import Tracer
 
-_DEEPEST = 6  # from the kernel's caller to the configuration; vLLM 0.33.0 needs 5
-MOST = 16  # values of one expression
 
-
-@dataclass(frozen=True)
+@record(frozen=True)
 class Way:
     """One way in which values come about, and where the last of them is stated."""
 
@@ -68,6 +67,12 @@ class Callers:
         escapes = [*found.escapes] if found else [Escape(source, function, "is one of too many that lead to the call")]
         if around is not None and (function.name == "forward" or function.name.startswith("__")):
             escapes.append(Escape(source, function, "may be called without being named"))
+        if around is not None:
+            known, spec = parameters(function), function.args
+            least = len(spec.posonlyargs) + len(spec.args) - len(spec.defaults) - 1
+            fits = ((p, names) for p, count, names in self._package.named_calls if least <= count <= len(known))
+            places = (place for place, names in fits if names <= {*known})
+            escapes += [Escape(source, function, f"may be called by a name worked out at {p}") for p in places][:1]
         return found.sites if found else [], escapes
 
     def _makers(self, source: Source, owner: ast.ClassDef, depth: int = 0) -> tuple[list[Site], list[Escape]]:
@@ -212,9 +217,9 @@ class Callers:
     ) -> list[Way]:
         """Values with what callers give in place of parameters, and with each of several that an attribute may be: one
         way for each; no further than needed."""
-        atoms = {a for v in state for a in atoms_of(v)}
+        atoms = frozenset().union(*map(atoms_of, state))
         wanted = sorted((a for a in atoms if a.kind in ("parameter", "field")), key=lambda a: (a.kind, repr(a.key)))
-        if not wanted or depth > _DEEPEST or done(state):
+        if not wanted or depth > bounds.CALLERS or done(state):
             return [Way(state, source, line)]
         first = wanted[0]
         if first.kind == "field":
@@ -232,20 +237,20 @@ class Callers:
         found: list[Way] = []
         for site, given in [(s, g) for s in sites for _, g in self.bindings(s, where, function)]:
             after = self._after(state, own, site, given, where, function)
-            if len(after) > MOST:
+            if len(after) > bounds.VALUES:
                 why.append(f"{function.name} is called in too many ways")
-            for one in after[:MOST]:
+            for one in after[: bounds.VALUES]:
                 found += self.expand(one, site.source, site.call.lineno, depth + 1, done)
         of_length = any(LENGTH.atom in atoms_of(v) for way in found for v in way.state)
         if len(own) == 1 and (role(of(own[0])) is not None or (of_length and own[0].text == OPERATOR)):
             # What is not read of the length or of a ratio is a condition on what the operator states.
             self._tracer.conditions.update(
-                dict.fromkeys(f"{own[0].text} may be another: {reason}" for reason in why[:3])
+                dict.fromkeys(f"{own[0].text} may be another: {reason}" for reason in why[: bounds.REASONS])
             )
             why = [] if found else [""]
         elif not found and not why:
             why.append(f"no call of {function.name} is found")
-        for reason in dict.fromkeys(why[:3]):
+        for reason in dict.fromkeys(why[: bounds.REASONS]):
             frame = Frame(where, None)
             lost = {a: self._tracer.other(function, frame, f"{a.text}: {reason}" if reason else a.text) for a in own}
             after_all = tuple(with_values(v, lost, self._tracer.other(function, frame, reason)) for v in state)
@@ -272,5 +277,5 @@ class Callers:
             unsaid = self._tracer.other(site.call, frame, f"{name}, which this call does not state plainly")
             choices.append(self._tracer.values(value, inner) if value is not None else (unsaid,))
         unknown = self._tracer.other(site.call, frame)
-        every = itertools.islice(itertools.product(*choices), MOST + 1)
+        every = itertools.islice(itertools.product(*choices), bounds.VALUES + 1)
         return [tuple(with_values(v, dict(zip(own, one, strict=True)), unknown) for v in state) for one in every]

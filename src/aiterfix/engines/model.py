@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from pathlib import Path
 
 from aiterfix.engines.values import Number
 from aiterfix.installation.target import Skipped
+from aiterfix.storage.record import record
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Known:
     """A value that the source states."""
 
     value: int
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class RunTime:
     """A value that is decided while the consumer runs, from what, and whether it is that as it stands."""
 
@@ -25,7 +26,7 @@ class RunTime:
     plain: bool = True
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Unknown:
     """A value that could not be established, and why."""
 
@@ -52,7 +53,7 @@ class WidthKind(str, Enum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Width:
     """One way in which a width comes to a call.
 
@@ -89,7 +90,7 @@ class Entry(str, Enum):
     NOT_JUDGED = "a kernel that is not judged"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Call:
     """One call of the wrapper.
 
@@ -128,7 +129,7 @@ class Call:
     instead: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Consumer:
     """An installed vLLM, SGLang or ATOM.
 

@@ -10,26 +10,27 @@ import ast
 import itertools
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from pathlib import Path
 
+from aiterfix.engines import bounds
 from aiterfix.engines.package import FUNCTIONS, SCOPED, FunctionNode, Package, Source, text_of
 from aiterfix.engines.uses import ASKS, LOGS, last
+from aiterfix.storage.record import record
 
-_MOST_FILES, _MOST_STORES, _MOST_LENGTHS = 24, 8, 24
 OPERATOR = "max_model_len"
 _GROWS = re.compile(rb"\.max_model_len\s*(?:[-+*/%]=|=(?!=)(?!\s*[\w.]*max_model_len\s*(?:#|$)))")
-_MOST_LINES = 6
 _STORES = ("setattr", "__setattr__", "setitem", "register_buffer", "register_parameter")
 _TAKES_NAMES = ("update", "type", "new_class", "dict", "make_dataclass", "setattr")
 _READS = ("getattr", "hasattr", "get")
 _REPLACES = re.compile(r"_*[A-Z]\w*|\w*(?:replace|update|copy|evolve|patch|multiple)\w*").fullmatch
 _HOOKS = {
-    "setattr": rb"setattr(?:__)?\s*\(\s*[^,()]+(?:\([^()]*\))?,\s*[A-Za-z_f]|def\s+__setattr__\b",
+    "setattr": rb"setattr(?:__)?\s*\(\s*[^,()]+(?:\([^()]*\))?,\s*(?:[A-Za-z_f]|[\"']\w*(?:\\|[\"']\s*[\"']))"
+    rb"|def\s+__setattr__\b",
     "__getattr": rb"def\s+(?:__getattr__|__getattribute__)\b",
-    "__dict__": rb"__dict__\s*(?:\.update|\.__setitem__|\[|\|=|=(?!=))",
-    "vars(": rb"vars\([^)]*\)\s*(?:\.update|\[|\|=)",
+    "__dict__": rb"__dict__(?!\w|\s*\.(?:copy|get|items|keys|values)\()",
+    "vars(": rb"(?<!\*)vars\([^)]*\)(?!\s*\.(?:copy|get|items|keys|values)\()",
     "__class__": rb"__class__(?!\.__|\s*(?:is|==|!=)\s)",
     "__setstate__": rb"\.__setstate__\s*\(",
     "replace(": rb"replace\((?:[^()]|\([^()]*\))*\*\*",
@@ -41,7 +42,7 @@ _HOOKS = {
 """Ways to store attributes, or to make objects, that name neither."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Store:
     """One place that gives an attribute of a name a value.
 
@@ -75,7 +76,7 @@ class Store:
         node: ast.AST = self.node
         while not isinstance(node, ast.stmt) and node in self.source.up:
             node = self.source.up[node]
-        said = text_of(node)[:60] if not isinstance(node, ast.ClassDef) else f"class {node.name}"
+        said = text_of(node)[: bounds.TEXT] if not isinstance(node, ast.ClassDef) else f"class {node.name}"
         return f"{self.source.relative}:{getattr(self.node, 'lineno', 0)}: {said}"
 
 
@@ -90,9 +91,10 @@ class Names:
         """Every store under a name; None where there are too many."""
         if name not in self._stores:
             paths = self._package.paths(name)
-            found = self._of(name, paths) if len(paths) <= _MOST_FILES else []
-            most = _MOST_LENGTHS if name == OPERATOR else _MOST_STORES
-            self._stores[name] = found if len(paths) <= _MOST_FILES and len(found) <= most else None
+            few = len(paths) <= bounds.STORING_FILES
+            found = self._of(name, paths) if few else []
+            most = bounds.LENGTHS if name == OPERATOR else bounds.STORES
+            self._stores[name] = found if few and len(found) <= most else None
         return self._stores[name]
 
     def of_class(self, name: str, source: Source, owner: ast.ClassDef) -> list[Store]:
@@ -103,10 +105,8 @@ class Names:
     @cached_property
     def lengths(self) -> list[str]:
         """Lines that give the operator's length another value, and not as a copy of it; the first few."""
-        found = itertools.islice(self._package.matches(f".{OPERATOR}", _GROWS), _MOST_LINES)
-        return [
-            f"{self._package.shown(p)}:{n}: {line.decode('utf-8', 'replace').strip()[:60]}" for p, n, line, _ in found
-        ]
+        found = itertools.islice(self._package.matches(f".{OPERATOR}", _GROWS), bounds.LENGTH_CONDITIONS)
+        return [self._package.said(*one) for one in found]
 
     def _of(self, name: str, paths: list[Path]) -> list[Store]:
         sources = map(self._package.source, paths)
@@ -117,9 +117,8 @@ class Names:
         """The first place where attributes are stored or objects made by ways that name neither: any attribute may be
         another. Empty where there is none."""
         for needle, pattern in _HOOKS.items():
-            for path, number, line, _ in self._package.matches(needle, re.compile(pattern, re.MULTILINE), 200):
-                said = line.decode("utf-8", "replace").strip()[:60]
-                return f"attributes are set or made by name: {self._package.shown(path)}:{number}: {said}"
+            for one in self._package.matches(needle, re.compile(pattern, re.MULTILINE), 200):
+                return f"attributes are set or made by name: {self._package.said(*one)}"
         return ""
 
     def sets_modules(self, name: str) -> bool:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from aiterfix.advice.lengths import LONGEST
-from aiterfix.advice.padding import ALL, STAGE1, Advice, Question, advise
+from aiterfix.advice.padding import ALL, STAGE1, Advice, Question, advise, held_kernels
 from aiterfix.engines.model import Call, Entry, Known
 from aiterfix.judge.judgement import Judgement
+from aiterfix.storage.record import record
 
 _BLOCKS = (1, 16, 32, 64, 128, 256)  # tokens; the wrapper takes 1 or multiples of 16 that fit a chunk
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Configuration:
     """What a call passes besides the width.
 
@@ -70,10 +71,11 @@ class Needs:
     """
 
     def __init__(self, judgement: Judgement, *, measured: bool, kernel: str = "auto", heads: int = 64, next_n: int = 1):
-        self._judgement = judgement
+        self._judgement, self._held = judgement, held_kernels(judgement)
         self._measured = measured
         self._question = Question(1, 1, next_n=next_n, heads=heads, kernel=kernel)
         self._known: dict[tuple[int, Configuration], Advice] = {}
+        self._most: dict[tuple[int, Configuration], Advice] = {}
 
     def at(self, width: int, configuration: Configuration) -> Advice:
         """Columns at a width, for the block size that needs most."""
@@ -93,10 +95,13 @@ class Needs:
         A bound repeats itself, so that the widths about `LONGEST` stand for all; what is measured for these holds for
         every shorter one.
         """
-        period = math.lcm(configuration.period, multiple_of)
-        top = LONGEST // multiple_of * multiple_of
-        widths = range(top, max(0, top - period), -multiple_of)
-        return max((self.at(width, configuration) for width in widths), key=_severity)
+        key = multiple_of, configuration
+        if key not in self._most:
+            period = math.lcm(configuration.period, multiple_of)
+            top = LONGEST // multiple_of * multiple_of
+            widths = range(top, max(0, top - period), -multiple_of)
+            self._most[key] = max((self.at(width, configuration) for width in widths), key=_severity)
+        return self._most[key]
 
     def _ask(self, width: int, configuration: Configuration, block: int) -> Advice:
         asked = replace(
@@ -107,7 +112,7 @@ class Needs:
             preshuffle=configuration.preshuffle,
             kernel=configuration.kernel or self._question.kernel,
         )
-        return advise(asked, self._judgement, measured=self._measured)
+        return advise(asked, self._judgement, measured=self._measured, held=self._held)
 
 
 def _severity(advice: Advice) -> tuple[int, bool]:

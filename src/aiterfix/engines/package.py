@@ -3,35 +3,46 @@
 from __future__ import annotations
 
 import ast
-import bisect
 import itertools
 import re
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+from aiterfix.engines import bounds
 from aiterfix.installation.kernelfiles import PackageText
 from aiterfix.installation.target import Skipped
+from aiterfix.storage.text import as_parsed, opaque_encoding
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 SCOPES = (*FUNCTIONS, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 SCOPED = SCOPES[:3]
 LOOPS = (ast.For, ast.AsyncFor, ast.While)
-_MOST_FILES = 64  # that hold a name: more, and the name says nothing
 _START = re.compile(
     rb"^(?:(?P<decorator>@)|(?:async[ \t]+)?(?:def|class)[ \t]+(?P<name>\w+)"
     rb"|(?!(?:else|elif|except|finally|case)\b)[^\s#)\]}\"'])",
     re.MULTILINE,
 )
-_FAMILY = "mqa_logits"
-_WORDS = re.compile(r"\w+")
-_WORD = re.compile(rb"\w")
+TESTS = re.compile("(?:^|/)(?:tests?/|test_|conftest)").search
+_PARTS = ("mqa_", "aiter", "ndexer", "page_")
+"""What many names that are asked for have in common: which files hold it is found out once."""
+_WORDS = re.compile(r"\w+").findall
 _IMPORTS = re.compile(rb"^[ \t]*(?:from[ \t]+[\w.]+[ \t]+)?import[ \t]+(\([^)]*\)|[^\n]*)", re.MULTILINE)
-_TOLD = rb"(?:\b(\w+)\s*=\s*(?:\w+\.)*)?\b(?:import_module\(|modules\[)\s*[\"'][\w.]*\b%b[\"']\s*[)\]](?!\s*\.)"
+_TOLD = (
+    rb"(?:\b(\w+)\s*=\s*(?:\w+\.)*)?\b(?:import_module\(|modules(?:\[|\.get\())\s*[\"'][\w.]*\b%b[\"']\s*[)\]](?!\s*\.)"
+)
+_SET = rb"\bmodules\s*(?:,|\.(?:update|setdefault|__setitem__)\()[^\n]*\b%b[\"']"
+_OWN = re.compile(rb"\b(?:globals|vars)\(\)\s*(?:\[|\.(?:get|update)\()|\bmodules\[\s*__name__\s*\]")
 _GIVEN = rb"(?:^|[=(,:\[{]|\breturn|\byield)\s*(?:\w+\.)*(?:%b)"
+_OPERATORS = re.compile(rb"(?:[=,]|\breturn|(?<!hasattr)\()\s*torch\.ops(?:\.\w+)?\s*(?:[,)]|$)")
+_INNER = rb"(?:[^()]|\((?:[^()]|\([^()]*\))*\))*"
+_BY_NAME = re.compile(rb"getattr\((?:[^(),\"']|\([^()]*\))+,\s*[A-Za-z_]" + _INNER + rb"\)(?:\((%b)\))?" % _INNER)
+_CALLER = re.compile(rb"methodcaller\(\s*[A-Za-z_][^,()]*,(%b)\)" % _INNER)
+_KEPT_AS = re.compile(rb"(\w+)\s*=\s*$")
 _RUNS = re.compile(rb"(?<![\w.])(?:exec|eval)\(")
 
 
@@ -77,6 +88,7 @@ class Source:
         self._chunks = _chunks(data)
         # Lines of a long string may look like definitions.
         cut = any(c.data.count(quotes) % 2 for c in self._chunks for quotes in (b'"""', b"'''"))
+        cut |= as_parsed(data) is not data  # names in it may be written in other characters
         # What names the family is parsed whole: if a part of it cannot be, nobody knows what it calls.
         cut |= b"pa_mqa_logits" in data
         if cut or not self._need([c for c in self._chunks if not c.name]):
@@ -107,14 +119,13 @@ class Source:
         up, named, pending = self.up, self._named, [root]
         while pending:
             node = pending.pop()
-            for name in _names(node) if not isinstance(up[node], ast.Expr) else ():
-                named.setdefault(name, []).append(node)
-            if node.__class__ is not ast.Name and node.__class__ is not ast.Constant:
-                for value in node.__dict__.values():  # as `ast.iter_child_nodes`, three times as fast
-                    for child in value if value.__class__ is list else (value,):
-                        if isinstance(child, ast.AST) and not isinstance(child, ast.expr_context):
-                            up[child] = node
-                            pending.append(child)
+            names = _NAMES.get(node.__class__)
+            if names is not None and up[node].__class__ is not ast.Expr:
+                for name in names(node):
+                    named.setdefault(name, []).append(node)
+            for child in children(node):
+                up[child] = node
+                pending.append(child)
 
     def seen(self, name: str) -> list[ast.AST]:
         """`mentions` in what is parsed so far: for names that are local to it."""
@@ -122,14 +133,14 @@ class Source:
 
     def mentions(self, name: str) -> list[ast.AST]:
         """Nodes that mention an identifier; strings by the words in them."""
-        word = re.compile(rb"(?<!\w)" + re.escape(name.encode()) + rb"(?!\w)")
-        self._need([c for c in self._chunks if not c.parsed and word.search(c.data)])
+        word = _whole(name)
+        self._need([c for c in self._chunks if not c.parsed and word(c.data)])
         return self._named.get(name, [])
 
     def rebinds(self, name: str) -> bool:
         """Whether a function gives a name of the module another meaning."""
-        word = name.encode()
-        self._need([c for c in self._chunks if not c.parsed and b"global" in c.data and word in c.data])
+        word = re.compile(rb"\bglobal\s(?:[^\n#;]|\\\r?\n)*\b%b\b" % name.encode()).search
+        self._need([c for c in self._chunks if not c.parsed and word(c.data)])
         return bool(self._named.get(f"global {name}"))
 
     def above(self, node: ast.AST) -> Iterator[ast.AST]:
@@ -175,7 +186,7 @@ class Source:
             node = pending.pop()
             yield from self._bindings(node)
             if not isinstance(node, (ast.ClassDef, *SCOPED)):
-                pending += reversed(list(ast.iter_child_nodes(node)))
+                pending += reversed(children(node))
 
     def _bindings(self, node: ast.AST) -> Iterator[tuple[str, Binding]]:
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
@@ -256,27 +267,40 @@ def _chunks(data: bytes) -> list[_Chunk]:
     return found
 
 
-def _names(node: ast.AST) -> Collection[str]:
-    if isinstance(node, ast.Name):
-        return (node.id,)
-    if isinstance(node, ast.Attribute):
-        return (node.attr,)
-    if isinstance(node, ast.Constant):
-        value = node.value
-        if not isinstance(value, str):
-            return ()
-        return set(_WORDS.findall(value))
-    if isinstance(node, ast.keyword):
-        return (node.arg,) if node.arg else ()
-    if isinstance(node, ast.alias):
-        last = node.name.rpartition(".")[2]
-        return (last, node.asname) if node.asname else (last,)
-    if isinstance(node, (ast.Global, ast.Nonlocal)):
-        word = "global" if isinstance(node, ast.Global) else "nonlocal"
-        return [f"{word} {name}" for name in node.names]
-    if isinstance(node, (*FUNCTIONS, ast.ClassDef)):
-        return (node.name,)
-    return ()
+_NAMES: dict[type, Callable[[Any], Collection[str]]] = {
+    ast.Name: lambda node: (node.id,),
+    ast.Attribute: lambda node: (node.attr,),
+    ast.Constant: lambda node: set(_WORDS(node.value)) if node.value.__class__ is str else (),
+    ast.keyword: lambda node: (node.arg,) if node.arg else (),
+    ast.alias: lambda node: {node.name.rpartition(".")[2], node.asname or node.name.rpartition(".")[2]},
+    ast.Global: lambda node: [f"global {name}" for name in node.names],
+    ast.Nonlocal: lambda node: [f"nonlocal {name}" for name in node.names],
+    **dict.fromkeys((*FUNCTIONS, ast.ClassDef), lambda node: (node.name,)),
+}
+"""Of what mentions identifiers, which; of strings the words in them."""
+_LINE = b"\n"
+_NO_NODES = frozenset(["id", "attr", "ctx", "op", "ops", "level", "module", "asname", "type_comment"])
+_FIELDS: dict[type, tuple[str, ...]] = {ast.Constant: ()}
+
+
+def children(node: ast.AST) -> list[ast.AST]:
+    """What stands in a node: as `ast.iter_child_nodes` without contexts and operators, and much faster."""
+    kind, found = node.__class__, []
+    if kind not in _FIELDS:
+        _FIELDS[kind] = tuple(name for name in kind._fields if name not in _NO_NODES)
+    for name in _FIELDS[kind]:
+        value = getattr(node, name)
+        if value.__class__ is list:
+            found += [child for child in value if isinstance(child, ast.AST)]
+        elif isinstance(value, ast.AST):
+            found.append(value)
+    return found
+
+
+def _whole(word: str) -> Callable[[bytes], object]:
+    """Searches for a word; it begins with plain text, which is much faster."""
+    text = re.escape(word.encode())
+    return re.compile(rb"%b(?<!\w%b)(?!\w)" % (text, text)).search
 
 
 def text_of(node: ast.AST) -> str:
@@ -293,89 +317,87 @@ def parameters(node: FunctionNode | ast.Lambda) -> list[str]:
     return [a.arg for a in (*spec.posonlyargs, *spec.args, *spec.kwonlyargs)]
 
 
-class _Text:
-    """Files as one text: to search in it is many times faster than in thousands."""
-
-    def __init__(self, files: Mapping[Path, bytes]) -> None:
-        self.order, self.all = list(files), b"\0".join(files.values())
-        self.starts = list(itertools.accumulate((len(data) + 1 for data in files.values()), initial=0))[:-1]
-
-
 class Package:
     """An engine's package."""
 
     def __init__(self, package: Path, image_root: Path | None = None) -> None:
         """Read every file; parse none."""
-        self._root, self.name = package.parent, package.name
+        self.name, self._start = package.name, len(package.as_posix()) - len(package.name)
         self.text = PackageText(package, image_root)
-        self._doubts = [s for s in self.text.naming(["_"]).unreadable if s.doubt]
+        self._doubts = [s for s in self.text.unreadable if s.doubt]
+        opaque = "states an encoding in which names may be written in other bytes"
+        self._doubts += [Skipped(p, opaque, True) for p, data in self.text.contents.items() if opaque_encoding(data)]
         self._sources: dict[Path, Source] = {}
         self._paths: dict[str, list[Path]] = {}
         self._handed: dict[str, list[str]] = {}
-        self._texts: dict[str, _Text] = {}
+        self._set: dict[str, bool] = {}
+        self._holding: dict[str, list[tuple[Path, bytes]]] = {
+            "": [(path, as_parsed(data)) for path, data in self.text.contents.items()]
+        }
         self._modules = {self._dotted(path): path for path in self.text.contents}
 
     def _dotted(self, path: Path) -> str:
-        parts = path.relative_to(self._root).with_suffix("").parts
-        return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        return self.shown(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
-    def _text(self, needle: str) -> _Text:
-        """The files that may hold a needle: all, or the few that hold a part of it which is asked for often."""
-        part = _FAMILY if _FAMILY in needle else ""
-        if part not in self._texts:
-            word = part.encode()
-            self._texts[part] = _Text({path: data for path, data in self.text.contents.items() if word in data})
-        return self._texts[part]
+    def files(self, text: str) -> Iterator[tuple[Path, bytes]]:
+        """Files that hold a text."""
+        part, needle = next((p for p in _PARTS if p in text), ""), text.encode()
+        if part not in self._holding:
+            self._holding[part] = [(path, data) for path, data in self._holding[""] if part.encode() in data]
+        return ((path, data) for path, data in self._holding[part] if needle in data)
 
     def matches(
-        self, text: str, pattern: re.Pattern[bytes] | None = None, more: int = 0
-    ) -> Iterator[tuple[Path, int, bytes, int]]:
-        """Lines that hold a text, or matches of a pattern on them and on some bytes more: file, line number, line,
-        place in the file."""
-        found, needle, place = self._text(text), text.encode(), -1
-        while (place := found.all.find(needle, place + 1)) >= 0:
-            index = bisect.bisect_right(found.starts, place) - 1
-            first = found.starts[index]
-            start, end = max(found.all.rfind(b"\n", 0, place) + 1, first), found.all.find(b"\n", place)
-            end = len(found.all) if end < 0 else end
-            line = found.all[start:end].partition(b"\0")[0]
-            place = end
-            if pattern is None or pattern.search(
-                line if not more else found.all[start : end + more].partition(b"\0")[0]
-            ):
-                yield found.order[index], found.all.count(b"\n", first, start) + 1, line, start - first
+        self,
+        text: str,
+        pattern: re.Pattern[bytes] | None = None,
+        more: int = 0,
+        files: Iterable[tuple[Path, bytes]] | None = None,
+    ) -> Iterator[tuple[Path, int, bytes]]:
+        """Lines that hold a text, or matches of a pattern on them and on some bytes more: file, line number, line."""
+        needle = text.encode()
+        for path, data in self.files(text) if files is None else files:
+            place = -1
+            while (place := data.find(needle, place + 1)) >= 0:
+                start, end = data.rfind(b"\n", 0, place) + 1, data.find(b"\n", place)
+                place = end = len(data) if end < 0 else end
+                if pattern is None or pattern.search(data[start : end + more]):
+                    yield path, data.count(b"\n", 0, start) + 1, data[start:end]
 
     def paths(self, word: str) -> list[Path]:
         """Files that hold a word; of a word that says nothing, one more than are looked at."""
         if word not in self._paths:
-            text, needle, place = self._text(word), word.encode(), -1
-            found: set[Path] = set()
-            while len(found) <= _MOST_FILES and (place := text.all.find(needle, place + 1)) >= 0:
-                if not _WORD.search(text.all[place - 1 : place] + text.all[(end := place + len(needle)) : end + 1]):
-                    index = bisect.bisect_right(text.starts, place) - 1
-                    found.add(text.order[index])
-                    place = text.starts[index] + len(self.text.contents[text.order[index]])
-            self._paths[word] = sorted(found)
+            whole = _whole(word)
+            found = (path for path, data in self.files(word) if whole(data))
+            self._paths[word] = sorted(itertools.islice(found, bounds.FILES + 1))
         return self._paths[word]
 
     def handed(self, source: Source) -> list[str]:
-        """Files in which a module itself is kept, returned or given, or its names are asked for as a dict: then nobody
-        knows what it is asked for, or given."""
+        """Files in which a module itself is kept, returned, given or replaced, or its names are asked for as a dict:
+        then nobody knows what it is asked for, or given."""
         if source.dotted not in self._handed:
-            module = source.dotted.rpartition(".")[2].encode()
-            known = re.compile(rb"import.*\b%b\b|modules.*\b%b\b|^\s*%b\b[\w\s,]*$" % (module, module, module))
-            found = self._handed.setdefault(source.dotted, [])
-            for path in dict.fromkeys(path for path, *_ in self.matches(module.decode(), known)):
-                data = self.text.contents[path]
-                imported = b"\n".join(m[1] for m in _IMPORTS.finditer(data))
-                names = {m[1] or module for m in re.finditer(rb"\b%b\b(?:\s+as\s+(\w+))?" % module, imported)}
-                if b"import_module" in data or b"modules[" in data:
-                    names |= {m[1] or b"modules" for m in re.finditer(_TOLD % module, data)}
-                alone = b"|".join(rb"(?:%b\s*(?:[,)\]}#\n]|$)|%b\.__dict__)" % (name, name) for name in names)
-                if b"modules" in names or (names and re.search(_GIVEN % alone, _IMPORTS.sub(b"", data))):
-                    found.append(self.shown(path))
-            own = self.text.contents[self._modules[source.dotted]]
-            found += [source.relative] if re.search(rb"\b(?:globals|vars)\(\)\s*(?:\[|\.(?:get|update)\()", own) else []
+            found = self._handed[source.dotted] = []
+            if _OWN.search(self.text.contents[self._modules[source.dotted]]):
+                found.append(source.relative)
+            pending, seen = [tuple(part.encode() for part in ("." + source.dotted).split(".")[-2:])], set[object]()
+            for home, module in pending:
+                # Who imports it names what it is in, or stands there; who has it from another module names that.
+                line = re.compile(rb"import.*\b%b\b|modules.*\b%b\b|^\s*%b\b[\w\s,]*$" % (module, module, module))
+                files = {p: d for p, d in self.files(module.decode()) if home in d or home in self.shown(p).encode()}
+                importers = dict.fromkeys(path for path, *_ in self.matches(module.decode(), line, files=files.items()))
+                for path, data in files.items():
+                    names = {module} if (home, module) != pending[0] else set()
+                    if path in importers:
+                        imported = b"\n".join(m[1] for m in _IMPORTS.finditer(data))
+                        names = {m[1] or module for m in re.finditer(rb"\b%b\b(?:\s+as\s+(\w+))?" % module, imported)}
+                        stem = path.parent.name if path.stem == "__init__" else path.stem
+                        pending += [key for name in names if (key := (stem.encode(), name)) not in seen]
+                        seen |= {(stem.encode(), name) for name in names}
+                    if path in importers and (b"import_module" in data or b"modules" in data):
+                        names |= {m[1] or b"modules" for m in re.finditer(_TOLD % module, data)}
+                        names |= {b"modules"} if re.search(_SET % module, data) else set()
+                    alone = b"|".join(rb"(?:%b\s*(?:[,)\]}#\n]|$)|%b\.__dict__)" % (name, name) for name in names)
+                    if b"modules" in names or (names and re.search(_GIVEN % alone, _IMPORTS.sub(b"", data))):
+                        found.append(self.shown(path))
         return self._handed[source.dotted]
 
     @cached_property
@@ -383,9 +405,39 @@ class Package:
         """Whether it runs text as a program."""
         return any(True for text in ("exec(", "eval(") for _ in self.matches(text, _RUNS))
 
+    @cached_property
+    def operators(self) -> list[str]:
+        """Where torch's operators, or a namespace of them, are taken as a whole."""
+        return [f"{self.shown(path)}:{line}" for path, line, _ in self.matches("torch.ops", _OPERATORS)]
+
+    @cached_property
+    def named_calls(self) -> list[tuple[str, int, set[str]]]:
+        """Calls of what an object gives under a name that is worked out, tests aside: where, with how many
+        arguments, and the names of some. Of those with ``*`` nothing is known."""
+        found: list[tuple[str, int, set[str]]] = []
+        for text, pattern in (("getattr(", _BY_NAME), ("methodcaller(", _CALLER)):
+            for path, data in ((p, d) for p, d in self.files(text) if not TESTS(self.shown(p))):
+                for call in pattern.finditer(data):
+                    given = [call[1]] if call[1] is not None else []
+                    kept = _KEPT_AS.search(data, max(0, call.start() - 80), call.start())
+                    if not given and kept is not None:
+                        again = re.compile(rb"%b(?<!\w%b)\((%b)\)" % (kept[1], kept[1], _INNER))
+                        given = again.findall(data, call.end())
+                    for inner in given:
+                        plain = re.sub(rb"\(%b\)" % _INNER, b"", inner).strip().rstrip(b",")
+                        where = f"{self.shown(path)}:{data.count(_LINE, 0, call.start()) + 1}"
+                        if not re.search(rb"(?:^|,)\s*\*", plain):
+                            names = {name.decode() for name in re.findall(rb"(?:^|,)\s*(\w+)\s*=(?!=)", plain)}
+                            found.append((where, plain.count(b",") + 1 if plain else 0, names))
+        return found
+
     def shown(self, path: Path) -> str:
         """A file as people know it: relative to the folder that holds the package."""
-        return path.relative_to(self._root).as_posix()
+        return path.as_posix()[self._start :]
+
+    def said(self, path: Path, number: int, line: bytes) -> str:
+        """A line for people."""
+        return f"{self.shown(path)}:{number}: {line.decode('utf-8', 'replace').strip()[: bounds.TEXT]}"
 
     def source(self, path: Path) -> Source:
         """A file, parsed where it is asked."""
@@ -406,17 +458,33 @@ class Package:
             TooCommonError: there are too many.
         """
         paths = self.paths(word)
-        if len(paths) > _MOST_FILES:
+        if len(paths) > bounds.FILES:
             raise TooCommonError(word)
         yield from map(self.source, paths)
+
+    def _sets(self, module: str) -> bool:
+        """Whether anything is kept in a package under a module's name."""
+        if module not in self._set:
+            word = module.encode()
+            kept = re.compile(
+                rb"\.%b\s*(?:=(?!=)|,[^()\n]*=(?!=))|(?:setattr|patch\.object)\([^,]+,\s*[\"']%b[\"']" % (word, word)
+            )
+            self._set[module] = any(True for _ in self.matches(module, kept))
+        return self._set[module]
 
     def find(self, dotted: str, depth: int = 0) -> tuple[Source, ast.AST] | None:
         """The definition, binding or module that a dotted name leads to through the package's own re-exports; None
         where that is not one."""
+        home, _, name = dotted.rpartition(".")
         if dotted in self._modules:
             module = self.source(self._modules[dotted])
-            return module, module.tree
-        home, _, name = dotted.rpartition(".")
+            # The folder's own module may give the name to something else.
+            around = self.source(self._modules[home]) if home in self._modules else None
+            others = [b.node for b in around.bound(around.tree, name)] if around is not None else []
+            stated = [n for n in others if isinstance(n, (ast.Import, ast.ImportFrom))]
+            if (around is not None and any(around.imported(name, n) != dotted for n in stated)) or others != stated:
+                return None
+            return (module, module.tree) if not self._sets(name) else None
         if home not in self._modules or depth > 4:
             return None
         source = self.source(self._modules[home])

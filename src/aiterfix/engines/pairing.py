@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 
 from aiterfix.advice.lengths import Lengths, safe_lengths
 from aiterfix.advice.padding import ALL, AUTO, GLUON, STAGE1, Advice
+from aiterfix.engines import bounds
 from aiterfix.engines.model import Call, Consumer, Entry, Known, RunTime, Unknown, Width, WidthKind
 from aiterfix.engines.needs import Configuration, Needs, configuration_of
 from aiterfix.engines.values import of, role
@@ -16,6 +17,7 @@ from aiterfix.errors import ExitCode
 from aiterfix.faults.base import Fault, Presence, Reach
 from aiterfix.installation.view import View
 from aiterfix.judge.judgement import COLUMN_BOUND, Judgement, LaunchFacts, Question
+from aiterfix.storage.record import record
 
 BYTES = 4  # float32
 
@@ -39,8 +41,7 @@ class PairVerdict(str, Enum):
     """Not understood. Never to be treated as safe."""
 
 
-_SEVERITY = tuple(PairVerdict)
-_RANK = {verdict: rank for rank, verdict in enumerate(_SEVERITY)}
+_RANK = {verdict: rank for rank, verdict in enumerate(PairVerdict)}
 _EXIT = {
     PairVerdict.NO_CALLS: ExitCode.OK,
     PairVerdict.SAFE: ExitCode.OK,
@@ -52,7 +53,7 @@ _EXIT = {
 }
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Operator:
     """What the operator says of their own deployment.
 
@@ -91,7 +92,7 @@ class Operator:
         return (self.max_num_seqs or 1) * (self.next_n or 1)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class SizeLimit:
     """A size that no source fixes, and up to where a fault that is present is not met.
 
@@ -113,7 +114,7 @@ class SizeLimit:
         return f"{self.what} stays at or under {self.at_most} ({self.fault}); state it with {self.option}"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class CallVerdict:
     """Judgement on one call.
 
@@ -144,7 +145,7 @@ class CallVerdict:
     limits: tuple[SizeLimit, ...] = ()
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Pair:
     """Judgement on an installation and a consumer: every call of kernels that were asked about."""
 
@@ -180,7 +181,7 @@ def exit_code(verdict: PairVerdict) -> ExitCode:
 
 def worst(verdicts: Iterable[PairVerdict], *, empty: PairVerdict) -> PairVerdict:
     """The verdict on a whole; every doubt outranks every answer."""
-    return max(verdicts, key=_SEVERITY.index, default=empty)
+    return max(verdicts, key=_RANK.__getitem__, default=empty)
 
 
 def judge_pair(
@@ -376,7 +377,7 @@ def _judge_columns(call: Call, judgement: Judgement, operator: Operator, needs: 
     return next((f for f in found if f.verdict is PairVerdict.UNSAFE), None) or max(found, key=_rank)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class _Case:
     call: Call
     padding: int
@@ -388,12 +389,9 @@ class _Case:
     def lengths(self, width: Width, wanted: int | None) -> Lengths | None:
         """Values of ``--max-model-len`` at which the padding that is there is enough."""
         scale = _scale(width, self.operator) or 1
+        needed = self.needs.at
         return safe_lengths(
-            lambda columns: self.needs.at(columns, self.passes).columns,
-            wanted,
-            self.passes.period,
-            self.padding,
-            scale,
+            lambda columns: needed(columns, self.passes).columns, wanted, self.passes.period, self.padding, scale
         )
 
     def spare(self, advice: Advice, reason: str) -> CallVerdict:
@@ -402,16 +400,8 @@ class _Case:
 
     def doubt(self, verdict: PairVerdict, reason: str, advice: Advice, lengths: Lengths | None = None) -> CallVerdict:
         """A judgement other than safe."""
-        return CallVerdict(
-            self.call,
-            verdict,
-            reason,
-            advice.columns,
-            rows=self.operator.rows,
-            block_size=self.block,
-            lengths=lengths,
-            evidence=advice.evidence,
-        )
+        rows, evidence = self.operator.rows, advice.evidence
+        return CallVerdict(self.call, verdict, reason, advice.columns, 0, 0, rows, self.block, lengths, evidence)
 
 
 def _judge_width(case: _Case, width: Width) -> CallVerdict:
@@ -421,8 +411,9 @@ def _judge_width(case: _Case, width: Width) -> CallVerdict:
     found = _judge_known_width(case, width, worst_of_all)
     if not case.call.conditions or worst_of_all.columns <= case.padding or _rank(found) > _RANK[PairVerdict.DEPENDS]:
         return found
-    more = f", and {len(case.call.conditions) - 3} more" if len(case.call.conditions) > 3 else ""
-    reason = f"{found.reason}; but {'; '.join(case.call.conditions[:3])}{more}"
+    left = len(case.call.conditions) - bounds.REASONS
+    more = f", and {left} more" if left > 0 else ""
+    reason = f"{found.reason}; but {'; '.join(case.call.conditions[: bounds.REASONS])}{more}"
     return replace(found, verdict=PairVerdict.DEPENDS, reason=reason, droppable=0, bytes_back=0)
 
 
@@ -517,21 +508,9 @@ def _block(call: Call, operator: Operator) -> int | None:
 
 def _spare(call: Call, operator: Operator, needed: int, reason: str, evidence: str) -> CallVerdict:
     block = _block(call, operator)
-    if isinstance(call.padding, Known) and call.padding.value > needed:
-        spare = call.padding.value - needed
-        return CallVerdict(
-            call,
-            PairVerdict.DROP_PADDING,
-            reason,
-            needed,
-            spare,
-            operator.rows * spare * BYTES,
-            operator.rows,
-            block,
-            None,
-            evidence,
-        )
-    return CallVerdict(call, PairVerdict.SAFE, reason, needed, rows=operator.rows, block_size=block, evidence=evidence)
+    spare = max(0, call.padding.value - needed) if isinstance(call.padding, Known) else 0
+    verdict, rows = PairVerdict.DROP_PADDING if spare else PairVerdict.SAFE, operator.rows
+    return CallVerdict(call, verdict, reason, needed, spare, rows * spare * BYTES, rows, block, evidence=evidence)
 
 
 def _why(setting: Known | RunTime | Unknown) -> str:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from aiterfix.engines import bounds
 from aiterfix.engines.callers import Way
 from aiterfix.engines.model import Call, Entry, Known, RunTime, Setting, Unknown, Width, WidthKind
 from aiterfix.engines.package import FUNCTIONS, Package, Source, TooCommonError, text_of
@@ -76,7 +77,7 @@ def read_calls(package: Path, image_root: Path | None = None) -> tuple[tuple[Cal
                 calls[found.file, found.line, name] = found
             for escape in uses.escapes:
                 lost(escape.source, escape.node, entry, f"{name} {escape.reason}")
-        named = {word for _, _, line, _ in sources.matches(ENTRY) for word in _RELATED.findall(line)}
+        named = {word for _, _, line in sources.matches(ENTRY) for word in _RELATED.findall(line)}
         for name in sorted({word.decode() for word in named} - {*ENTRIES, f"{ENTRY}_schedule"}):
             reason = f"{name}, a kernel itself or its like, is used past the wrapper"
             for source in sources.sources(name):
@@ -86,12 +87,12 @@ def read_calls(package: Path, image_root: Path | None = None) -> tuple[tuple[Cal
                         lost(source, node, Entry.KERNEL, reason)
         for escape in tracer.callers.uses(Target(_MODULE, module=True)).escapes:
             lost(escape.source, escape.node, Entry.LOGITS, f"the wrapper's module {escape.reason}")
-        for path, line, _, _ in (m for text in _BEGINNINGS for m in sources.matches(text, _WORKED_OUT)):
+        for path, line, _ in (m for text in _BEGINNINGS for m in sources.matches(text, _WORKED_OUT)):
             reason = "a module of aiter is imported by a name worked out"
             calls[sources.shown(path), line, ""] = _lost(sources.shown(path), line, "", Entry.LOGITS, reason)
     except (TooCommonError, RecursionError) as error:
         lost_all.append(Skipped(package, f"cannot be followed: {error}", True))
-    for path, line, found_text, _ in sources.matches("pa_mqa_logits_", _FP4):
+    for path, line, found_text in sources.matches("pa_mqa_logits_", _FP4):
         match = _FP4.search(found_text)
         if match is not None and (sources.shown(path), "fp4") not in {(f, e) for f, _, e in calls}:
             reason = f"calls {match[0].decode()}: {NOT_JUDGED[0][1]}, or its like"
@@ -128,8 +129,8 @@ def _call(tracer: Tracer, site: Site, entry: Entry) -> Call:
         else:
             default = _RAGGED_CHUNK if name == "ChunkK" and entry in _RAGGED else _DEFAULTS[name]
             choices.append((constant(default) if default is not None else Nothing(),))
-    combinations = list(itertools.islice(itertools.product(*choices), 65))
-    if len(combinations) > 64:
+    combinations = list(itertools.islice(itertools.product(*choices), bounds.WAYS + 1))
+    if len(combinations) > bounds.WAYS:
         where = function.name if function else ""
         return _lost(source.relative, call.lineno, where, entry, "too many paths lead to the call")
     ways = [

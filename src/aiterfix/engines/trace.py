@@ -6,10 +6,10 @@ import ast
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
 
+from aiterfix.engines import bounds
 from aiterfix.engines.attributes import OTHER_MODELS, THE_CONFIG, Attributes
-from aiterfix.engines.callers import MOST, Callers
+from aiterfix.engines.callers import Callers
 from aiterfix.engines.flow import ALLOCATES, dominates, end, reaching, start, untouched
 from aiterfix.engines.names import OPERATOR
 from aiterfix.engines.package import (
@@ -17,6 +17,7 @@ from aiterfix.engines.package import (
     LOOPS,
     SCOPED,
     SCOPES,
+    TESTS,
     Binding,
     FunctionNode,
     Package,
@@ -44,9 +45,6 @@ from aiterfix.engines.values import (
     times,
 )
 
-_MOST_EFFORT = 30
-"""Names and callers that are looked into for one call; what would take more is not known."""
-
 
 class Tracer:
     """Evaluates expressions of one package.
@@ -59,12 +57,13 @@ class Tracer:
         self.package = package
         self.attributes, self.callers = Attributes(package, self), Callers(package, self)
         self._busy: set[FunctionNode] = set()
-        self._effort = _MOST_EFFORT
+        self._patched: dict[str, bool] = {}
+        self._effort = bounds.EFFORT
         self.conditions: dict[str, None] = {}
 
     def begin(self) -> None:
         """Another call of the kernel is looked at."""
-        self.conditions, self._effort = {}, _MOST_EFFORT
+        self.conditions, self._effort = {}, bounds.EFFORT
 
     def spend(self) -> bool:
         """Whether one more name or caller may be looked into."""
@@ -84,11 +83,11 @@ class Tracer:
             found = ()
         if found in ((), (unknown,)):
             self.conditions = before  # what is known by its place alone hangs on nothing
-        if 0 < len(found) <= MOST:
+        if 0 < len(found) <= bounds.VALUES:
             return found
         # What the length decides is kept; "other" stands for all the rest.
         decided = [v for v in found if isinstance(v, Number) and v.at(1 << 20, ANY) is not None]
-        return (*decided[: MOST - 1], unknown)
+        return (*decided[: bounds.VALUES - 1], unknown)
 
     def other(self, node: ast.AST, frame: Frame, text: str = "") -> Number:
         """What is known by its place alone."""
@@ -222,7 +221,7 @@ class Tracer:
             of_class = rb"\b_*[A-Z]\w*\.%b\b(?!\s*\(\s*(?:self|cls)\b)" % name
             pattern = of_class if held else rb"%b|\.%b\b(?!\s*[\w(])" % (of_class, name)
             found = self.package.matches(f".{scope.name}", re.compile(pattern))
-            where = [f"{self.package.shown(path)}:{line}" for path, line, _, _ in found]
+            where = [f"{self.package.shown(path)}:{line}" for path, line, _ in found]
         elif not doubt:
             sites, escapes = self.callers.sites(source, scope)
             where = [f"{e.source.relative}:{getattr(e.node, 'lineno', 0)}" for e in escapes]
@@ -257,19 +256,13 @@ class Tracer:
     def _defined(
         self, source: Source, node: ast.AST, unknown: Number, value: ast.expr | None, name: str
     ) -> tuple[Value, ...]:
-        if isinstance(node, ast.Module):
-            return (Thing("module", "", source, node),)
-        if isinstance(node, ast.ClassDef):
-            return (Thing("class", "", source, node),)
-        if isinstance(node, FUNCTIONS):
-            return (Thing("function", "", source, node),)
+        if type(node) in _KINDS:
+            return (Thing(_KINDS[type(node)], "", source, node),)
         target = node.targets[0] if isinstance(node, ast.Assign) and len(node.targets) == 1 else None
         target = node.target if isinstance(node, ast.AnnAssign) else target
-        if value is None or not isinstance(target, ast.Name) or self.attributes.names.sets_modules(name):
+        if value is None or not isinstance(target, ast.Name) or source.rebinds(target.id):
             return (unknown,)
-        if self.package.handed(source):
-            return (unknown,)
-        if source.rebinds(target.id):
+        if self.attributes.names.sets_modules(name) or self.package.handed(source):
             return (unknown,)
         return self.values(value, Frame(source, None, None, ("global", source.relative)))
 
@@ -296,14 +289,14 @@ class Tracer:
     # Attributes
 
     def _attribute(self, node: ast.Attribute, frame: Frame) -> Iterable[Value]:
-        unknown = self.other(node, frame)
+        unknown, base_text = self.other(node, frame), text_of(node.value)
         stated = node.attr == OPERATOR or THE_CONFIG(text_of(node))
+        # What a configuration holds is for the operator to say; an object that another one holds is not followed.
+        told = not stated and _CONFIG(base_text)
+        if told or (base_text.startswith("self.") and not THE_CONFIG(base_text)):
+            return (unknown,)
         if not isinstance(node.value, (ast.Name, ast.Attribute, ast.Call)):
             return (unknown,)
-        if not stated and _CONFIG(text_of(node.value)):
-            return (unknown,)  # what a configuration holds is for the operator to say
-        if text_of(node.value).startswith("self.") and not THE_CONFIG(text_of(node.value)):
-            return (unknown,)  # an object that another one holds is not followed
         found: list[Value] = []
         for base in self.values(node.value, frame):
             configured = self.attributes.config(base, node, frame)
@@ -363,6 +356,8 @@ class Tracer:
         source, name = frame.source, node.id
         if name not in ("int", "min", "max") or source.stars or source.bound(source.tree, name):
             return False
+        if self._replaced("builtins", name):
+            return False
         around = [n for n in source.above(node) if isinstance(n, FUNCTIONS)]
         return not any(source.bound(n, name) or name in parameters(n) for n in around)
 
@@ -376,22 +371,23 @@ class Tracer:
             else:
                 yield made(name, numbers) if whole and len(numbers) > 1 else unknown
 
-    @cached_property
-    def _replaced(self) -> bool:
-        """Whether the package, its tests aside, gives a function of torch's that allocates another meaning."""
-        named = re.compile(rb"import\s+torch\s+as\s+(\w+)")
-        aliases = (named.search(line) for _, _, line, _ in self.package.matches("import torch as ", named))
-        torch = b"|".join({b"torch", *(m[1] for m in aliases if m is not None)})
-        pattern = re.compile(_REPLACED % (torch, torch))
-        needles = [shape.format(name) for name in _ALLOCATORS for shape in (".{} =", ".{}=")]
-        found = (m for text in (*needles, "setattr(", "patch") for m in self.package.matches(text, pattern))
-        return any(not _TESTS(self.package.shown(path)) for path, *_ in found)
+    def _replaced(self, home: str, name: str) -> bool:
+        """Whether the package, its tests aside, gives a function of torch's or of Python's another meaning."""
+        if name not in self._patched:
+            near = dict(self.package.files(home))
+            named = re.compile(rb"import\s+%b\s+as\s+(\w+)" % home.encode())
+            lines = self.package.matches(f"import {home} as ", named, files=near.items())
+            aliases = {name for _, _, line in lines for name in named.findall(line)}
+            bases = b"|".join({home.encode(), *aliases})
+            pattern = re.compile(_REPLACED % {b"bases": bases, b"home": home.encode(), b"name": name.encode()})
+            needles = (f".{name}", "setattr(", "patch(", "patch.object(")
+            found = (path for text in needles for path, *_ in self.package.matches(text, pattern, 99, near.items()))
+            self._patched[name] = any(not TESTS(self.package.shown(path)) for path in found)
+        return self._patched[name]
 
     def _of_library(self, node: ast.Call, name: str, frame: Frame, unknown: Number) -> Iterable[Value]:
         home, _, what = name.rpartition(".")
-        if self._replaced:
-            return (unknown,)
-        if home == "torch" and not what.startswith("new_") and ALLOCATES(what):
+        if home == "torch" and not what.startswith("new_") and ALLOCATES(what) and not self._replaced(home, what):
             return allocated(self, node, what, frame)
         if name == "triton.cdiv" and len(node.args) == 2:
             found = []
@@ -420,12 +416,10 @@ class Tracer:
     def _entered(self, thing: Thing, node: ast.Call, frame: Frame, unknown: Number) -> Iterable[Value]:
         """A function of the package, entered; nothing where the call cannot be one of it."""
         function, source = thing.node, thing.source
-        if not isinstance(function, FUNCTIONS) or source is None or self.attributes.names.sets_modules(function.name):
-            return (unknown,)
-        if self.package.handed(source):
-            return (unknown,)
         key = (*frame.key, frame.source.relative, node.lineno, node.col_offset)
-        if len(key) > 24:
+        if not isinstance(function, FUNCTIONS) or source is None or len(key) > bounds.KEY:
+            return (unknown,)
+        if self.attributes.names.sets_modules(function.name) or self.package.handed(source):
             return (unknown,)
         found: list[Value] = []
         stated = (*node.args, *(k.value for k in node.keywords))
@@ -446,12 +440,12 @@ class Tracer:
         unknown: Number,
     ) -> tuple[Value, ...]:
         """What a function returns, for any of its arguments' values."""
-        combinations = list(itertools.islice(itertools.product(*arguments.values()), MOST + 1))
-        nodes = [n for n in ast.walk(function) if source.within(n, SCOPED) is function]
-        opaque = (ast.Yield, ast.YieldFrom, ast.Global, ast.Nonlocal)
-        if not self.clear(source, function) or isinstance(function, ast.AsyncFunctionDef) or len(combinations) > MOST:
+        combinations = list(itertools.islice(itertools.product(*arguments.values()), bounds.VALUES + 1))
+        if function in self._busy or len(self._busy) > bounds.HELPERS or len(combinations) > bounds.VALUES:
             return (unknown,)
-        if any(isinstance(n, opaque) for n in nodes) or function in self._busy or len(self._busy) > 6:
+        nodes = [n for n in ast.walk(function) if source.within(n, SCOPED) is function]
+        opaque = isinstance(function, ast.AsyncFunctionDef) or any(isinstance(n, _OPAQUE) for n in nodes)
+        if opaque or not self.clear(source, function):
             return (unknown,)
         self._busy.add(function)
         values: list[Value] = []
@@ -503,10 +497,11 @@ def _settled(number: Number) -> bool:
     return all(a.kind not in ("other", "field") or ".shape[" in a.text for a in number.atoms)
 
 
+_KINDS: dict[type, str] = {ast.Module: "module", ast.ClassDef: "class", **dict.fromkeys(FUNCTIONS, "function")}
+_OPAQUE = (ast.Yield, ast.YieldFrom, ast.Global, ast.Nonlocal)
 _CONFIG = re.compile(r"(?:^|[._])(?:config|server_args)(?:\(\))?$").search
-_ALLOCATORS = ("empty", "zeros", "ones", "full")
-_TESTS = re.compile("(?:^|/)(?:tests?/|test_|conftest)").search
 _REPLACED = (
-    rb"\b(?:%b)\.(?:empty|zeros|ones|full)\s*=(?!=)|(?:setattr|patch\.object)\(\s*(?:%b)\s*,"
-    rb"|patch\(\s*[\"']torch\.(?:empty|zeros|ones|full)[\"']"
+    rb"\b(?:%(bases)b)\.%(name)b\s*(?:[:=](?!=)|,[^()\n]*=(?!=)|\bin\b)|\bas\s+(?:\w+\.)*%(name)b\s*:"
+    rb"|(?:setattr|patch\.object)\(\s*(?:\w+\.)*(?:%(bases)b)\s*,\s*(?:[\"']%(name)b[\"']|[^\"'\s])"
+    rb"|patch\(\s*[\"']%(home)b\.%(name)b[\"']"
 )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from aiterfix.engines import bounds
 from aiterfix.engines.package import (
     FUNCTIONS,
     SCOPED,
@@ -17,8 +18,8 @@ from aiterfix.engines.package import (
     parameters,
     text_of,
 )
+from aiterfix.storage.record import record
 
-_MOST_SITES = 64
 ASKS = re.compile(
     "callable|hasattr|isinstance|issubclass|id|type|repr|str|print|signature|find_spec|len|import_module"
 ).fullmatch
@@ -33,11 +34,9 @@ OWN_DECORATORS = re.compile("eager_break_during_capture|torch_compile_guard|reco
 _CLEAR_ON_CLASSES = re.compile(r"(?:dataclasses\.)?dataclass|(?:CustomOp|PluggableLayer)\.register|final").fullmatch
 """Of vLLM's own two it is known that they make no object by themselves."""
 _RUN = re.compile("exec|eval|compile").fullmatch
-_OPERATORS = re.compile(rb"(?:[=,]|\breturn|(?<!hasattr)\()\s*torch\.ops(?:\.\w+)?\s*(?:[,)]|$)")
-"""Operators, or a namespace of them, as a whole."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Target:
     """What is looked for: a definition or binding of the package; of a name from elsewhere, the name alone.
 
@@ -53,7 +52,7 @@ class Target:
     module: bool = False
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Bound:
     """What ``functools.partial`` has bound."""
 
@@ -61,7 +60,7 @@ class Bound:
     keywords: tuple[ast.keyword, ...] = ()
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Site:
     """A call, with what was bound before."""
 
@@ -70,7 +69,7 @@ class Site:
     bound: Bound = Bound()
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Escape:
     """A mention that is not understood as a call."""
 
@@ -173,7 +172,7 @@ class Uses:
         """What happens to an expression that is what is looked for."""
         above = source.up[node]
         if isinstance(above, ast.Call) and above.func is node:
-            if len(self.sites) < _MOST_SITES and not self._first.module:
+            if len(self.sites) < bounds.SITES and not self._first.module:
                 self.sites.append(Site(source, above, bound))
             else:
                 self._lost(source, above, "there are too many calls" if not self._first.module else "is called")
@@ -210,7 +209,7 @@ class Uses:
             ):
                 self._lost(source, node, f"is asked for its {above.attr}")
         elif not self._harmless(source, node, above):
-            self._lost(source, node, f"is used in {text_of(above)[:60]}")
+            self._lost(source, node, f"is used in {text_of(above)[: bounds.TEXT]}")
 
     def _kept(self, source: Source, node: ast.AST, target: ast.expr, bound: Bound) -> None:
         partial = bound != Bound()
@@ -263,8 +262,8 @@ class Uses:
             names = [k.value for k in call.keywords if k.arg == "op_name"] or call.args[:1]
             if names and isinstance(names[0], ast.Constant) and isinstance(names[0].value, str):
                 self._pending.append(Target(names[0].value, attribute=True))
-                for path, number, _, _ in self._package.matches("torch.ops", _OPERATORS):
-                    self._lost(source, node, f"may be asked for by name: {self._package.shown(path)}:{number}")
+                for place in self._package.operators:
+                    self._lost(source, node, f"may be asked for by name: {place}")
             else:
                 self._lost(source, node, "is registered under a name that is not stated")
         else:
@@ -362,15 +361,18 @@ def _entered(source: Source, call: ast.Call, argument: ast.AST) -> tuple[Functio
 
 
 def _constant(source: Source, node: ast.expr) -> bool:
-    """Whether a string is stated, by itself or by every assignment of a local name."""
+    """Whether a string is stated, by itself or by every assignment of a local name, and as it stands: a search for the
+    name finds it."""
+    values: list[ast.expr | None] = [node]
     if isinstance(node, ast.Name):
         scope = source.within(node, SCOPED) or source.tree
         bindings = source.bound(scope, node.id)
-        given = isinstance(scope, FUNCTIONS) and node.id in parameters(scope)
-        return (
-            bool(bindings) and not given and all(isinstance(b.value, ast.Constant) and b.item is None for b in bindings)
-        )
-    return isinstance(node, ast.Constant)
+        if not bindings or (isinstance(scope, FUNCTIONS) and node.id in parameters(scope)):
+            return False
+        values = [b.value if b.item is None else None for b in bindings]
+    return all(
+        isinstance(v, ast.Constant) and (v.end_col_offset or 0) - v.col_offset == len(str(v.value)) + 2 for v in values
+    )
 
 
 def _is_class(node: ast.AST) -> bool:

@@ -41,13 +41,17 @@ class PackageText:
 
     Args:
         image_root: root of the image that the package lies in, for absolute links.
+
+    Attributes:
+        contents: bytes by path.
+        unreadable: what could not be read; each leaves a doubt, unless it says otherwise.
     """
 
     def __init__(self, package: Path, image_root: Path | None = None) -> None:
         self.view = View(image_root)
         unreadable: list[Skipped] = []
         self.contents = {Path(shown): data for shown, data in _contents(package, self.view, unreadable)}
-        self._unreadable = tuple(sorted(unreadable, key=lambda item: item.path))
+        self.unreadable = tuple(sorted(unreadable, key=lambda item: item.path))
 
     def read(self, path: Path) -> bytes:
         """A file as it was read; one that was left out is read now.
@@ -63,7 +67,7 @@ class PackageText:
         """The files whose bytes contain any of ``needles``: kernel names, each a Python identifier."""
         shortest = _shortest(needles)
         files = [path for path, data in self.contents.items() if _names(data, shortest)]
-        return KernelSearch(tuple(sorted(files)), self._unreadable)
+        return KernelSearch(tuple(sorted(files)), self.unreadable)
 
 
 def _shortest(needles: Collection[str]) -> tuple[bytes, ...]:

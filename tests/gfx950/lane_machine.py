@@ -135,8 +135,12 @@ def register(operand: str) -> int:
     return int(found[1])
 
 
-def alu(wave: Wave, name: str, operands: list[str], clamp: bool = False) -> None:
-    """Execute a vector or scalar arithmetic instruction."""
+def alu(wave: Wave, name: str, operands: list[str], clamp: bool = False, halves: list[int] | None = None) -> None:
+    """Execute a vector or scalar arithmetic instruction.
+
+    Args:
+        halves: of a form with ``op_sel``, the half of each source and of the result.
+    """
     plain = name.removesuffix("_e32").removesuffix("_e64")
     if plain.startswith("s_"):
         _scalar(wave, plain, operands)
@@ -151,7 +155,11 @@ def alu(wave: Wave, name: str, operands: list[str], clamp: bool = False) -> None
             continue
         variables = {"laneId": Value("u", 32, lane), "VCC": Value("u", 64, wave.pair(chosen))}
         for number, (kind, width) in enumerate(sources):
-            bits = wave.source(operands[number + 1], kind, width, lane)
+            if halves is not None and halves[number]:
+                # Its signs are those of the upper half.
+                bits = wave.source(operands[number + 1], kind, 32, lane) >> 16
+            else:
+                bits = wave.source(operands[number + 1], kind, width, lane)
             variables[f"S{number}"] = Value("u", max(width, 32), bits)
         old = (
             wave.source(operands[0], "u", 64 if result == 64 else 32, lane)
@@ -164,8 +172,12 @@ def alu(wave: Wave, name: str, operands: list[str], clamp: bool = False) -> None
         if compares:
             mask |= (variables["D0"].bits | variables["EXEC"].bits) & 1 << lane
             continue
-        bits = variables["D0"].bits
-        wave.set_lane(operands[0], result, lane, _clamped(bits, result) if clamp else bits)
+        bits = _clamped(variables["D0"].bits, result) if clamp else variables["D0"].bits
+        if halves is None:
+            wave.set_lane(operands[0], result, lane, bits)
+        else:
+            both = old & 0xFFFF | bits << 16 if halves[-1] else old & 0xFFFF_0000 | bits & 0xFFFF
+            wave.set_lane(operands[0], 32, lane, both)
     if compares:
         wave.set_pair(register(operands[0]), mask)
         if plain.startswith("v_cmpx"):

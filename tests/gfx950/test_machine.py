@@ -381,6 +381,44 @@ def test_overwriting_what_another_wave_reads_is_a_race() -> None:
     assert result.findings == ()
 
 
+OVERWRITE = ins.DS(DSOp.DS_WRITE_B32, v[0], v[1], v[0])
+LATE = [(FindingKind.LDS_RACE, "ds_write_b32")]
+
+
+@pytest.mark.parametrize(
+    ("between", "change", "found"),
+    [
+        ((BARRIER,), OVERWRITE, LATE),
+        ((wait(lgkm=0), BARRIER), OVERWRITE, []),
+        ((wait(vector=0), BARRIER), OVERWRITE, LATE),
+        ((BARRIER, wait(lgkm=0)), OVERWRITE, LATE),  # the other wave need not wait for that
+        ((BARRIER, wait(lgkm=0), BARRIER), OVERWRITE, []),
+        ((BARRIER, BARRIER), OVERWRITE, LATE),
+        # Of those issued one after the other the last may be under way: that of another place, or the one itself.
+        ((ins.DS(DSOp.DS_READ_B32, v[9], v[1]), wait(lgkm=1), BARRIER), OVERWRITE, []),
+        ((ins.DS(DSOp.DS_SWIZZLE_B32, v[9], v[1], offset0=0x1F, offset1=0x40), wait(lgkm=1), BARRIER), OVERWRITE, []),
+        ((wait(lgkm=1), BARRIER), OVERWRITE, LATE),
+        ((BARRIER,), ins.DS(DSOp.DS_ADD_U32, v[0], v[1], v[0]), [(FindingKind.LDS_RACE, "ds_add_u32")]),
+        ((BARRIER,), ins.DS(DSOp.DS_WRITE_B32, v[0], v[2], v[0]), []),  # each changes what it read itself
+    ],
+)  # fmt: skip
+def test_reads_that_cross_a_barrier(between: tuple[Any, ...], change: Any, found: list[Any]) -> None:
+    """Nothing makes a barrier wait for a wave's reads: what one is still reading another may not change behind it."""
+    program = (*LDS_PROLOGUE, WRITE, wait(lgkm=0), BARRIER, READ, *between, change, wait(lgkm=0), END)
+    result, _ = launch(program, items=128, lds=512)
+    assert [(f.kind, f.mnemonic) for f in result.findings] == found
+
+
+def test_loads_to_lds_behind_a_barrier_that_a_read_crosses() -> None:
+    m0 = (ins.VOP1(VOP1Op.V_READFIRSTLANE_B32_E32, v[8], v[1]), ins.SOP1(SOP1Op.S_MOV_B32, M0, s[8]))
+    load = ins.GLOBAL(GLOBALOp.GLOBAL_LOAD_LDS_DWORD, v[3], v[1], saddr=s[4:5])
+    for waits in (False, True):
+        between = (wait(lgkm=0), BARRIER) if waits else (BARRIER,)
+        program = (*LDS_PROLOGUE, *m0, WRITE, wait(lgkm=0), BARRIER, READ, *between, load, wait(vector=0, lgkm=0), END)
+        result, _ = launch(program, items=128, lds=512)
+        assert [f.kind for f in result.findings] == ([] if waits else [FindingKind.LDS_RACE])
+
+
 def test_waves_that_write_one_place() -> None:
     """The same value is no race (compilers let all waves store what they all hold); different ones are."""
     place = ins.VOP2(VOP2Op.V_AND_B32_E32, v[1], 0xFC, v[1])

@@ -467,6 +467,36 @@ def test_scratch() -> None:
     assert NULL.offset == 124
 
 
+@pytest.mark.parametrize(
+    ("vector", "scalar", "offset", "inside"),
+    [(24, None, -8, True), (0xFFFF_FFFC, None, 8, False), (4, None, -8, False), (None, 0xFFFF_FFFC, 8, False),
+     (0xFFFF_FFF0, 16, 16, False), (8, 8, 0, True)],
+)  # fmt: skip
+def test_scratch_registers_are_unsigned(vector: int | None, scalar: int | None, offset: int, inside: bool) -> None:
+    """A register below zero reaches past the segment, where its sum with the constant would not."""
+    waves = _waves(DeviceMemory(), 1)
+    waves.vector[3] = 7
+    execute(ins.SCRATCH(SCRATCHOp.SCRATCH_STORE_DWORD, v[0], v[0], v[3], saddr=OFF, offset=16), waves, CODE)
+    waves.vector[1], waves.scalar[30][:] = vector or 0, scalar or 0
+    where: Any = OFF if scalar is None else s[30]
+    load = ins.SCRATCH(
+        SCRATCHOp.SCRATCH_LOAD_DWORD, v[8], v[1], saddr=where, offset=offset & 0x1FFF, sve=vector is not None
+    )
+    execute(load, waves, CODE)
+    assert (waves.vector[8] == (7 if inside else 0)).all()
+    found = [f.kind for f in waves.batch.recorder.findings()]
+    assert found == ([] if inside else [FindingKind.SCRATCH_OUT_OF_RANGE])
+
+
+@pytest.mark.parametrize("op", ["SCRATCH_LOAD_DWORD", "SCRATCH_STORE_DWORD"])
+@pytest.mark.parametrize("vector", [0, 1])
+def test_negative_constant_beside_a_scalar_register_is_refused(op: str, vector: int) -> None:
+    """LLVM: it makes a page fault on gfx9."""
+    instruction = ins.SCRATCH(SCRATCHOp[op], v[8], v[1], v[3], saddr=s[30], offset=-4 & 0x1FFF, sve=vector)
+    with pytest.raises(UnmodelledInstructionError, match="negative constant"):
+        execute(instruction, _waves(DeviceMemory(), 1), CODE)
+
+
 def test_data_in_accumulation_registers() -> None:
     memory, allocation = _memory()
     waves = _waves(memory, 1)

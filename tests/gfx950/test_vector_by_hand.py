@@ -20,6 +20,7 @@ from tinygrad.runtime.autogen.amd.cdna.enum import DSOp, SOP1Op, SOP2Op, VOP1Op,
 
 from aiterfix.gfx950.instruction import UnmodelledInstructionError
 from aiterfix.gfx950.kernel_descriptor import Denormals
+from tests.gfx950.lane_machine import assemble
 from tests.gfx950.single import code_of, execute, new_waves, set_exec
 
 RNG = np.random.default_rng(7)
@@ -582,6 +583,48 @@ def test_constants_of_16_bits() -> None:
     assert (waves.vector[2] == 0x3C00).all()
     execute(ins.VOP3(VOP3Op.V_PACK_B32_F16, v[2], 1.0, v[1], opsel=2, neg=3, abs=2), waves)
     assert (waves.vector[2] == 0x8001_BC00).all()
+
+
+@pytest.mark.parametrize("name", ["v_fma_f16", "v_div_fixup_f16", "v_add_i16", "v_sub_i16", "v_bitop3_b16"])
+@pytest.mark.parametrize("select", [0, 1, 2, 6, 8, 13, 15])
+def test_halves_that_op_sel_chooses(name: str, select: int) -> None:
+    """Its bits choose the half of each source and of the result; the other half stays, whatever they are (manual of
+    Vega, V_MAD_U16: "hi 16 bits are preserved"). The same sources, moved to the low halves, tell the result."""
+    count = 2 if name[-3:] == "i16" else 3
+    halves = RNG.integers(0, 1 << 16, (4, 2, 2, 64), dtype=np.uint32)  # register, wave, half, lane
+    table = " bitop3:0x36" if "bitop3" in name else ""
+
+    def run(sources: Any, chosen: int) -> Any:
+        waves = new_waves(code_of(b""), 2)
+        waves.vector[:4] = sources[:, :, 0] | sources[:, :, 1] << np.uint32(16)
+        bits = ",".join(str(chosen >> k & 1) for k in (*range(count), 3))
+        operands = ", ".join(f"v{k}" for k in (3, *range(count)))
+        execute(assemble([f"{name} {operands}{table} op_sel:[{bits}]"]), waves)
+        return waves.vector[3]
+
+    lowered = halves.copy()
+    for k in range(3):
+        lowered[k, :, 0] = halves[k, :, select >> k & 1]
+    low = run(lowered, 0)
+    assert (low >> 16 == halves[3, :, 1]).all()
+    want = [low & 0xFFFF, halves[3, :, 1]] if not select & 8 else [halves[3, :, 0], low & 0xFFFF]
+    assert (run(halves, select) == want[0] | want[1] << 16).all()
+
+
+@pytest.mark.parametrize(
+    "instruction",
+    [
+        ins.VOP3(VOP3Op.V_ADD_F16_E64, v[2], v[0], v[1], opsel=8),
+        ins.VOP3(VOP3Op.V_MAX_U16_E64, v[2], v[0], v[1], opsel=2),
+        ins.VOP3(VOP3Op.V_CVT_F16_F32_E64, v[2], v[0], opsel=8),
+        ins.VOP3(VOP3Op.V_ADD_F32_E64, v[2], v[0], v[1], opsel=1),
+        ins.VOP3(VOP3Op.V_PACK_B32_F16, v[2], v[0], v[1], opsel=8),
+        ins.VOP3_SDST(VOP3Op.V_CMP_EQ_F16_E64, s[4:5], v[0], v[1], opsel=1),
+    ],
+)
+def test_halves_where_llvm_has_no_op_sel_are_refused(instruction: Any) -> None:
+    with pytest.raises(UnmodelledInstructionError, match="opsel"):
+        execute(instruction, _waves(1))
 
 
 @pytest.mark.parametrize("op", ["V_ADD_CO_U32_E32", "V_SUBREV_CO_U32_E32", "V_ADDC_CO_U32_E32", "V_SUBBREV_CO_U32_E32"])

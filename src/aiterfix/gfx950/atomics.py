@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from aiterfix.gfx950.numerics import to_bf16
+
 Array = Any
 
 
@@ -53,12 +55,7 @@ def _pack_add_f16(old: Array, value: Array) -> Array:
 
 def _pack_add_bf16(old: Array, value: Array) -> Array:
     wide = [np.stack([x << np.uint32(16), x & np.uint32(0xFFFF_0000)]).view(np.float32) for x in (old, value)]
-    total = (wide[0] + wide[1]).view(np.uint32)
-    low, high = np.where(
-        np.isnan(wide[0] + wide[1]),
-        total >> np.uint32(16) | np.uint32(0x40),
-        total + np.uint32(0x7FFF) + (total >> np.uint32(16) & np.uint32(1)) >> np.uint32(16),
-    )
+    low, high = to_bf16(wide[0] + wide[1])
     return low | high << np.uint32(16)
 
 

@@ -10,13 +10,14 @@ import numpy as np
 
 from aiterfix.gfx950 import atomics
 from aiterfix.gfx950.findings import FindingKind
-from aiterfix.gfx950.memory import gather, scatter
+from aiterfix.gfx950.memory import ELEMENTS, gather, put, scatter, take
 from aiterfix.gfx950.operands import Binder, Bound, write_vector
 from aiterfix.gfx950.transfers import loaded_bytes, read_atomic, read_stored, write_found, write_loaded
 
 if TYPE_CHECKING:
     from aiterfix.gfx950.atomics import AtomicOperation
     from aiterfix.gfx950.instruction import Instruction
+    from aiterfix.gfx950.lds_watch import LdsWatch, Touched
     from aiterfix.gfx950.waves import Waves
 
 NAME = "LDS"
@@ -84,7 +85,7 @@ def bind(binder: Binder) -> Bound:
         writes = [write_loaded(binder, first, READS[suffix]) for first in rows[:: max(size // 4, 1)]]
 
         def execute_read(g: Waves) -> None:
-            found = [_read(g, instruction, _address(g, address_row, offset), size) for offset in offsets]
+            found = [_read(g, instruction, address_row, offset, size) for offset in offsets]
             for write_found, values in zip(writes, found, strict=True):
                 write_found(g, values)
 
@@ -94,7 +95,7 @@ def bind(binder: Binder) -> Bound:
 
     def execute_write(g: Waves) -> None:
         for (fetch, size), offset in zip(reads, offsets, strict=True):
-            write(g, instruction, _address(g, address_row, offset), fetch(g), size)
+            write(g, instruction, _access(g, instruction, address_row, offset, size), fetch(g))
 
     return binder.bound(execute_write)
 
@@ -120,7 +121,7 @@ def _bind_transpose(binder: Binder, address_row: int, size: int) -> Bound:
     def execute(g: Waves) -> None:
         if g.lanes is not None:
             binder.refuse("a transposing read with lanes that are off")
-        found = np.ascontiguousarray(_read(g, instruction, _address(g, address_row, offset), 8))
+        found = np.ascontiguousarray(_read(g, instruction, address_row, offset, 8))
         exchanged = found.view(f"u{size}")[:, sources, elements]
         words = np.ascontiguousarray(exchanged).view(np.uint32)
         g.vector[row : row + 2] = words.transpose(2, 0, 1)
@@ -139,19 +140,17 @@ def _bind_atomic(binder: Binder, address_row: int, op: AtomicOperation) -> Bound
         returns = write_found(binder, binder.row(instruction["vdst"], accumulation), op)
 
     def execute(g: Waves) -> None:
-        address = _address(g, address_row, offset)
-        index, chosen = _inside(g, instruction, address, op.size)
-        chosen = _lanes(chosen, g.count)
-        if (address[chosen] % op.size).any():
+        access, batch = _access(g, instruction, address_row, offset, op.size), g.batch
+        chosen = _lanes(access.chosen, g.count)
+        if (_address(g, address_row, offset)[chosen] % op.size).any():
             binder.refuse("an atomic access that is not aligned")
         values = [value for fetch in brought for value in fetch(g)]
-        batch = g.batch
-        _check_written(g, instruction, index, chosen, op.size)
-        found = np.zeros(address.shape, op.dtype)
+        found = np.zeros(chosen.shape, op.dtype)
         if batch.lds_bytes:
-            if batch.lds_watch is not None and (watched := batch.lds_watch.rows(g)):
-                batch.lds_watch.atomic(g, instruction, index[:watched], chosen[:watched], op.size)
-            found[chosen] = atomics.update(batch.lds, index[chosen], op, [value[chosen] for value in values])
+            _check_written(g, instruction, access)
+            if batch.lds_watch is not None and batch.lds_watch.rows(g):
+                batch.lds_watch.atomic(g, instruction, access.touched(g, batch.lds_watch))
+            found[chosen] = atomics.update(batch.lds, access.index[chosen], op, [value[chosen] for value in values])
         if returns is not None:
             returns(g, found)
 
@@ -163,7 +162,60 @@ def _address(g: Waves, row: int, offset: int) -> Any:
     return g.vector[row] + np.uint32(offset)
 
 
-def _inside(g: Waves, instruction: Instruction, address: Any, size: int) -> tuple[Any, Any]:
+class Access:
+    """Where the lanes of a group access LDS.
+
+    Args:
+        index: ``(n, 64)``: bytes' places in the batch's LDS.
+        chosen: ``(n, 64)``: lanes that are on, and stay within their workgroup's part; None for all.
+        size: bytes of each.
+        version: the register's that the addresses are in.
+    """
+
+    def __init__(self, index: Any, chosen: Any, size: int, version: int = 0) -> None:
+        self.index, self.chosen, self.size, self.version = index, chosen, size, version
+        self.written = False
+        """Has every byte been written?"""
+        self._touched: Touched | None = None
+        self._cells: Any = None
+        if size in ELEMENTS and not int(np.bitwise_or.reduce(index, axis=None)) & (size - 1):
+            self._cells = index.astype(np.int64, copy=False) >> (size.bit_length() - 1)
+
+    def get(self, data: Any, rows: int | None = None) -> Any:
+        """What stands there, ``(n, 64, dwords)``; of the first waves alone."""
+        if self._cells is not None:
+            return take(data, self._cells[:rows], self.size)
+        return gather(data, self.index[:rows], self.size)
+
+    def set(self, data: Any, values: Any) -> None:
+        """Write ``(n, 64, dwords)`` there."""
+        if self.chosen is not None:
+            scatter(data, self.index[self.chosen], values[self.chosen], self.size)
+        elif self._cells is not None:
+            put(data, self._cells, values, self.size)
+        else:
+            scatter(data, self.index.reshape(-1), values.reshape(-1, values.shape[-1]), self.size)
+
+    def touched(self, g: Waves, watch: LdsWatch) -> Touched:
+        """The same, for the watch."""
+        if self._touched is None:
+            rows = watch.rows(g)
+            self._touched = watch.touched(g, self.index[:rows], _lanes(self.chosen, rows), self.size)
+        return self._touched
+
+
+def _access(g: Waves, instruction: Instruction, row: int, offset: int, size: int) -> Access:
+    """By addresses in a register; kept until that is written: most are the same for as long as the kernel runs."""
+    kept: Access | None = g.addresses.get((row, offset, size))
+    if kept is not None and g.lanes is None and kept.version == g.versions[row]:
+        return kept
+    found = Access(*inside(g, instruction, _address(g, row, offset), size), size, g.versions[row])
+    if found.chosen is None and row in g.batch.counted_rows:
+        g.addresses[row, offset, size] = found
+    return found
+
+
+def inside(g: Waves, instruction: Instruction, address: Any, size: int) -> tuple[Any, Any]:
     """Bytes' places in the batch's LDS, and which active lanes stay within their workgroup's part; None for all."""
     batch = g.batch
     active = g.active()
@@ -185,60 +237,50 @@ def _lanes(chosen: Any, count: int) -> Any:
     return np.ones((count, 64), np.bool_) if chosen is None else chosen[:count]
 
 
-def _read(g: Waves, instruction: Instruction, address: Any, size: int) -> Any:
-    batch = g.batch
-    dwords = max(size // 4, 1)
+def _read(g: Waves, instruction: Instruction, row: int, offset: int, size: int) -> Any:
+    access, batch = _access(g, instruction, row, offset, size), g.batch
     if not batch.lds_bytes:
-        _inside(g, instruction, address, size)
-        return np.zeros((*address.shape, dwords), np.uint32)
-    index, chosen = _inside(g, instruction, address, size)
-    _check_written(g, instruction, index, chosen, size)
-    if batch.lds_watch is not None and (rows := batch.lds_watch.rows(g)):
-        batch.lds_watch.read(g, instruction, index[:rows], _lanes(chosen, rows), size)
-    values = gather(batch.lds, index, size)
-    return values if chosen is None else np.where(chosen[..., np.newaxis], values, np.uint32(0))
+        return np.zeros((g.count, 64, max(size // 4, 1)), np.uint32)
+    _check_written(g, instruction, access)
+    if batch.lds_watch is not None and batch.lds_watch.rows(g):
+        batch.lds_watch.read(g, instruction, access.touched(g, batch.lds_watch))
+    values = access.get(batch.lds)
+    return values if access.chosen is None else np.where(access.chosen[..., np.newaxis], values, np.uint32(0))
 
 
-def _check_written(g: Waves, instruction: Instruction, index: Any, chosen: Any, size: int) -> None:
+def _check_written(g: Waves, instruction: Instruction, access: Access) -> None:
     """Report lanes that read LDS which nobody has written."""
-    written = g.batch.lds_written
-    if written is None or (known := gather(written, index, size) == _WRITTEN & ((1 << 8 * min(size, 4)) - 1)).all():
+    written, chosen = g.batch.lds_written, access.chosen
+    if written is None or access.written:
         return
-    fresh = ~known.all(axis=2) if chosen is None else chosen & ~known.all(axis=2)
+    known = (access.get(written) == _WRITTEN & ((1 << 8 * min(access.size, 4)) - 1)).all(axis=2)
+    access.written = bool(known.all())
+    fresh = ~known if chosen is None else chosen & ~known
     if fresh.any():
         g.report(
             FindingKind.LDS_NEVER_WRITTEN, instruction, "reads LDS that no wave of the workgroup has written", fresh
         )
 
 
-def write(g: Waves, instruction: Instruction, address: Any, values: Any, size: int, *, direct: bool = False) -> None:
-    """Write ``size`` bytes of ``(n, 64, dwords)`` values to LDS for every active lane, each at its address.
+def write(g: Waves, instruction: Instruction, access: Access, values: Any, *, direct: bool = False) -> None:
+    """Write ``(n, 64, dwords)`` values to LDS.
 
     Args:
         direct: by a load straight into LDS, which may take until it is waited for.
     """
-    batch = g.batch
-    index, chosen = _inside(g, instruction, address, size)
-    if chosen is None:
-        flat, data = index.reshape(-1), values.reshape(-1, values.shape[-1])
-    else:
-        flat, data = index[chosen], values[chosen]
-    watch = batch.lds_watch
+    batch, watch = g.batch, g.batch.lds_watch
     rows = 0 if watch is None else watch.rows(g)
-    lanes = _lanes(chosen, rows)
-    watched = flat[: np.count_nonzero(lanes)]
-    before = gather(batch.lds, watched, size) if rows else None
-    scatter(batch.lds, flat, data, size)
+    before = access.get(batch.lds, rows) if rows else None
+    access.set(batch.lds, values)
     if watch is not None and rows:
-        wanted = data[: len(watched)]
-        wanted = wanted if size >= 4 else wanted & np.uint32((1 << 8 * size) - 1)
-        changed = (before != wanted).any(axis=1)
-        lost = (gather(batch.lds, watched, size) != wanted).any(axis=1)
-        watch.write(g, instruction, index[:rows], lanes, size, changed=changed, lost=lost, direct=direct)
-    written = batch.lds_written
-    if written is not None:
-        scatter(written, flat, np.broadcast_to(_WRITTEN, data.shape), size)
-        if written[: batch.workgroups * batch.lds_bytes].view(np.bool_).all():
+        wanted = values[:rows] if access.size >= 4 else values[:rows] & np.uint32((1 << 8 * access.size) - 1)
+        lanes = _lanes(access.chosen, rows)
+        changed, lost = ((cells != wanted).any(axis=-1)[lanes] for cells in (before, access.get(batch.lds, rows)))
+        watch.write(g, instruction, access.touched(g, watch), changed=changed, lost=lost, direct=direct)
+    if batch.lds_written is not None and not access.written:
+        access.set(batch.lds_written, np.broadcast_to(_WRITTEN, values.shape))
+        access.written = access.chosen is None
+        if batch.lds_written[: batch.workgroups * batch.lds_bytes].view(np.bool_).all():
             batch.lds_written = None
 
 

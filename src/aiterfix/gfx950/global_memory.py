@@ -44,7 +44,8 @@ def write_to_lds(binder: Binder, suffix: str, immediate: int) -> Any:
     def write(g: Waves, values: Any) -> None:
         place = (g.scalar[M0] & _LDS_PLACE).astype(np.int64) + immediate
         address = (place[:, np.newaxis] + np.arange(64) * size) & 0xFFFF_FFFF
-        ds.write(g, binder.instruction, address, values, size, direct=True)
+        access = ds.Access(*ds.inside(g, binder.instruction, address, size), size)
+        ds.write(g, binder.instruction, access, values, direct=True)
 
     return write
 

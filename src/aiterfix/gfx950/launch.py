@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from aiterfix.gfx950.kernel_descriptor import KernelDescriptor
 
 DEFAULT_STEP_LIMIT = 5_000_000
-_BATCH_WAVES = 256
-"""Waves of a batch: a vector register is then 64 KiB, so that the few that an instruction touches stay in the cache."""
+_BATCH_WAVES = 512
+"""Waves of a batch: fewer spend more of the time in Python, more leave the cache with every instruction."""
 
 ArgumentValue = int | float | Allocation | None
 
@@ -136,8 +136,9 @@ def run(
     def run_batch(first: int) -> Machine:
         count = min(size, workgroups - first)
         batch = Batch(visible, recorder, first, count, waves_per_workgroup, lds_bytes, code.scratch_bytes)
+        batch.counted_rows = program.counted_rows
         if lds_bytes and (waves_per_workgroup > 1 or program.loads_to_lds):
-            batch.lds_watch = LdsWatch(batch, program.lds_cell, program.loads_to_lds)
+            batch.lds_watch = LdsWatch(batch, program.lds_cell, program.loads_to_lds, program.barriers)
         machine = Machine(batch, program, step_limit, profile)
         machine.run(_initial_waves(code, program, batch, launch, pointers, kernarg.data))
         batch.lds_watch = None  # which knows the batch: so that its memory is free without a search for cycles

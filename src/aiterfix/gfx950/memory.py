@@ -190,6 +190,16 @@ def _pages_made(data: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
     return made
 
 
+ELEMENTS: dict[int, Any] = {
+    1: np.dtype("u1"),
+    2: np.dtype("u2"),
+    4: np.dtype("u4"),
+    8: np.dtype("u8"),
+    16: np.dtype("c16"),
+}
+"""Bytes to what they are moved as, where they are aligned to themselves."""
+
+
 def gather(data: NDArray[np.uint8], index: NDArray[Any], size: int) -> NDArray[np.uint32]:
     """Read ``size`` bytes (1, 2 or a multiple of 4) at each byte index.
 
@@ -200,30 +210,29 @@ def gather(data: NDArray[np.uint8], index: NDArray[Any], size: int) -> NDArray[n
     Returns:
         ``index.shape + (dwords,)``; bytes and halves zero-extended.
     """
-    if size < 4:
-        values: NDArray[np.uint32] = data.take(index, mode="clip").astype(np.uint32)
-        if size == 2:
-            values |= data.take(index + 1, mode="clip").astype(np.uint32) << np.uint32(8)
-        return values[..., np.newaxis]
-    dwords = size // 4
-    alignment = int(np.bitwise_or.reduce(index, axis=None)) if index.size else 0
-    index = index.astype(np.int64, copy=False)
-    if dwords == 4 and not alignment & 15:
-        return _as_dwords(data.view(np.complex128).take(index >> 4, mode="clip"))
-    if dwords == 2 and not alignment & 7:
-        return _as_dwords(data.view(np.uint64).take(index >> 3, mode="clip"))
-    if not alignment & 3:
-        cells = data.view(np.uint32)
-        if dwords == 1:
-            return cells.take(index >> 2, mode="clip")[..., np.newaxis]
-        return cells.take((index >> 2)[..., np.newaxis] + np.arange(dwords), mode="clip")
-    return data.take(index[..., np.newaxis] + np.arange(4 * dwords), mode="clip").view(np.uint32)
+    alignment = int(np.bitwise_or.reduce(index, axis=None)) if size > 1 and index.size else 0
+    if size in ELEMENTS and not alignment & (size - 1):
+        return take(data, index.astype(np.int64, copy=False) >> (size.bit_length() - 1), size)
+    unit = 4 if size > 4 and not alignment & 3 else 1
+    steps = np.arange(size // unit)
+    first = (index.astype(np.int64, copy=False) >> (unit.bit_length() - 1))[..., np.newaxis]
+    parts: NDArray[Any] = data.view(ELEMENTS[unit]).take(first + steps, mode="clip")
+    return parts.view(np.uint16).astype(np.uint32) if size == 2 else parts.view(np.uint32)
 
 
-def _as_dwords(wide: NDArray[Any]) -> NDArray[np.uint32]:
-    """Wide elements as one more axis of dwords."""
-    dwords: NDArray[np.uint32] = wide[..., np.newaxis].view(np.uint32)
-    return dwords
+def take(data: NDArray[np.uint8], cells: NDArray[np.int64], size: int, first: int = 0) -> NDArray[np.uint32]:
+    """Read elements of ``size`` bytes by number, counted from element ``first``; see ``gather``."""
+    found: NDArray[Any] = data.view(ELEMENTS[size])[first:].take(cells, mode="clip")
+    return found.astype(np.uint32)[..., np.newaxis] if size < 4 else found[..., np.newaxis].view(np.uint32)
+
+
+def put(
+    data: NDArray[np.uint8], cells: NDArray[np.int64], values: NDArray[np.uint32], size: int, first: int = 0
+) -> None:
+    """Write elements by number; see ``scatter``."""
+    dtype = ELEMENTS[size]
+    wide: Any = values[..., 0].astype(dtype) if size <= 4 else np.ascontiguousarray(values).view(dtype)[..., 0]
+    data.view(dtype)[first:][cells] = wide
 
 
 def scatter(data: NDArray[np.uint8], index: NDArray[Any], values: NDArray[np.uint32], size: int) -> None:
@@ -233,23 +242,13 @@ def scatter(data: NDArray[np.uint8], index: NDArray[Any], values: NDArray[np.uin
         index: ``(n,)`` byte offsets, all in range.
         values: ``(n, dwords)``.
     """
-    if size < 4:
-        for k in range(size):
-            data[index + k] = (values[:, 0] >> np.uint32(8 * k)).astype(np.uint8)
-        return
-    dwords = size // 4
-    alignment = int(np.bitwise_or.reduce(index, axis=None)) if index.size else 0
+    alignment = int(np.bitwise_or.reduce(index, axis=None)) if size > 1 and index.size else 0
     index = index.astype(np.int64, copy=False)
-    if dwords == 4 and not alignment & 15:
-        wide: Any = np.ascontiguousarray(values).view(np.complex128)
-        data.view(np.complex128)[index >> 4] = wide[:, 0]
-        return
-    if dwords == 2 and not alignment & 7:
-        data.view(np.uint64)[index >> 3] = np.ascontiguousarray(values).view(np.uint64)[:, 0]
-        return
-    if not alignment & 3:
-        cells = data.view(np.uint32)
-        for k in range(dwords):
-            cells[(index >> 2) + k] = values[:, k]
-        return
-    data[index[:, np.newaxis] + np.arange(4 * dwords)] = np.ascontiguousarray(values).view(np.uint8)
+    if size in ELEMENTS and not alignment & (size - 1):
+        put(data, index >> (size.bit_length() - 1), values, size)
+    elif size > 4 and not alignment & 3:
+        for k in range(size // 4):
+            data.view(np.uint32)[(index >> 2) + k] = values[:, k]
+    else:
+        bytewise = np.ascontiguousarray(values).view(np.uint8)
+        data[index[:, np.newaxis] + np.arange(size)] = bytewise[:, :size]

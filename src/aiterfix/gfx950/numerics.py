@@ -135,11 +135,13 @@ def maximum(a: Array, b: Array, out: Array) -> None:
     if constant is not None and constant.view(f"u{constant.itemsize}").item(0) == 0:
         value = b if constant is a else a
         found = np.maximum.reduce(value, axis=None)
-        choose: Any = np.maximum
-        if found != found:  # some NaN: a quiet one loses, a signalling one goes the long way
-            choose = np.fmax if _all_quiet(value) else None
-        if choose is not None:
-            choose(value, _zeros(value.shape, value.dtype), out=out)
+        if found == found:
+            # Bits of positive numbers are positive as integers, those of negative ones and -0 negative.
+            signed = np.dtype(f"i{value.itemsize}")
+            np.maximum(value.view(signed), _zeros(value.shape, signed), out=out.view(signed))
+            return
+        if _all_quiet(value):  # a quiet NaN loses, a signalling one goes the long way
+            np.fmax(value, _zeros(value.shape, value.dtype), out=out)
             np.add(out, constant, out=out)  # adding +0 turns -0 into +0
             return
     _extreme(a, b, out, np.maximum, np.fmax, np.bitwise_and)
@@ -222,6 +224,12 @@ def approximate(function: Any) -> Any:
         out[...] = flush_denormals(exact.astype(a.dtype))
 
     return compute
+
+
+def multiply_high(a: Array, b: Array) -> Array:
+    """Upper half of the 64-bit product, by the sources' signedness."""
+    wide = np.int64 if a.dtype.kind == "i" else np.uint64
+    return (np.multiply(a, b, dtype=wide) >> wide(32)).astype(a.dtype)
 
 
 def to_half(values: Array) -> Array:

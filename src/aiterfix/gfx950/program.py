@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aiterfix.gfx950 import ds, global_memory, mfma
+from aiterfix.gfx950 import control, ds, global_memory, mfma
 from aiterfix.gfx950.blocks import PRELOAD_ENTRY, Block, ControlFlow
 from aiterfix.gfx950.findings import FindingKind
-from aiterfix.gfx950.instruction import UnmodelledInstructionError
+from aiterfix.gfx950.instruction import VGPR, Encoding, UnmodelledInstructionError
 from aiterfix.gfx950.operands import VECTOR_BASE, Binder, Bound, Execute
 from aiterfix.gfx950.waits import (
+    LDS,
     LDS_WRITES,
     VMCNT,
     MissingWait,
@@ -39,6 +40,7 @@ class Program(ControlFlow):
         code: the kernel.
 
     Attributes:
+        counted_rows: vector registers whose writes are counted: what comes of their contents is kept until then.
         mnemonics: those that it has, and the place among them of each instruction's.
     """
 
@@ -47,10 +49,11 @@ class Program(ControlFlow):
         self.registers = VECTOR_BASE + code.vgprs + code.agprs
         self._lock = threading.Lock()
         self._missing_waits: dict[frozenset[tuple[int, int]], tuple[MissingWait, ...]] = {}
-        self._matrix_rows = _matrix_rows(code)
+        self.counted_rows = _counted_rows(code)
         self.entry = self.block_at(PRELOAD_ENTRY if code.descriptor.preload_length else 0)
         names, places = np.unique([i.mnemonic for i in self.instructions], return_inverse=True)
         self.mnemonics: tuple[list[str], NDArray[np.int64]] = (names.tolist(), places)
+        self.barriers = any(i.mnemonic == control.BARRIER for i in self.instructions)
         self.loads_to_lds = any(global_memory.loads_to_lds(i) for i in self.instructions)
         self.lds_cell = min((ds.narrowest(i.mnemonic) for i in self.instructions), default=4)
 
@@ -102,8 +105,8 @@ class Program(ControlFlow):
         return f"v{row}" if row < self.code.vgprs else f"a{row - self.code.vgprs}"
 
     def _counting_versions(self, execute: Execute, item: Bound) -> Execute:
-        """Let a write to a register that matrix instructions read be noticed: they keep their operands converted."""
-        rows = tuple(n - VECTOR_BASE for n in item.writes if n - VECTOR_BASE in self._matrix_rows)
+        """Let a write to a register be noticed if something is kept of what it holds."""
+        rows = tuple(n - VECTOR_BASE for n in item.writes if n - VECTOR_BASE in self.counted_rows)
         if not rows:
             return execute
 
@@ -115,19 +118,20 @@ class Program(ControlFlow):
         return execute_and_count
 
     def _counting_loads(self, execute: Execute, instruction: Instruction) -> Execute:
-        """Where loads go straight into LDS, let it be known what each wave has issued and what it waited for."""
-        if not self.loads_to_lds:
-            return execute
-        if VMCNT in counters_of(instruction):
+        """Let it be known what each wave has issued and what it waited for, as far as it matters to LDS: loads where
+        some go straight there, its own instructions where reads may cross a barrier."""
+        watched = [counter for counter, asked in ((VMCNT, self.loads_to_lds), (LDS, self.barriers)) if asked]
+        for counter in (counter for counter in watched if counter in counters_of(instruction)):
 
-            def execute_and_issue(g: Waves) -> None:
+            def execute_and_issue(g: Waves, counter: str = counter) -> None:
                 execute(g)
                 if g.batch.lds_watch is not None:
-                    g.batch.lds_watch.memory_operation(g)
+                    g.batch.lds_watch.issued(g, counter)
 
             return execute_and_issue
-        if instruction.mnemonic == "s_waitcnt":
-            left, _ = counts_waited_for(instruction)
+        if watched and instruction.mnemonic == "s_waitcnt":
+            left = dict(zip((VMCNT, LDS), counts_waited_for(instruction), strict=True))
+            left = {counter: left[counter] for counter in watched}
 
             def execute_and_wait(g: Waves) -> None:
                 if g.batch.lds_watch is not None:
@@ -137,10 +141,12 @@ class Program(ControlFlow):
         return execute
 
 
-def _matrix_rows(code: CodeObject) -> frozenset[int]:
-    """Vector registers that some matrix instruction multiplies."""
+def _counted_rows(code: CodeObject) -> frozenset[int]:
+    """Vector registers that some matrix instruction multiplies, or that hold addresses of LDS."""
     rows: set[int] = set()
     for instruction in code.instructions:
+        if instruction.encoding is Encoding.DS:
+            rows.add(instruction["addr"] - VGPR)
         if (operands := _matrices(instruction, code)) is not None:
             rows.update(operands.a, operands.b)
     return frozenset(rows)

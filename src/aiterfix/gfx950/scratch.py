@@ -22,7 +22,11 @@ NAMES = frozenset(
 
 
 def bind(binder: Binder) -> Bound:
-    """Bind a scratch load or store. The address is ``saddr + vaddr + offset`` within the lane's private segment."""
+    """Bind a scratch load or store. The address is ``saddr + vaddr + offset`` within the lane's private segment.
+
+    Registers count as unsigned, and the sum does not wrap (LLVM, isFlatScratchBaseLegal: "unsigned per hardware
+    requirement"); only the constant has a sign.
+    """
     instruction = binder.instruction
     binder.only_zero("lds")
     is_load, suffix = split(instruction.mnemonic)
@@ -33,7 +37,10 @@ def bind(binder: Binder) -> Bound:
         vector_row = binder.row(instruction["addr"])
         binder.note_vector(vector_row, 1, binder.reads, steer=True)
     if instruction["saddr"] != _OFF:
-        scalar = binder.scalar_source(instruction["saddr"], Kind.I32, steer=True)
+        if immediate < 0:
+            # LLVM, FeatureNegativeScratchOffsetBug: they "page fault on GFX9".
+            binder.refuse("a negative constant beside a scalar register")
+        scalar = binder.scalar_source(instruction["saddr"], Kind.U32, steer=True)
     accumulation = bool(instruction["acc"])
     write: Any = None
     read: Any = None
@@ -48,7 +55,7 @@ def bind(binder: Binder) -> Bound:
         batch = g.batch
         address = np.full((g.count, 64), immediate, np.int64)
         if vector_row is not None:
-            address += g.vector[vector_row].view(np.int32)
+            address += g.vector[vector_row]
         if scalar is not None:
             address += scalar(g)[:, np.newaxis]
         ok = (address >= 0) & (address + size <= batch.scratch_bytes)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aiterfix.gfx950.instruction import EXEC, LITERAL, Encoding
+from aiterfix.gfx950.numerics import multiply_high
 from aiterfix.gfx950.operands import SCC_REGISTER, Array, Binder, Bound, Fetch, Kind
 
 if TYPE_CHECKING:
@@ -158,12 +159,6 @@ def _bit(of: Array, number: Array) -> Array:
     return kind(1) << (number & np.uint32(8 * of.itemsize - 1)).astype(of.dtype)
 
 
-def _high(a: Array, b: Array) -> Array:
-    """Upper half of the 64-bit product, by the sources' signedness."""
-    wide = np.int64 if a.dtype.kind == "i" else np.uint64
-    return ((a.astype(wide) * b.astype(wide)) >> wide(32)).astype(a.dtype)
-
-
 def _shl(a: Array, b: Array) -> Array:
     return a << (b & np.uint32(a.dtype.itemsize * 8 - 1)).astype(a.dtype)
 
@@ -215,8 +210,8 @@ OPERATIONS: dict[str, ScalarOperation] = {
     **{f"s_max_{k.lower()}": _op(lambda a, b: (np.maximum(a, b), a >= b), f"{k} <- {k} {k}") for k in ("I32", "U32")},
     **{f"s_lshl{k}_add_u32": _op(_shift_add(k), "U32 <- U32 U32") for k in (1, 2, 3, 4)},
     "s_mul_i32": _quiet(lambda a, b: a * b, "U32 <- U32 U32"),
-    "s_mul_hi_u32": _quiet(_high, "U32 <- U32 U32"),
-    "s_mul_hi_i32": _quiet(_high, "I32 <- I32 I32"),
+    "s_mul_hi_u32": _quiet(multiply_high, "U32 <- U32 U32"),
+    "s_mul_hi_i32": _quiet(multiply_high, "I32 <- I32 I32"),
     "s_absdiff_i32": _nonzero(lambda a, b: _abs_i32(a - b), "I32 <- I32 I32"),
     "s_pack_ll_b32_b16": _quiet(lambda a, b: a & np.uint32(0xFFFF) | b << np.uint32(16), "U32 <- U32 U32"),
     "s_pack_lh_b32_b16": _quiet(lambda a, b: a & np.uint32(0xFFFF) | b & np.uint32(0xFFFF_0000), "U32 <- U32 U32"),

@@ -37,6 +37,10 @@ SOURCE_FIELDS = {
     Encoding.VOP3SD: ("src0", "src1", "src2"),
 }
 
+KEEPS_OTHER_HALF = frozenset({"v_fma_f16", "v_div_fixup_f16", "v_add_i16", "v_sub_i16", "v_bitop3_b16"})
+"""Results of 16 bits that leave the register's other half alone: LLVM has ``op_sel`` for them, and does not list them
+with those that clear it (``zeroesHigh16BitsOfDest``). All others do."""
+
 
 def sources_of(binder: Binder, kinds: tuple[Kind, ...], *, signed_bits: bool = False) -> list[Fetch]:
     """The sources of a vector instruction in any encoding, modifiers applied.
@@ -51,11 +55,10 @@ def sources_of(binder: Binder, kinds: tuple[Kind, ...], *, signed_bits: bool = F
         return dpp_sources(binder, kinds, signed_bits)
     fetches = []
     opsel = instruction.get("opsel")
+    if opsel and instruction.mnemonic not in (*KEEPS_OTHER_HALF, "v_pack_b32_f16"):
+        binder.refuse(f"opsel {opsel:#x}, which LLVM does not give it")
     for number, (field, kind) in enumerate(zip(SOURCE_FIELDS[instruction.encoding], kinds, strict=False)):
-        high = bool(opsel >> number & 1)
-        if high and kind.bits != 16:
-            binder.refuse(f"opsel {opsel:#x} on an operand of {kind.bits} bits")
-        fetch = binder.vector_source(instruction[field], kind, high_half=high)
+        fetch = binder.vector_source(instruction[field], kind, high_half=bool(opsel >> number & 1))
         absolute = instruction.get("abs") >> number & 1
         negative = instruction.get("neg") >> number & 1
         fetches.append(modified(binder, fetch, kind, bool(absolute), bool(negative), signed_bits))
@@ -87,7 +90,7 @@ def vector_result(binder: Binder, op: VectorOperation, fetches: list[Fetch]) -> 
     if op.result.bits == 64:
         return binder.bound(_wide(compute, fetches, op.result, row))
     if op.result.bits == 16:
-        keep = op.keeps_high_half or bool(instruction.get("opsel"))
+        keep = instruction.mnemonic in KEEPS_OTHER_HALF
         if keep:
             binder.note_vector(row, 1, binder.reads)
         return binder.bound(_narrow(compute, fetches, op.result, row, high_result, keep))
@@ -164,17 +167,7 @@ def _plain(compute: Callable[..., Any], fetches: list[Fetch], kind: Kind, row: i
         compute(*values, out=out)
         write_vector(g, row, out.view(np.uint32))
 
-    # Spelled out by arity: this is the innermost loop.
-    if len(fetches) == 1:
-        (first,) = fetches
-
-        def one(g: Waves) -> None:
-            if g.lanes is None:
-                compute(first(g), out=getattr(g, view)[row])
-            else:
-                partial(g, first(g))
-
-        return one
+    # Spelled out for two sources: this is the innermost loop.
     if len(fetches) == 2:
         first, second = fetches
 

@@ -21,14 +21,12 @@ class VectorOperation:
         result: what ``out`` is.
         sources: what each source is.
         accumulates: the destination is read as one more source, the last.
-        keeps_high_half: a 16-bit result leaves the register's other half alone; else it becomes 0.
     """
 
     compute: Callable[..., Any]
     result: Kind
     sources: tuple[Kind, ...]
     accumulates: bool = False
-    keeps_high_half: bool = False
 
 
 def operation(compute: Callable[..., Any], kinds: str, *, accumulates: bool = False) -> VectorOperation:

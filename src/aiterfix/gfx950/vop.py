@@ -62,8 +62,7 @@ def _perm(a: Array, b: Array, selector: Array, out: Array) -> None:
 
 
 def _multiply_high(a: Array, b: Array, out: Array) -> None:
-    wide = np.int64 if a.dtype.kind == "i" else np.uint64
-    out[...] = np.multiply(a, b, dtype=wide) >> wide(32)
+    out[...] = numerics.multiply_high(a, b)
 
 
 def _u24(a: Array) -> Array:
@@ -349,7 +348,6 @@ def bind_bitop3(binder: Binder) -> Bound:
     fields = {**instruction.fields, "omod": 0, "abs": 0, "neg": 0}
     binder.instruction = replace(instruction, fields=fields)
     op = operation(_bitop3(table), BITOP3[instruction.mnemonic])
-    # LLVM's zeroesHigh16BitsOfDest does not list the 16-bit form: the other half is kept, as with every opsel form.
-    bound = bind_vector(binder, replace(op, keeps_high_half=op.result.bits == 16))
+    bound = bind_vector(binder, op)
     binder.instruction = instruction
     return bound

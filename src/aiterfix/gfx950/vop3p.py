@@ -12,6 +12,7 @@ from aiterfix.gfx950.control import sets_overflow
 from aiterfix.gfx950.instruction import AGPR, VGPR
 from aiterfix.gfx950.kernel_descriptor import Denormals
 from aiterfix.gfx950.operands import Array, Binder, Bound, Fetch, Kind, write_vector
+from aiterfix.gfx950.workspace import temporary
 
 if TYPE_CHECKING:
     from aiterfix.gfx950.waves import Waves
@@ -116,14 +117,12 @@ def _bind_32(binder: Binder, compute: Callable[..., Any], count: int) -> Bound:
     binder.note_vector(row, 2, binder.writes)
 
     def execute(g: Waves) -> None:
-        results = []
-        for fetches in halves:
-            out = np.empty((g.count, 64), np.float32)
-            compute(*[fetch(g) for fetch in fetches], out=out)
-            results.append(out.view(np.uint32))
         # Both halves are computed before either is written: the destination may be a source.
-        write_vector(g, row, results[0])
-        write_vector(g, row + 1, results[1])
+        results = [temporary(f"packed {half}", (g.count, 64), np.float32) for half in range(2)]
+        for fetches, out in zip(halves, results, strict=True):
+            compute(*[fetch(g) for fetch in fetches], out=out)
+        for half, out in enumerate(results):
+            write_vector(g, row + half, out.view(np.uint32))
 
     return binder.bound(execute)
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from aiterfix.gfx950.blocks import Block
 
-VMCNT, _LDS, _SCALAR = "vmcnt", "lgkmcnt (LDS)", "lgkmcnt (scalar)"
+VMCNT, LDS, _SCALAR = "vmcnt", "lgkmcnt (LDS)", "lgkmcnt (scalar)"
 _FLAT_VMCNT, _FLAT_LGKM = "vmcnt (flat)", "lgkmcnt (flat)"
 _UNORDERED = (_SCALAR, _FLAT_VMCNT, _FLAT_LGKM)
 LDS_WRITES = -2
@@ -39,7 +39,7 @@ _COUNTERS = {
     Encoding.GLOBAL: (VMCNT,),
     Encoding.SCRATCH: (VMCNT,),
     Encoding.FLAT: (_FLAT_VMCNT, _FLAT_LGKM),
-    Encoding.DS: (_LDS,),
+    Encoding.DS: (LDS,),
     Encoding.SMEM: (_SCALAR,),
 }
 _AGE_LIMIT = 64
@@ -92,7 +92,7 @@ def missing_waits(blocks: Sequence[Block], entry: int, edges: Collection[tuple[i
     followed: dict[int, list[int]] = {}
     for before, after in sorted(edges):
         followed.setdefault(before, []).append(after)
-    entries: dict[int, _Ages] = {entry: {counter: {} for counter in (VMCNT, _LDS, *_UNORDERED)}}
+    entries: dict[int, _Ages] = {entry: {counter: {} for counter in (VMCNT, LDS, *_UNORDERED)}}
     steps = {number: _steps(blocks[number]) for number in {entry, *(n for edge in edges for n in edge)}}
     work = {entry}
     while work:
@@ -127,11 +127,11 @@ def _steps(block: Block) -> list[_Step]:
     found = []
     for instruction, bound in zip(block.instructions, block.bound, strict=True):
         counters, results, waits = counters_of(instruction), bound.writes, []
-        if _LDS in counters and ds.changes_lds(instruction.mnemonic):
+        if LDS in counters and ds.changes_lds(instruction.mnemonic):
             results |= {LDS_WRITES}
         if instruction.mnemonic == "s_waitcnt":
             vector, lgkm = counts_waited_for(instruction)
-            waits = [(VMCNT, vector), (_FLAT_VMCNT, vector), (_LDS, lgkm), (_SCALAR, lgkm), (_FLAT_LGKM, lgkm)]
+            waits = [(VMCNT, vector), (_FLAT_VMCNT, vector), (LDS, lgkm), (_SCALAR, lgkm), (_FLAT_LGKM, lgkm)]
         reads = bound.reads | {LDS_WRITES} if instruction.mnemonic == control.BARRIER else bound.reads
         found.append(_Step(instruction, reads, reads | bound.writes, counters, results, tuple(waits)))
     return found

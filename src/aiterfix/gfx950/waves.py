@@ -71,13 +71,16 @@ class Waves:
         steps: instructions executed by each wave so far (the most of any, after merging).
         written: ``(n, registers)`` bool, the registers ever written, by ``Program`` register number;
             ``written_by_all`` is true where every wave has.
-        versions: for each vector register that a matrix instruction reads, a number that changes when it is written.
+        versions: for each vector register of ``Batch.counted_rows``, a number that changes when it is written.
+        addresses: by register, constant and size, accesses to LDS made ready (``ds``).
+        watched: how many of them ``LdsWatch`` watches; None before it has looked.
         conversions: matrix operands converted to single precision, with the versions of their registers.
     """
 
     __slots__ = (
-        "_lds_start", "_store", "_team", "batch", "block", "conversions", "count", "ids", "lanes", "pairs", "pairs64",
-        "scalar", "scc", "steps", "vector", "vector_f32", "vector_i32", "versions", "written", "written_by_all",
+        "_lds_start", "_store", "_team", "addresses", "batch", "block", "conversions", "count", "ids", "lanes", "pairs",
+        "pairs64", "scalar", "scc", "steps", "vector", "vector_f32", "vector_i32", "versions", "watched",
+        "written", "written_by_all",
     )  # fmt: skip
 
     def __init__(
@@ -109,6 +112,8 @@ class Waves:
         self.block = block
         self.steps = steps
         self.conversions: dict[Any, Any] = {}
+        self.addresses: dict[tuple[int, int, int], Any] = {}
+        self.watched: int | None = None
         self._team: int | None = None
         self._lds_start: NDArray[np.uint32] | None = None
         self.versions = [0] * len(vector)

@@ -45,20 +45,33 @@ def borrow(shape: tuple[int, ...], dtype: Any) -> Any:
     """An uninitialised array that stays good until it is given back."""
     dtype = np.dtype(dtype)
     size = dtype.itemsize * math.prod(shape)
-    spare = _buffers.spare.get(size)
+    room = _room(size)
+    spare = _buffers.spare.get(room)
     if spare:
-        _buffers.spared -= size
-        return spare.pop().view(dtype).reshape(shape)
-    return np.empty(shape, dtype)
+        _buffers.spared -= room
+        whole = spare.pop()
+    else:
+        whole = np.empty(room, np.uint8)
+    return whole[:size].view(dtype).reshape(shape)
+
+
+def _room(size: int) -> int:
+    """Bytes that are taken for so many: few different numbers, so that what is given back fits what is asked for next.
+    What is not used of them takes no memory."""
+    step = 1 << max(size.bit_length() - 3, 6)
+    return -(-size // step) * step
 
 
 def give_back(array: Any) -> None:
-    """Let ``borrow`` hand out this contiguous array again; nobody may use it any more."""
-    if _buffers.spared + array.nbytes > _SPARE_BYTES:
+    """Let ``borrow`` hand out this array of its own again; nobody may use it any more."""
+    whole = array
+    while isinstance(whole.base, np.ndarray):
+        whole = whole.base
+    if _buffers.spared + whole.nbytes > _SPARE_BYTES:
         _buffers.spare.clear()
         _buffers.spared = 0
-    _buffers.spared += array.nbytes
-    _buffers.spare.setdefault(array.nbytes, []).append(array.reshape(-1))
+    _buffers.spared += whole.nbytes
+    _buffers.spare.setdefault(whole.nbytes, []).append(whole.reshape(-1).view(np.uint8))
 
 
 @contextmanager
@@ -71,4 +84,8 @@ def without_collector() -> Iterator[None]:
         yield
     finally:
         if enabled:
+            if not gc.get_freeze_count():
+                # What was made counts as old: else the first search would go through all of it, three times over.
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()

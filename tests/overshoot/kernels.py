@@ -56,6 +56,23 @@ def asking_each_wave(of_wave: str = "") -> bytes:
     return FAULTY.replace(line, within.encode())
 
 
+def by_parts() -> bytes:
+    """The unbounded kernels, that move a lane's column by an instruction that can take part of a register."""
+    line = b"        column = start + gl.arange(0, STEP, layout=gl.SliceLayout(0, acc))\n"
+    assert FAULTY.count(line) == 1
+    moved = _assembly("=v", "column", "v_mov_b32_sdwa $0, $1 dst_sel:DWORD dst_unused:UNUSED_PAD src0_sel:DWORD")
+    return FAULTY.replace(line, line + f"        column = {moved}\n".encode())
+
+
+def changing_lengths() -> bytes:
+    """The preshuffle kernel, unbounded, that writes a longer context to memory and believes it."""
+    head, middle, tail = FAULTY.partition(b"def _gluon_deepgemm_fp8_paged_mqa_logits_preshuffle(")
+    line = b"    context_length = gl.load(context_len_ptr + batch)\n"
+    change = b"    gl.store(context_len_ptr + batch, context_length + 700)\n    gl.barrier()\n"
+    assert line in tail
+    return head + middle + tail.replace(line, line + change + line, 1)
+
+
 def _assembly(result: str, source: str, text: str) -> str:
     return f'gl.inline_asm_elementwise({text!r}, "{result},v,~{{scc}},~{{vcc}}", [{source}], dtype=gl.int32, is_pure=True, pack=1)'
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,9 @@ def programs(forms: dict[int, Form]) -> Elements:
         numbers[: 128 * PROGRAMS].reshape(64, PROGRAMS, 2),
     )
     pairs[63] = 0xFFFF_FFFF
-    return Elements(None, np.arange(PROGRAMS), vector, pairs, np.arange(PROGRAMS) % 2 == 0, forms, 3, 7)  # type: ignore[arg-type]
+    batch: Any = None
+    scc, ends = np.arange(PROGRAMS) % 2 == 0, 9 * np.arange(PROGRAMS)
+    return Elements(batch, np.arange(PROGRAMS), vector, pairs, scc, forms, ends, 3, 7)
 
 
 def test_apart_and_together_again() -> None:
@@ -50,6 +53,7 @@ def test_apart_and_together_again() -> None:
     assert again.scalar[4].tolist() == whole.scalar[4].tolist()
     assert again.vector[0].tolist() == whole.vector[0].tolist()
     assert again.scc.tolist() == whole.scc.tolist()
+    assert again.ends.tolist() == whole.ends.tolist() == [0, 9, 18, 27, 36]
     for number, form in whole.forms.items():
         for mine, other in zip(numbers_of(again.forms[number]), numbers_of(form), strict=True):
             assert (np.broadcast_to(mine, PROGRAMS) == np.broadcast_to(other, PROGRAMS)).all()

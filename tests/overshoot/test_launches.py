@@ -14,6 +14,7 @@ from aiterfix.overshoot.launches import (
     every_split,
     heads_apart,
     joined,
+    lengths_of,
     whole_launch,
 )
 from tests.emulator import needs_emulator
@@ -43,6 +44,17 @@ def test_whole_launches() -> None:
     assert list(whole_launch(Kernel.PRESHUFFLE_VARCTX, config, 1000, 1000, 2, 3).count) == [6]
     table = joined([fixed, whole_launch(Kernel.BASE, config, 5, 900, 1, 5)])
     assert (table.max_model_len.tolist(), table.splits.tolist()) == ([1000, 900], [10, 5])
+
+
+def test_sequences_of_a_launch() -> None:
+    import numpy as np
+
+    lengths = lengths_of(np.arange(1, 2001), 5)
+    assert (lengths.max(axis=1) == np.arange(1, 2001)).all() and lengths.min() == 1
+    # Half the launches have sequences of unlike lengths, the longest of them in every place.
+    unlike = lengths[lengths.min(axis=1) < lengths.max(axis=1)]
+    assert 900 < len(unlike) <= 1000
+    assert set(unlike.argmax(axis=1).tolist()) == {0, 1, 2, 3, 4}
 
 
 @needs_emulator

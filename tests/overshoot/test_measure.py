@@ -14,7 +14,15 @@ from aiterfix.gfx950 import CodeObject
 from aiterfix.overshoot.launches import whole_launch
 from aiterfix.overshoot.measure import IntegerPart
 from tests.emulator import needs_emulator
-from tests.overshoot.kernels import FAULTY, SOUND, TWICE, compiled, ending, integer_part
+from tests.overshoot.kernels import (
+    FAULTY,
+    SOUND,
+    asking_each_wave,
+    changing_lengths,
+    compiled,
+    ending,
+    integer_part,
+)
 
 pytest.importorskip("triton")
 pytestmark = needs_emulator
@@ -80,11 +88,38 @@ def test_kernels_that_round_otherwise(text: bytes, width: int, columns: int) -> 
         (ending("context_length + gl.load(kv_indices + batch)"), "kv_indices"),
         (ending("context_length + max_block_len"), "max_block_len"),
         (ending("begin + steps + 512", "(batch == 1) & (share == 0)"), "stores elsewhere"),
+        (ending("begin + steps + 512", "(batch_size == 7) & (share == 0)"), "stores elsewhere"),
+        (
+            ending("begin + steps + 512", "(gl.load(context_len_ptr) != context_length) & (share == 0)"),
+            "stores elsewhere",
+        ),
+        (
+            ending("begin + steps + 512", "(gl.load(context_len_ptr + batch + 1) < 5) & (share == 0)"),
+            "stores elsewhere",
+        ),
+        (ending("gl.minimum(begin + 2048, stride_out_batch.to(gl.int32))"), "stores elsewhere"),
+        (ending("begin + steps + 512", "(stride_out_batch % 1024 == 64) & (share == 0)"), "stores elsewhere"),
+        (changing_lengths(), "stores to something that is not its output"),
+        (asking_each_wave("s_add_u32 $0, $0, s95"), "register 95, which nothing has written"),
         (ending("begin + steps + 512", "gl.load(kv_indices + batch) > 3"), "kv_indices"),
         (ending("begin + steps + 512", "gl.load(weights + batch) > 0.5"), "weights"),
         (ending("begin + steps + 64 * gl.num_programs(0)"), "dispatch packet|appended by the compiler"),
     ],
-    ids=["data", "argument", "second-sequence", "masked-by-data", "masked-by-floats", "grid"],
+    ids=[
+        "data",
+        "argument",
+        "second-sequence",
+        "seven-sequences",
+        "unlike-sequences",
+        "behind-the-sequences",
+        "stride-as-width",
+        "some-strides",
+        "lengths-changed",
+        "never-written",
+        "masked-by-data",
+        "masked-by-floats",
+        "grid",
+    ],
 )
 def test_refused(text: bytes, why: str) -> None:
     with pytest.raises(NotUnderstoodError, match=why):
@@ -109,12 +144,6 @@ def test_programs_that_differ_in_their_last_iterations() -> None:
     plain, further, again, last = part.ends(shapes)
     assert plain == last
     assert further == again == [plain[0], plain[1] + 1024]
-
-
-def test_what_was_stored_early_counts() -> None:
-    part = integer_part(TWICE, Kernel.PRESHUFFLE, KernelConfig(heads=32, waves_per_eu=1))
-    # The odd length with a share of one chunk.
-    assert part.overshoot(700).columns == 512 + 2048 + 512 - 700
 
 
 @pytest.mark.parametrize("asked", ["dispatch_pointer", "queue_pointer", "dispatch_id"])

@@ -10,7 +10,7 @@ from aiterfix.overshoot.lane_values import NotInForm
 from aiterfix.overshoot.launches import Launches, joined, whole_launch
 from aiterfix.overshoot.measure import IntegerPart
 from tests.emulator import needs_emulator
-from tests.overshoot.kernels import FAULTY, SOUND, TWICE, asking_each_wave, integer_part
+from tests.overshoot.kernels import FAULTY, SOUND, TWICE, asking_each_wave, by_parts, integer_part
 
 pytest.importorskip("triton")
 pytestmark = needs_emulator
@@ -57,6 +57,9 @@ ON_VCC = asking_each_wave("s_and_b32 vcc_lo, $0, 32\ns_mov_b32 vcc_hi, 0\ns_cbra
 """Every other wave stores nothing, by a branch that it does not take."""
 
 
+BY_PARTS = by_parts()
+
+
 @pytest.mark.parametrize("kernel", list(Kernel))
 @pytest.mark.parametrize(
     ("text", "in_form"),
@@ -70,8 +73,20 @@ ON_VCC = asking_each_wave("s_and_b32 vcc_lo, $0, 32\ns_mov_b32 vcc_hi, 0\ns_cbra
         (SELECTING, False),
         (BRANCHING, False),
         (ON_VCC, False),
+        (BY_PARTS, False),
     ],
-    ids=["unbounded", "bounded", "twice", "waves", "counted", "reversed", "selecting", "branching", "on-vcc"],
+    ids=[
+        "unbounded",
+        "bounded",
+        "twice",
+        "waves",
+        "counted",
+        "reversed",
+        "selecting",
+        "branching",
+        "on-vcc",
+        "by-parts",
+    ],
 )
 def test_lane_by_lane_comes_to_the_same(
     kernel: Kernel, text: bytes, in_form: bool, monkeypatch: pytest.MonkeyPatch
@@ -79,7 +94,7 @@ def test_lane_by_lane_comes_to_the_same(
     part = integer_part(text, kernel, KernelConfig(heads=32, kv_block_size=64 if kernel.preshuffled else 1))
     if text not in (FAULTY, SOUND, TWICE):
         kept = {item.instruction.mnemonic for items in part.part.kept for item in items}
-        assert "v_readfirstlane_b32" in kept
+        assert ("v_mov_b32" if text is BY_PARTS else "v_readfirstlane_b32") in kept
         assert text is not COUNTED or {"s_lshr_b32", "s_xor_b32"} <= kept
     table = joined(
         [

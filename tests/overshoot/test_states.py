@@ -30,13 +30,3 @@ def test_equal_states_have_one_first(collide: str, monkeypatch: pytest.MonkeyPat
             numbers[rows[row]] = number
         assert found.tolist() == [numbers[row] for row in rows]
     assert len(set(numbers.values())) == len(numbers) == len(table) == 6**3
-
-
-def test_room_is_made() -> None:
-    table = StateTable()
-    for first in range(0, 30000, 5000):
-        rows = np.arange(first, first + 10000, dtype=np.uint32)[:, np.newaxis]
-        found, _ = table.number(rows)
-        assert len(np.unique(found)) == 10000
-        assert (table.number(rows)[0] == found).all()
-    assert len(table) == 35000

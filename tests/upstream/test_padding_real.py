@@ -58,7 +58,7 @@ def test_base_kernel_ends_where_the_context_does(clone: Clone, next_n: int) -> N
         text = clone.git("show", f"v0.1.20.post1:{FILE}")
         compiled = compiler.compile(make_request(text, FILE, Kernel.BASE, config))
     found = IntegerPart(compiled, Kernel.BASE, config).overshoot(3001, next_n)
-    assert (found.columns, found.reach) == (0, 0)
+    assert (found.columns, found.past_context) == (0, 0)
 
 
 def test_base_kernel_counts_its_columns_alike_in_every_release(clone: Clone) -> None:

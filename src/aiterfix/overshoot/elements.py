@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aiterfix.gfx950.blocks import Block
     from aiterfix.gfx950.memory import DeviceMemory
     from aiterfix.overshoot.slicing import Live, Slice
-    from aiterfix.overshoot.stores import StoreRecorder
+    from aiterfix.overshoot.stores import Buffer, StoreRecorder
 
 STEP_LIMIT = 5_000_000
 _LOW = 0xFFFF_FFFF
@@ -76,9 +76,11 @@ class Elements(Waves):
 
     Attributes:
         forms: by register number, what differs between lanes; a mask by the first of its two registers.
+        ends: for each program, one past the last column stored to so far.
+        buffers: descriptors that stores have asked for, until their registers are written again.
     """
 
-    __slots__ = ("forms",)
+    __slots__ = ("buffers", "ends", "forms")
     batch: ProgramBatch
 
     def __init__(
@@ -89,12 +91,24 @@ class Elements(Waves):
         pairs: NDArray[np.uint32],
         scc: NDArray[np.bool_],
         forms: dict[int, Form],
+        ends: NDArray[np.int64],
         block: int,
         steps: int,
     ) -> None:
         # Which registers were ever written is the whole machine's concern.
         super().__init__(batch, ids, vector, pairs, scc, np.zeros((len(ids), 0), np.bool_), block, steps)
         self.forms = forms
+        self.ends = ends
+        self.buffers: dict[Any, Buffer] = {}
+
+    def overwritten(self, writes: frozenset[int]) -> None:
+        """Registers hold numbers of the program from here on."""
+        forms = self.forms
+        for number in writes.intersection(forms):
+            if isinstance(forms.pop(number), (Mask, Half)) and number ^ 1 not in writes:
+                forms[number ^ 1] = Lost()
+        for place in [place for place, buffer in self.buffers.items() if not buffer.registers.isdisjoint(writes)]:
+            del self.buffers[place]
 
     @property
     def some_lanes_off(self) -> bool:
@@ -154,16 +168,16 @@ def gathered(groups: Sequence[Elements], live: Live, rows: NDArray[np.int64] | N
     ids = joined([g.ids for g in groups])
     vector = np.empty((len(first.vector), len(ids), 1), np.uint32)
     for row in live.vectors:
-        joined([g.vector[row] for g in groups], vector[row])
+        joined([g.vector[row, :, 0] for g in groups], vector[row, :, 0])
     pairs = np.empty((64, len(ids), 2), np.uint32)
     for pair in live.pairs:
-        joined([g.pairs[pair] for g in groups], pairs[pair])
+        joined([g.pairs64[pair] for g in groups], pairs[pair].view(np.uint64)[:, 0])
     forms = _live_forms(first.forms, live)
     for number, form in forms.items():
         taken = map(numbers, zip(*(numbers_of(g.forms[number]) for g in groups), strict=True))
         forms[number] = changed(form, lambda _, taken=taken: next(taken))  # type: ignore[misc]
-    scc, steps = joined([g.scc for g in groups]), max(g.steps for g in groups)
-    return Elements(first.batch, ids, vector, pairs, scc, forms, first.block, steps)
+    scc, ends = joined([g.scc for g in groups]), joined([g.ends for g in groups])
+    return Elements(first.batch, ids, vector, pairs, scc, forms, ends, first.block, max(g.steps for g in groups))
 
 
 class ElementMachine(Machine):
@@ -188,6 +202,7 @@ class ElementMachine(Machine):
         super().__init__(batch, batch.part, STEP_LIMIT, False)
         self.part = batch.part
         self.left: list[NDArray[np.int64]] = []
+        self._ends = batch.recorder.ends
         self._steps = steps
         self._arrived_at_stores = arrived
 
@@ -211,7 +226,12 @@ class ElementMachine(Machine):
         try:
             super()._advance(group)
         except NotInForm:
+            self._end(group)
             self.left.append(group.ids)
+
+    def _end(self, group: Waves) -> None:
+        assert isinstance(group, Elements)
+        self._ends[group.ids] = group.ends
 
     def _arrive(self, group: Waves) -> None:
         self._ready.append(group)  # a program is whole

@@ -32,7 +32,7 @@ from aiterfix.overshoot.lane_values import (
     shared,
 )
 from aiterfix.overshoot.slicing import Moves
-from aiterfix.overshoot.stores import furthest
+from aiterfix.overshoot.stores import Buffer, furthest
 
 if TYPE_CHECKING:
     from aiterfix.gfx950.code_object import CodeObject
@@ -80,25 +80,18 @@ def step_of(item: Kept, code: CodeObject) -> Step:
             if in_form is None:
                 raise NotInForm
             value = in_form(g)
-            forget(forms, bound.writes)
+            g.overwritten(bound.writes)
             if SCC_REGISTER in bound.writes:
                 forms[SCC_REGISTER] = Lost()
             if value is not None:
                 _write(g, target, value)
         elif plain:
             bound.execute(g)
-            forget(forms, bound.writes)
+            g.overwritten(bound.writes)
         else:
             raise NotInForm
 
     return step
-
-
-def forget(forms: dict[int, Form], writes: frozenset[int]) -> None:
-    """Registers are overwritten by numbers of the program."""
-    for number in writes.intersection(forms):
-        if isinstance(forms.pop(number), (Mask, Half)) and number ^ 1 not in writes:
-            forms[number ^ 1] = Lost()
 
 
 def _write(g: Elements, target: int, value: Form) -> None:
@@ -120,7 +113,7 @@ def _move(bound: Moves) -> Step:
         if not all(isinstance(form, (Spread, Choice)) for form in moved.values()):
             raise NotInForm  # half of a mask is none
         bound.execute(g)
-        forget(g.forms, bound.writes)
+        g.overwritten(bound.writes)
         g.forms.update(moved)
 
     return step
@@ -171,6 +164,8 @@ def _in_form(item: Kept, code: CodeObject) -> _Result | None:
         return lambda g: _mask_of(g, first_mask).both(_mask_of(g, second_mask))
     if name not in ARITHMETIC and name not in COMPARISONS and name != _SELECT:
         return None
+    if not fields and instruction.encoding is not Encoding.SOPK:
+        return None  # parts of registers (SDWA), or other lanes' (DPP)
     compute: Any = ARITHMETIC.get(name)
     count = len(vop.INTEGER[name].sources) if name in vop.INTEGER else 2
     sources = [_source(instruction[field], item, code) for field in fields[:count]]
@@ -255,6 +250,7 @@ def _store(item: Kept, code: CodeObject) -> Step:
     row = binder.row(instruction["vaddr"])
     moved_by = binder.scalar_source(instruction["soffset"], Kind.U32)
     immediate = np.uint32(instruction["offset"])
+    place = instruction["srsrc"], instruction["soffset"]
     scalars = frozenset(number for number in item.bound.steers if 0 <= number < VECTOR_BASE)
 
     def moved(value: Form) -> Spread:
@@ -262,24 +258,28 @@ def _store(item: Kept, code: CodeObject) -> Step:
             raise NotInForm
         return Spread(value.base + immediate, value.table)
 
+    def buffer(g: Elements) -> Buffer:
+        held = [shared(g.scalar[instruction["srsrc"] + k]) for k in range(4)]
+        if not scalars.isdisjoint(g.forms) or not is_raw(held):
+            raise NotInForm
+        shift = shared(moved_by(g)).astype(np.int64)
+        base = held[0].astype(np.int64) | held[1].astype(np.int64) << 32
+        return Buffer(base + shift, held[2].astype(np.int64) - shift, scalars)
+
     def step(g: Elements) -> None:
         value = g.forms.get(VECTOR_BASE + row) or Spread(g.vector[row][:, 0], None)
-        if g.some_lanes_off or not scalars.isdisjoint(g.forms):
+        if g.some_lanes_off:
             raise NotInForm
-        held = [shared(g.scalar[instruction["srsrc"] + k]) for k in range(4)]
-        if not is_raw(held):
-            raise NotInForm
-        base = held[0].astype(np.int64) | held[1].astype(np.int64) << 32
-        shift = shared(moved_by(g)).astype(np.int64)
+        # Stores of one buffer follow one another.
+        start, limit, _ = g.buffers.get(place) or g.buffers.setdefault(place, buffer(g))
         value = Choice(value.mask, moved(value.on), moved(value.off)) if isinstance(value, Choice) else moved(value)
-        limit = held[2].astype(np.int64) - shift
         reach = furthest(value, limit, g.count, g.batch.lanes)
         for k in range(1, words):
             # Each dword of a lane is in range, or is not, by itself.
             further = furthest(value, limit - 4 * k, g.count, g.batch.lanes)
             reach = np.maximum(reach, np.where(further >= 0, further + 4 * k, -1))
-        rows: Any = slice(None) if int(reach.min()) >= 0 else reach >= 0
-        g.batch.recorder.stored(instruction, g.ids[rows], (reach + (base + shift))[rows])
+        ends = g.batch.recorder.ends_of(instruction, start, reach)
+        np.maximum(g.ends, ends, out=g.ends)
 
     return step
 

@@ -27,9 +27,10 @@ AnyKernel = Kernel | Portable
 Launches: TypeAlias = Any
 """Launches, or some of the programs of each: a record array with the columns of :func:`launches_of`."""
 _SCALARS = ("batch_size", "next_n", "heads_num", "max_model_len", "SplitKV")
+_STRIDES = ("stride_out_batch", "stride_out_heads")
 DECIDING = {
-    *_SCALARS, OUTPUT, "context_len_ptr", "safe_chunks_per_cta_ptr", "stride_out_batch",
-    OUTPUT_BY_HEAD, "prefix_sum_context_lens", "stride_out_heads",
+    *_SCALARS, *_STRIDES, OUTPUT, OUTPUT_BY_HEAD, "context_len_ptr", "prefix_sum_context_lens",
+    "safe_chunks_per_cta_ptr",
 }  # fmt: skip
 """Arguments that where a kernel stores may depend on. The number of heads is the one that it is compiled for."""
 
@@ -44,17 +45,20 @@ def launches_of(
     count: Column,
     first: Column = 0,
     batch: Column = 1,
+    stride: Column = 0,
 ) -> Launches:
     """As many launches as the longest column has; one number stands for all.
 
     Args:
-        context_length: tokens of a sequence.
+        context_length: tokens of a sequence; of several, see :func:`lengths_of`.
         max_model_len: columns of the output.
         next_n: rows of a sequence.
         heads: programs that share the heads of a row.
         splits: programs that share a row; for the schedule kernel, chunks that one program takes.
         first, count: which programs of the grid.
-        batch: sequences, all of that length.
+        batch: sequences.
+        stride: elements between rows. Where it is 0 every row starts where the output does, and a store's offset is its
+            column.
     """
     columns = dict(locals())
     arrays = np.broadcast_arrays(*(np.atleast_1d(np.asarray(column, np.int64)) for column in columns.values()))
@@ -64,6 +68,16 @@ def launches_of(
 def joined(parts: Sequence[Launches]) -> Launches:
     """All of several."""
     return np.concatenate(parts).view(np.recarray)
+
+
+def lengths_of(context_length: NDArray[np.int64], batch: int) -> NDArray[np.int64]:
+    """Tokens of the sequences of launches, ``(n, batch)``: alike where the longest, which is given, is an even number;
+    else all but one shorter, by what looks like chance."""
+    longest = context_length[:, np.newaxis]
+    number = np.arange(batch)
+    alike = (longest % 2 == 0) | (number == longest // 2 % batch)
+    shorter = 1 + (longest * (40503 + 2 * number) >> 7) % longest.clip(1)
+    return np.where(alike, longest, shorter)
 
 
 def describe(launches: Launches, number: int) -> str:
@@ -155,13 +169,16 @@ def heads_apart(kernel: AnyKernel, config: KernelConfig) -> int:
 
 _NULL_POINTERS = 0x3000_0000_0000
 _WORDS = 16
-_JUNK = 0x7ABC_DEF0
+MOST_SEQUENCES = _WORDS - 2
+"""Of a launch: their sums take one word more, and one is left to show what is read past them."""
+_JUNK = np.array([0, 3, 0x7ABC_DEF0, -5, 1000], np.int32)
+"""What stands behind the lengths of a launch, each in turn: whoever reads it will come to different ends."""
 
 
 class LengthMemory:
     """What launches point to, so laid out that equal lengths are at equal addresses.
 
-    Each stands alone: a kernel that read its neighbour would read nonsense, not another launch's.
+    Each launch's stand alone: a kernel that read its neighbour would read nonsense, not another launch's.
 
     Args:
         longest: largest number that stands in it.
@@ -187,10 +204,11 @@ class LengthMemory:
 
     def _place(self, name: str, batch: int) -> int:
         if (name, batch) not in self._at:
-            numbers = np.arange(self._longest + 1, dtype=np.int32)[:, np.newaxis]
-            rows = np.full((len(numbers), _WORDS), _JUNK, np.int32)
-            times = np.arange(batch + 1) if name == "prefix_sum_context_lens" else np.ones(batch, np.int32)
-            rows[:, : len(times)] = numbers * times
+            rows = np.resize(_JUNK, (self._longest + 1, _WORDS))
+            lengths = lengths_of(np.arange(len(rows)), batch)
+            if name == "prefix_sum_context_lens":
+                lengths = np.cumsum(np.pad(lengths, ((0, 0), (1, 0))), axis=1)
+            rows[:, : lengths.shape[1]] = lengths
             self._at[name, batch] = self.memory.allocate(name, rows).address
         return self._at[name, batch]
 
@@ -198,12 +216,9 @@ class LengthMemory:
 def arguments_of(
     part: Slice, kernel: CompiledKernel, config: KernelConfig, table: Launches, memory: LengthMemory
 ) -> dict[int, NDArray[np.uint32]]:
-    """Those dwords of the kernarg segment that decide where a kernel stores, ``(launches,)`` each.
-
-    The strides of rows and heads are 0: every row starts where the output does, and a store's offset is its column.
-    """
+    """Those dwords of the kernarg segment that decide where a kernel stores, ``(launches,)`` each."""
     given = (table["batch"], table["next_n"], config.heads, table["max_model_len"], table["splits"])
-    scalars = dict(zip(_SCALARS, given, strict=True))
+    scalars = dict(zip(_SCALARS, given, strict=True)) | dict.fromkeys(_STRIDES, table["stride"])
     words: dict[int, NDArray[np.uint32]] = {}
     for position, (name, kind) in enumerate(kernel.arguments):
         if position >= len(part.code.kernarg):

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from aiterfix.errors import NotUnderstoodError
+from aiterfix.family.portable import Portable
 from aiterfix.family.signature import KernelConfig
 from aiterfix.gfx950 import CodeObject
 from aiterfix.gfx950.cache import CompiledKernel
 from aiterfix.overshoot.launches import (
+    MOST_SEQUENCES,
     AnyKernel,
     Launches,
     describe,
@@ -24,6 +26,7 @@ from aiterfix.overshoot.launches import (
     heads_apart,
     joined,
     launches_of,
+    lengths_of,
     programs_of,
     whole_launch,
 )
@@ -54,14 +57,14 @@ class Overshoot:
         max_model_len: the width.
         end: one past the last column stored to, by any program of any context length up to the width.
         context_length: the longest context that gets furthest.
-        reach: most columns that any of the lengths run stored to past its own end.
+        past_context: most columns that any of the lengths run stored to past its own end.
         programs: how many programs were run.
     """
 
     max_model_len: int
     end: int = 0
     context_length: int = 0
-    reach: int = 0
+    past_context: int = 0
     programs: int = 0
 
     @property
@@ -73,7 +76,7 @@ class Overshoot:
         """Take account of what launches stored."""
         ends = np.maximum.reduceat(stored.ends, np.cumsum(launches["count"]) - launches["count"])
         self.programs += len(stored.ends)
-        self.reach = max(self.reach, int((ends - launches.context_length).max()))
+        self.past_context = max(self.past_context, int((ends - launches.context_length).max()))
         # Lengths are at most 2^20 or so: one number orders by end, then by length.
         best = int((ends * (1 << 32) + launches.context_length).argmax())
         reached = int(ends[best]), int(launches.context_length[best])
@@ -146,6 +149,8 @@ class _Measurement:
         # Programs side by side, of one split.
         self.abreast = next_n * self.heads
         self.splits = part.splits
+        # Triton compiles a size of 1 in.
+        self.several = any(name == "batch_size" for name, _ in part.kernel.arguments)
         self.runner = part.runner(width)
         self.found = Overshoot(width)
 
@@ -184,16 +189,16 @@ class _Measurement:
         ends = stored.ends[half:]
         last = np.maximum(np.maximum.reduceat(np.where(ends > 0, place, -1), starts), 0)
         # What was run lane by lane all the way is like nothing else.
-        like = np.where((stored.like < 0) & (stored.ends > 0), -2 - np.arange(2 * half), stored.like)
-        low_like, high_like = like[:half], like[half:]
+        states = np.where((stored.states < 0) & (stored.ends > 0), -2 - np.arange(2 * half), stored.states)
+        at_shortest, at_longest = states[:half], states[half:]
         near = np.abs(place - last[of]) <= 1
-        varies = (low_like != high_like) | near
+        varies = (at_shortest != at_longest) | near
         # Rows of a sequence, and splits, that come to the same states at both lengths need no run of their own.
         numbers = np.flatnonzero(varies)
         if len(numbers) - int(near.sum()) > _FEW * len(np.unique(chunks)):
             # A length bears on all programs, as it does where a kernel counts from the end of the context.
             numbers = np.flatnonzero(near)
-        pairs = np.stack([chunks[of[numbers]], low_like[numbers], high_like[numbers]])
+        pairs = np.stack([chunks[of[numbers]], at_shortest[numbers], at_longest[numbers]])
         fresh = numbers[np.unique(pairs, axis=1, return_index=True)[1]]
         return _Plan(chunks, splits, counts, starts, last, varies, np.sort(fresh), ends)
 
@@ -223,7 +228,7 @@ class _Measurement:
         # Programs far behind the last with work were run in step 1.
         count = np.minimum(plan.counts[row], (plan.last[row] + 3) * self.abreast)
         launches = self._launches(lengths[length_of], plan.splits[row], count)
-        self._agree(launches, self._run(launches), row, plan)
+        self._check_plan(launches, self._run(launches), row, plan)
 
     def sample(self, plan: _Plan) -> None:
         """Step 4."""
@@ -234,20 +239,58 @@ class _Measurement:
             length = generator.randint(1, width)
             chunks = -(-length // chunk)
             row = generator.randrange(*(int(np.searchsorted(plan.chunks, chunks, side)) for side in ("left", "right")))
-            batch = generator.choice((2, 3, 5)) if number % 4 == 0 else 1
-            splits = int(plan.splits[row])
-            parts.append(whole_launch(self.which, self.config, length, width, self.next_n, splits, batch))
+            batch = 2 + number // 4 % (MOST_SEQUENCES - 1) if number % 4 == 0 and self.several else 1
+            parts.append(self._whole(length, int(plan.splits[row]), batch))
             rows.append(row)
-        end, reach = self.found.end, self.found.reach
+        end, past_context = self.found.end, self.found.past_context
         launches = joined(parts)
         stored = self._run(launches)
-        if self.found.end > end or self.found.reach > reach:
+        if self.found.end > end or self.found.past_context > past_context:
             furthest = np.maximum.reduceat(stored.ends, np.cumsum(launches["count"]) - launches["count"])
-            beyond = (furthest > end) | (furthest - launches.context_length > reach)
+            beyond = (furthest > end) | (furthest - launches.context_length > past_context)
             raise self._contradicted(describe(launches, int(beyond.argmax())))
-        self._agree(launches, stored, np.array(rows), plan)
+        self._check_plan(launches, stored, np.array(rows), plan)
+        self._check_batches(launches, stored)
+        self._check_strides(launches, stored, generator)
 
-    def _agree(self, launches: Launches, stored: Stored, row: Numbers, plan: _Plan) -> None:
+    def _whole(self, length: int, splits: int, batch: int = 1) -> Launches:
+        return whole_launch(self.which, self.config, length, self.width, self.next_n, splits, batch)
+
+    def _check_batches(self, launches: Launches, stored: Stored) -> None:
+        """Hold launches of several sequences to what each of these does in a launch of its own."""
+        parts, of = [], []
+        for number in np.flatnonzero(launches.batch > 1).tolist():
+            one = launches[number : number + 1]
+            for length in lengths_of(one.context_length, int(one.batch[0]))[0].tolist():
+                parts.append(self._whole(length, int(one.splits[0])))
+                of.append(number)
+        if not parts:
+            return
+        alone = joined(parts)
+        ends = self.runner.run(alone).ends
+        several = np.repeat(np.arange(len(launches)), launches["count"])
+        # Which program does what is the kernel's own affair: what all of a launch store counts.
+        found, expected = (
+            np.sort((launch << 32 | end)[(end > 0) & (launches.batch[launch] > 1)])
+            for launch, end in ((several, stored.ends), (np.repeat(of, alone["count"]), ends))
+        )
+        if not np.array_equal(found, expected):
+            raise self._contradicted("sequences of one launch, and each alone")
+
+    def _check_strides(self, launches: Launches, stored: Stored, generator: random.Random) -> None:
+        """Hold rows that stand apart to what was stored of them from one place: only the place may differ."""
+        apart = launches.copy()
+        # A multiple of 16 is what code may take for granted that was compiled for one.
+        apart["stride"] = [16 * generator.randint(-(-self.width // 16), LONGEST // 8) for _ in apart]
+        of = np.repeat(np.arange(len(apart)), apart["count"])
+        moved = self.runner.run(apart).ends - stored.ends
+        rows = (apart.batch * self.next_n + (self.config.heads - 1 if isinstance(self.which, Portable) else 0))[of]
+        wrong = (moved % apart.stride[of] != 0) | (moved < 0) | (moved >= rows * apart.stride[of])
+        wrong |= (moved != 0) & (stored.ends == 0)
+        if wrong.any():
+            raise self._contradicted(describe(apart, int(of[wrong.argmax()])))
+
+    def _check_plan(self, launches: Launches, stored: Stored, row: Numbers, plan: _Plan) -> None:
         """Hold launches from their first program to what step 1 says of those that a length does not bear on."""
         of = np.repeat(np.arange(len(launches)), launches["count"])
         place = np.arange(len(of)) - np.repeat(np.cumsum(launches["count"]) - launches["count"], launches["count"])
@@ -295,4 +338,7 @@ class _Plan:
         parted = np.flatnonzero((np.diff(numbers, prepend=-2) != 1) | (np.diff(of[numbers], prepend=-1) != 0))
         first = numbers[parted]
         row = of[first]
-        return row, first - self.starts[row], np.diff(parted, append=len(numbers))
+        count = np.diff(parted, append=len(numbers))
+        # Programs of as many iterations are run together: what leaves a loop early has to be told from the rest.
+        order = np.argsort(self.ends[first + count - 1] - self.ends[first - 1], kind="stable")
+        return row[order], first[order] - self.starts[row[order]], count[order]

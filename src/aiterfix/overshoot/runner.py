@@ -53,12 +53,12 @@ class Stored:
 
     Attributes:
         ends: for each program, one past the last column stored to; 0 where nothing was stored.
-        like: for each program, the number of the state in which it came to its first stores; -1 where it stored
+        states: for each program, the number of the state in which it came to its first stores; -1 where it stored
             nothing, or never was in one. Programs of one state did the same from there on.
     """
 
     ends: NDArray[np.int64]
-    like: NDArray[np.int64]
+    states: NDArray[np.int64]
 
 
 class Runner:
@@ -169,4 +169,4 @@ class Runner:
         forms: dict[int, Form] = {}
         if VECTOR_BASE in part.live[part.entry].bits:
             forms[VECTOR_BASE] = Spread(np.zeros(1, np.uint32), Table.of(np.arange(batch.lanes)))
-        return Elements(batch, ids, vector, pairs, scc, forms, part.entry, 0)
+        return Elements(batch, ids, vector, pairs, scc, forms, np.zeros(count, np.int64), part.entry, 0)

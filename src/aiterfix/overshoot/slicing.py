@@ -30,6 +30,7 @@ from aiterfix.errors import NotUnderstoodError
 from aiterfix.gfx950 import control, mfma
 from aiterfix.gfx950.blocks import PRELOAD_ENTRY, Block
 from aiterfix.gfx950.instruction import EXEC, Encoding, Instruction
+from aiterfix.gfx950.memory import DeviceMemory
 from aiterfix.gfx950.operands import SCC_REGISTER, VECTOR_BASE, Bound, Execute, Kind, constant_bits
 from aiterfix.gfx950.program import Program
 
@@ -180,20 +181,29 @@ class Slice(Program):
         return True
 
     def _deciding(self) -> frozenset[int]:
-        """Dwords of the kernarg segment that are loaded later, or are in preloaded registers that are live."""
+        """Dwords of the kernarg segment that are loaded later, or are in preloaded registers that are live.
+
+        Raises:
+            NotUnderstoodError: something is live that no launch sets up: it could be anything on a GPU.
+        """
         descriptor, entry = self.code.descriptor, self.live[self.entry]
         first = 2 if descriptor.kernarg_pointer else 0
-        preloaded = {
-            descriptor.preload_offset + code - first
-            for code in entry.scalars
-            if first <= code < first + descriptor.preload_length
-        }
-        if descriptor.kernarg_pointer and not {0, 1}.isdisjoint(entry.scalars):
+        preloaded = range(first, first + descriptor.preload_length)
+        begun = {*preloaded, VECTOR_BASE, EXEC, EXEC + 1}
+        if descriptor.workgroup_ids[0]:
+            begun.update(range(descriptor.user_sgprs, descriptor.user_sgprs + sum(descriptor.workgroup_ids)))
+        unknown = sorted(number for number in entry.bits if number < _ARGUMENT_BASE and number not in begun)
+        if unknown:
+            pointer = descriptor.kernarg_pointer and not {0, 1}.isdisjoint(unknown)
+            what = (
+                "its arguments in a way" if pointer else f"register {unknown[0]}, which nothing has written, in a way"
+            )
             raise NotUnderstoodError(
-                f"kernel {self.code.name} reads its arguments in a way that is not followed",
+                f"kernel {self.code.name} reads {what} that is not followed",
                 remedy="run `aiterfix validate`, which executes the whole kernel",
             )
-        return frozenset(preloaded.union(entry.arguments))
+        decides = {descriptor.preload_offset + code - first for code in preloaded if code in entry.bits}
+        return frozenset(decides.union(entry.arguments))
 
 
 def is_store(instruction: Instruction) -> bool:
@@ -434,8 +444,22 @@ def _kept(
             rest = Block(block.number, block.first, block.instructions[index + 1 :] or (instruction,))
             after, _ = _walk(rest, bound[index + 1 :], facts[index + 1 :], leaving)
             item = _load(sorted(item.writes & after.keys()), first - min(item.writes), item)
-        kept.append(Kept(instruction, item, is_store(instruction)))
+        stores = is_store(instruction)
+        kept.append(Kept(instruction, replace(item, execute=_into_nothing(item)) if stores else item, stores))
     return tuple(kept)
+
+
+def _into_nothing(item: Bound) -> Execute:
+    """A store that finds no memory, so that all of it is reported: what is loaded must not change."""
+
+    def execute(g: Any) -> None:
+        memory, g.batch.memory = g.batch.memory, DeviceMemory()
+        try:
+            item.execute(g)
+        finally:
+            g.batch.memory = memory
+
+    return execute
 
 
 def _load(registers: list[int], distance: int, item: Bound) -> Bound:

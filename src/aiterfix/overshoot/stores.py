@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -52,20 +52,24 @@ class StoreRecorder(Recorder):
                 why="the integer part of a kernel is run without tensors",
                 remedy=_VALIDATE,
             )
-        starts = np.flatnonzero(np.concatenate([[True], workgroups[1:] != workgroups[:-1]]))
-        self.stored(instruction, workgroups[starts], np.minimum.reduceat(addresses, starts))
-        self.stored(instruction, workgroups[starts], np.maximum.reduceat(addresses, starts))
+        np.maximum.at(self.ends, workgroups, self.ends_of(instruction, 0, addresses))
 
-    def stored(self, instruction: Instruction, programs: NDArray[np.int64], addresses: NDArray[np.int64]) -> None:
-        """Dwords were stored to, by each program one."""
-        if not len(programs):
-            return
-        offsets = addresses - OUTPUT
-        if int(offsets.min()) < 0 or int(offsets.max()) >= _OUTPUT_SPAN:
+    def ends_of(self, instruction: Instruction, start: Numbers | int, reach: Numbers) -> Numbers:
+        """One past the column of a dword that is stored to, for each program.
+
+        Args:
+            start: what the dword's place is counted from.
+            reach: its place, bytes; below 0 where nothing is stored: the end is 0 there.
+        """
+        offsets = start - OUTPUT + reach
+        stored = reach >= 0
+        if not stored.all():
+            offsets = np.where(stored, offsets, -4)
+        if ((offsets < 0) & stored).any() or int(offsets.max()) >= _OUTPUT_SPAN:
             raise NotUnderstoodError(
                 f"the kernel stores to something that is not its output: {self._where(instruction)}", remedy=_VALIDATE
             )
-        self.ends[programs] = np.maximum(self.ends[programs], offsets // 4 + 1)
+        return (offsets >> 2) + 1
 
     def _where(self, instruction: Instruction) -> str:
         place = self._code.source_line(instruction.pc)
@@ -74,6 +78,20 @@ class StoreRecorder(Recorder):
     def finding(self, kind: Any, instruction: Any, detail: str, workgroups: Any = None, count: int = 0) -> None:
         """Called by memory and synchronisation for every other fault."""
         raise NotUnderstoodError(f"{instruction.describe()}: {detail}")
+
+
+class Buffer(NamedTuple):
+    """What a store's descriptor and scalar offset come to.
+
+    Attributes:
+        start: address that the lanes' offsets are counted from.
+        limit: what they must be below; not below 0 is no limit on them.
+        registers: scalar registers that say so.
+    """
+
+    start: Numbers
+    limit: Numbers
+    registers: frozenset[int]
 
 
 def furthest(value: Spread | Choice, below: Numbers, count: int, lanes: int) -> Numbers:

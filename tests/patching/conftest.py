@@ -218,6 +218,11 @@ class Faults:
     def hit(self) -> bool:
         return self.at is not None and len(self.calls) > self.at
 
+    @property
+    def place(self) -> str:
+        """The call that failed, for people."""
+        return f"call {self.at}: {self.calls[self.at]}" if self.at is not None and self.hit else "no call"
+
 
 @pytest.fixture
 def faulty(monkeypatch: pytest.MonkeyPatch) -> Callable[[Faults], Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Make = Callable[..., "Tree"]
 Keep = Callable[["Tree"], Callable[[], None]]
 Faulty = Callable[["Faults"], AbstractContextManager["Faults"]]
+Stops = Callable[..., Iterator[tuple["Faults", BaseException | None]]]
 
 NOTES = {"fix": "some-fix"}
 
@@ -105,6 +106,31 @@ def by_recover(tree: Tree) -> None:
     revert(tree.package_tree)
 
 
+@pytest.fixture
+def stops(faulty: Faulty) -> Stops:
+    """Does something again and again, each time with a fault at a later call, until it ends before that call."""
+
+    def each(
+        tree: Tree, start: Callable[[], None], act: Callable[[Tree], object], fault: Callable[[int], Faults],
+        raised: type[BaseException], step: int = 1,
+    ) -> Iterator[tuple[Faults, BaseException | None]]:  # fmt: skip
+        for index in range(0, 1000, step):
+            start()
+            failure: BaseException | None = None
+            with faulty(fault(index)) as seen:
+                try:
+                    act(tree)
+                except raised as error:
+                    failure = error
+            if not seen.hit:
+                assert failure is None
+                return
+            yield seen, failure
+        raise AssertionError("a thousand calls are no end")
+
+    return each
+
+
 @pytest.mark.parametrize(
     ("checkout", "finishes"),
     [(False, (by_revert, by_apply, by_recover)), (True, (by_recover,))],
@@ -112,7 +138,7 @@ def by_recover(tree: Tree) -> None:
 )
 @scenarios
 def test_killed_at_every_call(
-    make: Make, keep: Keep, faulty: Faulty, faults: type[Faults], power_off: type[BaseException], scenario: str,
+    make: Make, keep: Keep, stops: Stops, faults: type[Faults], power_off: type[BaseException], scenario: str,
     checkout: bool, finishes: tuple[Callable[[Tree], None], ...],
 ) -> None:  # fmt: skip
     prepare, act = SCENARIOS[scenario]
@@ -120,59 +146,39 @@ def test_killed_at_every_call(
     tree = make(checkout=checkout)
     pristine = tree.picture()
     prepare(tree)
-    ready = keep(tree)
-    for index in range(1000):
-        ready()
-        with faulty(faults(at=index)) as seen:
-            try:
-                act(tree)
-            except power_off:
-                assert seen.hit
-        if not seen.hit:
-            break
+    for seen, _ in stops(tree, keep(tree), act, lambda at: faults(at=at), power_off):
         kinds.add(check_truth(tree, pristine))
         killed = keep(tree)
         for finish in finishes:
             killed()
             finish(tree)
-            assert tree.picture() == pristine, f"call {index}: {seen.calls[index]}, {finish.__name__}"
-    assert index > 30  # The loop ran through the calls of a whole transaction.
+            assert tree.picture() == pristine, f"{seen.place}, {finish.__name__}"
+    assert (seen.at or 0) > 30  # The loop ran through the calls of a whole transaction.
     assert PatchState.INTERRUPTED in kinds
 
 
 @scenarios
 def test_killed_again_during_recovery(
-    make: Make, keep: Keep, faulty: Faulty, faults: type[Faults], power_off: type[BaseException], scenario: str
+    make: Make, keep: Keep, stops: Stops, faults: type[Faults], power_off: type[BaseException], scenario: str
 ) -> None:
     prepare, act = SCENARIOS[scenario]
     combinations = 0
     tree = make()
     pristine = tree.picture()
     prepare(tree)
-    ready = keep(tree)
-    for index in range(0, 1000, 5):
-        ready()
-        with faulty(faults(at=index)) as seen:
-            try:
-                act(tree)
-            except power_off:
-                assert seen.hit
-        if not seen.hit:
-            break
-        killed = keep(tree)
-        for again in range(0, 1000, 3):
-            killed()
-            with faulty(faults(at=again)) as seen_again:
-                try:
-                    recover(tree.package_tree)
-                except power_off:
-                    assert seen_again.hit
+
+    def recover_it(tree: Tree) -> None:
+        recover(tree.package_tree)
+
+    def fault(at: int) -> Faults:
+        return faults(at=at)
+
+    for seen, _ in stops(tree, keep(tree), act, fault, power_off, step=5):
+        for again, _ in stops(tree, keep(tree), recover_it, fault, power_off, step=3):
             check_truth(tree, pristine)
             revert(tree.package_tree)
-            assert tree.picture() == pristine, f"calls {index}, {again}"
+            assert tree.picture() == pristine, f"{seen.place}, then {again.place}"
             combinations += 1
-            if not seen_again.hit:
-                break
     assert combinations > 50
 
 
@@ -209,7 +215,7 @@ def test_what_to_do_about_an_error_is_what_helps_against_it(number: int, kind: t
 )
 @scenarios
 def test_one_failing_call(
-    make: Make, keep: Keep, faulty: Faulty, faults: type[Faults], scenario: str, checkout: bool,
+    make: Make, keep: Keep, stops: Stops, faults: type[Faults], scenario: str, checkout: bool,
     numbers: tuple[int, ...],
 ) -> None:  # fmt: skip
     prepare, act = SCENARIOS[scenario]
@@ -218,28 +224,21 @@ def test_one_failing_call(
     pristine = tree.picture()
     prepare(tree)
     before = tree.picture()
-    ready = keep(tree)
-    for index in range(1000):
-        ready()
-        number = numbers[index % len(numbers)]
-        failure: AiterfixError | None = None
-        with faulty(faults(at=index, number=number)) as seen:
-            try:
-                act(tree)
-            except AiterfixError as raised:
-                failure = raised
-        if not seen.hit:
-            break
-        where = f"call {index}: {seen.calls[index]}"
+
+    def fault(at: int) -> Faults:
+        return faults(at=at, number=numbers[at % len(numbers)])
+
+    for seen, failure in stops(tree, keep(tree), act, fault, AiterfixError):
+        where = seen.place
         kind = check_truth(tree, pristine)
         if failure is None:
             # The call was one that the transaction can do without at the very end.
             assert kind is (PatchState.NONE if act is take_back else PatchState.APPLIED), where
         else:
             refused += 1
-            assert type(failure) is EXPECTED[number], where
+            assert seen.number is not None and type(failure) is EXPECTED[seen.number], where
             assert failure.exit_code is ExitCode.ENVIRONMENT
-            assert errno.errorcode[number] in failure.why
+            assert errno.errorcode[seen.number] in failure.why
             assert failure.remedy
             if "Nothing was changed" in failure.what:
                 without_bytecode = act is take_back
@@ -267,32 +266,29 @@ def differences(now: Picture, before: Picture, without_bytecode: bool) -> list[o
 )
 @scenarios
 def test_a_disk_that_stays_broken(
-    make: Make, keep: Keep, faulty: Faulty, faults: type[Faults], scenario: str, checkout: bool, number: int
+    make: Make, keep: Keep, stops: Stops, faults: type[Faults], scenario: str, checkout: bool, number: int
 ) -> None:
     prepare, act = SCENARIOS[scenario]
     tree = make(checkout=checkout)
     pristine = tree.picture()
     prepare(tree)
-    ready = keep(tree)
-    for index in range(1000):
-        ready()
-        with faulty(faults(at=index, number=number, lasting=True)) as seen:
-            try:
-                act(tree)
-            except AiterfixError as failure:
-                assert type(failure) is EXPECTED[number]
-                assert failure.exit_code is ExitCode.ENVIRONMENT
-        if not seen.hit:
-            break
+
+    def broken(at: int) -> Faults:
+        return faults(at=at, number=number, lasting=True)
+
+    for seen, failure in stops(tree, keep(tree), act, broken, AiterfixError):
+        if failure is not None:
+            assert type(failure) is EXPECTED[number]
+            assert failure.exit_code is ExitCode.ENVIRONMENT
         check_truth(tree, pristine)
         revert(tree.package_tree)
-        assert tree.picture() == pristine, f"call {index}: {seen.calls[index]}"
-    assert index > 30
+        assert tree.picture() == pristine, seen.place
+    assert (seen.at or 0) > 30
 
 
 @scenarios
 def test_a_full_disk_refuses_only_what_needs_room(
-    make: Make, keep: Keep, faulty: Faulty, faults: type[Faults], scenario: str
+    make: Make, keep: Keep, stops: Stops, faults: type[Faults], scenario: str
 ) -> None:
     # Creating and writing fail from some call on; unlink, rename and the rest go on working.
     prepare, act = SCENARIOS[scenario]
@@ -300,45 +296,33 @@ def test_a_full_disk_refuses_only_what_needs_room(
     pristine = tree.picture()
     prepare(tree)
     before = tree.picture()
-    ready = keep(tree)
-    for index in range(1000):
-        ready()
-        full = faults(at=index, number=errno.ENOSPC, lasting=True)
-        full.only = ("mkdir", "create", "write")
-        failure = None
-        with faulty(full) as seen:
-            try:
-                act(tree)
-            except DiskFullError as raised:
-                failure = raised
-        if not seen.hit:
-            break
+
+    def full(at: int) -> Faults:
+        return faults(at=at, number=errno.ENOSPC, lasting=True, only=("mkdir", "create", "write"))
+
+    for seen, failure in stops(tree, keep(tree), act, full, DiskFullError):
         kind = check_truth(tree, pristine)
-        if failure is not None and "Nothing was changed" in failure.what:
-            assert differences(tree.picture(), before, act is take_back) == []
+        if isinstance(failure, DiskFullError) and "Nothing was changed" in failure.what:
+            assert differences(tree.picture(), before, act is take_back) == [], seen.place
             assert kind is not PatchState.INTERRUPTED
         revert(tree.package_tree)
-        assert tree.picture() == pristine
-    assert index > 5
+        assert tree.picture() == pristine, seen.place
+    assert (seen.at or 0) > 5
 
 
-def test_interrupt_by_keyboard_leaves_nothing(make: Make, faulty: Faulty, faults: type[Faults]) -> None:
-    for index in range(1000):
-        tree = make()
-        pristine = tree.picture()
-        stop = faults(at=index, number=0)
-        stop.exception = KeyboardInterrupt
-        with faulty(stop) as seen:
-            try:
-                apply_first(tree)
-            except KeyboardInterrupt:
-                if read_status(tree.package_tree).kind is not PatchState.APPLIED:
-                    assert tree.picture() == pristine
-        if not seen.hit:
-            break
+def test_interrupt_by_keyboard_leaves_nothing(make: Make, keep: Keep, stops: Stops, faults: type[Faults]) -> None:
+    tree = make()
+    pristine = tree.picture()
+
+    def interrupted(at: int) -> Faults:
+        return faults(at=at, number=0, exception=KeyboardInterrupt)
+
+    for seen, failure in stops(tree, keep(tree), apply_first, interrupted, KeyboardInterrupt):
+        if failure is not None and read_status(tree.package_tree).kind is not PatchState.APPLIED:
+            assert tree.picture() == pristine, seen.place
         revert(tree.package_tree)
-        assert tree.picture() == pristine
-    assert index > 30
+        assert tree.picture() == pristine, seen.place
+    assert (seen.at or 0) > 30
 
 
 def test_every_primitive_is_among_the_calls(make: Make, faulty: Faulty, faults: type[Faults], names: Any) -> None:

@@ -147,8 +147,16 @@ def test_what_is_no_such_bound_is_unknown(line: str) -> None:
 
 LOST = [
     ('float("-inf")', "0.0", "something else than -inf"),
-    ("(sequence * next_n + place) * stride_out_batch", "share * stride_out_batch", "length"),
+    ("(sequence * next_n + place) * stride_out_batch", "share * stride_out_batch", "below batch_size"),
     ("prefix_sum_context_lens + sequence + 1", "prefix_sum_context_lens + place + 1", "length"),
+    # Rows that the output does not have.
+    ("program % next_n, program // next_n", "program // next_n, program // next_n", "below next_n"),
+    ("program % next_n, program // next_n", "program % (next_n + 1), program // next_n", "below next_n"),
+    ("program % next_n, program // next_n", "(program - 1) % next_n, program // next_n", "below next_n"),
+    ("program % next_n, program // next_n", "program % next_n + 1, program // next_n", "below next_n"),
+    ("sequence, share = rest % batch_size", "sequence, share = rest // batch_size", "below batch_size"),
+    ("sequence, share = rest % batch_size", "sequence, share = rest", "below batch_size"),
+    ("sequence, share = rest % batch_size", "sequence, share = program", "below batch_size"),
 ]
 
 
@@ -160,6 +168,13 @@ def test_what_is_not_followed_is_unknown(old: str, new: str, reason: str) -> Non
     diagnosis = found(text, CAUSAL, RAGGED)
     assert diagnosis.presence is Presence.UNKNOWN
     assert reason in diagnosis.findings[0].message
+
+
+def test_a_grid_of_its_own_axes_is_taken_for_granted() -> None:
+    flat, rows = b"program % next_n, program // next_n", b"rest % batch_size, rest // batch_size"
+    text = PLAIN.replace(flat, b"tl.program_id(1), program").replace(rows, b"tl.program_id(2), program")
+    assert text.count(b"tl.program_id(2)") == 1 and found(text, CAUSAL, RAGGED).presence is Presence.PRESENT
+    assert found(mend(text, FAULTS, wanted=(CAUSAL,)).new, CAUSAL, RAGGED).presence is Presence.ABSENT
 
 
 def test_a_bound_that_is_made_elsewhere_is_seen_and_left() -> None:

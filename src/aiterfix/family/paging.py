@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _FLAT = PagingRoles(
     next_n="next_n",
+    sequences="batch_size",
     row_stride="stride_out_batch",
     lengths=("context_len_ptr", "prefix_sum_context_lens"),
     table="kv_indices",

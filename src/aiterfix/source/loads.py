@@ -122,7 +122,10 @@ class KernelView:
                 found = Value({(atom,): 1})
             else:
                 operands = tuple(self.plain(o) for o in atom.operands)
-                found = self.walk.universe.operation(atom.op, atom.payload, operands, atom.rank)
+                universe = self.walk.universe
+                found = universe.operation(atom.op, atom.payload, operands, atom.rank)
+                if found.atom is not None and atom in universe.least:
+                    universe.least.setdefault(found.atom, universe.least[atom])
             self._plain[atom] = found
         return self._plain[atom]
 

@@ -6,9 +6,10 @@ import ast
 from dataclasses import dataclass
 
 from aiterfix.source.loads import KernelView, without
+from aiterfix.source.logic import Prover
 from aiterfix.source.roles import PagingRoles
 from aiterfix.source.sites import KernelAnalysis
-from aiterfix.source.values import Value, integer
+from aiterfix.source.values import Value, atoms_below, integer
 from aiterfix.source.walk import StoreCall
 
 
@@ -39,7 +40,7 @@ def row_of(store: StoreCall, roles: PagingRoles, view: KernelView) -> Row:
     """The row of a store.
 
     Raises:
-        NotFollowedError: its address does not show that.
+        NotFollowedError: its address does not show that, or not that there is such a row.
     """
     stride, next_n = view.parameter(roles.row_stride), view.parameter(roles.next_n)
     if stride is None or next_n is None:
@@ -53,7 +54,47 @@ def row_of(store: StoreCall, roles: PagingRoles, view: KernelView) -> Row:
         batch, position = (view.plain(p) for p in parts)
     if not batch.terms or not position.terms:
         raise NotFollowedError(f"its row is not made of a sequence, {roles.next_n} and a position")
-    return Row(batch, position, count)
+    found = Row(batch, position, count)
+    _in_range(found, store, roles, view)
+    return found
+
+
+def _in_range(row: Row, store: StoreCall, roles: PagingRoles, view: KernelView) -> None:
+    """Raise `NotFollowedError` for a row that is not shown to be one of the output's.
+
+    How many programs there are is taken for granted.
+    """
+    prover = Prover(view.walk.universe, assuming=True)
+
+    def below(value: Value, limit: Value) -> bool:
+        # A tiled kernel takes shares of the work off a number in a loop: that none is left over is not followed.
+        known = roles.tiled or prover.is_size(value)
+        return known and prover.follows(limit - value - integer(1), store.conditions)
+
+    if not _an_axis(row.position, row.sequence) and not below(row.position, row.count):
+        raise NotFollowedError(f"the row's position in its sequence is not shown to be below {roles.next_n}")
+    if _an_axis(row.sequence, row.position):
+        return
+    if view.mentioned(roles.sequences):
+        walked = roles.tiled and row.sequence.atom is not None and row.sequence.atom.op == "symbol"
+        count = view.parameter(roles.sequences)
+        if not walked and (count is None or not below(row.sequence, Value({(count,): 1}))):
+            raise NotFollowedError(f"the row's sequence is not shown to be below {roles.sequences}")
+    elif not _quotient(row.sequence):
+        raise NotFollowedError("the row's sequence is not what is left of the program's number")
+
+
+def _an_axis(value: Value, other: Value) -> bool:
+    """Whether a number is the program's on an axis that the other part of the row is not made of."""
+    atom = value.atom
+    return atom is not None and atom.op == "program_id" and atom not in atoms_below(other)
+
+
+def _quotient(value: Value) -> bool:
+    atom = value.atom
+    if atom is not None and atom.op == "floordiv":
+        return _quotient(atom.operands[0])
+    return atom is not None and atom.op == "program_id"
 
 
 def one_row(kernel: KernelAnalysis, roles: PagingRoles, view: KernelView) -> Row | None:

@@ -37,6 +37,7 @@ class PagingRoles:
 
     Attributes:
         next_n: rows of a sequence.
+        sequences: how many sequences there are.
         row_stride: the stride of the output's rows.
         lengths: pointers to the context lengths, or to their running sums.
         table: pointer to the block table, or to the slots of all tokens.
@@ -54,6 +55,7 @@ class PagingRoles:
     """
 
     next_n: str
+    sequences: str
     row_stride: str
     lengths: tuple[str, ...]
     table: str

@@ -13,7 +13,7 @@ from enum import Enum
 from aiterfix.source.bodies import Body, carries
 from aiterfix.source.kernel_launch import KernelLaunch
 from aiterfix.source.names import bound_names, function_parameters, kept_parameters
-from aiterfix.source.syntax import dictionary
+from aiterfix.source.syntax import named_arguments
 from aiterfix.source.uses import uses
 
 
@@ -44,10 +44,7 @@ def kernel_launches(
 
 def _tells(function: ast.FunctionDef, call: ast.Call, size: str, caches: Collection[str]) -> bool:
     """Whether a launch hands on the size of a block that the function was handed, and every stride in its place."""
-    given = [k.value for k in call.keywords if k.arg == size]
-    for spread in (dictionary(function, k.value) for k in call.keywords if k.arg is None):
-        pairs = zip(spread.keys, spread.values, strict=True) if spread is not None else ()
-        given += [v for k, v in pairs if isinstance(k, ast.Constant) and k.value == size]
+    given = [value for name, value in named_arguments(function, call)[0] if name == size]
     return len(given) == 1 and is_size(given[0], function, call, caches) and _strides_in_order(call)
 
 

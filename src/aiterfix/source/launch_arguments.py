@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from aiterfix.source.entries import is_size
 from aiterfix.source.names import bound_names, function_parameters, kept_parameters
 from aiterfix.source.roles import KernelRoles
-from aiterfix.source.syntax import arguments, dictionary, last_name, string_keys
+from aiterfix.source.syntax import arguments, dictionary, last_name, named_arguments
 from aiterfix.source.uses import Use, launching, mentions, own_nodes, uses
 
 OPTIONS = frozenset(
@@ -28,7 +28,6 @@ class Arguments:
         entry: the function that launches it.
         line: 1-based.
         positional: how many arguments have no name; None where that is not known.
-        names: of the others.
         compiled: whether a kernel is launched that was compiled before: it takes all of its parameters by place.
         spelled: what the arguments by place are, in the text.
         by_name: the same of the others, by parameter.
@@ -43,7 +42,6 @@ class Arguments:
     entry: str
     line: int
     positional: int | None
-    names: tuple[str, ...] = ()
     compiled: bool = False
     spelled: tuple[str, ...] = ()
     by_name: tuple[tuple[str, str], ...] = ()
@@ -83,23 +81,24 @@ class Arguments:
             return ""
         if 0 <= at < self.positional:
             return self.spelled[at]
-        return dict(self.by_name).get(name, "") if name in self.names else None
+        return dict(self.by_name).get(name)
 
     def mismatch(self, parameters: ast.arguments) -> str | None:
         """How they differ from a kernel's parameters; empty where they do not, None where that is not known."""
         positional = [*parameters.posonlyargs, *parameters.args]
         if self.positional is None or parameters.vararg or parameters.kwarg or parameters.kwonlyargs:
             return None
-        given = f"{self.positional} by place" + (f", {', '.join(self.names)} by name" if self.names else "")
+        names = [name for name, _ in self.by_name]
+        given = f"{self.positional} by place" + (f", {', '.join(names)} by name" if names else "")
         takes = f"it takes {len(positional)}"
-        if self.compiled and (self.positional != len(positional) or self.names):
+        if self.compiled and (self.positional != len(positional) or names):
             return f"{given}: {takes}, all by place"
         if self.positional > len(positional):
             return f"{given}: {takes}"
         left = {p.arg for p in positional[self.positional :]}
-        others = sorted(set(self.names) - left - OPTIONS)
+        others = sorted(set(names) - left - OPTIONS)
         required = {p.arg for p in positional[: len(positional) - len(parameters.defaults)]}
-        missing = sorted((required & left) - set(self.names))
+        missing = sorted((required & left) - set(names))
         if others or missing:
             return f"{given}: {takes}, and " + "; ".join(
                 f"{what} {', '.join(names)}" for what, names in (("not", others), ("also", missing)) if names
@@ -346,13 +345,8 @@ class _Reader:
             compiled: of a kernel that was compiled before: by which call of which function, and the parameter of that
                 function which tells the size of a block.
         """
-        named: list[tuple[str, ast.expr]] = []
-        known = not any(isinstance(a, ast.Starred) for a in call.args)
-        for k in call.keywords:
-            more = dictionary(function, k.value) if k.arg is None else None
-            keys = [k.arg] if k.arg is not None else string_keys(more)
-            known = known and keys is not None
-            named += zip(keys or (), more.values if more is not None else [k.value], strict=False)
+        named, whole = named_arguments(function, call)
+        known = whole and not any(isinstance(a, ast.Starred) for a in call.args)
         handed = [value for name, value in named if name == self._size]
         at, size = call, None
         if compiled is not None:
@@ -364,7 +358,6 @@ class _Reader:
             function.name,
             call.lineno,
             len(call.args) if known else None,
-            tuple(name for name, _ in named),
             compiled is not None,
             tuple(map(ast.unparse, call.args)),
             tuple((name, ast.unparse(value)) for name, value in named),

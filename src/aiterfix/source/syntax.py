@@ -105,3 +105,15 @@ def dictionary(function: ast.FunctionDef, e: ast.expr, *, handed: bool = False) 
     return ast.Dict(
         value.keys, [ast.Constant(None) if k in changed else v for k, v in zip(keys, value.values, strict=True)]
     )
+
+
+def named_arguments(function: ast.FunctionDef, call: ast.Call) -> tuple[list[tuple[str, ast.expr]], bool]:
+    """What a call in a function hands on by name, dictionaries that it spreads among it; and whether that is all."""
+    found: list[tuple[str, ast.expr]] = []
+    whole = True
+    for k in call.keywords:
+        spread = dictionary(function, k.value) if k.arg is None else None
+        keys = [k.arg] if k.arg is not None else string_keys(spread)
+        whole = whole and keys is not None
+        found += zip(keys or (), spread.values if spread is not None else [k.value], strict=False)
+    return found, whole

@@ -150,9 +150,8 @@ class Calls:
             takes = file.presence.get(function, {}).get("small-chunk") is Presence.ABSENT
             return "" if takes else f"has the kernel compiled for a {CHUNK} of {scenario.config.chunk_k}"
         parameters = parameters_of(file.text, function)
-        handed = Arguments(
-            function, "", 0, len(launched["arguments"]), tuple(launched["named"]), compiled=launched["compiled"]
-        )
+        by_name = tuple((name, "") for name in launched["named"])
+        handed = Arguments(function, "", 0, len(launched["arguments"]), launched["compiled"], by_name=by_name)
         differs = handed.mismatch(parameters) if parameters is not None else None
         if parameters is None or differs is None:
             raise NotUnderstoodError(f"the parameters of {function} are not understood")

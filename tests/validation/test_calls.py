@@ -242,6 +242,26 @@ def test_a_python_without_torch_is_helped_out_by_this_one(tmp_path: Path) -> Non
     assert Calls(FILES, (wrapper,), python_without_torch(tmp_path)).run(call).passed
 
 
+@needs_torch
+def test_children_that_were_begun_are_heard_once_and_ended_where_nobody_asks(tmp_path: Path) -> None:
+    call = calls("launch-arguments")[Kernel.PRESHUFFLE]
+    made = Calls(FILES, (WrapperFile(WRAPPER.encode(), NAME),), python_without_torch(tmp_path))
+    made.begin()
+    assert made.run(call).passed and made.run(call).passed
+    made.close()
+    hung = tmp_path / "hung"
+    hung.write_text("#!/bin/sh\nexec sleep 600\n")
+    hung.chmod(0o755)
+    made = Calls(FILES, (WrapperFile(WRAPPER.encode(), NAME),), str(hung))
+    made.begin()
+    made.close()  # a child left running would be a ResourceWarning, and an error here
+    nowhere = Calls(FILES, (WrapperFile(WRAPPER.encode(), NAME),), str(tmp_path / "nowhere"))
+    nowhere.begin()
+    with pytest.raises(NotUnderstoodError) as raised:
+        nowhere.run(call)
+    assert str(tmp_path / "nowhere") in str(raised.value.why)
+
+
 def test_small_chunks_are_asked_about_where_their_fault_is() -> None:
     (call,) = calls("small-chunk").values()
     for selection, there in (

@@ -10,8 +10,10 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -103,6 +105,20 @@ class Calls:
     python: str = sys.executable
     owner: Owner | None = None
     answers: dict[bytes, Mapping[str, Any] | AiterfixError] = field(default_factory=dict)
+    _begun: dict[bytes, subprocess.Popen[str]] = field(default_factory=dict)
+
+    def begin(self) -> None:
+        """Start every wrapper's child, whose answer is heard when it is asked for: importing torch takes a second."""
+        for wrapper in self.wrappers:
+            with suppress(OSError):  # told when it is asked for, and tried again
+                self._begun[wrapper.text] = _child(self.python, _request(wrapper), self.owner)
+
+    def close(self) -> None:
+        """End the children whose answers were not asked for."""
+        for child in self._begun.values():
+            child.kill()
+            child.communicate()
+        self._begun = {}
 
     def run(self, scenario: Scenario) -> ScenarioResult:
         """Call, and judge what was launched.
@@ -169,16 +185,13 @@ class Calls:
         return f"hands on a row stride of {stride} for an output whose rows are {scenario.row_stride} apart"
 
     def _ask(self, wrapper: WrapperFile) -> Mapping[str, Any] | AiterfixError:
-        kernels = [kernel for kernel in (*Kernel, *Portable) if kernel.function and wrapper.launches(kernel)]
-        request = {
-            "text": wrapper.text.decode("utf-8", "surrogateescape"),
-            "filename": wrapper.filename,
-            "stand_ins": str(standins.__file__),
-            "calls": {s.name: _asked(s) for s in calls_of(kernels, [wrapper])},
-        }
         reasons = []
         for python in dict.fromkeys((self.python, sys.executable)):
-            answer = _answer(python, json.dumps(request), self.owner)
+            begun = self._begun.pop(wrapper.text, None)
+            try:
+                answer = _answer(begun or _child(python, _request(wrapper), self.owner))
+            except OSError as error:
+                answer = {"kind": "ended", "message": str(error)}
             if answer.get("ok"):
                 found: Mapping[str, Any] = answer["calls"]
                 return found
@@ -216,26 +229,48 @@ def _asked(scenario: Scenario) -> dict[str, Any]:
     }
 
 
-def _answer(python: str, request: str, owner: Owner | None) -> dict[str, Any]:
-    try:
-        done = subprocess.run(
+def _request(wrapper: WrapperFile) -> str:
+    """Every call that can be made of a wrapper, as the child takes them."""
+    kernels = [kernel for kernel in (*Kernel, *Portable) if kernel.function and wrapper.launches(kernel)]
+    return json.dumps(
+        {
+            "text": wrapper.text.decode("utf-8", "surrogateescape"),
+            "filename": wrapper.filename,
+            "stand_ins": str(standins.__file__),
+            "calls": {s.name: _asked(s) for s in calls_of(kernels, [wrapper])},
+        }
+    )
+
+
+def _child(python: str, request: str, owner: Owner | None) -> subprocess.Popen[str]:
+    # From a file, a child has all of the request at once, whatever else is done meanwhile.
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="surrogateescape") as asked:
+        asked.write(request)
+        asked.seek(0)
+        return subprocess.Popen(
             [python, str(_CHILD)],
-            input=request,
-            capture_output=True,
+            stdin=asked,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             encoding="utf-8",
             errors="surrogateescape",
             env=children.environment({}, owner),
-            timeout=_SECONDS,
-            check=False,
             **children.rights(owner),
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
+
+
+def _answer(child: subprocess.Popen[str]) -> dict[str, Any]:
+    try:
+        told, troubles = child.communicate(timeout=_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        child.kill()
+        child.communicate()
         return {"kind": "ended", "message": str(error)}
     try:
-        answer = json.loads(done.stdout)
+        answer = json.loads(told)
     except ValueError:
         answer = None
     if isinstance(answer, dict):
         return answer
-    said = done.stderr.strip().splitlines()
-    return {"kind": "ended", "message": f"exit status {done.returncode}: {said[-1] if said else 'nothing was said'}"}
+    said = troubles.strip().splitlines()
+    return {"kind": "ended", "message": f"exit status {child.returncode}: {said[-1] if said else 'nothing was said'}"}

@@ -80,6 +80,8 @@ class SpreadRun:
     def ahead(self, scenarios: Sequence[Scenario]) -> None:
         """Start on what will be asked for."""
         launches = [scenario for scenario in scenarios if not scenario.call]
+        if self.local.calls is not None and len(launches) < len(scenarios):
+            self.local.calls.begin()
         jobs = min(self.jobs, len(launches) // LEAST)
         if jobs > 1:
             self._waiting.extend(launches)
@@ -110,6 +112,8 @@ class SpreadRun:
         for worker in self.workers:
             worker.child.end()
         self.workers = []
+        if self.local.calls is not None:
+            self.local.calls.close()
 
     def _coming(self, scenario: Scenario) -> bool:
         at = [worker.at for worker in self.workers]

@@ -206,7 +206,14 @@ def test_a_fault_that_nothing_mends_is_not_shown(tmp_path: Path, capsys: pytest.
 def test_rows_come_one_by_one_and_an_interrupt_ends_with_a_summary(tmp_path: Path) -> None:
     """Whoever reads a pipe sees each row as its scenario is judged. The full set: on a busy machine the signal is late."""
     words = [sys.executable, "-m", "aiterfix", "validate", "--source", str(SAMPLE), "--kernel", "preshuffle", "--full"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+
+    def interruptible() -> None:
+        """A shell has what it puts in the background ignore the signal, the suite and all that it starts among it."""
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=interruptible
+    ) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if "passed" in line:

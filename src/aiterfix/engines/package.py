@@ -339,16 +339,12 @@ class Package:
     def _dotted(self, path: Path) -> str:
         return self.shown(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
-    def files(self, text: str) -> list[tuple[Path, bytes]]:
-        """Files that hold a text: looked for once, and only in those that hold a part of it that was looked for."""
-        if text not in self._holding:
-            for part in _PARTS:
-                if part in text and part != text:
-                    self.files(part)
-            fewest = min((files for held, files in self._holding.items() if held in text), key=len)
-            needle = text.encode()
-            self._holding[text] = [(path, data) for path, data in fewest if needle in data]
-        return self._holding[text]
+    def files(self, text: str) -> Iterator[tuple[Path, bytes]]:
+        """Files that hold a text."""
+        part, needle = next((p for p in _PARTS if p in text), ""), text.encode()
+        if part not in self._holding:
+            self._holding[part] = [(path, data) for path, data in self._holding[""] if part.encode() in data]
+        return ((path, data) for path, data in self._holding[part] if needle in data)
 
     def matches(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
 import sys
 from dataclasses import replace
 from functools import cache
@@ -260,6 +261,27 @@ def test_children_that_were_begun_are_heard_once_and_ended_where_nobody_asks(tmp
     with pytest.raises(NotUnderstoodError) as raised:
         nowhere.run(call)
     assert str(tmp_path / "nowhere") in str(raised.value.why)
+
+
+def test_an_interrupt_leaves_no_child_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hung = tmp_path / "hung"
+    hung.write_text("#!/bin/sh\nexec sleep 600\n")
+    hung.chmod(0o755)
+    asked: list[subprocess.Popen[str]] = []
+
+    def interrupted(child: subprocess.Popen[str], **_: object) -> tuple[str, str]:
+        asked.append(child)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess.Popen, "communicate", interrupted)
+    wrapper = WrapperFile(WRAPPER.encode(), NAME)
+    made = Calls(FILES, (wrapper, wrapper), str(hung))
+    made.begin()
+    with pytest.raises(KeyboardInterrupt):
+        made.run(calls("launch-arguments")[Kernel.PRESHUFFLE])
+    (child,) = asked
+    assert child.returncode is not None
+    made.close()
 
 
 def test_small_chunks_are_asked_about_where_their_fault_is() -> None:

@@ -101,7 +101,7 @@ class Arguments:
         missing = sorted((required & left) - set(names))
         if others or missing:
             return f"{given}: {takes}, and " + "; ".join(
-                f"{what} {', '.join(names)}" for what, names in (("not", others), ("also", missing)) if names
+                f"{what} {', '.join(which)}" for what, which in (("not", others), ("also", missing)) if which
             )
         places = {p.arg: i for i, p in enumerate(positional)}
         for i, (name, p) in enumerate(zip(self.spelled, positional, strict=False)):

@@ -109,15 +109,15 @@ class Calls:
 
     def begin(self) -> None:
         """Start every wrapper's child, whose answer is heard when it is asked for: importing torch takes a second."""
-        for wrapper in self.wrappers:
+        for text, wrapper in {wrapper.text: wrapper for wrapper in self.wrappers}.items():
             with suppress(OSError):  # told when it is asked for, and tried again
-                self._begun[wrapper.text] = _child(self.python, _request(wrapper), self.owner)
+                self._begun[text] = _child(self.python, _request(wrapper), self.owner)
 
     def close(self) -> None:
         """End the children whose answers were not asked for."""
         for child in self._begun.values():
-            child.kill()
-            child.communicate()
+            with child:
+                child.kill()
         self._begun = {}
 
     def run(self, scenario: Scenario) -> ScenarioResult:
@@ -260,12 +260,13 @@ def _child(python: str, request: str, owner: Owner | None) -> subprocess.Popen[s
 
 
 def _answer(child: subprocess.Popen[str]) -> dict[str, Any]:
-    try:
-        told, troubles = child.communicate(timeout=_SECONDS)
-    except subprocess.TimeoutExpired as error:
-        child.kill()
-        child.communicate()
-        return {"kind": "ended", "message": str(error)}
+    with child:
+        try:
+            told, troubles = child.communicate(timeout=_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            return {"kind": "ended", "message": str(error)}
+        finally:
+            child.kill()  # an interrupt leaves none behind; nothing happens to one that has ended
     try:
         answer = json.loads(told)
     except ValueError:

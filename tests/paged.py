@@ -3,9 +3,15 @@
 
 from __future__ import annotations
 
-from aiterfix.faults.base import Diagnosis
-from aiterfix.faults.diagnosis import diagnose
+from collections.abc import Sequence
+from dataclasses import replace
+
+from aiterfix.family.paging import PAGING as ROLES
+from aiterfix.faults.base import Diagnosis, Fault
+from aiterfix.faults.diagnosis import diagnose, kernels_of
 from aiterfix.faults.registry import load_faults
+from aiterfix.source.derivation import derivations_of
+from aiterfix.source.sites import analyse
 
 FAULTS = load_faults().judged
 PAGING, CAUSAL = "block-paging", "ragged-causal-bound"
@@ -197,9 +203,25 @@ def deepgemm_fp8_paged_mqa_logits(q_fp8, kv_cache, out_logits, kv_indices, max_m
 '''
 
 
-def found(text: bytes, fault: str, kernel: str) -> Diagnosis:
+def examined(text: bytes, kernel: str) -> tuple[Fault, ...]:
+    """The faults, as if it were known how one kernel of a text comes by its keys."""
+    (read,) = (k for k in analyse(text, kernels_of(FAULTS)).kernels if k.name == kernel)
+    stores = [s.store for s in read.syntax]
+    digest = derivations_of(read.syntax[0].walk, walrus=False).keys(stores, ROLES[kernel])
+    assert digest is not None
+    groups = [
+        [
+            replace(g, kernels=tuple(replace(k, known_columns=lambda: frozenset({digest})) for k in g.kernels))
+            for g in f.groups
+        ]
+        for f in FAULTS
+    ]
+    return tuple(replace(f, groups=tuple(g)) for f, g in zip(FAULTS, groups, strict=True))
+
+
+def found(text: bytes, fault: str, kernel: str, faults: Sequence[Fault] = FAULTS) -> Diagnosis:
     """What a text has of a fault, in one of its kernels."""
-    read = diagnose(text, FAULTS)
+    read = diagnose(text, faults)
     assert not read.problems
     unit = next(u for u in read.units if u.name == kernel)
     return next(d for d in unit.diagnoses if d.fault == fault)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+from pathlib import Path
 
 import pytest
 
+from aiterfix import demo
 from aiterfix.faults import block_paging
 from aiterfix.faults.base import NO_SIZE, Presence
 from aiterfix.faults.diagnosis import kernels_of
@@ -13,7 +15,7 @@ from aiterfix.faults.mend import mend
 from aiterfix.source.locate import splice
 from aiterfix.source.proof import ProofError
 from aiterfix.source.sites import analyse
-from tests.paged import BASE, CAUSAL, ENTRY, FAULTS, GLUON, PAGING, PLAIN, RAGGED, STAGE1, WRAPPER, found
+from tests.paged import BASE, CAUSAL, ENTRY, FAULTS, GLUON, PAGING, PLAIN, RAGGED, STAGE1, WRAPPER, examined, found
 
 
 def mended(text: bytes) -> bytes:
@@ -130,8 +132,13 @@ AHEAD = (
 )
 
 
-def test_a_kernel_that_reads_a_step_ahead_is_right() -> None:
-    assert found(AHEAD, PAGING, BASE).presence is Presence.ABSENT
+def test_a_kernel_that_reads_a_step_ahead_must_be_known() -> None:
+    diagnosis = found(AHEAD, PAGING, BASE)
+    assert diagnosis.presence is Presence.UNKNOWN and "other statements" in diagnosis.findings[0].message
+    assert found(AHEAD, PAGING, BASE, examined(AHEAD, BASE)).presence is Presence.ABSENT
+    # It must go by blocks all the same.
+    old = AHEAD.replace(b" // KVBlockSize", b"")
+    assert found(old, PAGING, BASE, examined(old, BASE)).presence is not Presence.ABSENT
 
 
 @pytest.mark.parametrize(
@@ -143,12 +150,25 @@ def test_a_kernel_that_reads_a_step_ahead_is_right() -> None:
         (b"(start + STEP + gl", b"(start + gl"),
         (b"(start + STEP + gl", b"(start + 2 * STEP + gl"),
         (b"(first + gl.arange(0, STEP, layout=lanes)) //", b"(begin + gl.arange(0, STEP, layout=lanes)) //"),
+        # The last turn is for the columns in front of the last ones only where the steps come out even.
+        (b"before = (STEP - (end - begin) % STEP) % STEP", b"before = (STEP - (end - begin) // STEP) % STEP"),
+        (b"before = (STEP - (end - begin) % STEP) % STEP", b"before = (end - begin) % STEP"),
+        (b"range(first, end - STEP, STEP)", b"range(first, end - STEP + 1, STEP)"),
+        (b"begin = share * steps * STEP", b"begin = share * steps"),
+        (b"end = min(begin + steps * STEP, context_length)", b"end = min(begin + steps * STEP, max_model_len)"),
+        # The scales of another turn.
+        (b"        scale = gl.load(\n", b"        later = gl.load(\n"),
+        (b"    column = end - STEP", b"    scale = scale + 0 * column\n    column = end - STEP"),
+        (b"position, scale, float", b"position, slot, float"),
+        # Columns that are left out.
+        (b"mask=(column >= 0) &", b"mask=(column >= 1) &"),
+        (b"mask=(column >= 0) &", b"mask=(start >= 0) &"),
     ],
 )
-def test_another_step_than_that_which_is_stored_is_not_taken_for_right(old: bytes, new: bytes) -> None:
+def test_other_keys_than_those_of_the_stored_columns_are_not_taken_for_known(old: bytes, new: bytes) -> None:
     text = AHEAD.replace(old, new)
     assert text != AHEAD
-    assert found(text, PAGING, BASE).presence is Presence.UNKNOWN
+    assert found(text, PAGING, BASE, examined(AHEAD, BASE)).presence is Presence.UNKNOWN
 
 
 def test_addresses_that_are_lost_sight_of_are_unknown() -> None:
@@ -237,6 +257,32 @@ def test_a_kernel_for_blocks_of_one_token_must_be_right_with_these(old: bytes, n
     assert text != PLAIN
     diagnosis = found(text, PAGING, STAGE1)
     assert diagnosis.presence is Presence.UNKNOWN and NO_SIZE not in {f.code for f in diagnosis.findings}
+
+
+KEY = (
+    b"        key = tl.load(KV_buffer + slot.to(tl.int64)[:, None] * stride_k_seq + tl.arange(0, HiddenDim)[None, :])\n"
+)
+SCALE = b"        scale = tl.load(scale_buffer + slot.to(tl.int64) * stride_scale_seq)\n"
+LOOP = b"    for start in range((program"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [(LOOP, b"    key = tl.zeros((ChunkK, HiddenDim), tl.float32)\n" + LOOP), (KEY + SCALE, SCALE), (b"        score = tl.where(column", KEY + b"        score = tl.where(column")],
+        [(LOOP, b"    scale = 1.0\n" + LOOP), (SCALE, b"        if start > 0:\n    " + SCALE)],
+        [(LOOP, b"    held = 1.0\n" + LOOP), (SCALE, b"        scale = held\n" + SCALE.replace(b"scale =", b"held ="))],
+        [(b"        tl.store(\n", b"        tl.store(Out_buffer + row * stride_out_batch + column, score, mask=column < max_model_len)\n        tl.store(\n")],
+    ],
+)  # fmt: skip
+def test_keys_that_need_not_be_those_of_their_turn_are_not_taken_for_right(changes: list[tuple[bytes, bytes]]) -> None:
+    text = PLAIN
+    end = PLAIN.index(b"def _deepgemm_fp8_paged_mqa_logits_ragged_k")
+    for old, new in changes:
+        assert old in text[:end]
+        text = text.replace(old, new, 1)
+    diagnosis = found(text, PAGING, STAGE1)
+    assert diagnosis.presence is Presence.UNKNOWN and "other statements" in diagnosis.findings[0].message
 
 
 def test_an_edit_that_does_more_than_it_should_is_caught() -> None:
@@ -388,9 +434,10 @@ def _gluon_deepgemm_fp8_paged_mqa_logits_preshuffle(
 PRESHUFFLE = "_gluon_deepgemm_fp8_paged_mqa_logits_preshuffle"
 
 
-def test_a_block_table_of_tiles_that_goes_by_blocks_is_right() -> None:
-    diagnosis = found(TILED, PAGING, PRESHUFFLE)
+def test_a_block_table_of_tiles_must_be_known() -> None:
+    diagnosis = found(TILED, PAGING, PRESHUFFLE, examined(TILED, PRESHUFFLE))
     assert [(f.code, f.presence) for f in diagnosis.findings] == [("preshuffled", Presence.ABSENT)]
+    assert found(TILED, PAGING, PRESHUFFLE).presence is Presence.UNKNOWN
     assert mended(TILED) == TILED
 
 
@@ -416,6 +463,9 @@ def test_a_block_table_of_tiles_that_goes_by_blocks_is_right() -> None:
         (b"    counted += 1\n    blocks", b"    counted += ChunkK\n    blocks"),
         (b"    counted += 1\n    blocks", b"    counted *= 2\n    blocks"),
         (b"    counted += 1\n    blocks", b"    counted, _ = 1, 2\n    blocks"),
+        (b"if j > 0", b"if j > 1"),
+        (b"        if j > 0:\n    ", b""),
+        (b"        if j > 0:\n", b"        if start > 0:\n"),
         (b"range(0, blocks)", b"range(0, length)"),
         (b"range(0, blocks)", b"range(0, blocks, ChunkK)"),
         (b"tl.cdiv(length, KVBlockSize)", b"length"),
@@ -452,7 +502,7 @@ def test_a_block_table_of_tiles_that_goes_by_blocks_is_right() -> None:
 def test_a_block_table_of_tiles_by_position_is_not_taken_for_right(old: bytes, new: bytes) -> None:
     text = TILED.replace(old, new)
     assert text != TILED
-    assert found(text, PAGING, PRESHUFFLE).presence in (Presence.UNKNOWN, Presence.PRESENT)
+    assert found(text, PAGING, PRESHUFFLE, examined(TILED, PRESHUFFLE)).presence is Presence.UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -479,28 +529,78 @@ def test_a_block_table_of_tiles_by_position_is_not_taken_for_right(old: bytes, n
 def test_another_place_in_a_tile_is_not_taken_for_right(old: bytes, new: bytes) -> None:
     text = TILED.replace(old, new)
     assert text != TILED
-    assert found(text, PAGING, PRESHUFFLE).presence in (Presence.UNKNOWN, Presence.PRESENT)
+    assert found(text, PAGING, PRESHUFFLE, examined(TILED, PRESHUFFLE)).presence is Presence.UNKNOWN
 
 
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        (b"+ inner[None, :]", b"+ inner[None, :] + start % KVBlockSize * HiddenDim"),
-        (b"+ column % KVBlockSize)", b"+ token % KVBlockSize)"),
-        (b"        scale = gl.sum", b"        block = gl.where(column < length, block, 0)\n        scale = gl.sum"),
+        (b"ahead", b"coming"),
+        (b"layout=lanes", b"layout=gl.BlockedLayout([2], [64], [4], [0])"),
+        (b"column < max_model_len", b"(column < max_model_len) & (column < length)"),
+        (
+            b"(batch * next_n + position).to(gl.int64) * stride",
+            b"stride_out_batch * 0 + (batch * next_n + position) * stride",
+        ),
+        (b'gl.where(column <= length - next_n + position, scale, float("-inf"))', b"scale"),
+        (b"    for start in", b"    many = gl.load(weights + token)\n    for start in"),
     ],
 )
-def test_the_same_place_in_a_tile_in_other_words_is_right(old: bytes, new: bytes) -> None:
+def test_what_decides_no_key_leaves_a_kernel_known(old: bytes, new: bytes) -> None:
     text = TILED.replace(old, new)
     assert text != TILED
-    assert found(text, PAGING, PRESHUFFLE).presence is Presence.ABSENT
+    assert found(text, PAGING, PRESHUFFLE, examined(TILED, PRESHUFFLE)).presence is Presence.ABSENT
 
 
-@pytest.mark.parametrize("bound", [b"length", b"length - 1", b"length - next_n", b"length - next_n + batch"])
+def test_a_rows_weights_are_no_part_of_how_it_comes_by_its_keys() -> None:
+    weighed = TILED.replace(b"    for start in", b"    many = gl.load(weights + token)\n    for start in")
+    weighed = weighed.replace(b"scale = gl.sum(key, axis=0)", b"scale = gl.sum(key, axis=0) * many")
+    other = weighed.replace(
+        b"gl.load(weights + token)", b"gl.load(weights + (batch * next_n + position) * stride_w_batch + token)"
+    )
+    known = examined(weighed, PRESHUFFLE)
+    assert other != weighed and found(other, PAGING, PRESHUFFLE, known).presence is Presence.ABSENT
+    for wrong in (b"gl.sum(key, axis=0) * key", b"gl.sum(key, axis=0) + many", b"gl.sum(key, axis=0)"):
+        text = weighed.replace(b"gl.sum(key, axis=0) * many", wrong)
+        assert found(text, PAGING, PRESHUFFLE, known).presence is Presence.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "bound",
+    [
+        b"column <= length",
+        b"column <= length - 1",
+        b"column <= length - next_n",
+        b"column <= length - next_n + batch",
+        # Some other number than the length may be left when a mask is about other columns than the stored ones.
+        b"length + token <= length - next_n + position",
+        b"column <= num_block - next_n + position",
+    ],
+)
 def test_a_mask_of_tiles_that_does_not_go_by_the_row_is_not_taken_for_right(bound: bytes) -> None:
     assert found(TILED, CAUSAL, PRESHUFFLE).presence is Presence.ABSENT
-    text = TILED.replace(b"length - next_n + position", bound)
+    text = TILED.replace(b"column <= length - next_n + position", bound)
     assert found(text, CAUSAL, PRESHUFFLE).presence is Presence.UNKNOWN
+
+
+SAMPLE = Path(demo.__file__).parent / "sample/aiter/ops/triton/gluon/pa_mqa_logits.py"
+HALVES = SAMPLE.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"(first + half) // KVBlockSize", b"first // KVBlockSize"),
+        (b"(first + half) % KVBlockSize", b"first % KVBlockSize"),
+        (b"max_block_len + first // KVBlockSize", b"max_block_len + (first + half) // KVBlockSize"),
+        (b"        scale = gl.amd.cdna3.buffer_load(\n            ptr=scale_buffer,\n            offsets=block", b"        other = gl.amd.cdna3.buffer_load(\n            ptr=scale_buffer,\n            offsets=block"),
+        (b"offsets=start + half + gl.arange", b"offsets=start + gl.arange"),
+    ],
+)  # fmt: skip
+def test_each_of_two_stores_in_a_turn_must_be_of_its_own_keys(old: bytes, new: bytes) -> None:
+    assert found(HALVES, PAGING, PRESHUFFLE).presence is Presence.ABSENT
+    assert HALVES.count(old) == 1
+    assert found(HALVES.replace(old, new), PAGING, PRESHUFFLE).presence is Presence.UNKNOWN
 
 
 LINE_ENDINGS = [WRAPPER.replace(b"\n", b"\r\n"), WRAPPER.replace(b"    ", b"\t"), "# ä\n".encode() + WRAPPER]

@@ -62,11 +62,11 @@ def test_scores_that_are_chosen_by_the_length_are_bounded(seen: str) -> None:
             "logits = tl.where(columns <= context_length - next_n + pid_next_n, logits, 0.0)\n",
             "something else than -inf",
         ),
-        ("logits = tl.where(columns <= heads_num - next_n + pid_next_n, logits, float('-inf'))\n", "need not be about"),
         (
-            "logits = tl.where(columns <= context_length, logits, float('-inf'))\n",
+            "logits = tl.where(columns <= heads_num - next_n + pid_next_n, logits, float('-inf'))\n",
             "compares no column with the context's length",
         ),
+        ("logits = tl.where(columns <= context_length, logits, float('-inf'))\n", "no bound that is understood"),
         (
             "logits = logits + tl.where(columns <= context_length - next_n + pid_next_n, 0.0, float('-inf'))\n",
             "made of a choice",

@@ -52,6 +52,8 @@ def changed(old: str, new: str) -> Derivation | None:
         ("    other = value + first\n", "    other = value + first\n    other += 1\n"),
         ("scale = tl.load(Data + row + 1)\nvalue = scale * 2\n", "value = tl.load(Data + row + 2)\n"),
         ("[1], [64], [4], [0]", "[2], [64], [4], [0]"),
+        ("left", "rest"),
+        ("lanes", "columns"),
         ("tl.program_id(0)\n", "tl.program_id(0)  # of the row\n"),
     ],
 )
@@ -81,6 +83,7 @@ def test_what_has_no_part_leaves_the_digest(old: str, new: str) -> None:
         ("tl.load(Data + row)\n", "tl.load(Data + row, mask=row > 3, other=-1)\n"),
         ("tl.store(", "if first > done:\n        tl.store("),
         ("left = rows\nwhile", "while"),
+        ("scale", "left"),
     ],
 )
 def test_what_has_a_part_changes_the_digest(old: str, new: str) -> None:

@@ -21,17 +21,23 @@ WRAPPERS = tuple(f"{module.replace('.', '/')}.py" for module in GLUON.wrappers)
 
 @dataclass(frozen=True)
 class Clone:
-    """A clone, read with git's plumbing only."""
+    """A clone, read with git's plumbing only.
+
+    Attributes:
+        path: of its git directory.
+        tags: which of its tags count.
+    """
 
     path: str
+    tags: str = "v0.*"
 
     def git(self, *words: str, data: bytes | None = None) -> bytes:
         return subprocess.run(["git", "-C", self.path, *words], input=data, capture_output=True, check=True).stdout
 
     @lru_cache(maxsize=1)  # noqa: B019 - one clone lives as long as the test run
     def refs(self) -> tuple[str, ...]:
-        """Every tag ``v0.*``, and the newest commit."""
-        return (*self.git("tag", "--list", "v0.*").decode().split(), "HEAD")
+        """Every such tag, and the newest commit."""
+        return (*self.git("tag", "--list", self.tags).decode().split(), "HEAD")
 
     @lru_cache(maxsize=1)  # noqa: B019
     def kernel_files(self) -> dict[tuple[str, str], str]:

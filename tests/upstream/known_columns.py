@@ -1,4 +1,5 @@
-"""Record the columns of upstream's kernels that no proof shows not to be negative, and say how the model sees them.
+"""Record the columns of upstream's kernels that no proof shows not to be negative, and say how the model sees them; and
+how those kernels that load keys ahead of time come to the keys of each score.
 
 ``python -m tests.upstream.known_columns CLONE`` writes ``src/aiterfix/family/known_columns.txt``. A test over the clone
 holds the file to what this makes, and every column in it to the model.
@@ -8,14 +9,17 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from aiterfix.family.kernels import KNOWN_COLUMNS
-from aiterfix.faults import empty_sequence
-from aiterfix.source.derivation import Derivation, Derivations
+from aiterfix.family.paging import PAGING
+from aiterfix.faults import block_paging, cache_offset, empty_sequence
+from aiterfix.source.derivation import Derivation, derivations_of
 from aiterfix.source.guards import column_of, is_positive, stays_positive
-from aiterfix.source.locate import splice
+from aiterfix.source.locate import Edit, splice
+from aiterfix.source.paging import follower_of
 from aiterfix.source.sites import SiteSyntax, SourceAnalysis, analyse
 from tests.kernels import SHIPPED
 from tests.upstream.conftest import Clone
@@ -24,13 +28,26 @@ _HEADER = """\
 # Columns of stores in kernels that ROCm/aiter released (every tag v0.*, and the newest commit of the clone) that are
 # known not to be negative although no proof shows it: one digest a line of the statements that decide the column (see
 # aiterfix.source.derivation). None of them was negative in any launch of the model that the tests run
-# (tests/upstream/test_known_columns_real.py). The same of those kernels once they pass empty sequences by, which changes
-# how they come to their sequence, and so what decides their columns. Written by: python -m tests.upstream.known_columns CLONE
+# (tests/upstream/test_known_columns_real.py). And of kernels of any tag that load keys ahead of time, or count the blocks
+# of a preshuffled cache: one digest of the statements that decide which keys the scores of each column are made from. The
+# same of those kernels with the mends that change these statements. Written by: python -m tests.upstream.known_columns CLONE
 """
 
 
-KERNELS = tuple(replace(k, known_columns=frozenset) for k in SHIPPED.kernels)
-"""The declared kernels, of which nothing is known beforehand."""
+class _All(frozenset[str]):
+    """Every digest."""
+
+    def __contains__(self, _: object) -> bool:
+        return True
+
+
+KERNELS = tuple(replace(k, known_columns=lambda: _All({""})) for k in SHIPPED.kernels)
+"""The declared kernels, as if everything were known of them: else nothing could be mended."""
+
+Mend = Callable[[bytes, SourceAnalysis, str], tuple[list[Edit], Any]]
+_OF_COLUMNS: tuple[Mend, ...] = (empty_sequence.MEND.edits,)
+_OF_KEYS: tuple[Mend, ...] = (*_OF_COLUMNS, cache_offset.edits, block_paging.edits)
+"""The mends that change the statements which decide these."""
 
 
 @dataclass(frozen=True)
@@ -49,26 +66,45 @@ def unproven(analysis: SourceAnalysis, text: bytes) -> Iterator[Unproven]:
         for site, syntax in zip(kernel.sites, kernel.syntax, strict=True):
             column, _ = column_of(syntax.store.address, syntax.walk.output, syntax.walk.strides)
             if not (is_positive(column, syntax.walk) or stays_positive(syntax.store, column, syntax.walk)):
-                derivation = Derivations(syntax.walk, walrus=b":=" in text).of(syntax.store, column)
+                derivation = derivations_of(syntax.walk, walrus=b":=" in text).of(syntax.store, column)
                 yield Unproven(site.kernel, site.ordinal, syntax, derivation)
 
 
-def texts(clone: Clone) -> Iterator[tuple[str, bytes]]:
-    """Every released text; and with the one mend that changes what decides a column, where it has something to mend."""
+def texts(clone: Clone, mends: Sequence[Mend] = _OF_COLUMNS) -> Iterator[tuple[str, bytes]]:
+    """Every released text; and with any of some mends, where it has something to mend."""
     for path, text in clone.distinct():
-        yield path, text
-        edits, _ = empty_sequence.MEND.edits(text, analyse(text, KERNELS), path)
-        if edits:
-            yield f"{path}, passing empty sequences", splice(text, edits)
+        found = [(path, text)]
+        for edits_of in mends:
+            for name, before in tuple(found):
+                edits, _ = edits_of(before, analyse(before, KERNELS), name)
+                if edits:
+                    found.append((f"{name}, {edits_of.__module__}", splice(before, edits)))
+        yield from found
 
 
-def digests(clone: Clone) -> set[str]:
+def columns(clone: Clone) -> set[str]:
     """The digest of every such store of each of these texts."""
     found = set()
     for path, text in texts(clone):
         for store in unproven(analyse(text, KERNELS), text):
             assert store.derivation is not None, (path, store.kernel, store.ordinal)
             found.add(store.derivation.digest)
+    return found
+
+
+def ways(clone: Clone) -> set[str]:
+    """The digest of how scores come by their keys, of every kernel that must be known by it: of archived branches,
+    which are judged too, as well."""
+    found = set()
+    for path, text in texts(Clone(clone.path, "*"), _OF_KEYS):
+        for kernel in analyse(text, KERNELS).kernels:
+            roles = PAGING[kernel.name]
+            follower = follower_of(kernel, roles)
+            if follower is not None and not follower.is_straight:
+                derivations = derivations_of(follower.walk, walrus=b":=" in text)
+                digest = derivations.keys([s.store for s in kernel.syntax], roles)
+                assert digest is not None, (path, kernel.name)
+                found.add(digest)
     return found
 
 
@@ -93,4 +129,5 @@ def with_lower_bounds_alone(analysis: SourceAnalysis, stores: Iterable[Unproven]
 
 
 if __name__ == "__main__":
-    KNOWN_COLUMNS.write_text(written(digests(Clone(sys.argv[1]))), encoding="ascii")
+    clone_ = Clone(sys.argv[1])
+    KNOWN_COLUMNS.write_text(written(columns(clone_) | ways(clone_)), encoding="ascii")

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from aiterfix.family.paging import PAGING
 from aiterfix.faults.base import Finding, Presence
 from aiterfix.faults.kernel_edits import KernelEdits
-from aiterfix.source.causal import stored_value
 from aiterfix.source.columns import NotExpressible
 from aiterfix.source.locate import Edit, Lines
 from aiterfix.source.proof import ProofError
@@ -45,7 +44,7 @@ def _changes(kernel: KernelAnalysis, roles: PagingRoles, lines: Lines) -> Iterat
     """-inf in place of every score that its row may not see."""
     for scores in unseen_scores(kernel, roles):
         syntax = kernel.syntax[scores.site.ordinal]
-        node = stored_value(syntax)
+        node = syntax.store.stored
         if scores.hidden is not False or node is None:
             continue
         try:

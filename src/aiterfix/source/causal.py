@@ -15,11 +15,11 @@ from aiterfix.source.loads import KernelView, view_of
 from aiterfix.source.locate import Edit, Lines, Span
 from aiterfix.source.logic import Comparison
 from aiterfix.source.names import function_parameters
-from aiterfix.source.positions import NotFollowedError, lengths_of, row_of
+from aiterfix.source.positions import NotFollowedError, Row, length_name, lengths_of, row_of
 from aiterfix.source.roles import PagingRoles
 from aiterfix.source.sites import KernelAnalysis, SiteSyntax, StoreSite
 from aiterfix.source.sums import SumEditor
-from aiterfix.source.syntax import last_name
+from aiterfix.source.syntax import is_minus_infinity, last_name
 from aiterfix.source.values import Atom, Value, integer
 from aiterfix.source.walk import KernelWalk
 
@@ -68,11 +68,6 @@ def causal_bound(site: StoreSite, syntax: SiteSyntax, roles: PagingRoles, view: 
     return _Judge(syntax, roles, view).bound(site)
 
 
-def stored_value(syntax: SiteSyntax) -> ast.expr | None:
-    """What a store stores."""
-    return syntax.store.arguments.get("value") or syntax.store.arguments.get("stored_value")
-
-
 class _Judge:
     def __init__(self, syntax: SiteSyntax, roles: PagingRoles, view: KernelView) -> None:
         self.syntax = syntax
@@ -90,17 +85,16 @@ class _Judge:
         condition = self._condition()
         row = row_of(self.syntax.store, self.roles, self.view)
         column = self.view.plain(column_of(self.syntax.store.address, self.walk.output, self.walk.strides)[0])
-        lengths = None if self.roles.tiled else lengths_of(row.sequence, self.roles, self.view)
-        if lengths is not None and not lengths:
+        lengths = self._lengths(row)
+        if not lengths:
             raise NotFollowedError("the length of its sequence is loaded in no way that is understood")
-        about = row.position.mentions if lengths is None else frozenset().union(*(v.mentions for v in lengths))
+        about = frozenset[Atom]().union(*(v.mentions for v in lengths))
         clauses, whole = self.view.made_of(condition)
         limits = {c: self.view.plain(c.excess) + column for c in clauses}
         found = {c: limit for c, limit in limits.items() if not limit.mentions.isdisjoint(about)}
 
         def is_length(value: Value) -> bool:
-            # Which sequence a loop has come to is not followed: there one number is taken to be its length.
-            return value.atom is not None and value.atom.op == "symbol" if lengths is None else value in lengths
+            return value in lengths
 
         if not found:
             raise NotFollowedError("what masks its scores compares no column with the context's length")
@@ -115,6 +109,14 @@ class _Judge:
             return replace(result, right=False)
         return replace(result, right=None, reason=f"`{text}` is no bound that is understood")
 
+    def _lengths(self, row: Row) -> set[Value]:
+        """What is the length of a row's sequence. Which sequence a loop has come to is not followed: in kernels that
+        may walk, it is what the name of the length holds."""
+        if not self.roles.tiled:
+            return lengths_of(row.sequence, self.roles, self.view)
+        held = self.syntax.store.environment.get(length_name(self.walk, self.roles))
+        return {self.view.plain(held)} if held is not None else set()
+
     def _hides_none(self, clause: Comparison, column: Value, is_length: Callable[[Value], bool]) -> bool:
         """Whether a comparison holds for every column that a row may see: those from 0, below the length or width."""
         limit = self.view.plain(clause.excess) + column + integer(1)
@@ -125,7 +127,7 @@ class _Judge:
 
     def _condition(self) -> Value:
         """The mask that the stored scores were given, -inf where it does not hold."""
-        argument = stored_value(self.syntax)
+        argument = self.syntax.store.stored
         value = self.walk.values.get(argument) if argument is not None else None
         for _ in range(8):
             atom = value.atom if value is not None else None
@@ -133,9 +135,9 @@ class _Judge:
                 break
             if atom.op == "select":
                 condition, choices = self.view.plain(atom.operands[0]), list(self._choices(atom))
-                if any(_is_minus_infinity(other) for _, other in choices):
+                if any(is_minus_infinity(other) for _, other in choices):
                     return condition
-                if any(_is_minus_infinity(chosen) for chosen, _ in choices):
+                if any(is_minus_infinity(chosen) for chosen, _ in choices):
                     return self._opposite(condition)
                 raise NotFollowedError("scores that its row may not see are set to something else than -inf")
             value = self._inside(atom)
@@ -173,10 +175,6 @@ class _Judge:
         for node, found in self.view.comparisons:
             if any(c.excess in excesses for c in found):
                 yield node
-
-
-def _is_minus_infinity(node: ast.expr) -> bool:
-    return ast.unparse(node).replace('"', "'") in ("float('-inf')", "-float('inf')")
 
 
 # ---- the mend ------------------------------------------------------------------------------------

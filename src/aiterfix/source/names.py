@@ -107,6 +107,24 @@ def bound_names(node: ast.AST, *, walrus: bool = True) -> Iterator[str]:
         stack.extend(ast.iter_child_nodes(n))
 
 
+def read_and_bound(body: Iterable[ast.stmt]) -> tuple[set[str], set[str]]:
+    """Names that some statements may read before they bind them, and names that they bind on every way."""
+    read: set[str] = set()
+    bound: set[str] = set()
+    for s in body:
+        if isinstance(s, (ast.If, ast.For, ast.While)):
+            read |= names_in(s.iter if isinstance(s, ast.For) else s.test) - bound
+            ways = [read_and_bound(block) for block in (s.body, s.orelse)]
+            counted = names_in(s.target) if isinstance(s, ast.For) else set[str]()
+            read |= set[str]().union(*(r for r, _ in ways)) - bound - counted
+            bound |= ways[0][1] & ways[1][1] if isinstance(s, ast.If) else set()
+        else:
+            value = s.value if isinstance(s, (ast.Assign, ast.AnnAssign)) else s
+            read |= (names_in(value) if value is not None else set()) - bound
+            bound |= set(bound_names(s))
+    return read, bound
+
+
 @dataclass(frozen=True)
 class Flow:
     """Which names matter in a kernel, whatever the order of statements.

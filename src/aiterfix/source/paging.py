@@ -9,17 +9,16 @@ A cache in tiles (preshuffled) has its tokens in another order within a block; t
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from aiterfix.source.assignments import Assignment
-from aiterfix.source.loads import LoadCall, product
+from aiterfix.source.derivation import derivations_of
+from aiterfix.source.loads import LoadCall
 from aiterfix.source.names import function_parameters
 from aiterfix.source.roles import PagingRoles
 from aiterfix.source.sites import KernelAnalysis
-from aiterfix.source.tokens import Tokens, scalar_part
-from aiterfix.source.values import ZERO, Atom, Rank, Value, integer
+from aiterfix.source.tokens import Tokens
+from aiterfix.source.values import ZERO, Atom, Rank, Value
 
 
 @dataclass(frozen=True)
@@ -91,130 +90,31 @@ class Follower(Tokens):
             return Paging(takes_size, (), "by entries of the block table it loads from elsewhere too")
         if any(load.helper for load in (*self.table, *keys, *scales)) and self._calls_twice():
             return Paging(takes_size, (), "a function that loads for it is called more than once")
-        if self.runs_ahead and not self.roles.tiled and not self.last_is_followed:
-            return Paging(takes_size, (), "which keys are those of the columns that it stores last is not understood")
-        paired = zip(keys, scales, strict=True) if self.roles.tiled and len(keys) == len(scales) else ()
-        if any(_chosen(self._going(k, keys=True)) != _chosen(self._going(s, keys=False)) for k, s in paired):
-            return Paging(takes_size, (), "that keys and their scales go by the same entries is not understood")
-        table, cache = (self._block, self._tile) if self.roles.tiled else (self._table, self._cache)
-        judged = [*(table(t) for t in self.table), *(cache(k, "keys") for k in keys)]
-        judged += [cache(s, "scales") for s in scales]
+        if not (self.is_straight or self.goes_a_known_way):
+            return Paging(takes_size, (), _OTHER_WAY)
+        counted = self.roles.tiled and not self.is_straight
+        tables, caches = (self._known, self._known) if counted else (self._table, self._cache)
+        judged = [tables(t, "table") for t in self.table]
+        judged += [caches(load, what) for what, loads in (("keys", keys), ("scales", scales)) for load in loads]
+        if self.roles.tiled:  # no such kernel is known to go by position, and none is taught
+            judged = [p if p.right else replace(p, right=None) for p in judged]
         return Paging(takes_size, tuple(sorted(judged, key=lambda p: (p.load.node.lineno, p.load.node.col_offset))))
 
-    # ---- caches in tiles ---------------------------------------------------------------------
-
-    def _block(self, load: LoadCall) -> PagedLoad:
-        """A load from the table of a cache in tiles."""
-        if not self.own_row(load):
-            return PagedLoad(load, "table", None, _OTHER_ROW)
-        mask = load.arguments.get("mask")
-        if mask is not None and not self._keeps_tokens(self.walk.values.get(mask), load):
-            return PagedLoad(load, "table", None, "that its mask leaves out no token's block is not understood")
-        counts = not load.helper and self._counts_blocks(load, self.columns[load.result], frozenset())
-        reason = "the column counts blocks" if counts else "how its column is made from blocks is not understood"
-        return PagedLoad(load, "table", True if counts else None, reason)
-
-    def _counts_blocks(self, load: LoadCall, column: Value, names: frozenset[str]) -> bool:
-        """Whether a number is the block of a column that is stored, or one that is counted on from there."""
-        lanes = [m for m in column.terms if Value({m: 1}).rank is not Rank.SCALAR]
-        if len(lanes) == len(column.terms):
-            return self.is_position(self.divided(column), load)
-        stored = {Value({m: 1}) for c in self.stored for m in c.terms}
-        if len(lanes) > 1 or not all(self.divided(Value({m: column.terms[m]})) in stored for m in lanes):
+    @cached_property
+    def goes_a_known_way(self) -> bool:
+        """Whether the statements that decide which keys its scores are made from are those of a text that was examined:
+        what keys that are loaded a turn ahead, and counted blocks, come to is not followed."""
+        d = self.kernel.definition
+        if d is None:
             return False
-        base = Value({m: n for m, n in column.terms.items() if m not in lanes})
-        counted = base.terms.get((), 0) in ((0,) if lanes else (0, 1))
-        return self.is_position(self._undivided(base), load) or (
-            counted and all(len(m) == n == 1 and self._is_block(load, m[0], names) for m, n in base.terms.items() if m)
-        )
+        derivations = derivations_of(self.walk, d.roles.known_columns, walrus=d.walrus)
+        return derivations.knows_keys([s.store for s in self.kernel.syntax], self.roles)
 
-    def _keeps_tokens(self, condition: Value | None, load: LoadCall) -> bool:
-        """Whether a mask of a load from the table holds for the blocks of all tokens whose scores are stored: from the
-        first of these on, and up to the one that the sequence ends in."""
-        clauses, whole = self.view.made_of(self.view.plain(condition)) if condition is not None else ([], False)
-        column = self.columns[load.result]
-        loaded = {length.result for name in self.roles.lengths for length in self.loads_from(name)}
-
-        def is_length(a: Assignment, value: Value, _: frozenset[str]) -> bool:
-            return a.kind == "name" and value.atom in loaded
-
-        def keeps(excess: Value) -> bool:
-            if any(excess + own + integer(1) in self.lengths for own in self.columns_for(load)):
-                return True
-            least = (column - excess).constant
-            if least is not None and least <= 0:
-                return True  # No token stands in front of the first.
-            start, end = self.divided(column - excess), (column + excess + integer(1)).atom
-            if end is not None and end.op == "cdiv" and self.by_size(end):
-                length = end.operands[0]
-                name = length.atom.payload if length.atom is not None and length.atom.op == "symbol" else ""
-                return length in self.lengths or self._holds_only(name, frozenset(), is_length)
-            return start is not None and start in self.stored_from
-
-        return whole and all(keeps(self.view.plain(c.excess)) for c in clauses)
-
-    def _undivided(self, block: Value) -> Value | None:
-        """The position that a block which is counted from a position's on begins at; None where it is counted from
-        none, or several."""
-        divided = [(m, s) for m, n in block.terms.items() if (s := self.divided(Value({m: n}))) is not None]
-        if len(divided) != 1 or self.size is None:
-            return None
-        more = block - Value({divided[0][0]: 1})
-        return divided[0][1] + product(more, Value({(self.size,): 1}))
-
-    def _is_block(self, load: LoadCall, atom: Atom, names: frozenset[str]) -> bool:
-        def counts(a: Assignment, value: Value, inner: frozenset[str]) -> bool:
-            if a.kind == "sum" or value.constant is not None:
-                return value.constant == int(a.kind == "sum")
-            end = value.atom if a.kind == "range" else None
-            ends = end is not None and end.op == "cdiv" and self.by_size(end)
-            return ends or self._counts_blocks(load, value, inner)
-
-        if atom.op == "floordiv":
-            return self.is_position(self.divided(Value({(atom,): 1})), load)
-        return atom.op == "symbol" and self._holds_only(atom.payload, names, counts)
-
-    def _is_entry(self, value: Value, names: frozenset[str]) -> bool:
-        """Whether a number is an entry of the block table as it was loaded, one or none where a mask decides, or a name
-        that holds nothing else."""
-        atom = value.atom
-        if atom is None:
-            return False
-        if atom.op == "select":
-            condition, loaded, other = atom.operands
-            if not self._is_entry(loaded, names):
-                return False
-            # Elsewhere the first block is read.
-            own = [load for load in self.table if loaded.atom is load.result]
-            kept = other.constant is not None and all(self._keeps_tokens(condition, load) for load in own)
-            return kept or self._is_entry(other, names)
-        if any(atom is load.result for load in self.table):
-            return True
-        return atom.op == "symbol" and self._holds_only(
-            atom.payload, names, lambda a, v, inner: a.kind == "name" and self._is_entry(v, inner)
-        )
-
-    def _holds_only(
-        self, name: str, names: frozenset[str], right: Callable[[Assignment, Value, frozenset[str]], bool]
-    ) -> bool:
-        """Whether all that a kernel's own name is given is right. Names that are being looked into are taken to be."""
-        if name in names:
-            return True
-        assigned = self.view.assignments.of(name)
-        given = [(a, self.walk.values.get(node)) for a in assigned for node in self._given(a)]
-        return {a for a, _ in given} == set(assigned) != set() and all(
-            v is not None and right(a, self.view.plain(v), names | {name}) for a, v in given
-        )
-
-    def _given(self, a: Assignment) -> list[ast.expr]:
-        """What a name is given, what is added to it, or what it runs between; nothing where that is not known."""
-        e = a.value
-        if isinstance(e, ast.BinOp) and a.kind == "sum":
-            return [e.right] if isinstance(e.op, ast.Add) else []
-        if isinstance(e, ast.Call) and a.kind == "range":
-            counted = self.walk.scope.dotted(e.func) == "builtins.range" and not e.keywords
-            return e.args if counted and len(e.args) < 3 else []
-        return [e] if e is not None and a.kind == "name" else []
+    def _known(self, load: LoadCall, what: str) -> PagedLoad:
+        """A load of a kernel that goes a known way: but for the sequence, of which that says nothing."""
+        if what == "table" and not self.own_row(load):
+            return PagedLoad(load, what, None, _OTHER_ROW)
+        return PagedLoad(load, what, True, "it is that of a kernel that goes by blocks")
 
     def _calls_twice(self) -> bool:
         """Whether a function of the module is called from two places: then but one call's values are known."""
@@ -222,15 +122,15 @@ class Follower(Tokens):
         followed = [n for n in names if not isinstance(self.walk.scope.meaning(n), (str, int, type(None)))]
         return len(followed) != len(set(followed))
 
-    def _table(self, load: LoadCall) -> PagedLoad:
+    def _table(self, load: LoadCall, what: str) -> PagedLoad:
         column = self.columns[load.result]
         if not self.own_row(load):
-            return PagedLoad(load, "table", None, _OTHER_ROW)
+            return PagedLoad(load, what, None, _OTHER_ROW)
         if not self.is_position(self.position(load), load):
-            return PagedLoad(load, "table", None, "how its column is made from the token's position is not understood")
+            return PagedLoad(load, what, None, "how its column is made from the token's position is not understood")
         if self.divided(column) is None:
-            return PagedLoad(load, "table", False, "the column is the token's position")
-        return PagedLoad(load, "table", True, "the column is the token's position divided by the block's size")
+            return PagedLoad(load, what, False, "the column is the token's position")
+        return PagedLoad(load, what, True, "the column is the token's position divided by the block's size")
 
     def _cache(self, load: LoadCall, what: str) -> PagedLoad:
         tables = self.tables_of(load)
@@ -279,41 +179,6 @@ class Follower(Tokens):
         """The loads from the table that an address goes by."""
         return [t for t in self.table if t.result in load.address.mentions]
 
-    def _tile(self, load: LoadCall, what: str) -> PagedLoad:
-        """A load from a cache in tiles: by which entry is not followed, only that it is one, as it was loaded."""
-        going = self._going(load, keys=what == "keys")
-        if not (len(going) == 1 and self._is_entry(Value({(going[0],): 1}), frozenset())):
-            return PagedLoad(load, what, None, _CHANGED)
-        if not self._is_in_tiles(load, keys=what == "keys"):
-            return PagedLoad(load, what, None, _OTHER_PLACE)
-        return PagedLoad(load, what, True, "it goes by an entry of the block table")
-
-    def _is_in_tiles(self, load: LoadCall, *, keys: bool) -> bool:
-        """Whether a load reads, of the block, the tokens of its lanes: their scales one after the other; of their keys,
-        in tiles of 16 tokens, 16 elements of each token at a time."""
-        rest, columns = self._in_block(load, keys=keys), self.columns_for(load, either=True)
-        elements = self.view.parameter(self.roles.key_elements)
-        if self.size is None or (keys and elements is None):
-            return False
-        size, sixteen = Value({(self.size,): 1}), integer(16)
-        lanes = [column - scalar_part(column) for column in self.stored]
-        if not keys:
-            return rest == self._operation("arange", ZERO, size) or any(
-                rest == self._operation("mod", place, size) for place in (*lanes, *columns)
-            )
-        width = Value({(elements,): 1}) if elements is not None else ZERO
-        element = self._operation("arange", ZERO, width)
-        key = self._operation("mod", element, sixteen)
-        key = key + product(self._operation("floordiv", element, sixteen), integer(256))
-        starts = [ZERO, *(product(width, self._operation("mod", scalar_part(c), size)) for c in columns)]
-        for lane in lanes:
-            token = key + product(self._operation("mod", lane, sixteen), sixteen)
-            tile = self._operation("floordiv", self._operation("mod", lane, size), sixteen)
-            # Without the tile: for blocks of one.
-            if any(rest - start in (token, token + product(tile, integer(2048))) for start in starts):
-                return True
-        return False
-
     def _operation(self, op: str, left: Value, right: Value) -> Value:
         rank = Rank.TENSOR if op == "arange" else Rank.of((left.rank, right.rank))
         return self.walk.universe.operation(op, "", (left, right), rank)
@@ -353,11 +218,7 @@ class Follower(Tokens):
         return found
 
 
-def _chosen(atoms: list[Atom]) -> list[Atom]:
-    """The same without masks: what stands where they hold."""
-    return [a.operands[1].atom or a if a.op == "select" and a.operands[2].constant is not None else a for a in atoms]
-
-
 _OTHER_PLACE = "which token of the block it reads is not understood"
 _CHANGED = "how it goes by the entry of the block table is not understood"
+_OTHER_WAY = "which keys its scores are made from is decided by other statements than in any kernel that is known"
 _OTHER_ROW = "that it reads the block table for the sequence whose row it stores is not understood"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 
-from aiterfix.source.loads import KernelView, without
+from aiterfix.source.loads import LOAD_PARAMETERS, KernelView, view_of, without
 from aiterfix.source.logic import Prover
+from aiterfix.source.names import names_in
 from aiterfix.source.roles import PagingRoles
 from aiterfix.source.sites import KernelAnalysis
 from aiterfix.source.values import Value, atoms_below, integer
-from aiterfix.source.walk import StoreCall
+from aiterfix.source.walk import KernelWalk, StoreCall
 
 
 class NotFollowedError(Exception):
@@ -42,6 +43,20 @@ def row_of(store: StoreCall, roles: PagingRoles, view: KernelView) -> Row:
     Raises:
         NotFollowedError: its address does not show that, or not that there is such a row.
     """
+    found = view.walk.once(("row", id(store), roles), lambda: _row_or_reason(store, roles, view))
+    if isinstance(found, Row):
+        return found
+    raise NotFollowedError(found)
+
+
+def _row_or_reason(store: StoreCall, roles: PagingRoles, view: KernelView) -> Row | str:
+    try:
+        return _row(store, roles, view)
+    except NotFollowedError as reason:
+        return str(reason)
+
+
+def _row(store: StoreCall, roles: PagingRoles, view: KernelView) -> Row:
     stride, next_n = view.parameter(roles.row_stride), view.parameter(roles.next_n)
     if stride is None or next_n is None:
         raise NotFollowedError(f"{roles.row_stride} or {roles.next_n} is no parameter that keeps its value")
@@ -123,3 +138,23 @@ def lengths_of(sequence: Value, roles: PagingRoles, view: KernelView) -> set[Val
                 starts += [result] if index == sequence else []
                 ends += [result] if index == sequence + integer(1) else []
     return found | {end - start for start in starts for end in ends}
+
+
+def length_name(walk: KernelWalk, roles: PagingRoles) -> str:
+    """The one local name that holds nothing but lengths as they were loaded; empty where there is none, or several."""
+    return walk.once(("length", roles), lambda: _only_length(walk, roles))
+
+
+def _only_length(walk: KernelWalk, roles: PagingRoles) -> str:
+    given: dict[str, list[bool]] = {}
+    for a in view_of(walk).assignments.all:
+        for name in a.names:
+            given.setdefault(name, []).append(a.kind == "name" and _loads_length(a.value, walk, roles))
+    names = [name for name, loaded in given.items() if any(loaded)]
+    return names[0] if len(names) == 1 and all(given[names[0]]) else ""
+
+
+def _loads_length(node: ast.expr | None, walk: KernelWalk, roles: PagingRoles) -> bool:
+    if not isinstance(node, ast.Call) or walk.scope.triton(node.func) not in LOAD_PARAMETERS or not node.args:
+        return False
+    return names_in(node.args[0]).intersection(roles.lengths) == {roles.lengths[0]}

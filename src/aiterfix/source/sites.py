@@ -13,7 +13,7 @@ from aiterfix.source.bindings import How, ModuleBindings
 from aiterfix.source.columns import NotExpressible, column_expression, noneness
 from aiterfix.source.constants import Constant
 from aiterfix.source.decorators import decorator_doubt, is_jit, named_jit
-from aiterfix.source.derivation import Derivations
+from aiterfix.source.derivation import Derivations, derivations_of
 from aiterfix.source.encoding import as_utf8
 from aiterfix.source.evaluate import walk_kernel
 from aiterfix.source.gathers import Gathers, Unfollowed, find_gathers
@@ -372,7 +372,7 @@ def _analyse_kernel(
             return only(Problem("no-parameter", f"has no {role} parameter {name!r}", function.lineno, spec.name))
     try:
         walk = walk_kernel(function, spec, scope, walrus=walrus)
-        derivations = Derivations(walk, spec.known_columns, walrus=walrus)
+        derivations = derivations_of(walk, spec.known_columns, walrus=walrus)
         judged = [_judge(store, i, walk, spec, derivations) for i, store in enumerate(walk.stores)]
     except RecursionError:
         message = "an expression is nested more deeply than this Python allows"

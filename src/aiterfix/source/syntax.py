@@ -20,6 +20,11 @@ def last_name(e: ast.expr) -> str:
     return e.id if isinstance(e, ast.Name) else ""
 
 
+def is_minus_infinity(node: ast.expr) -> bool:
+    """Whether an expression is ``float("-inf")``."""
+    return ast.unparse(node).replace('"', "'") in ("float('-inf')", "-float('inf')")
+
+
 def is_plain_target(target: ast.expr) -> bool:
     """Whether binding a target changes nothing but names."""
     return isinstance(target, ast.Name) or (isinstance(target, ast.Tuple) and all(map(is_plain_target, target.elts)))

@@ -8,10 +8,12 @@ from functools import cached_property
 from aiterfix.source.guards import column_of
 from aiterfix.source.loads import LoadCall, product, view_of, without
 from aiterfix.source.logic import Prover
+from aiterfix.source.names import bound_names, closure, names_in, read_and_bound
 from aiterfix.source.positions import lengths_of, one_row
 from aiterfix.source.roles import PagingRoles
 from aiterfix.source.sites import KernelAnalysis
 from aiterfix.source.values import ZERO, Atom, Rank, Value, integer
+from aiterfix.source.vocabulary import LOADS
 
 
 class Tokens:
@@ -26,10 +28,10 @@ class Tokens:
         table: the loads from the block table.
         columns: where in a row of it each of them reads, by what it gives.
         stored: the columns that the kernel's stores are for.
-        stored_from: where their masks say that columns begin.
     """
 
     def __init__(self, kernel: KernelAnalysis, roles: PagingRoles) -> None:
+        self.kernel = kernel
         view = self.view = view_of(kernel.syntax[0].walk)
         row = one_row(kernel, roles, view)
         self.sequence = row.sequence if row is not None else None
@@ -37,17 +39,9 @@ class Tokens:
         self.roles = roles
         self.size = view.parameter(roles.block_size)
         self.table = self.loads_from(roles.table)
-        self._stores = [s.node.lineno for s in kernel.syntax]
         columns = (column_of(s.store.address, self.walk.output, self.walk.strides)[0] for s in kernel.syntax)
         self.stored = [view.plain(column) for column in columns]
-        self.stored_from = self._stored_from(kernel)
         self.columns = {load.result: self._column(load) for load in self.table}
-
-    def _stored_from(self, kernel: KernelAnalysis) -> frozenset[Value]:
-        masks = [(c, s.store.mask) for c, s in zip(self.stored, kernel.syntax, strict=True)]
-        clauses = ((c, self.view.made_of(self.view.plain(mask))[0]) for c, mask in masks if mask is not None)
-        starts = (column - self.view.plain(c.excess) for column, found in clauses for c in found)
-        return frozenset(start for start in starts if start.rank is Rank.SCALAR)
 
     @cached_property
     def lengths(self) -> set[Value]:
@@ -105,51 +99,97 @@ class Tokens:
         atom = column.atom
         return atom.operands[0] if atom is not None and atom.op == "floordiv" and self.by_size(atom) else None
 
-    def columns_for(self, load: LoadCall, *, either: bool = False) -> list[Value]:
-        """The columns that are stored, as they are in the turn of their loop that a load is for: of one before a loop,
-        the first; of one inside, its own, or the next where keys are loaded a turn ahead.
-
-        Args:
-            load: from the table; where ``either``, from the cache, in its own turn or the next.
-            either: see there.
-        """
+    def columns_for(self, load: LoadCall) -> list[Value]:
+        """The columns that are stored, as they are in the turn of their loop that a load from the table is for: of one
+        before a loop, the first; of one inside, its own, or the next where keys are loaded a turn ahead."""
         ahead = self.runs_ahead
         found = []
-        for column in self.stored:
+        for column in self._own[load.node] if self.is_straight else self.stored:
             counter = self._counter(column)
             if counter is None:
                 found.append(column)
                 continue
             start, step = map(self.view.plain, self.walk.universe.starts[counter])
             inside = self._in_loop_of(counter, load)
-            if inside and (ahead or either):
+            if inside and ahead:
                 found.append(column + product(without(column, counter)[0], step))
-            if not inside or not ahead or either:
+            else:
                 found.append(column)
             if not inside:
                 found.append(_in_turn(column, counter, start))
         return found
 
-    @property
+    @cached_property
     def runs_ahead(self) -> bool:
         """Whether a block table is read before the loop that stores the columns which it is read for."""
         counters = {c for column in self.stored if (c := self._counter(column)) is not None}
         return any(not self._in_loop_of(c, load) for load in self.table for c in counters)
 
+    @cached_property
+    def is_straight(self) -> bool:
+        """Whether each turn of a loop scores the keys that it loads itself, and each load is for one store: then the
+        column of that store is the token whose key it is."""
+        return not (self.runs_ahead or self._carries_keys) and all(self._own.values()) and all(self._served)
+
+    @cached_property
+    def _reached(self) -> list[frozenset[Atom]]:
+        """Of each store, the atoms that its scores are made from; none where that is not followed."""
+        return [self._made_from(self.walk.values.get(s.store.stored)) for s in self.kernel.syntax if s.store.stored]
+
+    def _made_from(self, value: Value | None) -> frozenset[Atom]:
+        found = set[Atom]()
+        pending = [value]
+        while pending:
+            value = pending.pop()
+            if value is None:
+                return frozenset()
+            for atom in {a for m in value.terms for a in m} - found:
+                found.add(atom)
+                pending += atom.operands
+                for call in self.view.calls_giving(atom):
+                    given = (*call.args, *(k.value for k in call.keywords))
+                    # What a function is given beside data need not be known.
+                    pending += [self.walk.values.get(e) for e in given if not self._loaded.isdisjoint(names_in(e))]
+        return frozenset(found)
+
+    @cached_property
+    def _own(self) -> dict[ast.Call, list[Value]]:
+        """The column of the one store that each load from table and cache is for; none of one that is for no store, or
+        several."""
+        names = (self.roles.table, self.roles.keys, self.roles.scales)
+        found = {}
+        for load in (load for name in names for load in self.loads_from(name)):
+            own = [c for c, atoms in zip(self.stored, self._reached, strict=True) if load.result in atoms]
+            found[load.node] = own if len(own) == 1 else []
+        return found
+
     @property
-    def last_is_followed(self) -> bool:
-        """Whether a column that is stored in no loop is that of a loop's first turn, or of the one behind its last."""
-        first, last = set[Value](), set[Value]()
-        lines = [0]
-        for column in self.stored:
-            if (counter := self._counter(column)) is not None:
-                axioms = [self.view.plain(a) for a in self.walk.universe.axioms.get(counter, ())]
-                ends = [a + Value({(counter,): 1}) + integer(1) for a in axioms if a.terms.get((counter,)) == -1]
-                first.add(_in_turn(column, counter, self.view.plain(self.walk.universe.starts[counter][0])))
-                last |= {_in_turn(column, counter, end) for end in ends}
-                lines += [getattr(n, "lineno", 0) for n in self._loops.get(counter.payload, ())]
-        alone = ((c, s) for c, s in zip(self.stored, self._stores, strict=True) if self._counter(c) is None)
-        return all(column in (last if line > max(lines) else first) for column, line in alone)
+    def _served(self) -> list[bool]:
+        """Whether each store is of scores that are made from something loaded from the cache."""
+        cache = {load.result for name in (self.roles.keys, self.roles.scales) for load in self.loads_from(name)}
+        served = [not cache.isdisjoint(atoms) for atoms in self._reached]
+        return served if len(served) == len(self.stored) else [False]
+
+    @cached_property
+    def _loaded(self) -> frozenset[str]:
+        """Names that may hold what was loaded from table or cache, or something that was made of that."""
+        given = [(a, a.value is not None and self._loads_in(a.value)) for a in self.view.assignments.all]
+        cache = (self.roles.table, self.roles.keys, self.roles.scales)
+        pointers = closure(cache, [(a.names, a.uses) for a, loads in given if not loads], forward=True)
+        first = {n for a, loads in given if loads and not pointers.isdisjoint(a.uses) for n in a.names}
+        return closure(first, [(a.names, a.uses) for a, _ in given], forward=True)
+
+    @property
+    def _carries_keys(self) -> bool:
+        """Whether a turn of a loop may use what another has loaded from table or cache, or has made of that."""
+        bodies = [n.body for n in self.walk.nodes if isinstance(n, (ast.For, ast.While))]
+        bound = ({n for s in body for n in bound_names(s)} for body in bodies)
+        return any(self._loaded & read_and_bound(body)[0] & names for body, names in zip(bodies, bound, strict=True))
+
+    def _loads_in(self, node: ast.expr) -> bool:
+        """Whether an expression loads something, or calls a function that may."""
+        calls = (n for n in ast.walk(node) if isinstance(n, ast.Call))
+        return any(self.walk.scope.triton(c.func) in ("", *LOADS) for c in calls)
 
     def _counter(self, column: Value) -> Atom | None:
         """The counter of the loop that a column goes by."""

@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from aiterfix.source.address import int64_name
-from aiterfix.source.causal import NO_CHOICE, causal_bound, stored_value
+from aiterfix.source.causal import NO_CHOICE, causal_bound
 from aiterfix.source.columns import NotExpressible
 from aiterfix.source.layout import WIDTH, lay_out
-from aiterfix.source.loads import LOAD_PARAMETERS, KernelView, view_of
+from aiterfix.source.loads import KernelView, view_of
 from aiterfix.source.locate import Edit, Lines
-from aiterfix.source.names import names_in
-from aiterfix.source.positions import NotFollowedError, row_of
+from aiterfix.source.positions import NotFollowedError, length_name, row_of
 from aiterfix.source.roles import PagingRoles
 from aiterfix.source.sites import KernelAnalysis, SiteSyntax, StoreSite
 from aiterfix.source.syntax import last_name
@@ -54,15 +53,12 @@ def _judged(site: StoreSite, syntax: SiteSyntax, roles: PagingRoles, view: Kerne
         return UnseenScores(site, None if doubt else False, doubt)
     if bound.right is None:
         return UnseenScores(site, None, bound.reason)
-    if roles.tiled and not _is_of_length(bound.comparisons, syntax, roles):
-        spelled = f"`{bound.expression}`" if bound.expression else "what its scores are bounded by"
-        return UnseenScores(site, None, f"{spelled} need not be about the sequence's length")
     return UnseenScores(site, True)
 
 
 def _doubt(syntax: SiteSyntax, view: KernelView) -> str:
     """Why stored scores, which are no choice themselves, may yet be made of one; empty where they are not."""
-    node = stored_value(syntax)
+    node = syntax.store.stored
     value = syntax.walk.values.get(node) if node is not None else None
     if value is None:
         return "what it stores is not followed"
@@ -90,40 +86,6 @@ def _doubt(syntax: SiteSyntax, view: KernelView) -> str:
     return ""
 
 
-# ---- the length of the row's sequence ----------------------------------------------------------
-
-
-def _length_name(walk: KernelWalk, roles: PagingRoles) -> str:
-    """The one local name that holds nothing but lengths as they were loaded; empty where there is none, or several."""
-    return walk.once(("length", roles), lambda: _only_length(walk, roles))
-
-
-def _only_length(walk: KernelWalk, roles: PagingRoles) -> str:
-    given: dict[str, list[bool]] = {}
-    for a in view_of(walk).assignments.all:
-        for name in a.names:
-            given.setdefault(name, []).append(a.kind == "name" and _loads_length(a.value, walk, roles))
-    names = [name for name, loaded in given.items() if any(loaded)]
-    return names[0] if len(names) == 1 and all(given[names[0]]) else ""
-
-
-def _loads_length(node: ast.expr | None, walk: KernelWalk, roles: PagingRoles) -> bool:
-    if not isinstance(node, ast.Call) or walk.scope.triton(node.func) not in LOAD_PARAMETERS or not node.args:
-        return False
-    return names_in(node.args[0]).intersection(roles.lengths) == {roles.lengths[0]}
-
-
-def _is_of_length(comparisons: tuple[ast.Compare, ...], syntax: SiteSyntax, roles: PagingRoles) -> bool:
-    """Whether a bound is spelled with the name of the length, which alone its one free number can then be."""
-    name = _length_name(syntax.walk, roles)
-    held = syntax.store.environment.get(name)
-    for compare in comparisons:
-        for n in ast.walk(compare):
-            if isinstance(n, ast.Name) and n.id == name and held is not None and syntax.walk.values.get(n) == held:
-                return True
-    return False
-
-
 # ---- the mend ------------------------------------------------------------------------------------
 
 
@@ -134,7 +96,7 @@ def hidden_value(syntax: SiteSyntax, roles: PagingRoles) -> ast.Call:
         NotExpressible: a part of it has no name at the store.
     """
     view, environment = view_of(syntax.walk), syntax.store.environment
-    node, column = stored_value(syntax), syntax.column
+    node, column = syntax.store.stored, syntax.column
     try:
         position = row_of(syntax.store, roles, view).position
     except NotFollowedError:
@@ -142,7 +104,7 @@ def hidden_value(syntax: SiteSyntax, roles: PagingRoles) -> ast.Call:
     if node is None or column is None:
         raise NotExpressible("its column, or its row's position in the sequence, cannot be written there")
     places = (n for n, held in environment.items() if view.plain(held) == position)
-    place, length = next(places, ""), _length_name(syntax.walk, roles)
+    place, length = next(places, ""), length_name(syntax.walk, roles)
     if not place or not length or length not in environment:
         raise NotExpressible("the length of its sequence, or its row's position in it, has no name there")
     end: ast.expr = ast.BinOp(_name(length), ast.Sub(), _name(roles.next_n))
@@ -167,7 +129,7 @@ def _where(walk: KernelWalk) -> ast.expr:
 
 def hiding_edit(lines: Lines, syntax: SiteSyntax, value: ast.Call) -> Edit:
     """That value in the place of the scores."""
-    node = stored_value(syntax)
+    node = syntax.store.stored
     assert node is not None
     span = lines.span(node)
     start = lines.line_start(span.start)

@@ -62,6 +62,11 @@ class StoreCall:
     helper: str = ""
 
     @property
+    def stored(self) -> ast.expr | None:
+        """What it stores."""
+        return self.arguments.get("value") or self.arguments.get("stored_value")
+
+    @property
     def address(self) -> Value:
         """Pointer and offsets together."""
         return self.pointer + self.offsets

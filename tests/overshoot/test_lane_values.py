@@ -58,6 +58,7 @@ SCALAR: dict[str, Callable[..., int]] = {
     "s_xor_b32": lambda a, b: a ^ b,
     "s_lshl_b32": lambda a, b: a << (b & 31),
     "s_lshr_b32": lambda a, b: a >> (b & 31),
+    "s_bfe_u32": lambda a, b: a >> (b & 31) & (1 << (b >> 16 & 127)) - 1,
     "s_lshl1_add_u32": lambda a, b: (a << 1) + b,
     "s_lshl2_add_u32": lambda a, b: (a << 2) + b,
     "s_lshl3_add_u32": lambda a, b: (a << 3) + b,

@@ -41,7 +41,7 @@ WAVES = asking_each_wave()
 COUNTED = asking_each_wave(
     """s_mov_b32 $0, $0
     s_lshl_b32 $0, $0, 6
-    s_lshr_b32 $0, $0, 6
+    s_bfe_u32 $0, $0, 0x1a0006
     s_add_u32 $0, $0, 3
     s_sub_u32 $0, $0, 3
     s_xor_b32 $0, $0, 0
@@ -95,7 +95,7 @@ def test_lane_by_lane_comes_to_the_same(
     if text not in (FAULTY, SOUND, TWICE):
         kept = {item.instruction.mnemonic for items in part.part.kept for item in items}
         assert ("v_mov_b32" if text is BY_PARTS else "v_readfirstlane_b32") in kept
-        assert text is not COUNTED or {"s_lshr_b32", "s_xor_b32"} <= kept
+        assert text is not COUNTED or {"s_bfe_u32", "s_xor_b32"} <= kept
     table = joined(
         [
             whole_launch(kernel, part.config, length, 600, next_n, splits)

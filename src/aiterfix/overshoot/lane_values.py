@@ -234,6 +234,14 @@ def bitwise(function: Callable[..., Numbers], *operands: Spread) -> Spread:
 either, common, unlike = (partial(bitwise, f) for f in (np.bitwise_or, np.bitwise_and, np.bitwise_xor))
 
 
+def bit_field(a: Spread, place: Spread) -> Spread:
+    """A field of bits: where it begins in bits 4:0 of its place, its width in bits 22:16."""
+    if place.table is not None:
+        raise NotInForm
+    width = same(place.base) >> 16 & 0x7F
+    return common(shift_right(a, place), constant_of((1 << width) - 1))
+
+
 def first_of_waves(a: Spread) -> Spread:
     """What the first lane of each wave has, all lanes being on."""
     if a.table is None:
@@ -257,6 +265,7 @@ ARITHMETIC: dict[str, Callable[..., Spread]] = {
     "s_lshl_b32": shift_left,
     "s_lshr_b32": shift_right,
     **{name: lambda a, b, t=times: add(shift_left(a, constant_of(t)), b) for name, times in _SHIFTED.items()},
+    "s_bfe_u32": bit_field,
     "v_readfirstlane_b32": first_of_waves,
     "v_add3_u32": lambda a, b, c: add(add(a, b), c),
     "v_or3_b32": lambda a, b, c: either(either(a, b), c),

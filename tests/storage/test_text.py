@@ -7,8 +7,10 @@ import sys
 import unicodedata
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from aiterfix.storage.text import as_parsed, opaque_encoding
+from aiterfix.storage.text import as_parsed, finder, opaque_encoding
 
 
 def test_every_character_that_the_parser_takes_for_an_ascii_one_is_resolved() -> None:
@@ -56,3 +58,16 @@ def test_other_text_is_left_alone(text: bytes) -> None:
 )
 def test_only_a_cookie_that_may_hide_names_counts(text: bytes, expected: bool) -> None:
     assert opaque_encoding(text) is expected
+
+
+_BYTES = st.lists(st.sampled_from([b"a", b"b", b"\0", b"\xff", b"ab"]), max_size=12).map(b"".join)
+
+
+@given(_BYTES, _BYTES)
+def test_the_finder_finds_what_python_finds(data: bytes, needle: bytes) -> None:
+    assert bool(finder()(data, needle)) is (needle in data)
+
+
+def test_where_libc_cannot_be_asked_python_searches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ctypes", None)
+    assert finder() is bytes.__contains__

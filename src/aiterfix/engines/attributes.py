@@ -25,6 +25,7 @@ from aiterfix.engines.values import (
     absolute,
     atoms_of,
     has_parameter,
+    holds_tensor,
     of,
     placed,
     role,
@@ -50,10 +51,11 @@ _SHIFTS = re.compile(r"ClassVar|InitVar|KW_ONLY|init=|kw_only=|default_factory="
 
 @record(frozen=True)
 class _Kept:
-    """What is stored under a name: values, each with its place; and whether it is everything."""
+    """What is stored under a name: values, each with its place; whether it is everything; and on what it hangs."""
 
     values: tuple[tuple[Value, Store], ...]
     complete: bool
+    conditions: tuple[str, ...] = ()
 
 
 class Attributes:
@@ -77,12 +79,12 @@ class Attributes:
         stated = role(unknown) is not None
         classes = self._classes(base) if not stated else []
         kept = self._kept(name, classes)
+        conditions = [self.names.hook, *kept.conditions]
         if not kept.complete:
             if kept.values or stated:
-                self._condition(f"{name} is stored in too many places to follow")
+                conditions.append(f"{name} is stored in too many places to follow")
             if not kept.values and name != OPERATOR:
                 return (unknown,)
-        self._condition(self.names.hook)
         # What its own class stores is what it is; what is stored elsewhere by that name may replace it.
         owners = {owner for _, owner in classes or ()}
         own = [v for v, s in kept.values if s.owner in owners] or [v for v, _ in kept.values]
@@ -94,7 +96,7 @@ class Attributes:
         if name == OPERATOR and (lengths or not kept.complete):
             anyway = list(self.length())
             values = list(dict.fromkeys(lengths if kept.complete else (*anyway, *lengths)))
-            self._condition("" if classes is not None else f"{text_of(node)} may be stored by another package")
+            conditions.append("" if classes is not None else f"{text_of(node)} may be stored by another package")
         elif stated:
             values = [unknown]
             doubtful = [s for v, s in kept.values if not (isinstance(v, Number) and role(v) == role(unknown))]
@@ -104,13 +106,20 @@ class Attributes:
             # Of many, only what the operator's length decides is worth telling apart.
             decided = lengths or not any(atoms_of(v) for v in values)
             if len(values) > bounds.STORES or not decided:
+                for text in conditions:
+                    self._tracer.condition(text, length=False)
                 return (unknown,)
         there = [v for v in values if not isinstance(v, Nothing)]
         if not (all(isinstance(v, Thing) for v in values) or (len(there) == 1 and absolute(there[0]))):
             # What is stored as the program goes on may differ from one look at it to the next.
             doubtful += [s for _, s in kept.values if s.late and s not in doubtful]
-        for store in doubtful[: bounds.CONDITIONS]:
-            self._condition(f"{name} may be given another value: {store.text}")
+        conditions += [f"{name} may be given another value: {store.text}" for store in doubtful[: bounds.CONDITIONS]]
+        # A length may be another one, and then is so wherever it is read, if it is set before.
+        length = stated or all(isinstance(v, Number) and LENGTH.atom in v.atoms for v in values)
+        length &= name == OPERATOR or not any(s.late for s in doubtful)
+        for text in conditions:
+            self._tracer.condition(text, length=length)
+        values = [unknown if holds_tensor(v) else v for v in values]
         if any(isinstance(v, Tensor) for v in values):
             return self._held(node, frame, values, kept)
         if len(values) == 1 or not all(isinstance(v, Number) for v in values):
@@ -133,20 +142,17 @@ class Attributes:
         """What the operator's length is, or else is stored by its name; what is not understood is a condition."""
         yield LENGTH
         kept, said = self._kept(OPERATOR, None), bounds.CONDITIONS
+        found = [*kept.conditions]
         for value, store in kept.values:
             if isinstance(value, Number) and LENGTH.atom in value.atoms and value.at(1 << 20, ANY) is not None:
                 yield value
             elif not isinstance(value, Nothing) and (said := said - 1) >= 0:
-                self._condition(f"{OPERATOR} may be given another value: {store.text}")
+                found.append(f"{OPERATOR} may be given another value: {store.text}")
         if self.names.stores(OPERATOR) is None:
-            for line in self.names.lengths:
-                self._condition(f"{OPERATOR} may be given another value: {line}")
-            self._condition(f"{OPERATOR} is stored in more files than are followed")
-        self._condition(self.names.hook)
-
-    def _condition(self, text: str) -> None:
-        if text:
-            self._tracer.conditions[text] = None
+            found += [f"{OPERATOR} may be given another value: {line}" for line in self.names.lengths]
+            found.append(f"{OPERATOR} is stored in more files than are followed")
+        for text in (*found, self.names.hook):
+            self._tracer.condition(text, length=True)
 
     def _kept(self, name: str, classes: list[tuple[Source, ast.ClassDef]] | None) -> _Kept:
         """Everything that is stored under a name; where that is too much, what its own classes store."""
@@ -161,9 +167,9 @@ class Attributes:
             self._busy.add(key)
             before, self._tracer.conditions = self._tracer.conditions, {}
             values = [(v, s) for s in (own if stores is None else stores) for v in dict.fromkeys(self._stored(s, name))]
-            self._tracer.conditions = before | self._tracer.conditions
+            found, self._tracer.conditions = tuple(self._tracer.conditions), before
             self._busy.discard(key)
-            self._fields[key] = _Kept(tuple(values), stores is not None)
+            self._fields[key] = _Kept(tuple(values), stores is not None, found)
         return self._fields[key]
 
     def _stored(self, store: Store, name: str) -> Iterator[Value]:
@@ -256,7 +262,8 @@ class Attributes:
             return tuple(self.length())
         of_object = isinstance(base, Thing) and base.kind in ("object", "class")
         if THE_CONFIG(text) and not OTHER_MODELS(text) and (of_one or of_object):
-            self._condition(self._other_config(node.attr, of_object, f"({frame.source.relative}:{node.lineno})"))
+            doubt = self._other_config(node.attr, of_object, f"({frame.source.relative}:{node.lineno})")
+            self._tracer.condition(doubt, length=True)
             return (Thing("config"),)
         return (self._tracer.other(node, frame),) if of_one else None
 

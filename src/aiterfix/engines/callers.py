@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from aiterfix.engines import bounds
 from aiterfix.engines.names import OPERATOR
-from aiterfix.engines.package import FUNCTIONS, FunctionNode, Package, Source, parameters, text_of
+from aiterfix.engines.package import FUNCTIONS, FunctionNode, Package, Source, parameters, takes, text_of
 from aiterfix.engines.uses import Bound, Escape, Site, Target, Uses, last
-from aiterfix.engines.values import LENGTH, Atom, Frame, Thing, Value, atoms_of, of, role, with_values
+from aiterfix.engines.values import LENGTH, Atom, Frame, Tensor, Thing, Value, atoms_of, of, role, with_values
 from aiterfix.storage.record import record
 
 if TYPE_CHECKING:
@@ -55,7 +55,10 @@ class Callers:
             if not self._tracer.spend():
                 return None
             self._uses[node] = None
-            self._uses[node] = self.uses(Target(node.name, source, node))
+            self._uses[node] = found = self.uses(Target(node.name, source, node))
+            for place, begin, end in self._package.put_together:
+                if node.name.startswith(begin) and node.name.endswith(end):
+                    found.escapes.append(Escape(source, node, f"may be asked for by a name put together at {place}"))
         return self._uses[node]
 
     def sites(self, source: Source, function: FunctionNode) -> tuple[list[Site], list[Escape]]:
@@ -106,7 +109,7 @@ class Callers:
             imports = [n for n in found if isinstance(n, (ast.Import, ast.ImportFrom))]
             if imports:
                 return any(self._leads(source.imported(target.name, n), target) for n in imports)
-            if found or (isinstance(scope, FUNCTIONS) and target.name in parameters(scope)):
+            if found or (isinstance(scope, FUNCTIONS) and takes(scope, target.name)):
                 return scope is source.tree and source.rebinds(target.name)
         return source.stars
 
@@ -119,7 +122,7 @@ class Callers:
             return False
         for scope in (*(s for s in source.above(node) if isinstance(s, FUNCTIONS)), source.tree):
             found = [b.node for b in source.bound(scope, node.id)]
-            if found or (isinstance(scope, FUNCTIONS) and node.id in parameters(scope)):
+            if found or (isinstance(scope, FUNCTIONS) and takes(scope, node.id)):
                 imports = [n for n in found if isinstance(n, (ast.Import, ast.ImportFrom))]
                 homes = {source.imported(node.id, n).partition(".")[0] for n in imports}
                 return len(imports) == len(found) and bool(homes) and self._package.name not in homes
@@ -147,6 +150,12 @@ class Callers:
         firsts = [1]
         if source.class_around(function) is None or "staticmethod" in decorators:
             firsts = [0]
+            if isinstance(site.call.func, ast.Attribute) and "staticmethod" not in decorators:
+                # Kept in a class it is a method: then the object is its first argument.
+                base = site.call.func.value
+                found = self._tracer.values(base, Frame(site.source, None))
+                kinds = {v.kind if isinstance(v, Thing) else "" for v in found}
+                firsts = [0] if text_of(base).startswith("torch.ops") or not kinds & {"", "object"} else [0, 1]
         elif isinstance(site.call.func, ast.Attribute) and "classmethod" not in decorators:
             # Asked of its class, the object is the first argument.
             base = site.call.func.value
@@ -244,9 +253,8 @@ class Callers:
         of_length = any(LENGTH.atom in atoms_of(v) for way in found for v in way.state)
         if len(own) == 1 and (role(of(own[0])) is not None or (of_length and own[0].text == OPERATOR)):
             # What is not read of the length or of a ratio is a condition on what the operator states.
-            self._tracer.conditions.update(
-                dict.fromkeys(f"{own[0].text} may be another: {reason}" for reason in why[: bounds.REASONS])
-            )
+            for reason in why[: bounds.REASONS]:
+                self._tracer.condition(f"{own[0].text} may be another: {reason}", length=True)
             why = [] if found else [""]
         elif not found and not why:
             why.append(f"no call of {function.name} is found")
@@ -275,7 +283,9 @@ class Callers:
             value = given.get(name)
             inner = Frame(where, None) if value in defaults and value not in site.call.args else frame
             unsaid = self._tracer.other(site.call, frame, f"{name}, which this call does not state plainly")
-            choices.append(self._tracer.values(value, inner) if value is not None else (unsaid,))
+            values = self._tracer.values(value, inner) if value is not None else (unsaid,)
+            changed = atom in self._tracer.touched
+            choices.append(tuple(unsaid if changed and isinstance(v, Tensor) else v for v in values))
         unknown = self._tracer.other(site.call, frame)
         every = itertools.islice(itertools.product(*choices), bounds.VALUES + 1)
         return [tuple(with_values(v, dict(zip(own, one, strict=True)), unknown) for v in state) for one in every]

@@ -63,8 +63,9 @@ def dominates(source: Source, node: ast.AST, use: ast.AST) -> bool:
     return False
 
 
-def untouched(source: Source, scope: ast.AST, made: list[Binding], use: ast.Name) -> bool:
-    """Whether nothing that may change a tensor's shape was done to a name before it is used.
+def untouched(source: Source, scope: ast.AST, made: list[Binding], use: ast.Name, *, late: bool, inside: bool) -> bool:
+    """Whether nothing that may change a tensor's shape was done to a name before it is used; ``late``: before a
+    function is run in which it is used; ``inside``: of a tuple or list that holds it.
 
     What was done to another tensor of the name, before the one that is used was made, does not matter.
     """
@@ -72,7 +73,12 @@ def untouched(source: Source, scope: ast.AST, made: list[Binding], use: ast.Name
     fresh = [b for b in made if isinstance(b.value, ast.Call) and ALLOCATES(last(b.value))]
     first = min(start(b.node) for b in fresh) if fresh and len(fresh) == len(made) else (0, 0)
     names = [n for n in source.seen(use.id) if isinstance(n, ast.Name) and scope in source.above(n)]
-    before = [n for n in names if loop or first <= start(n) < start(use)]
+    before = [n for n in names if loop or (first <= start(n) and (late or start(n) < start(use)))]
+    if inside:
+        items = [source.up[n] for n in before if n is not use and isinstance(n.ctx, ast.Load)]
+        return all(
+            isinstance(i, ast.Subscript) and isinstance(i.ctx, ast.Load) and leaves_alone(source, i) for i in items
+        )
     return all(n is use or leaves_alone(source, n) for n in before)
 
 

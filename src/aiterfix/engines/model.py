@@ -109,6 +109,7 @@ class Call:
         rank: axes of the logits tensor; None where that is not known.
         shuffled_by_block: whether ``Preshuffle`` is true exactly where a block has more than one token.
         conditions: what must not happen for the widths to be as they are.
+        firm: of them, what may change more than the widths: the padding too, or what else is passed.
         instead: what the engine runs in its place, and where.
     """
 
@@ -126,6 +127,7 @@ class Call:
     rank: int | None = None
     shuffled_by_block: bool = False
     conditions: tuple[str, ...] = ()
+    firm: tuple[str, ...] = ()
     instead: tuple[str, ...] = ()
 
 

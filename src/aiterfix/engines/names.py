@@ -12,10 +12,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import field
 from functools import cached_property
-from pathlib import Path
 
 from aiterfix.engines import bounds
-from aiterfix.engines.package import FUNCTIONS, SCOPED, FunctionNode, Package, Source, text_of
+from aiterfix.engines.package import FUNCTIONS, SCOPED, FunctionNode, Package, Source, said, text_of
 from aiterfix.engines.uses import ASKS, LOGS, last
 from aiterfix.storage.record import record
 
@@ -26,13 +25,15 @@ _TAKES_NAMES = ("update", "type", "new_class", "dict", "make_dataclass", "setatt
 _READS = ("getattr", "hasattr", "get")
 _REPLACES = re.compile(r"_*[A-Z]\w*|\w*(?:replace|update|copy|evolve|patch|multiple)\w*").fullmatch
 _HOOKS = {
-    "setattr": rb"setattr(?:__)?\s*\(\s*[^,()]+(?:\([^()]*\))?,\s*(?:[A-Za-z_f]|[\"']\w*(?:\\|[\"']\s*[\"']))"
-    rb"|def\s+__setattr__\b",
+    # Whatever its object is, only a name that is stated as it stands is found by a search.
+    "setattr": rb"setattr(?:__)?\s*\((?!\s*(?:[^,()]*(?:\((?:[^()]|\([^()]*\))*\)[^,()]*)*,\s*)?[\"']\w+[\"']\s*,)"
+    rb"|\(\s*setattr\s*,",
     "__getattr": rb"def\s+(?:__getattr__|__getattribute__)\b",
     "__dict__": rb"__dict__(?!\w|\s*\.(?:copy|get|items|keys|values)\()",
     "vars(": rb"(?<!\*)vars\([^)]*\)(?!\s*\.(?:copy|get|items|keys|values)\()",
     "__class__": rb"__class__(?!\.__|\s*(?:is|==|!=)\s)",
-    "__setstate__": rb"\.__setstate__\s*\(",
+    "__init_subclass__": rb"def\s+__init_subclass__\b",
+    "__set": rb"\.__set(?:state)?__\s*\(",
     "replace(": rb"replace\((?:[^()]|\([^()]*\))*\*\*",
     "cls(": rb"\bcls\((?!\))",
     "type(": rb"(?<![\w.])(?<!is )(?<!not )(?<!= )type\([^,()]*\)(?:\((?!\))|,|\s*$)|=\s*type\([^,()]*\)\s*$",
@@ -106,9 +107,9 @@ class Names:
     def lengths(self) -> list[str]:
         """Lines that give the operator's length another value, and not as a copy of it; the first few."""
         found = itertools.islice(self._package.matches(f".{OPERATOR}", _GROWS), bounds.LENGTH_CONDITIONS)
-        return [self._package.said(*one) for one in found]
+        return [said(*one) for one in found]
 
-    def _of(self, name: str, paths: list[Path]) -> list[Store]:
+    def _of(self, name: str, paths: list[str]) -> list[Store]:
         sources = map(self._package.source, paths)
         return [s for source in sources for node in source.mentions(name) for s in self._store(source, node, name)]
 
@@ -118,7 +119,7 @@ class Names:
         another. Empty where there is none."""
         for needle, pattern in _HOOKS.items():
             for one in self._package.matches(needle, re.compile(pattern, re.MULTILINE), 200):
-                return f"attributes are set or made by name: {self._package.said(*one)}"
+                return f"attributes are set or made by name: {said(*one)}"
         return ""
 
     def sets_modules(self, name: str) -> bool:

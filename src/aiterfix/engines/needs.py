@@ -8,6 +8,7 @@ from dataclasses import replace
 from aiterfix.advice.lengths import LONGEST
 from aiterfix.advice.padding import ALL, STAGE1, Advice, Question, advise, held_kernels
 from aiterfix.engines.model import Call, Entry, Known
+from aiterfix.family.rounding import most_columns
 from aiterfix.judge.judgement import Judgement
 from aiterfix.storage.record import record
 
@@ -99,8 +100,15 @@ class Needs:
         if key not in self._most:
             period = math.lcm(configuration.period, multiple_of)
             top = LONGEST // multiple_of * multiple_of
-            widths = range(top, max(0, top - period), -multiple_of)
-            self._most[key] = max((self.at(width, configuration) for width in widths), key=_severity)
+            most = max(most_columns(configuration.chunk, block) for block in configuration.blocks)
+            worst: Advice | None = None
+            for width in range(max(multiple_of, top - period + multiple_of), top + 1, multiple_of):
+                advice = self.at(width, configuration)
+                worst = max(worst or advice, advice, key=_severity)
+                if _severity(worst) >= (most, True):
+                    break  # no width needs more
+            assert worst is not None
+            self._most[key] = worst
         return self._most[key]
 
     def _ask(self, width: int, configuration: Configuration, block: int) -> Advice:

@@ -15,7 +15,7 @@ from typing import Any
 from aiterfix.engines import bounds
 from aiterfix.installation.kernelfiles import PackageText
 from aiterfix.installation.target import Skipped
-from aiterfix.storage.text import as_parsed, opaque_encoding
+from aiterfix.storage.text import as_parsed, finder, opaque_encoding
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -36,12 +36,19 @@ _TOLD = (
     rb"(?:\b(\w+)\s*=\s*(?:\w+\.)*)?\b(?:import_module\(|modules(?:\[|\.get\())\s*[\"'][\w.]*\b%b[\"']\s*[)\]](?!\s*\.)"
 )
 _SET = rb"\bmodules\s*(?:,|\.(?:update|setdefault|__setitem__)\()[^\n]*\b%b[\"']"
-_OWN = re.compile(rb"\b(?:globals|vars)\(\)\s*(?:\[|\.(?:get|update)\()|\bmodules\[\s*__name__\s*\]")
+_OWN = re.compile(
+    rb"\b(?:globals|vars)\(\)\s*(?:[,)\[]|\.(?:get|update|items|values|pop|setdefault)\()|\bmodules\[\s*__name__\s*\]"
+)
 _GIVEN = rb"(?:^|[=(,:\[{]|\breturn|\byield)\s*(?:\w+\.)*(?:%b)"
 _OPERATORS = re.compile(rb"(?:[=,]|\breturn|(?<!hasattr)\()\s*torch\.ops(?:\.\w+)?\s*(?:[,)]|$)")
 _INNER = rb"(?:[^()]|\((?:[^()]|\([^()]*\))*\))*"
 _BY_NAME = re.compile(rb"getattr\((?:[^(),\"']|\([^()]*\))+,\s*[A-Za-z_]" + _INNER + rb"\)(?:\((%b)\))?" % _INNER)
 _CALLER = re.compile(rb"methodcaller\(\s*[A-Za-z_][^,()]*,(%b)\)" % _INNER)
+_PARTS_OF_NAME = rb"\s*(?:f?[\"'](\w+)(?:[\"']\s*\+|\{|%[sd])|(?:\w+\s*\+\s*[\"']|f[\"']\{[^{}]*\})(\w+)[\"'])"
+_PUT_TOGETHER = {  # beginning with plain text, they are searched for much faster
+    "getattr(": re.compile(rb"getattr\([^\n]*?,%b" % _PARTS_OF_NAME),
+    "methodcaller(": re.compile(rb"methodcaller\(%b" % _PARTS_OF_NAME),
+}
 _KEPT_AS = re.compile(rb"(\w+)\s*=\s*$")
 _RUNS = re.compile(rb"(?<![\w.])(?:exec|eval)\(")
 
@@ -66,7 +73,8 @@ class _Chunk:
     line: int
     data: bytes
     name: str = ""
-    parsed: bool = False
+    nodes: list[ast.stmt] | None = None
+    indexed: bool = False
 
 
 class Source:
@@ -89,30 +97,34 @@ class Source:
         # Lines of a long string may look like definitions.
         cut = any(c.data.count(quotes) % 2 for c in self._chunks for quotes in (b'"""', b"'''"))
         cut |= as_parsed(data) is not data  # names in it may be written in other characters
-        # What names the family is parsed whole: if a part of it cannot be, nobody knows what it calls.
-        cut |= b"pa_mqa_logits" in data
-        if cut or not self._need([c for c in self._chunks if not c.name]):
+        # Of what names the family every part is parsed: if one cannot be, nobody knows what it calls.
+        family = self._chunks if b"pa_mqa_logits" in data else []
+        if cut or not self._parse(family) or not self._need([c for c in self._chunks if not c.name]):
             self.up, self._named, self._bound, self.broken = {}, {}, {self.tree: {}}, ""
             self._chunks = [_Chunk(1, data)]
             self._need(self._chunks)
 
-    def _parse(self, chunks: Iterable[_Chunk]) -> None:
-        for chunk in chunks:
-            chunk.parsed = True
-            text = b"\n" * (chunk.line - 1) + chunk.data
+    def _parse(self, chunks: Iterable[_Chunk]) -> bool:
+        try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                for node in ast.parse(text).body:
-                    self.up[node] = self.tree
-                    self._index(node)
-                    for name, binding in self._within(node):
-                        self._bound[self.tree].setdefault(name, []).append(binding)
-
-    def _need(self, chunks: list[_Chunk]) -> bool:
-        try:
-            self._parse(chunks)
+                for chunk in chunks:
+                    if chunk.nodes is None:
+                        chunk.nodes = []
+                        chunk.nodes = ast.parse(b"\n" * (chunk.line - 1) + chunk.data).body
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             self.broken = f"cannot be parsed: {error}"
+        return not self.broken
+
+    def _need(self, chunks: list[_Chunk]) -> bool:
+        self._parse(chunks)
+        for chunk in chunks:
+            chunk.indexed = True
+            for node in chunk.nodes or ():
+                self.up[node] = self.tree
+                self._index(node)
+                for name, binding in self._within(node):
+                    self._bound[self.tree].setdefault(name, []).append(binding)
         return not self.broken
 
     def _index(self, root: ast.AST) -> None:
@@ -134,13 +146,13 @@ class Source:
     def mentions(self, name: str) -> list[ast.AST]:
         """Nodes that mention an identifier; strings by the words in them."""
         word = _whole(name)
-        self._need([c for c in self._chunks if not c.parsed and word(c.data)])
+        self._need([c for c in self._chunks if not c.indexed and word(c.data)])
         return self._named.get(name, [])
 
     def rebinds(self, name: str) -> bool:
         """Whether a function gives a name of the module another meaning."""
-        word = re.compile(rb"\bglobal\s(?:[^\n#;]|\\\r?\n)*\b%b\b" % name.encode()).search
-        self._need([c for c in self._chunks if not c.parsed and word(c.data)])
+        word = _whole(name)
+        self._need([c for c in self._chunks if not c.indexed and b"global" in c.data and word(c.data)])
         return bool(self._named.get(f"global {name}"))
 
     def above(self, node: ast.AST) -> Iterator[ast.AST]:
@@ -171,7 +183,7 @@ class Source:
     def bound(self, scope: ast.AST, name: str) -> list[Binding]:
         """What gives a name a meaning in a scope, in the order of the source; parameters aside."""
         if scope is self.tree:
-            self._need([c for c in self._chunks if not c.parsed and c.name == name])
+            self._need([c for c in self._chunks if not c.indexed and c.name == name])
             return sorted(self._bound[scope].get(name, []), key=lambda b: getattr(b.node, "lineno", 0))
         if scope not in self._bound:
             found = self._bound[scope] = {}
@@ -303,6 +315,15 @@ def _whole(word: str) -> Callable[[bytes], object]:
     return re.compile(rb"%b(?<!\w%b)(?!\w)" % (text, text)).search
 
 
+def _dotted(path: str) -> str:
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def said(path: str, number: int, line: bytes) -> str:
+    """A line for people."""
+    return f"{path}:{number}: {line.decode('utf-8', 'replace').strip()[: bounds.TEXT]}"
+
+
 def text_of(node: ast.AST) -> str:
     """How the source says it, on one line."""
     try:
@@ -317,42 +338,53 @@ def parameters(node: FunctionNode | ast.Lambda) -> list[str]:
     return [a.arg for a in (*spec.posonlyargs, *spec.args, *spec.kwonlyargs)]
 
 
+def takes(node: FunctionNode | ast.Lambda, name: str) -> bool:
+    """Whether a parameter has a name, one of ``*`` and ``**`` too."""
+    stars = (a.arg for a in (node.args.vararg, node.args.kwarg) if a is not None)
+    return name in parameters(node) or name in stars
+
+
 class Package:
-    """An engine's package."""
+    """An engine's package. Its files go by their paths below the folder that holds it, with forward slashes."""
 
     def __init__(self, package: Path, image_root: Path | None = None) -> None:
         """Read every file; parse none."""
-        self.name, self._start = package.name, len(package.as_posix()) - len(package.name)
-        self.text = PackageText(package, image_root)
-        self._doubts = [s for s in self.text.unreadable if s.doubt]
-        opaque = "states an encoding in which names may be written in other bytes"
-        self._doubts += [Skipped(p, opaque, True) for p, data in self.text.contents.items() if opaque_encoding(data)]
-        self._sources: dict[Path, Source] = {}
-        self._paths: dict[str, list[Path]] = {}
+        text = PackageText(package, image_root)
+        self.name, self._folder, start = package.name, package.parent, len(str(package)) - len(package.name)
+        self._data = {path[start:]: data for path, data in text.contents.items()}
+        self._doubts = [s for s in text.unreadable if s.doubt]
+        for path, data in self._data.items():
+            if opaque_encoding(data):
+                self._doubt(path, "states an encoding in which names may be written in other bytes")
+        self._sources: dict[str, Source] = {}
+        self._paths: dict[str, list[str]] = {}
         self._handed: dict[str, list[str]] = {}
         self._set: dict[str, bool] = {}
-        self._holding: dict[str, list[tuple[Path, bytes]]] = {
-            "": [(path, as_parsed(data)) for path, data in self.text.contents.items()]
-        }
-        self._modules = {self._dotted(path): path for path in self.text.contents}
+        self._holding = {"": [(path, as_parsed(data)) for path, data in self._data.items()]}
+        self._modules = {_dotted(path): path for path in self._data}
+        self._finds = finder()
 
-    def _dotted(self, path: Path) -> str:
-        return self.shown(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    def _doubt(self, path: str, reason: str) -> None:
+        self._doubts.append(Skipped(self._folder / path, reason, True))
 
-    def files(self, text: str) -> Iterator[tuple[Path, bytes]]:
-        """Files that hold a text."""
-        part, needle = next((p for p in _PARTS if p in text), ""), text.encode()
-        if part not in self._holding:
-            self._holding[part] = [(path, data) for path, data in self._holding[""] if part.encode() in data]
-        return ((path, data) for path, data in self._holding[part] if needle in data)
+    def files(self, text: str) -> list[tuple[str, bytes]]:
+        """Files that hold a text: of those that hold a part of it, where such a part was asked for."""
+        if text not in self._holding:
+            for part in _PARTS:
+                if part in text and part != text:
+                    self.files(part)
+            near = min((files for known, files in self._holding.items() if known in text), key=len)
+            finds, needle = self._finds, text.encode()
+            self._holding[text] = [one for one in near if finds(one[1], needle)]
+        return self._holding[text]
 
     def matches(
         self,
         text: str,
         pattern: re.Pattern[bytes] | None = None,
         more: int = 0,
-        files: Iterable[tuple[Path, bytes]] | None = None,
-    ) -> Iterator[tuple[Path, int, bytes]]:
+        files: Iterable[tuple[str, bytes]] | None = None,
+    ) -> Iterator[tuple[str, int, bytes]]:
         """Lines that hold a text, or matches of a pattern on them and on some bytes more: file, line number, line."""
         needle = text.encode()
         for path, data in self.files(text) if files is None else files:
@@ -363,7 +395,7 @@ class Package:
                 if pattern is None or pattern.search(data[start : end + more]):
                     yield path, data.count(b"\n", 0, start) + 1, data[start:end]
 
-    def paths(self, word: str) -> list[Path]:
+    def paths(self, word: str) -> list[str]:
         """Files that hold a word; of a word that says nothing, one more than are looked at."""
         if word not in self._paths:
             whole = _whole(word)
@@ -376,28 +408,28 @@ class Package:
         then nobody knows what it is asked for, or given."""
         if source.dotted not in self._handed:
             found = self._handed[source.dotted] = []
-            if _OWN.search(self.text.contents[self._modules[source.dotted]]):
+            if _OWN.search(self._data[source.relative]):
                 found.append(source.relative)
             pending, seen = [tuple(part.encode() for part in ("." + source.dotted).split(".")[-2:])], set[object]()
             for home, module in pending:
                 # Who imports it names what it is in, or stands there; who has it from another module names that.
                 line = re.compile(rb"import.*\b%b\b|modules.*\b%b\b|^\s*%b\b[\w\s,]*$" % (module, module, module))
-                files = {p: d for p, d in self.files(module.decode()) if home in d or home in self.shown(p).encode()}
+                files = {p: d for p, d in self.files(module.decode()) if home in d or home in p.encode()}
                 importers = dict.fromkeys(path for path, *_ in self.matches(module.decode(), line, files=files.items()))
                 for path, data in files.items():
                     names = {module} if (home, module) != pending[0] else set()
                     if path in importers:
                         imported = b"\n".join(m[1] for m in _IMPORTS.finditer(data))
                         names = {m[1] or module for m in re.finditer(rb"\b%b\b(?:\s+as\s+(\w+))?" % module, imported)}
-                        stem = path.parent.name if path.stem == "__init__" else path.stem
-                        pending += [key for name in names if (key := (stem.encode(), name)) not in seen]
-                        seen |= {(stem.encode(), name) for name in names}
+                        stem = _dotted(path).rpartition(".")[2].encode()
+                        pending += [key for name in names if (key := (stem, name)) not in seen]
+                        seen |= {(stem, name) for name in names}
                     if path in importers and (b"import_module" in data or b"modules" in data):
                         names |= {m[1] or b"modules" for m in re.finditer(_TOLD % module, data)}
                         names |= {b"modules"} if re.search(_SET % module, data) else set()
                     alone = b"|".join(rb"(?:%b\s*(?:[,)\]}#\n]|$)|%b\.__dict__)" % (name, name) for name in names)
                     if b"modules" in names or (names and re.search(_GIVEN % alone, _IMPORTS.sub(b"", data))):
-                        found.append(self.shown(path))
+                        found.append(path)
         return self._handed[source.dotted]
 
     @cached_property
@@ -408,7 +440,19 @@ class Package:
     @cached_property
     def operators(self) -> list[str]:
         """Where torch's operators, or a namespace of them, are taken as a whole."""
-        return [f"{self.shown(path)}:{line}" for path, line, _ in self.matches("torch.ops", _OPERATORS)]
+        return [f"{path}:{line}" for path, line, _ in self.matches("torch.ops", _OPERATORS)]
+
+    @cached_property
+    def put_together(self) -> list[tuple[str, str, str]]:
+        """Names that are asked for by a stated part and one that is worked out, tests aside: where, how they begin and
+        how they end."""
+        found = []
+        for text, pattern in _PUT_TOGETHER.items():
+            for path, data in ((p, d) for p, d in self.files(text) if not TESTS(p)):
+                for one in pattern.finditer(data):
+                    where = f"{path}:{data.count(_LINE, 0, one.start()) + 1}"
+                    found.append((where, (one[1] or b"").decode(), (one[2] or b"").decode()))
+        return found
 
     @cached_property
     def named_calls(self) -> list[tuple[str, int, set[str]]]:
@@ -416,7 +460,7 @@ class Package:
         arguments, and the names of some. Of those with ``*`` nothing is known."""
         found: list[tuple[str, int, set[str]]] = []
         for text, pattern in (("getattr(", _BY_NAME), ("methodcaller(", _CALLER)):
-            for path, data in ((p, d) for p, d in self.files(text) if not TESTS(self.shown(p))):
+            for path, data in ((p, d) for p, d in self.files(text) if not TESTS(p)):
                 for call in pattern.finditer(data):
                     given = [call[1]] if call[1] is not None else []
                     kept = _KEPT_AS.search(data, max(0, call.start() - 80), call.start())
@@ -425,30 +469,24 @@ class Package:
                         given = again.findall(data, call.end())
                     for inner in given:
                         plain = re.sub(rb"\(%b\)" % _INNER, b"", inner).strip().rstrip(b",")
-                        where = f"{self.shown(path)}:{data.count(_LINE, 0, call.start()) + 1}"
+                        where = f"{path}:{data.count(_LINE, 0, call.start()) + 1}"
                         if not re.search(rb"(?:^|,)\s*\*", plain):
                             names = {name.decode() for name in re.findall(rb"(?:^|,)\s*(\w+)\s*=(?!=)", plain)}
                             found.append((where, plain.count(b",") + 1 if plain else 0, names))
         return found
 
-    def shown(self, path: Path) -> str:
-        """A file as people know it: relative to the folder that holds the package."""
-        return path.as_posix()[self._start :]
-
-    def said(self, path: Path, number: int, line: bytes) -> str:
-        """A line for people."""
-        return f"{self.shown(path)}:{number}: {line.decode('utf-8', 'replace').strip()[: bounds.TEXT]}"
-
-    def source(self, path: Path) -> Source:
+    def source(self, path: str) -> Source:
         """A file, parsed where it is asked."""
         if path not in self._sources:
-            self._sources[path] = Source(self._dotted(path), self.shown(path), self.text.contents[path])
+            self._sources[path] = Source(_dotted(path), path, self._data[path])
         return self._sources[path]
 
     @property
     def doubts(self) -> tuple[Skipped, ...]:
         """What could not be read."""
-        broken = [Skipped(path, source.broken, True) for path, source in self._sources.items() if source.broken]
+        broken = [
+            Skipped(self._folder / p, source.broken, True) for p, source in self._sources.items() if source.broken
+        ]
         return (*self._doubts, *broken)
 
     def sources(self, word: str) -> Iterator[Source]:
@@ -462,15 +500,15 @@ class Package:
             raise TooCommonError(word)
         yield from map(self.source, paths)
 
-    def _sets(self, module: str) -> bool:
-        """Whether anything is kept in a package under a module's name."""
-        if module not in self._set:
-            word = module.encode()
+    def sets(self, name: str) -> bool:
+        """Whether anything is kept in a module, or a package, under the name of a class, or a module."""
+        if name not in self._set:
+            word = name.encode()
             kept = re.compile(
                 rb"\.%b\s*(?:=(?!=)|,[^()\n]*=(?!=))|(?:setattr|patch\.object)\([^,]+,\s*[\"']%b[\"']" % (word, word)
             )
-            self._set[module] = any(True for _ in self.matches(module, kept))
-        return self._set[module]
+            self._set[name] = any(True for _ in self.matches(name, kept))
+        return self._set[name]
 
     def find(self, dotted: str, depth: int = 0) -> tuple[Source, ast.AST] | None:
         """The definition, binding or module that a dotted name leads to through the package's own re-exports; None
@@ -484,7 +522,7 @@ class Package:
             stated = [n for n in others if isinstance(n, (ast.Import, ast.ImportFrom))]
             if (around is not None and any(around.imported(name, n) != dotted for n in stated)) or others != stated:
                 return None
-            return (module, module.tree) if not self._sets(name) else None
+            return (module, module.tree) if not self.sets(name) else None
         if home not in self._modules or depth > 4:
             return None
         source = self.source(self._modules[home])

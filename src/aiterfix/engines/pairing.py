@@ -306,6 +306,8 @@ def _others(
         elif reach is Reach.DEPENDS:
             reason = f"{bites}; not known: {', '.join(answer.deciding_facts)}"
             worse.append(replace(found, verdict=PairVerdict.DEPENDS, reason=reason))
+        if (limit is not None or reach is Reach.NOT_REACHED) and found.call.firm:
+            worse.append(replace(found, verdict=PairVerdict.DEPENDS, reason=f"{bites}; and {found.call.firm[0]}"))
     return worse, limits
 
 
@@ -409,11 +411,12 @@ def _judge_width(case: _Case, width: Width) -> CallVerdict:
         case = replace(case, passes=replace(case.passes, block=width.block))
     worst_of_all = case.needs.most(case.passes)
     found = _judge_known_width(case, width, worst_of_all)
-    if not case.call.conditions or worst_of_all.columns <= case.padding or _rank(found) > _RANK[PairVerdict.DEPENDS]:
+    doubts = case.call.conditions if worst_of_all.columns > case.padding else case.call.firm
+    if not doubts or _rank(found) > _RANK[PairVerdict.DEPENDS]:
         return found
-    left = len(case.call.conditions) - bounds.REASONS
+    left = len(doubts) - bounds.REASONS
     more = f", and {left} more" if left > 0 else ""
-    reason = f"{found.reason}; but {'; '.join(case.call.conditions[: bounds.REASONS])}{more}"
+    reason = f"{found.reason}; but {'; '.join(doubts[: bounds.REASONS])}{more}"
     return replace(found, verdict=PairVerdict.DEPENDS, reason=reason, droppable=0, bytes_back=0)
 
 

@@ -11,9 +11,17 @@ from pathlib import Path
 from aiterfix.engines import bounds
 from aiterfix.engines.callers import Way
 from aiterfix.engines.model import Call, Entry, Known, RunTime, Setting, Unknown, Width, WidthKind
-from aiterfix.engines.package import FUNCTIONS, Package, Source, TooCommonError, text_of
+from aiterfix.engines.package import (
+    FUNCTIONS,
+    FunctionNode,
+    Package,
+    Source,
+    TooCommonError,
+    parameters,
+    text_of,
+)
 from aiterfix.engines.trace import Tracer
-from aiterfix.engines.uses import Site, Target, last
+from aiterfix.engines.uses import Site, Target, called, last, plain
 from aiterfix.engines.values import ANY, LENGTH, Frame, Nothing, Number, Tensor, Value, constant, made, plus, role
 from aiterfix.family.kernels import ENTRIES, ENTRY, NOT_JUDGED, WRAPPERS
 from aiterfix.installation.target import Skipped
@@ -37,7 +45,12 @@ _BLOCK = re.compile(
     r"(?:cache|kv|pool|pages?|blocks|buf(?:fer)?)\w*(?:\.\w+\(\))?(?:\.shape\[-?\d\]|\.size\(-?\d\))$"
     r"|(?<!\w)_?(?:(?:kv|cache|kernel|attn|indexer|index|self|c4|c128)_)*(?:block|page)_?size$|block_kv$"
 )
-"""How sources name a block size as the engine was told it; anything else is not what the operator said."""
+_NEUTRAL = re.compile(
+    "(?:self|cls|get|current|vllm|atom|server|args|config|model|runner|backend|forward|metadata|batch|layer|attn|attention"
+    "|kernel|token|to|kv|k|fp|c|index(?:er|ed)?|(?:kv)?caches?|pool|pages?|blocks?|buf(?:fer)?|size|shape|[^a-z])+"
+).fullmatch
+"""How sources name a block size as the engine was told it; anything else is not what the operator said: with any other
+word it may be that of another cache, such as one of a draft, of sliding windows or of states."""
 _NAMED = re.compile(r"[-\w.\[\]()]+(?: (?:[*+]|//) [-\w.\[\]()]+)+")
 _RELATED = re.compile(rb"\w*" + ENTRY.encode() + rb"\w*")
 _FP4 = re.compile(rb"\b\w*(pa_mqa_logits_(?:mx)?fp4)\w*\b")
@@ -89,16 +102,14 @@ def read_calls(package: Path, image_root: Path | None = None) -> tuple[tuple[Cal
             lost(escape.source, escape.node, Entry.LOGITS, f"the wrapper's module {escape.reason}")
         for path, line, _ in (m for text in _BEGINNINGS for m in sources.matches(text, _WORKED_OUT)):
             reason = "a module of aiter is imported by a name worked out"
-            calls[sources.shown(path), line, ""] = _lost(sources.shown(path), line, "", Entry.LOGITS, reason)
+            calls[path, line, ""] = _lost(path, line, "", Entry.LOGITS, reason)
     except (TooCommonError, RecursionError) as error:
         lost_all.append(Skipped(package, f"cannot be followed: {error}", True))
     for path, line, found_text in sources.matches("pa_mqa_logits_", _FP4):
         match = _FP4.search(found_text)
-        if match is not None and (sources.shown(path), "fp4") not in {(f, e) for f, _, e in calls}:
+        if match is not None and (path, "fp4") not in {(f, e) for f, _, e in calls}:
             reason = f"calls {match[0].decode()}: {NOT_JUDGED[0][1]}, or its like"
-            calls[sources.shown(path), line, "fp4"] = _lost(
-                sources.shown(path), line, match[1].decode(), Entry.NOT_JUDGED, reason
-            )
+            calls[path, line, "fp4"] = _lost(path, line, match[1].decode(), Entry.NOT_JUDGED, reason)
     ordered = sorted(calls.values(), key=lambda c: (c.file, c.line, c.entry.value))
     return tuple(ordered), (*lost_all, *sources.doubts)
 
@@ -115,14 +126,13 @@ def _call(tracer: Tracer, site: Site, entry: Entry) -> Call:
     frame = Frame(source, function)
     tracer.begin()
     given = {_NAMES.get(n, n): v for n, v in zip(_PARAMETERS[entry], (*site.bound.before, *call.args), strict=False)}
-    given.update(
-        {_NAMES.get(k.arg, k.arg): k.value for k in (*site.bound.keywords, *call.keywords) if k.arg is not None}
-    )
-    wild = any(isinstance(a, ast.Starred) for a in call.args) or any(k.arg is None for k in call.keywords)
+    keywords = _keywords(source, call, function)
+    given.update({_NAMES.get(k.arg, k.arg): k.value for k in (*site.bound.keywords, *keywords) if k.arg is not None})
+    wild = any(isinstance(a, ast.Starred) for a in call.args) or any(k.arg is None for k in keywords)
     choices: list[tuple[Value, ...]] = []
     for name in _SAID:
-        if name in given and not (wild and name not in {k.arg for k in call.keywords}):
-            outer = given[name] not in (*call.args, *(k.value for k in call.keywords))
+        if name in given and not (wild and name not in {k.arg for k in keywords}):
+            outer = given[name] not in (*call.args, *(k.value for k in keywords))
             choices.append(tracer.values(given[name], Frame(source, source.function(given[name])) if outer else frame))
         elif wild or name not in _DEFAULTS:
             choices.append((tracer.other(call, frame, f"{name}, which is not stated plainly"),))
@@ -138,6 +148,7 @@ def _call(tracer: Tracer, site: Site, entry: Entry) -> Call:
         for c in combinations
         for w in tracer.callers.expand(c, source, call.lineno, done=lambda s: _settled(s, entry))
     ]
+    ways = [w for w in ways if not isinstance(w.state[0], Nothing)] or ways  # without a tensor nothing is launched
     paddings = {_padding(w.state[0], w.state[1], entry) for w in ways}
     unknown = next((p for p in paddings if isinstance(p, Unknown)), None)
     if unknown is None and len(paddings) > 1:
@@ -159,8 +170,31 @@ def _call(tracer: Tracer, site: Site, entry: Entry) -> Call:
         ranks.pop() if len(ranks) == 1 else None,
         all(isinstance(b, Number) and p == made("many", (b,)) for b, p in zip(blocks, layouts, strict=True)),
         tuple(tracer.conditions),
+        tuple(text for text, length in tracer.conditions.items() if not length),
         tuple(_instead(source, call)),
     )
+
+
+def _keywords(source: Source, call: ast.Call, function: FunctionNode | None) -> list[ast.keyword]:
+    """Keywords of a call, with those of a dict that the function makes for calls alone; any other ``**`` as it is."""
+    found: list[ast.keyword] = []
+    for keyword in call.keywords:
+        name, items = keyword.value, [keyword]
+        if keyword.arg is None and isinstance(name, ast.Name) and function and name.id not in parameters(function):
+            bindings = source.bound(function, name.id)
+            value = bindings[0].value if len(bindings) == 1 and bindings[0].item is None else None
+            uses = [
+                source.up[n] for n in source.seen(name.id) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)
+            ]
+            alone = all(isinstance(use, ast.keyword) and use.arg is None for use in uses)
+            if isinstance(value, ast.Call) and called(value) == "dict" and not source.bound(source.tree, "dict"):
+                items = value.keywords if alone and plain(value) and not value.args else items
+            elif isinstance(value, ast.Dict) and alone:
+                names = [key.value if isinstance(key, ast.Constant) else None for key in value.keys]
+                if all(isinstance(one, str) for one in names):
+                    items = [ast.keyword(str(one), v) for one, v in zip(names, value.values, strict=True)]
+        found += items
+    return found
 
 
 def _instead(source: Source, call: ast.Call) -> Iterator[str]:
@@ -243,7 +277,8 @@ def _setting(values: Iterable[Value], *, block: bool = False) -> Setting:
             settings.append(Known(value.constant))
         else:
             atom = value.atom
-            plain = atom is not None and atom.kind in ("other", "parameter") and _BLOCK.search(atom.text) is not None
+            text = atom.text if atom is not None and atom.kind in ("other", "parameter") else ""
+            plain = _BLOCK.search(text) is not None and _NEUTRAL(text.lower()) is not None
             settings.append(RunTime(value.text, plain or not block))
     settings = list(dict.fromkeys(settings))
     if len(settings) == 1:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from aiterfix.engines.flow import ALLOCATES
+from aiterfix.engines.package import FUNCTIONS, Package, text_of
 from aiterfix.engines.values import Frame, Items, Number, Tensor, Value
 
 if TYPE_CHECKING:
     from aiterfix.engines.trace import Tracer
 
+_VIEWS = re.compile(r"\[\w+\[[^:]*:[^:]*\]\.view\(\w+\[i\]\[1\]\)\.reshape\(\w+\[i\]\[0\]\) for i in .*\]").fullmatch
+"""Parts of one buffer, each in the shape that was asked for."""
 _KEYWORDS = re.compile("dtype|device|pin_memory|requires_grad|fill_value|size").fullmatch
 
 
@@ -22,6 +25,8 @@ def of_tensor(tracer: Tracer, node: ast.Call, function: ast.Attribute, frame: Fr
     if name == "get_simultaneous":
         # vLLM's workspace: views of exactly the shapes asked for, one after another.
         given = node.args[0] if len(node.args) == 1 and not node.keywords else None
+        if not all(_VIEWS(text_of(r.value)) for r in _returns(tracer.package, name) if r.value is not None):
+            return (unknown,)
         if isinstance(given, ast.Tuple) and len(given.elts) == 2 and isinstance(given.elts[0], ast.Tuple):
             return [Items((tuple(_shaped(tracer, given.elts[0].elts, unknown, frame)),))]
         return (unknown,)
@@ -43,6 +48,14 @@ def of_tensor(tracer: Tracer, node: ast.Call, function: ast.Attribute, frame: Fr
         else:
             found.append(value.stride if name == "stride" and axis in (-2, value.rank - 2) else unknown)
     return found
+
+
+def _returns(package: Package, name: str) -> Iterator[ast.Return]:
+    """What the package's own functions of a name return."""
+    for path in dict.fromkeys(path for path, *_ in package.matches(f"def {name}(")):
+        for node in package.source(path).mentions(name):
+            if isinstance(node, FUNCTIONS):
+                yield from (n for n in ast.walk(node) if isinstance(n, ast.Return))
 
 
 def allocated(tracer: Tracer, node: ast.Call, name: str, frame: Frame) -> Iterable[Value]:

@@ -23,6 +23,7 @@ from aiterfix.engines.package import (
     Package,
     Source,
     parameters,
+    takes,
     text_of,
 )
 from aiterfix.engines.tensors import allocated, of_tensor, view
@@ -39,6 +40,7 @@ from aiterfix.engines.values import (
     Value,
     constant,
     has_parameter,
+    holds_tensor,
     made,
     of,
     plus,
@@ -50,7 +52,8 @@ class Tracer:
     """Evaluates expressions of one package.
 
     Attributes:
-        conditions: what would make values others than they were found to be.
+        conditions: what would make values others than they were found to be; of each, whether these are lengths alone.
+        touched: parameters that may be tensors of which more is done than that they are looked at.
     """
 
     def __init__(self, package: Package) -> None:
@@ -59,11 +62,17 @@ class Tracer:
         self._busy: set[FunctionNode] = set()
         self._patched: dict[str, bool] = {}
         self._effort = bounds.EFFORT
-        self.conditions: dict[str, None] = {}
+        self.conditions: dict[str, bool] = {}
+        self.touched: set[Atom] = set()
 
     def begin(self) -> None:
         """Another call of the kernel is looked at."""
         self.conditions, self._effort = {}, bounds.EFFORT
+
+    def condition(self, text: str, *, length: bool) -> None:
+        """Something would make a value another; a ``length``, or anything."""
+        if text:
+            self.conditions[text] = length and self.conditions.get(text, True)
 
     def spend(self) -> bool:
         """Whether one more name or caller may be looked into."""
@@ -110,9 +119,12 @@ class Tracer:
         if isinstance(node, ast.BinOp):
             pairs = itertools.product(self.values(node.left, frame), self.values(node.right, frame))
             return [self._binary(node, a, b, frame) for a, b in pairs]
-        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.Invert)):
+            less = constant(int(isinstance(node.op, ast.Invert)))
             inner = self.values(node.operand, frame)
-            return [times(v, constant(-1)) if isinstance(v, Number) else self.other(node, frame) for v in inner]
+            return [
+                times(plus(v, less), constant(-1)) if isinstance(v, Number) else self.other(node, frame) for v in inner
+            ]
         if isinstance(node, ast.IfExp):
             return (*self.values(node.body, frame), *self.values(node.orelse, frame))
         if isinstance(node, ast.BoolOp):
@@ -126,7 +138,7 @@ class Tracer:
             return (Items(tuple(self.values(e, frame) for e in node.elts)),)
         if isinstance(node, ast.Compare) and len(node.ops) == 1 and isinstance(node.comparators[0], ast.Constant):
             test = type(node.ops[0]), node.comparators[0].value
-            many = test in ((ast.Gt, 1), (ast.NotEq, 1), (ast.GtE, 2))
+            many = test in ((ast.Gt, 1), (ast.GtE, 2))
             left = self.values(node.left, frame)
             return [made("many", (v,)) if many and isinstance(v, Number) else self.other(node, frame) for v in left]
         return (self.other(node, frame),)
@@ -144,6 +156,12 @@ class Tracer:
                 return floor if isinstance(node.op, ast.FloorDiv) else plus(a, times(b, floor), -1)
             if isinstance(node.op, ast.LShift) and b.constant is not None and 0 <= b.constant < 32:
                 return times(a, constant(1 << b.constant))
+            if (
+                isinstance(node.op, ast.BitAnd)
+                and b.constant is not None
+                and -b.constant & (-b.constant - 1) == 0 > b.constant
+            ):
+                return times(constant(-b.constant), made("floor", (a, constant(-b.constant))))
         return self.other(node, frame)
 
     # Names
@@ -158,7 +176,7 @@ class Tracer:
                 return (self.other(node, frame),)
             if isinstance(scope, FUNCTIONS) and (scope is frame.function or scope.args not in source.above(node)):
                 bindings = source.bound(scope, name)
-                if name in parameters(scope) or bindings:
+                if takes(scope, name) or bindings:
                     return self._local(node, frame, scope, bindings, captured)
                 captured = True
         return self._global(node, frame, source, name)
@@ -168,6 +186,7 @@ class Tracer:
     ) -> Iterable[Value]:
         source, unknown, given = frame.source, self.other(node, frame), node.id in parameters(scope)
         lent = any(scope in source.above(n) for n in source.seen(f"nonlocal {node.id}"))
+        lent |= any(isinstance(b.node, ast.Global) for b in bindings)
         if lent or (captured and len(bindings) + given != 1):
             return (unknown,)
         seen = [*bindings] if captured else reaching(source, scope, bindings, node)
@@ -189,8 +208,13 @@ class Tracer:
                 found += one if binding.item is not None else (value,)
         if given and not (seen and dominates(source, seen[-1].node, node)):
             found += self._parameter(node, frame, scope)
-        if any(isinstance(v, Tensor) for v in found) and not untouched(source, scope, seen, node):
-            return (self.other(node, frame, f"{node.id}, which is used before in ways that are not followed"),)
+        asked = {v.atom for v in found if isinstance(v, Number) and v.atom is not None and v.atom.kind == "parameter"}
+        inside = any(map(holds_tensor, found))
+        tensors = inside or any(isinstance(v, Tensor) for v in found)
+        if (tensors or asked) and not untouched(source, scope, seen, node, late=captured, inside=inside):
+            self.touched |= asked
+            if tensors:
+                return (self.other(node, frame, f"{node.id}, which is used in ways that are not followed"),)
         return found
 
     def _parameter(self, node: ast.Name, frame: Frame, scope: FunctionNode) -> tuple[Value, ...]:
@@ -209,28 +233,30 @@ class Tracer:
             if named is None:
                 return (self.callers.parameter(source, scope, name),)
             found, kind = Thing("object", "", *named), "object"
-        doubt = self.attributes.names.hook or self.callers.not_given(kind, source, scope, name)
-        self.conditions.update({doubt: None} if doubt else {})
+        hook = self.attributes.names.hook  # of an object, a condition of what is read of it anyway
+        doubt = hook or self.callers.not_given(kind, source, scope, name)
+        self.condition(doubt if kind == "config" or not hook else "", length=kind == "config")
         return (found,)
 
     def _lent(self, source: Source, scope: FunctionNode) -> None:
         """Whether a method may be run with an object of another class is a condition."""
-        doubt, name = self.attributes.names.hook, re.escape(scope.name.encode())
+        name = re.escape(scope.name.encode())
         held = any("property" in last(d) for d in scope.decorator_list)
-        if not doubt and (held or scope.name.startswith("__") or scope.name == "forward"):
+        if self.attributes.names.hook:
+            return  # is a condition of what is read of it anyway
+        if held or scope.name.startswith("__") or scope.name == "forward":
             of_class = rb"\b_*[A-Z]\w*\.%b\b(?!\s*\(\s*(?:self|cls)\b)" % name
             pattern = of_class if held else rb"%b|\.%b\b(?!\s*[\w(])" % (of_class, name)
             found = self.package.matches(f".{scope.name}", re.compile(pattern))
-            where = [f"{self.package.shown(path)}:{line}" for path, line, _ in found]
-        elif not doubt:
+            where = [f"{path}:{line}" for path, line, _ in found]
+        else:
             sites, escapes = self.callers.sites(source, scope)
             where = [f"{e.source.relative}:{getattr(e.node, 'lineno', 0)}" for e in escapes]
             for site in sites:
                 if any(named for named, _ in self.callers.bindings(site, source, scope)):
                     where.append(f"{site.source.relative}:{site.call.lineno}")
-        if not doubt and where:
-            doubt = f"{scope.name} may be run with an object of another class: {where[0]}"
-        self.conditions.update({doubt: None} if doubt else {})
+        if where:
+            self.condition(f"{scope.name} may be run with an object of another class: {where[0]}", length=False)
 
     def _global(self, node: ast.AST, frame: Frame, source: Source, name: str) -> tuple[Value, ...]:
         """A module's own name, given a value once and never again."""
@@ -242,7 +268,9 @@ class Tracer:
             return (unknown,)  # `from ... import *` may give it another meaning
         one = bindings[0].node
         if isinstance(one, (ast.Import, ast.ImportFrom)):
-            return self._imported(source.imported(name, one), unknown)
+            dotted = source.imported(name, one)
+            own_name = dotted.rpartition(".")[2] != name
+            return (unknown,) if own_name and self.package.sets(name) else self._imported(dotted, unknown)
         return self._defined(source, one, unknown, bindings[0].value, name)
 
     def _imported(self, dotted: str, unknown: Number) -> tuple[Value, ...]:
@@ -256,7 +284,7 @@ class Tracer:
     def _defined(
         self, source: Source, node: ast.AST, unknown: Number, value: ast.expr | None, name: str
     ) -> tuple[Value, ...]:
-        if type(node) in _KINDS:
+        if type(node) in _KINDS and not (isinstance(node, ast.ClassDef) and self.package.sets(name)):
             return (Thing(_KINDS[type(node)], "", source, node),)
         target = node.targets[0] if isinstance(node, ast.Assign) and len(node.targets) == 1 else None
         target = node.target if isinstance(node, ast.AnnAssign) else target
@@ -264,7 +292,9 @@ class Tracer:
             return (unknown,)
         if self.attributes.names.sets_modules(name) or self.package.handed(source):
             return (unknown,)
-        return self.values(value, Frame(source, None, None, ("global", source.relative)))
+        found = self.values(value, Frame(source, None, None, ("global", source.relative)))
+        # What is done to a module's tensor is not followed.
+        return tuple(unknown if isinstance(v, Tensor) or holds_tensor(v) else v for v in found)
 
     def _asserted(self, scope: FunctionNode, reaching: list[Binding], use: ast.Name, frame: Frame) -> Value | None:
         """What ``assert name == 64`` or ``assert isinstance(name, Class)`` says, where the name keeps its meaning."""
@@ -354,14 +384,25 @@ class Tracer:
 
     def _builtin(self, node: ast.Name, frame: Frame) -> bool:
         source, name = frame.source, node.id
-        if name not in ("int", "min", "max") or source.stars or source.bound(source.tree, name):
+        if name not in ("int", "min", "max", "getattr") or source.stars or source.bound(source.tree, name):
             return False
         if self._replaced("builtins", name):
             return False
         around = [n for n in source.above(node) if isinstance(n, FUNCTIONS)]
-        return not any(source.bound(n, name) or name in parameters(n) for n in around)
+        return not any(source.bound(n, name) or takes(n, name) for n in around)
 
     def _of_builtin(self, node: ast.Call, name: str, frame: Frame, unknown: Number) -> Iterator[Value]:
+        if name == "getattr":
+            asked = node.args[1].value if len(node.args) > 1 and isinstance(node.args[1], ast.Constant) else None
+            if not isinstance(asked, str):
+                yield unknown
+                return
+            attribute = ast.copy_location(ast.Attribute(node.args[0], asked, ast.Load()), node)
+            frame.source.up[attribute] = frame.source.up[node]
+            yield from self.values(attribute, frame)
+            for default in node.args[2:]:
+                yield from self.values(default, frame)
+            return
         for combination in itertools.product(*(self.values(n, frame) for n in node.args)):
             numbers = tuple(v for v in combination if isinstance(v, Number))
             whole = len(numbers) == len(combination) and not node.keywords
@@ -374,15 +415,15 @@ class Tracer:
     def _replaced(self, home: str, name: str) -> bool:
         """Whether the package, its tests aside, gives a function of torch's or of Python's another meaning."""
         if name not in self._patched:
-            near = dict(self.package.files(home))
+            near = self.package.files(home)
             named = re.compile(rb"import\s+%b\s+as\s+(\w+)" % home.encode())
-            lines = self.package.matches(f"import {home} as ", named, files=near.items())
+            lines = self.package.matches(f"import {home} as ", named, files=near)
             aliases = {name for _, _, line in lines for name in named.findall(line)}
             bases = b"|".join({home.encode(), *aliases})
             pattern = re.compile(_REPLACED % {b"bases": bases, b"home": home.encode(), b"name": name.encode()})
             needles = (f".{name}", "setattr(", "patch(", "patch.object(")
-            found = (path for text in needles for path, *_ in self.package.matches(text, pattern, 99, near.items()))
-            self._patched[name] = any(not TESTS(self.package.shown(path)) for path in found)
+            found = (path for text in needles for path, *_ in self.package.matches(text, pattern, 99, near))
+            self._patched[name] = any(not TESTS(path) for path in found)
         return self._patched[name]
 
     def _of_library(self, node: ast.Call, name: str, frame: Frame, unknown: Number) -> Iterable[Value]:
@@ -410,7 +451,7 @@ class Tracer:
             found = self.values(node.func, frame)
             if not imported or any(isinstance(v, Thing) and v.kind != "elsewhere" for v in found):
                 doubt = f"whose configuration {text_of(node)} gives was not followed ({source.relative}:{node.lineno})"
-        self.conditions.update({doubt: None} if doubt else {})
+        self.condition(doubt, length=True)
         return (Thing("config"),)
 
     def _entered(self, thing: Thing, node: ast.Call, frame: Frame, unknown: Number) -> Iterable[Value]:
@@ -448,6 +489,7 @@ class Tracer:
         if opaque or not self.clear(source, function):
             return (unknown,)
         self._busy.add(function)
+        shared = any(last(d) in ("cache", "lru_cache") for d in function.decorator_list)
         values: list[Value] = []
         for combination in combinations:
             bound = {n: (v,) for n, v in zip(arguments, combination, strict=True)}
@@ -457,7 +499,9 @@ class Tracer:
         if not isinstance(function.body[-1], (ast.Return, ast.Raise)):
             values.append(Nothing())
         self._busy.discard(function)
-        return tuple(unknown if has_parameter(v, (source.relative, function.lineno)) else v for v in values)
+        own = (source.relative, function.lineno)
+        # Of a tensor that others are given too nobody knows what they do to it.
+        return tuple(unknown if has_parameter(v, own) or (shared and isinstance(v, Tensor)) else v for v in values)
 
     def clear(self, source: Source, function: FunctionNode) -> bool:
         """Whether decorators leave it as it is: those that are known by name, and not made by the engine itself."""

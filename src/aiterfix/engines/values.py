@@ -169,8 +169,10 @@ class Frame:
 
 Value = Number | Tensor | Items | Nothing | Thing
 ROLES = {
-    "ratio": re.compile(r"compress\w*_(?:ratio|rate|factor)|kpool").search,
-    "ranks": re.compile("dcp|decode_context_parallel").search,
+    "ratio": re.compile(r"compress\w*_(?:ratio|rate|factor)|kpool$").search,
+    "ranks": re.compile(
+        r"(?:dcp|decode_context_parallel)(?:_group\(\)|_config)?[._]?(?:world_)?(?:size|ranks)$"
+    ).search,
 }
 """What an operator may state, and how sources name it: by what a model divides the context that its indexer scores, and
 the ranks of decode context parallelism."""
@@ -269,6 +271,11 @@ def atoms_of(value: Value) -> frozenset[Atom]:
     if isinstance(value, Items):
         return frozenset().union(*(atoms_of(v) for item in value.items for v in item))
     return frozenset()
+
+
+def holds_tensor(value: Value) -> bool:
+    """Whether it is a tuple or list with a tensor in it."""
+    return isinstance(value, Items) and any(isinstance(v, Tensor) or holds_tensor(v) for i in value.items for v in i)
 
 
 def has_parameter(value: Value, of_function: tuple[object, ...] = ()) -> bool:

@@ -43,14 +43,14 @@ class PackageText:
         image_root: root of the image that the package lies in, for absolute links.
 
     Attributes:
-        contents: bytes by path.
+        contents: bytes by path, which is text: to make a `Path` of each of an engine's 3,000 files takes a while.
         unreadable: what could not be read; each leaves a doubt, unless it says otherwise.
     """
 
     def __init__(self, package: Path, image_root: Path | None = None) -> None:
         self.view = View(image_root)
         unreadable: list[Skipped] = []
-        self.contents = {Path(shown): data for shown, data in _contents(package, self.view, unreadable)}
+        self.contents = dict(_contents(package, self.view, unreadable))
         self.unreadable = tuple(sorted(unreadable, key=lambda item: item.path))
 
     def read(self, path: Path) -> bytes:
@@ -59,14 +59,15 @@ class PackageText:
         Raises:
             OSError: it is missing or can't be read.
         """
-        if path not in self.contents:
-            self.contents[path] = self.view.read(path)
-        return self.contents[path]
+        shown = str(path)
+        if shown not in self.contents:
+            self.contents[shown] = self.view.read(path)
+        return self.contents[shown]
 
     def naming(self, needles: Collection[str]) -> KernelSearch:
         """The files whose bytes contain any of ``needles``: kernel names, each a Python identifier."""
         shortest = _shortest(needles)
-        files = [path for path, data in self.contents.items() if _names(data, shortest)]
+        files = [Path(shown) for shown, data in self.contents.items() if _names(data, shortest)]
         return KernelSearch(tuple(sorted(files)), self.unreadable)
 
 

@@ -48,7 +48,7 @@ def judge_installation(
     doubts = [Doubt(str(s.path), s.reason) for s in search.unreadable if s.doubt]
     read: dict[Path, tuple[bytes, TextDiagnosis]] = {}
     for path in search.files:
-        text = contents.contents[path]
+        text = contents.read(path)
         digest = sha256_hex(text)
         diagnosis = (diagnosed or {}).get(digest) or (None if in_full else diagnosis_of(digest, known))
         if diagnosis is None and not may_define(text, known.kernels):
@@ -176,7 +176,7 @@ def _prebuilt(installation: Installation, known: Faults, view: View) -> tuple[tu
     return tuple((name, p) for name, p in found if p.present or p.enabled)
 
 
-def _siblings(root: Path, contents: Mapping[Path, bytes]) -> tuple[tuple[str, str], ...]:
+def _siblings(root: Path, contents: Mapping[str, bytes]) -> tuple[tuple[str, str], ...]:
     """Kernels beside the family that are not judged, by the names that they are known by."""
     found = []
     for path, text in contents.items():
@@ -184,6 +184,6 @@ def _siblings(root: Path, contents: Mapping[Path, bytes]) -> tuple[tuple[str, st
             continue
         for mark, what in NOT_JUDGED:
             if mark in text:
-                found.append((path.relative_to(root).as_posix(), what))
+                found.append((Path(path).relative_to(root).as_posix(), what))
                 break
     return tuple(sorted(found))

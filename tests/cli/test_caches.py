@@ -7,8 +7,7 @@ from pathlib import Path
 from aiterfix.storage.digest import sha256_hex
 from aiterfix.validation.evidence import Evidence, keep
 from tests.cli.conftest import Runner
-
-GLUON = "aiter/ops/triton/gluon/pa_mqa_logits.py"
+from tests.cli.sample import GLUON
 
 
 def test_evidence_that_others_can_write(run: Runner, sample: Path, tmp_path: Path) -> None:

@@ -15,10 +15,9 @@ from aiterfix.storage.digest import sha256_hex
 from aiterfix.validation.evidence import CALLED, Evidence, Outcome, keep, names_digest
 from tests import paged
 from tests.cli.conftest import Runner, contents
+from tests.cli.sample import WRAPPER
 from tests.faults import test_refusals
 from tests.patching.test_other_version import GLUON, STAGE1, tree_at
-
-WRAPPER = "aiter/ops/triton/attention/pa_mqa_logits.py"
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from aiterfix.cli.main import exit_codes, main
 from aiterfix.demo import write_sample
 from aiterfix.errors import ExitCode
 from tests.cli.conftest import Ran, Runner, contents
+from tests.cli.sample import GLUON
 
-GLUON = "aiter/ops/triton/gluon/pa_mqa_logits.py"
 ROOT = Path(__file__).parents[2]
 
 

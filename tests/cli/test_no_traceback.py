@@ -22,7 +22,6 @@ from tests.cli.conftest import Ran, Runner, environment
 from tests.emulator import needs_emulator
 
 PACKAGE = Path(aiterfix.__file__).parent
-GLUON = "aiter/ops/triton/gluon/pa_mqa_logits.py"
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Runner
+from tests.cli.sample import GLUON, WRAPPER
 from tests.emulator import needs_emulator
 
-GLUON = "aiter/ops/triton/gluon/pa_mqa_logits.py"
 PLAIN = "aiter/ops/triton/_triton_kernels/attention/pa_mqa_logits.py"
-WRAPPER = "aiter/ops/triton/attention/pa_mqa_logits.py"
 COMMANDS = {
     "validate": ("validate", "--device", "emulator", "--scenario", "preshuffle/h64-b64/full/n2-len1000-*"),
     "cost": ("cost", "--heads", "64", "--kv-block-size", "64"),

@@ -13,6 +13,8 @@ import pytest
 from aiterfix.cli.main import main
 from tests.importing.world import GLUON, STAGE1, WRAPPER, WRAPPER_SOURCE, World, build
 
+# Each tree is asked once, for several tests.
+pytestmark = pytest.mark.xdist_group("agreement")
 AOT = "AITER_ENABLE_AOT_GLUON_PA_MQA_LOGITS"
 ENGINE = """\
 import torch

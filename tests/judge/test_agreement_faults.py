@@ -18,6 +18,8 @@ from tests.faults.test_refusals import KERNEL
 from tests.faults.test_refusals import WRAPPER as REFUSING
 from tests.importing.world import GLUON, STAGE1, WRAPPER, WRAPPER_SOURCE, World, build
 
+# After `apply` the tree is that of before.
+pytestmark = pytest.mark.xdist_group("agreement by fault")
 FAULTS = load_faults()
 COMPILING = REFUSING.replace(
     "from packaging", "import triton\nif not triton:\n    from triton.compiler import ASTSource\nfrom packaging"

@@ -17,6 +17,7 @@ if not RUNS_HERE:
     pytest.skip(WHY_NOT, allow_module_level=True)
 import torch
 
+from aiterfix.gfx950.cache import CodeObjectCache
 from aiterfix.gfx950.compile import Compiler
 from aiterfix.gfx950.findings import Access, FindingKind
 from tests.own_kernel.emulated import Emulated, resources
@@ -43,8 +44,8 @@ def kernel() -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def compiler() -> Iterator[Compiler]:
-    with Compiler() as opened:
+def compiler(code_objects: CodeObjectCache) -> Iterator[Compiler]:
+    with Compiler(cache=code_objects) as opened:
         yield opened
 
 

@@ -22,6 +22,8 @@ from aiterfix.patching.status import PatchState, read_status
 from aiterfix.patching.tree import FileChange, PackageTree
 from tests.cli.conftest import contents
 
+# Its wheel is built once.
+pytestmark = pytest.mark.xdist_group("other version")
 ROOT = Path(__file__).parents[2]
 COMMIT = "0488708"
 GLUON = "aiter/ops/triton/gluon/pa_mqa_logits.py"

@@ -28,7 +28,7 @@ _START = re.compile(
     re.MULTILINE,
 )
 TESTS = re.compile("(?:^|/)(?:tests?/|test_|conftest)").search
-_PARTS = ("mqa_", "aiter", "ndexer", "page_")
+_PARTS = ("mqa_logits", "aiter", "ndexer", "page_", "etattr")
 """What many names that are asked for have in common: which files hold it is found out once."""
 _WORDS = re.compile(r"\w+").findall
 _IMPORTS = re.compile(rb"^[ \t]*(?:from[ \t]+[\w.]+[ \t]+)?import[ \t]+(\([^)]*\)|[^\n]*)", re.MULTILINE)

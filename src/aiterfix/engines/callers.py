@@ -148,21 +148,19 @@ class Callers:
         every = [a.arg for a in (*function.args.posonlyargs, *function.args.args)]
         decorators = {last(d) for d in function.decorator_list}
         firsts = [1]
-        if source.class_around(function) is None or "staticmethod" in decorators:
+        base = site.call.func.value if isinstance(site.call.func, ast.Attribute) else None
+        if "staticmethod" in decorators or (source.class_around(function) is None and base is None):
             firsts = [0]
-            if isinstance(site.call.func, ast.Attribute) and "staticmethod" not in decorators:
-                # Kept in a class it is a method: then the object is its first argument.
-                base = site.call.func.value
-                found = self._tracer.values(base, Frame(site.source, None))
-                kinds = {v.kind if isinstance(v, Thing) else "" for v in found}
-                firsts = [0] if text_of(base).startswith("torch.ops") or not kinds & {"", "object"} else [0, 1]
-        elif isinstance(site.call.func, ast.Attribute) and "classmethod" not in decorators:
+        elif source.class_around(function) is None and base is not None:
+            # Kept in a class it is a method: then the object is its first argument.
+            found = self._tracer.values(base, Frame(site.source, None))
+            kinds = {v.kind if isinstance(v, Thing) else "" for v in found}
+            firsts = [0] if text_of(base).startswith("torch.ops") or not kinds & {"", "object"} else [0, 1]
+        elif base is not None and "classmethod" not in decorators and not _own(base):
             # Asked of its class, the object is the first argument.
-            base = site.call.func.value
-            if not (isinstance(base, ast.Call) and last(base) == "super") and text_of(base) != "self":
-                makes = function.name == "__init__" and last(site.call) != "__init__"
-                named = isinstance(base, ast.Name) and self._tracer.class_of(base, Frame(site.source, None)) is not None
-                firsts = [1] if makes else [0] if named else [1, 0]
+            makes = function.name == "__init__" and last(site.call) != "__init__"
+            named = isinstance(base, ast.Name) and self._tracer.class_of(base, Frame(site.source, None)) is not None
+            firsts = [1] if makes else [0] if named else [1, 0]
         for first in firsts:
             given = self._assigned(site, function, every[first:])
             if given is not None:
@@ -289,3 +287,8 @@ class Callers:
         unknown = self._tracer.other(site.call, frame)
         every = itertools.islice(itertools.product(*choices), bounds.VALUES + 1)
         return [tuple(with_values(v, dict(zip(own, one, strict=True)), unknown) for v in state) for one in every]
+
+
+def _own(base: ast.expr) -> bool:
+    """Whether a method is asked of the object at hand: ``self`` or ``super()``."""
+    return (isinstance(base, ast.Call) and last(base) == "super") or text_of(base) == "self"

@@ -6,7 +6,7 @@ import ast
 import itertools
 import re
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -290,7 +290,6 @@ _NAMES: dict[type, Callable[[Any], Collection[str]]] = {
     **dict.fromkeys((*FUNCTIONS, ast.ClassDef), lambda node: (node.name,)),
 }
 """Of what mentions identifiers, which; of strings the words in them."""
-_LINE = b"\n"
 _NO_NODES = frozenset(["id", "attr", "ctx", "op", "ops", "level", "module", "asname", "type_comment"])
 _FIELDS: dict[type, tuple[str, ...]] = {ast.Constant: ()}
 
@@ -446,34 +445,34 @@ class Package:
     def put_together(self) -> list[tuple[str, str, str]]:
         """Names that are asked for by a stated part and one that is worked out, tests aside: where, how they begin and
         how they end."""
-        found = []
-        for text, pattern in _PUT_TOGETHER.items():
-            for path, data in ((p, d) for p, d in self.files(text) if not TESTS(p)):
-                for one in pattern.finditer(data):
-                    where = f"{path}:{data.count(_LINE, 0, one.start()) + 1}"
-                    found.append((where, (one[1] or b"").decode(), (one[2] or b"").decode()))
-        return found
+        places = self._places(_PUT_TOGETHER)
+        return [(where, (one[1] or b"").decode(), (one[2] or b"").decode()) for where, one in places]
 
     @cached_property
     def named_calls(self) -> list[tuple[str, int, set[str]]]:
         """Calls of what an object gives under a name that is worked out, tests aside: where, with how many
         arguments, and the names of some. Of those with ``*`` nothing is known."""
         found: list[tuple[str, int, set[str]]] = []
-        for text, pattern in (("getattr(", _BY_NAME), ("methodcaller(", _CALLER)):
-            for path, data in ((p, d) for p, d in self.files(text) if not TESTS(p)):
-                for call in pattern.finditer(data):
-                    given = [call[1]] if call[1] is not None else []
-                    kept = _KEPT_AS.search(data, max(0, call.start() - 80), call.start())
-                    if not given and kept is not None:
-                        again = re.compile(rb"%b(?<!\w%b)\((%b)\)" % (kept[1], kept[1], _INNER))
-                        given = again.findall(data, call.end())
-                    for inner in given:
-                        plain = re.sub(rb"\(%b\)" % _INNER, b"", inner).strip().rstrip(b",")
-                        where = f"{path}:{data.count(_LINE, 0, call.start()) + 1}"
-                        if not re.search(rb"(?:^|,)\s*\*", plain):
-                            names = {name.decode() for name in re.findall(rb"(?:^|,)\s*(\w+)\s*=(?!=)", plain)}
-                            found.append((where, plain.count(b",") + 1 if plain else 0, names))
+        for where, call in self._places({"getattr(": _BY_NAME, "methodcaller(": _CALLER}):
+            given = [call[1]] if call[1] is not None else []
+            kept = _KEPT_AS.search(call.string, max(0, call.start() - 80), call.start())
+            if not given and kept is not None:
+                again = re.compile(rb"%b(?<!\w%b)\((%b)\)" % (kept[1], kept[1], _INNER))
+                given = again.findall(call.string, call.end())
+            for inner in given:
+                plain = re.sub(rb"\(%b\)" % _INNER, b"", inner).strip().rstrip(b",")
+                if not re.search(rb"(?:^|,)\s*\*", plain):
+                    names = {name.decode() for name in re.findall(rb"(?:^|,)\s*(\w+)\s*=(?!=)", plain)}
+                    found.append((where, plain.count(b",") + 1 if plain else 0, names))
         return found
+
+    def _places(self, patterns: Mapping[str, re.Pattern[bytes]]) -> Iterator[tuple[str, re.Match[bytes]]]:
+        """Where patterns that begin with a text are met, tests aside."""
+        for text, pattern in patterns.items():
+            for path, data in ((p, d) for p, d in self.files(text) if not TESTS(p)):
+                for one in pattern.finditer(data):
+                    line = data.count(b"\n", 0, one.start()) + 1
+                    yield f"{path}:{line}", one
 
     def source(self, path: str) -> Source:
         """A file, parsed where it is asked."""

@@ -25,6 +25,7 @@ from aiterfix.engines.uses import Site, Target, called, last, plain
 from aiterfix.engines.values import ANY, LENGTH, Frame, Nothing, Number, Tensor, Value, constant, made, plus, role
 from aiterfix.family.kernels import ENTRIES, ENTRY, NOT_JUDGED, WRAPPERS
 from aiterfix.installation.target import Skipped
+from aiterfix.source.syntax import string_keys
 
 # Of the wrapper's functions, the same in every release from v0.1.7.post3 on.
 _FIRST = ("q", "kv_cache", "weights", "out", "context_lens", "kv_indices", "max_model_len")
@@ -190,9 +191,9 @@ def _keywords(source: Source, call: ast.Call, function: FunctionNode | None) -> 
             if isinstance(value, ast.Call) and called(value) == "dict" and not source.bound(source.tree, "dict"):
                 items = value.keywords if alone and plain(value) and not value.args else items
             elif isinstance(value, ast.Dict) and alone:
-                names = [key.value if isinstance(key, ast.Constant) else None for key in value.keys]
-                if all(isinstance(one, str) for one in names):
-                    items = [ast.keyword(str(one), v) for one, v in zip(names, value.values, strict=True)]
+                names = string_keys(value)
+                if names is not None:
+                    items = [ast.keyword(n, v) for n, v in zip(names, value.values, strict=True)]
         found += items
     return found
 

@@ -441,115 +441,122 @@ def test_a_block_table_of_tiles_must_be_known() -> None:
     assert mended(TILED) == TILED
 
 
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        (b"block.to(gl.int64) * stride", b"(block & 0xffff).to(gl.int64) * stride"),
-        (b"block.to(gl.int64) * stride_scale_seq", b"(block.to(gl.int64) * stride_scale_seq) % 4294967296"),
-        (b"block.to(gl.int64) * stride_scale_seq", b"gl.minimum(block.to(gl.int64) * stride_scale_seq, 2147483647)"),
-        (b"block.to(gl.int64) * stride", b"gl.minimum(block, 1000).to(gl.int64) * stride"),
-        (b"block.to(gl.int64) * stride", b"(block.to(gl.int64) + 1) * stride"),
-        (b"block.to(gl.int64) * stride", b"num_block.to(gl.int64) * stride"),
-        (b"block.to(gl.int64) * stride", b"start.to(gl.int64) * stride"),
-        (b"block.to(gl.int64) * stride", b"gl.where(column < length, length, block).to(gl.int64) * stride"),
-        (b"        scale = gl.sum", b"        block = block * 2\n        scale = gl.load"),
-        (b"start // KVBlockSize", b"start"),
-        (b"start // KVBlockSize", b"start // 16"),
-        (b"start // KVBlockSize", b"start // (KVBlockSize + 1)"),
-        (b"start // KVBlockSize", b"2 * (start // KVBlockSize)"),
-        (b"start // KVBlockSize", b"start // KVBlockSize * position"),
-        (b"layout=lanes) // KVBlockSize)", b"layout=lanes))"),
-        (b"counted = 0", b"counted = length"),
-        (b"    counted += 1\n    blocks", b"    counted += ChunkK\n    blocks"),
-        (b"    counted += 1\n    blocks", b"    counted *= 2\n    blocks"),
-        (b"    counted += 1\n    blocks", b"    counted, _ = 1, 2\n    blocks"),
-        (b"if j > 0", b"if j > 1"),
-        (b"        if j > 0:\n    ", b""),
-        (b"        if j > 0:\n", b"        if start > 0:\n"),
-        (b"range(0, blocks)", b"range(0, length)"),
-        (b"range(0, blocks)", b"range(0, blocks, ChunkK)"),
-        (b"tl.cdiv(length, KVBlockSize)", b"length"),
-        (b"start // KVBlockSize", b"start // KVBlockSize + 1"),
-        (b"start // KVBlockSize", b"gl.cdiv(start, KVBlockSize)"),
-        (b"start // KVBlockSize", b"(start + ChunkQ) // KVBlockSize"),
-        (
-            b" + gl.arange(0, ChunkK, layout=lanes) // KVBlockSize)",
-            b" + gl.arange(0, ChunkQ, layout=lanes) // KVBlockSize)",
-        ),
-        (b"    counted += 1\n        key", b"    counted += 2\n        key"),
-        (b"    counted += 1\n        key", b"    counted -= 1\n        key"),
-        (b"    counted += 1\n        key", b"    counted = 1\n        key"),
-        (b"        scale = gl.sum", b"        block += ahead\n        scale = gl.load"),
-        (b"j + 1)", b"j + 2)"),
-        (b"batch * max_block_len", b"position * max_block_len"),
-        (b"batch * max_block_len", b"(batch + 1) * max_block_len"),
-        (b"batch * max_block_len", b"batch * num_block"),
-        (b"mask=counted < blocks", b"mask=counted < blocks - 1"),
-        (b"mask=counted < blocks", b"mask=counted > blocks"),
-        (b"mask=counted < blocks", b"mask=position == 0"),
-        (b"mask=counted < blocks", b"mask=counted < tl.cdiv(next_n, KVBlockSize)"),
-        (b"mask=counted < blocks", b"mask=counted < length // KVBlockSize"),
-        (b"        scale = gl.sum", b"        block = gl.where(column < length - 1, block, 0)\n        scale = gl.sum"),
-        (b"        scale = gl.sum", b"        block = gl.where(position == 0, block, 0)\n        scale = gl.sum"),
-        (
-            b"KV_buffer + deep[:, None] + inner[None, :] + block.",
-            b"KV_buffer + deep[:, None] + inner[None, :] + ahead.",
-        ),
-        (b"kv_indices + batch * max_block_len", b"kv_indices"),
-        (b"kv_indices + batch * max_block_len", b"gl.where(position > 0, kv_indices, kv_indices) + batch"),
-    ],
-)
-def test_a_block_table_of_tiles_by_position_is_not_taken_for_right(old: bytes, new: bytes) -> None:
-    text = TILED.replace(old, new)
-    assert text != TILED
-    assert found(text, PAGING, PRESHUFFLE, examined(TILED, PRESHUFFLE)).presence is Presence.UNKNOWN
+TILES = {
+    "a block table by position": (
+        Presence.UNKNOWN,
+        [
+            (b"block.to(gl.int64) * stride", b"(block & 0xffff).to(gl.int64) * stride"),
+            (b"block.to(gl.int64) * stride_scale_seq", b"(block.to(gl.int64) * stride_scale_seq) % 4294967296"),
+            (
+                b"block.to(gl.int64) * stride_scale_seq",
+                b"gl.minimum(block.to(gl.int64) * stride_scale_seq, 2147483647)",
+            ),
+            (b"block.to(gl.int64) * stride", b"gl.minimum(block, 1000).to(gl.int64) * stride"),
+            (b"block.to(gl.int64) * stride", b"(block.to(gl.int64) + 1) * stride"),
+            (b"block.to(gl.int64) * stride", b"num_block.to(gl.int64) * stride"),
+            (b"block.to(gl.int64) * stride", b"start.to(gl.int64) * stride"),
+            (b"block.to(gl.int64) * stride", b"gl.where(column < length, length, block).to(gl.int64) * stride"),
+            (b"        scale = gl.sum", b"        block = block * 2\n        scale = gl.load"),
+            (b"start // KVBlockSize", b"start"),
+            (b"start // KVBlockSize", b"start // 16"),
+            (b"start // KVBlockSize", b"start // (KVBlockSize + 1)"),
+            (b"start // KVBlockSize", b"2 * (start // KVBlockSize)"),
+            (b"start // KVBlockSize", b"start // KVBlockSize * position"),
+            (b"layout=lanes) // KVBlockSize)", b"layout=lanes))"),
+            (b"counted = 0", b"counted = length"),
+            (b"    counted += 1\n    blocks", b"    counted += ChunkK\n    blocks"),
+            (b"    counted += 1\n    blocks", b"    counted *= 2\n    blocks"),
+            (b"    counted += 1\n    blocks", b"    counted, _ = 1, 2\n    blocks"),
+            (b"if j > 0", b"if j > 1"),
+            (b"        if j > 0:\n    ", b""),
+            (b"        if j > 0:\n", b"        if start > 0:\n"),
+            (b"range(0, blocks)", b"range(0, length)"),
+            (b"range(0, blocks)", b"range(0, blocks, ChunkK)"),
+            (b"tl.cdiv(length, KVBlockSize)", b"length"),
+            (b"start // KVBlockSize", b"start // KVBlockSize + 1"),
+            (b"start // KVBlockSize", b"gl.cdiv(start, KVBlockSize)"),
+            (b"start // KVBlockSize", b"(start + ChunkQ) // KVBlockSize"),
+            (
+                b" + gl.arange(0, ChunkK, layout=lanes) // KVBlockSize)",
+                b" + gl.arange(0, ChunkQ, layout=lanes) // KVBlockSize)",
+            ),
+            (b"    counted += 1\n        key", b"    counted += 2\n        key"),
+            (b"    counted += 1\n        key", b"    counted -= 1\n        key"),
+            (b"    counted += 1\n        key", b"    counted = 1\n        key"),
+            (b"        scale = gl.sum", b"        block += ahead\n        scale = gl.load"),
+            (b"j + 1)", b"j + 2)"),
+            (b"batch * max_block_len", b"position * max_block_len"),
+            (b"batch * max_block_len", b"(batch + 1) * max_block_len"),
+            (b"batch * max_block_len", b"batch * num_block"),
+            (b"mask=counted < blocks", b"mask=counted < blocks - 1"),
+            (b"mask=counted < blocks", b"mask=counted > blocks"),
+            (b"mask=counted < blocks", b"mask=position == 0"),
+            (b"mask=counted < blocks", b"mask=counted < tl.cdiv(next_n, KVBlockSize)"),
+            (b"mask=counted < blocks", b"mask=counted < length // KVBlockSize"),
+            (
+                b"        scale = gl.sum",
+                b"        block = gl.where(column < length - 1, block, 0)\n        scale = gl.sum",
+            ),
+            (b"        scale = gl.sum", b"        block = gl.where(position == 0, block, 0)\n        scale = gl.sum"),
+            (
+                b"KV_buffer + deep[:, None] + inner[None, :] + block.",
+                b"KV_buffer + deep[:, None] + inner[None, :] + ahead.",
+            ),
+            (b"kv_indices + batch * max_block_len", b"kv_indices"),
+            (b"kv_indices + batch * max_block_len", b"gl.where(position > 0, kv_indices, kv_indices) + batch"),
+        ],
+    ),
+    "another place in a tile": (
+        Presence.UNKNOWN,
+        [
+            (b"depth % 16 +", b"depth % 32 +"),
+            (b"depth // 16 * 256", b"depth // 16 * 128"),
+            (b"gl.arange(0, HiddenDim, layout=lanes), gl", b"gl.arange(0, ChunkK, layout=lanes), gl"),
+            (b"token % 16 * 16 +", b"token % 16 +"),
+            (b"token % 16 * 16 + ", b""),
+            (b"token % KVBlockSize // 16", b"token // KVBlockSize // 16"),
+            (b"// 16 * 2048", b"// 16 * 256"),
+            (b"+ inner[None, :]", b"- inner[None, :]"),
+            (b"+ inner[None, :]", b"+ inner[None, :] + 1"),
+            (b"+ inner[None, :]", b"+ inner[None, :] + (start + 1) % KVBlockSize * HiddenDim"),
+            (b"+ inner[None, :]", b"+ inner[None, :] + start % KVBlockSize * ChunkK"),
+            (b"+ column % KVBlockSize)", b"+ (column + 1) % KVBlockSize)"),
+            (b"+ column % KVBlockSize)", b"+ column % ChunkK)"),
+            (b"+ column % KVBlockSize)", b"+ column // KVBlockSize)"),
+            (b"+ column % KVBlockSize)", b")"),
+            (b"        scale = gl.sum", b"        block = gl.where(column < length, 0, block)\n        scale = gl.sum"),
+        ],
+    ),
+    "what decides no key": (
+        Presence.ABSENT,
+        [
+            (b"ahead", b"coming"),
+            (b"layout=lanes", b"layout=gl.BlockedLayout([2], [64], [4], [0])"),
+            (b"column < max_model_len", b"(column < max_model_len) & (column < length)"),
+            (
+                b"(batch * next_n + position).to(gl.int64) * stride",
+                b"stride_out_batch * 0 + (batch * next_n + position) * stride",
+            ),
+            (b'gl.where(column <= length - next_n + position, scale, float("-inf"))', b"scale"),
+            (b"    for start in", b"    many = gl.load(weights + token)\n    for start in"),
+        ],
+    ),
+}
+"""Changes of a kernel whose way to its keys is known, and what is found in it then."""
 
 
 @pytest.mark.parametrize(
-    ("old", "new"),
+    ("old", "new", "presence"),
     [
-        (b"depth % 16 +", b"depth % 32 +"),
-        (b"depth // 16 * 256", b"depth // 16 * 128"),
-        (b"gl.arange(0, HiddenDim, layout=lanes), gl", b"gl.arange(0, ChunkK, layout=lanes), gl"),
-        (b"token % 16 * 16 +", b"token % 16 +"),
-        (b"token % 16 * 16 + ", b""),
-        (b"token % KVBlockSize // 16", b"token // KVBlockSize // 16"),
-        (b"// 16 * 2048", b"// 16 * 256"),
-        (b"+ inner[None, :]", b"- inner[None, :]"),
-        (b"+ inner[None, :]", b"+ inner[None, :] + 1"),
-        (b"+ inner[None, :]", b"+ inner[None, :] + (start + 1) % KVBlockSize * HiddenDim"),
-        (b"+ inner[None, :]", b"+ inner[None, :] + start % KVBlockSize * ChunkK"),
-        (b"+ column % KVBlockSize)", b"+ (column + 1) % KVBlockSize)"),
-        (b"+ column % KVBlockSize)", b"+ column % ChunkK)"),
-        (b"+ column % KVBlockSize)", b"+ column // KVBlockSize)"),
-        (b"+ column % KVBlockSize)", b")"),
-        (b"        scale = gl.sum", b"        block = gl.where(column < length, 0, block)\n        scale = gl.sum"),
+        pytest.param(old, new, presence, id=f"{table}-{number}")
+        for table, (presence, changes) in TILES.items()
+        for number, (old, new) in enumerate(changes)
     ],
 )
-def test_another_place_in_a_tile_is_not_taken_for_right(old: bytes, new: bytes) -> None:
+def test_a_changed_kernel_of_tiles(old: bytes, new: bytes, presence: Presence) -> None:
     text = TILED.replace(old, new)
     assert text != TILED
-    assert found(text, PAGING, PRESHUFFLE, examined(TILED, PRESHUFFLE)).presence is Presence.UNKNOWN
-
-
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        (b"ahead", b"coming"),
-        (b"layout=lanes", b"layout=gl.BlockedLayout([2], [64], [4], [0])"),
-        (b"column < max_model_len", b"(column < max_model_len) & (column < length)"),
-        (
-            b"(batch * next_n + position).to(gl.int64) * stride",
-            b"stride_out_batch * 0 + (batch * next_n + position) * stride",
-        ),
-        (b'gl.where(column <= length - next_n + position, scale, float("-inf"))', b"scale"),
-        (b"    for start in", b"    many = gl.load(weights + token)\n    for start in"),
-    ],
-)
-def test_what_decides_no_key_leaves_a_kernel_known(old: bytes, new: bytes) -> None:
-    text = TILED.replace(old, new)
-    assert text != TILED
-    assert found(text, PAGING, PRESHUFFLE, examined(TILED, PRESHUFFLE)).presence is Presence.ABSENT
+    assert found(text, PAGING, PRESHUFFLE, examined(TILED, PRESHUFFLE)).presence is presence
 
 
 def test_a_rows_weights_are_no_part_of_how_it_comes_by_its_keys() -> None:

@@ -39,6 +39,15 @@ def test_a_process_says_what_the_command_says(process: Runner, run: Runner, samp
         ran.json(words[0])
 
 
+def test_only_a_process_that_ends_leaves_its_garbage(sample: Path) -> None:
+    asks = "import gc; from aiterfix.cli.main import main; main({}); print(gc.isenabled(), gc.get_freeze_count() > 0)"
+    words = ["check", "-q", "--path", str(sample)]
+    for given, frozen in ((repr(words), "False"), ("", "True")):
+        command = [sys.executable, "-c", asks.format(given), *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines()[-1] == f"True {frozen}"
+
+
 def test_reader_that_goes_away_is_no_error(sample: Path) -> None:
     command = f"{sys.executable} -m aiterfix check --path {sample} --json | head -c 1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, check=False)

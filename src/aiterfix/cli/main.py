@@ -155,7 +155,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     as_json = _wants_json(words[: words.index("--")] if "--" in words else words)
     try:
         try:
-            status = _run(words, command)
+            status = _run(words, command, last=arguments is None)
             output.flush()
             return status
         except AiterfixError as error:
@@ -179,7 +179,7 @@ def _wants_json(words: list[str]) -> bool:
     return "--json" in words or "--format=json" in words or "json" in stated
 
 
-def _run(words: list[str], command: str) -> int:
+def _run(words: list[str], command: str, *, last: bool) -> int:
     output.begin()
     if words[:1] == ["help"]:
         words = [*words[1:], "--help"]
@@ -201,7 +201,7 @@ def _run(words: list[str], command: str) -> int:
             remedy=f"{_meant_option(options.command, unknown)}See `{program} --help`.",
         )
     execute = importlib.import_module(f"aiterfix.cli.{options.command}").execute
-    with no_collection() if options.command in _ANALYSIS else nullcontext():
+    with no_collection(last=last) if options.command in _ANALYSIS else nullcontext():
         return int(execute(options))
 
 

@@ -11,7 +11,7 @@ from aiterfix.source.entries import is_size
 from aiterfix.source.names import bound_names, function_parameters, kept_parameters
 from aiterfix.source.roles import KernelRoles
 from aiterfix.source.syntax import arguments, dictionary, last_name, named_arguments
-from aiterfix.source.uses import Use, launching, mentions, own_nodes, uses
+from aiterfix.source.uses import Use, imports, launching, mentions, own_nodes, uses
 
 OPTIONS = frozenset(
     {"num_warps", "num_stages", "num_ctas", "waves_per_eu", "matrix_instr_nonkdim", "kpack", "grid", "warmup"}
@@ -174,10 +174,9 @@ def handed_on(
                     found.append(Arguments(kernel, entry, node.lineno, None))
     used = {u.node.id for u in everywhere if isinstance(u.node, ast.Name)}
     # A module that gives a kernel another name and does not use it gives it to others.
-    given = ((n.lineno, a) for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) for a in n.names)
     found += (
         Arguments(a.name, "", line, None)
-        for line, a in given
+        for line, a in imports(tree)
         if a.name in kernels and a.asname and a.asname not in used | {a.name}
     )
     return tuple(sorted(found, key=lambda a: (a.line, a.kernel)))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 _SCOPES = (
     *(ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef),
@@ -45,10 +47,15 @@ def uses(tree: ast.Module, kernels: Collection[str]) -> Iterator[Use]:
             yield Use(kernel, node, statement, launches.get(id(node)))
 
 
+def imports(tree: ast.Module) -> Iterator[tuple[int, ast.alias]]:
+    """What a module imports from others, anywhere in it, with the line of the import."""
+    for statement in tree.body:
+        yield from _parts(statement).imports
+
+
 def other_names(tree: ast.Module, kernels: Collection[str]) -> Mapping[str, str]:
     """The kernels that a module imports by other names, by these."""
-    imported = (a for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) for a in n.names)
-    return {a.asname: a.name for a in imported if a.asname and a.name in kernels}
+    return {a.asname: a.name for _, a in imports(tree) if a.asname and a.name in kernels}
 
 
 def mentions(
@@ -61,25 +68,14 @@ def mentions(
         spelled: what each name stands for.
         anyhow: whether a name that is looked up as text, or bound anew, is a use of it.
     """
-    for n in ast.walk(statement):
-        if isinstance(n, (ast.Name, ast.Attribute)) and (anyhow or isinstance(n.ctx, ast.Load)):
-            name = n.id if isinstance(n, ast.Name) else n.attr
-        elif anyhow and isinstance(n, ast.Constant) and isinstance(n.value, str):
-            name = n.value
-        else:
-            continue
-        if name in spelled:
-            yield n, spelled[name]
+    for node, name, read in _parts(statement).names:
+        if (anyhow or read) and name in spelled:
+            yield node, spelled[name]
 
 
-def own_nodes(statement: ast.stmt) -> Iterator[ast.AST]:
+def own_nodes(statement: ast.stmt) -> Sequence[ast.AST]:
     """What a function of a module executes itself, not in functions inside it; nothing of other statements."""
-    stack: list[ast.AST] = [*statement.body] if isinstance(statement, ast.FunctionDef) else []
-    while stack:
-        n = stack.pop()
-        if not isinstance(n, _SCOPES):
-            yield n
-            stack += ast.iter_child_nodes(n)
+    return _parts(statement).own
 
 
 def launching(statement: ast.stmt) -> Iterator[tuple[ast.expr, ast.Call]]:
@@ -87,3 +83,42 @@ def launching(statement: ast.stmt) -> Iterator[tuple[ast.expr, ast.Call]]:
     for n in own_nodes(statement):
         if isinstance(n, ast.Call) and isinstance(n.func, ast.Subscript):
             yield n.func.value, n
+
+
+class _Parts(NamedTuple):
+    """A statement of a module, taken apart.
+
+    Attributes:
+        names: every name and text in it, with whether it is a name that is read.
+        imports: see `imports`.
+        own: see `own_nodes`.
+    """
+
+    names: list[tuple[ast.expr, str, bool]]
+    imports: list[tuple[int, ast.alias]]
+    own: list[ast.AST]
+
+
+_TAKEN_APART: WeakKeyDictionary[ast.stmt, _Parts] = WeakKeyDictionary()
+"""For as long as a statement is there: in one judgement each is asked for some dozen times."""
+
+
+def _parts(statement: ast.stmt) -> _Parts:
+    if statement not in _TAKEN_APART:
+        made = _TAKEN_APART[statement] = _Parts([], [], [])
+        for n in ast.walk(statement):
+            if isinstance(n, ast.Name):
+                made.names.append((n, n.id, isinstance(n.ctx, ast.Load)))
+            elif isinstance(n, ast.Attribute):
+                made.names.append((n, n.attr, isinstance(n.ctx, ast.Load)))
+            elif isinstance(n, ast.Constant) and isinstance(n.value, str):
+                made.names.append((n, n.value, False))
+            elif isinstance(n, ast.ImportFrom):
+                made.imports.extend((n.lineno, alias) for alias in n.names)
+        pending: list[ast.AST] = [*statement.body] if isinstance(statement, ast.FunctionDef) else []
+        while pending:
+            n = pending.pop()
+            if not isinstance(n, _SCOPES):
+                made.own.append(n)
+                pending += ast.iter_child_nodes(n)
+    return _TAKEN_APART[statement]

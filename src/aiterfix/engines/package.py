@@ -15,6 +15,7 @@ from typing import Any
 from aiterfix.engines import bounds
 from aiterfix.installation.kernelfiles import PackageText
 from aiterfix.installation.target import Skipped
+from aiterfix.source.tree import children
 from aiterfix.storage.text import as_parsed, finder, opaque_encoding
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
@@ -290,22 +291,6 @@ _NAMES: dict[type, Callable[[Any], Collection[str]]] = {
     **dict.fromkeys((*FUNCTIONS, ast.ClassDef), lambda node: (node.name,)),
 }
 """Of what mentions identifiers, which; of strings the words in them."""
-_NO_NODES = frozenset(["id", "attr", "ctx", "op", "ops", "level", "module", "asname", "type_comment"])
-_FIELDS: dict[type, tuple[str, ...]] = {ast.Constant: ()}
-
-
-def children(node: ast.AST) -> list[ast.AST]:
-    """What stands in a node: as `ast.iter_child_nodes` without contexts and operators, and much faster."""
-    kind, found = node.__class__, []
-    if kind not in _FIELDS:
-        _FIELDS[kind] = tuple(name for name in kind._fields if name not in _NO_NODES)
-    for name in _FIELDS[kind]:
-        value = getattr(node, name)
-        if value.__class__ is list:
-            found += [child for child in value if isinstance(child, ast.AST)]
-        elif isinstance(value, ast.AST):
-            found.append(value)
-    return found
 
 
 def _whole(word: str) -> Callable[[bytes], object]:

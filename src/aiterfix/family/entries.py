@@ -11,6 +11,7 @@ from aiterfix.family.paging import PAGING
 from aiterfix.source.bodies import Body, carries
 from aiterfix.source.entry_tests import EntryTest
 from aiterfix.source.names import function_parameters
+from aiterfix.source.tree import descend
 
 OUTPUT = "out_logits"
 """What the entries call an output of one row a query. Those of stage1 call theirs otherwise: it has heads too."""
@@ -35,8 +36,8 @@ def _takes_rows(function: ast.FunctionDef | ast.Module) -> bool:
     output is. What an entry calls its output is not always known: then any stride may be one."""
     named = isinstance(function, ast.FunctionDef) and OUTPUT in function_parameters(function)
     carriers = Body(function).carriers(frozenset({OUTPUT})) if isinstance(function, ast.FunctionDef) and named else None
-    calls = {id(n.func): n for n in ast.walk(function) if isinstance(n, ast.Call)}
-    taken = (n for n in ast.walk(function) if isinstance(n, ast.Attribute) and n.attr == "stride")
+    calls = {id(n.func): n for n in descend(function) if isinstance(n, ast.Call)}
+    taken = (n for n in descend(function) if isinstance(n, ast.Attribute) and n.attr == "stride")
     return all(
         ast.unparse(calls.get(id(n), n)) == f"{OUTPUT}.stride(-2)"
         or (carriers is not None and not any(carries(e, carriers) for e in (n.value, *_arguments(calls.get(id(n))))))
@@ -52,7 +53,7 @@ def _chunk(function: ast.FunctionDef) -> str | None:
     if not {SHUFFLED, CHUNK} <= set(function_parameters(function)):
         return None
     test = f"{SHUFFLED} and {CHUNK} < {SMALLEST_CHUNK}"
-    gpus = (n.value for n in ast.walk(function) if isinstance(n, ast.Constant))
+    gpus = (n.value for n in descend(function) if isinstance(n, ast.Constant))
     return f"{test} and get_gfx() != '{OTHER_GPU}'" if OTHER_GPU in gpus else test
 
 

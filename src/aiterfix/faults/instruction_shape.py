@@ -11,6 +11,7 @@ from aiterfix.source.names import bound_names, function_parameters, kept_paramet
 from aiterfix.source.scope import is_triton
 from aiterfix.source.sites import KernelAnalysis
 from aiterfix.source.syntax import last_name
+from aiterfix.source.tree import descend
 from aiterfix.source.walk import KernelWalk
 
 _LAYOUT = "AMDMFMALayout"
@@ -33,7 +34,7 @@ def findings(kernel: KernelAnalysis, text: bytes) -> tuple[Finding, ...]:
 def _layouts(walk: KernelWalk) -> Iterator[tuple[ast.Call, Tests]]:
     """Calls that make such a layout, each with the tests on its way and whether they hold."""
     for s, tests in with_tests(walk.function.body):
-        for node in ast.walk(s):
+        for node in descend(s):
             if isinstance(node, ast.Call) and last_name(node.func) == _LAYOUT:
                 yield node, tests
 

@@ -16,6 +16,7 @@ from aiterfix.source.rebuilt import EditedPlace, prove_changes
 from aiterfix.source.refusal_edits import refuse_first
 from aiterfix.source.rewrite import own_edits
 from aiterfix.source.sites import SourceAnalysis
+from aiterfix.source.tree import descend
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Refusals:
     def _test(self, function: ast.FunctionDef | None, tree: ast.Module) -> str | None:
         """What it would test, if every function that this calls by name is one of the module's."""
         test = self.asked.test(function) if function is not None else None
-        calls = (n.func for n in ast.walk(ast.parse(test or "0")) if isinstance(n, ast.Call))
+        calls = (n.func for n in descend(ast.parse(test or "0")) if isinstance(n, ast.Call))
         names = {a.asname or a.name for s in tree.body if isinstance(s, ast.ImportFrom) for a in s.names}
         return test if {f.id for f in calls if isinstance(f, ast.Name)} <= names else None
 

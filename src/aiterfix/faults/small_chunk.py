@@ -12,6 +12,7 @@ from aiterfix.source.branches import Tests, exclude, with_tests
 from aiterfix.source.constants import Constant, constant
 from aiterfix.source.loads import view_of
 from aiterfix.source.sites import KernelAnalysis
+from aiterfix.source.tree import descend
 
 _TILES = "tiles_per_warp"
 
@@ -24,7 +25,7 @@ def findings(kernel: KernelAnalysis, text: bytes) -> tuple[Finding, ...]:
     return tuple(
         _finding(k.value, view_of(walk).assignments, tests)
         for s, tests in with_tests(walk.function.body)
-        for n in ast.walk(s)
+        for n in descend(s)
         if isinstance(n, ast.Call)
         for k in n.keywords
         if k.arg == _TILES

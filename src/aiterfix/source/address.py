@@ -24,6 +24,7 @@ from aiterfix.source.scope import ModuleScope
 from aiterfix.source.sites import KernelAnalysis, SiteSyntax, SourceAnalysis, StoreSite
 from aiterfix.source.sums import SumEditor, is_simple
 from aiterfix.source.syntax import summands
+from aiterfix.source.tree import descend
 from aiterfix.source.values import WIDE, Rank, Value, atoms_below
 from aiterfix.source.vocabulary import POINTER_PARAMETER
 
@@ -227,7 +228,7 @@ def int64_name(scope: ModuleScope, function: ast.FunctionDef) -> str:
 @lru_cache(maxsize=8)
 def names_of_its_own(function: ast.FunctionDef) -> frozenset[str]:
     """The names that a function binds anywhere, parameters included: in it they do not mean what the module's do."""
-    nodes = list(ast.walk(function))
+    nodes = list(descend(function))
     bound = {n.id for n in nodes if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
     return frozenset(bound | {a.arg for a in nodes if isinstance(a, ast.arg)})
 
@@ -268,7 +269,7 @@ def _without_rows(analysis: SourceAnalysis, tree: ast.Module, edited: set[tuple[
 
 def widenings(tree: ast.AST) -> dict[int, ast.AST]:
     """Every ``x.to(tl.int64)`` of a tree, by its identity, with what it widens."""
-    calls = (n for n in ast.walk(tree) if isinstance(n, ast.Call) and is_widening(n))
+    calls = (n for n in descend(tree) if isinstance(n, ast.Call) and is_widening(n))
     return {id(n): n.func.value for n in calls if isinstance(n.func, ast.Attribute)}
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from aiterfix.source.branches import Tests
 from aiterfix.source.names import bound_names, names_in
 from aiterfix.source.syntax import pairs
+from aiterfix.source.tree import children, descend
 
 
 @dataclass(frozen=True)
@@ -67,13 +68,13 @@ class Assignments:
         for s in body:
             if isinstance(s, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
                 self.nested.append(s)
-                rebound = {n for d in ast.walk(s) if isinstance(d, (ast.Global, ast.Nonlocal)) for n in d.names}
+                rebound = {n for d in descend(s) if isinstance(d, (ast.Global, ast.Nonlocal)) for n in d.names}
                 self._add((s.name, *rebound), None, "other", tests)
                 continue
-            for child in ast.iter_child_nodes(s):
+            for child in children(s):
                 if isinstance(child, ast.expr):
                     self._use(s, child, tests)
-                elif not isinstance(child, (ast.stmt, ast.operator)):
+                elif not isinstance(child, ast.stmt):
                     self._part(s, child, tests)
             self._bound(s, tests)
             for block in ("body", "orelse", "finalbody"):
@@ -82,20 +83,20 @@ class Assignments:
 
     def _use(self, s: ast.stmt, e: ast.expr, tests: Tests) -> None:
         self.uses.append(Use(s, e, frozenset(names_in(e))))
-        for n in ast.walk(e) if self._walrus else ():
+        for n in descend(e) if self._walrus else ():
             if isinstance(n, ast.NamedExpr):
                 self._add((n.target.id,), n.value, "name", tests)
 
     def _part(self, s: ast.stmt, part: ast.AST, tests: Tests) -> None:
         """A part of a statement that is neither expression nor statement (of a ``with``, ``except`` or ``match``):
         nothing is known of what it binds."""
-        inner = [c for c in ast.walk(part) if isinstance(c, ast.stmt)]
-        within = {id(n) for c in inner for n in ast.walk(c)}
-        for e in ast.walk(part):
+        inner = [c for c in descend(part) if isinstance(c, ast.stmt)]
+        within = {id(n) for c in inner for n in descend(c)}
+        for e in descend(part):
             if isinstance(e, ast.expr) and id(e) not in within:
                 self.uses.append(Use(s, e, frozenset(names_in(e))))
         self._add(tuple(bound_names(part)), None, "other", tests)
-        self._block([c for c in ast.iter_child_nodes(part) if isinstance(c, ast.stmt)], tests)
+        self._block([c for c in children(part) if isinstance(c, ast.stmt)], tests)
 
     def _bound(self, s: ast.stmt, tests: Tests) -> None:
         if isinstance(s, (ast.Assign, ast.AnnAssign)):

@@ -15,6 +15,7 @@ from enum import Enum
 
 from aiterfix.source.names import bound_names
 from aiterfix.source.syntax import pairs, root_name
+from aiterfix.source.tree import children, descend
 from aiterfix.storage.text import as_parsed
 
 
@@ -217,7 +218,7 @@ class ModuleBindings:
                 self._opaque([s.name], line, what)
         if self._walrus:
             for head in heads:
-                for n in ast.walk(head):
+                for n in descend(head):
                     if isinstance(n, ast.NamedExpr):
                         binding = Binding(How.VALUE, n.lineno, "an assignment expression", n.value)
                         self._bind(n.target.id, binding)
@@ -268,7 +269,7 @@ class ModuleBindings:
     def _expressions(self, tree: ast.Module) -> None:
         """Calls that bind names: `exec`, `setattr`, `globals().update` and their like."""
         explained: set[ast.AST] = set()
-        for n in ast.walk(tree):
+        for n in descend(tree):
             if isinstance(n, ast.Subscript) and _namespace(n.value):
                 explained.add(n.value)
             elif isinstance(n, ast.Compare):
@@ -372,7 +373,7 @@ def _statements(body: Sequence[ast.stmt]) -> Iterator[tuple[_Statement, bool]]:
 
 def _heads(s: _Statement) -> Iterator[ast.AST]:
     """What of a statement is no statement itself."""
-    for n in ast.iter_child_nodes(s):
+    for n in children(s):
         if not isinstance(n, (ast.stmt, ast.ExceptHandler, ast.match_case)):
             yield n
 

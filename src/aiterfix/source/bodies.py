@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from aiterfix.source.names import function_parameters
 from aiterfix.source.syntax import root_name
+from aiterfix.source.tree import children
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 _FACTS = frozenset(
@@ -105,14 +106,7 @@ def walk(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
     while stack:
         n = stack.pop()
         yield n
-        for name in n._fields:
-            child = getattr(n, name, None)
-            if isinstance(child, list):
-                stack += [c for c in child if isinstance(c, ast.AST) and not isinstance(c, (ast.Name, ast.Constant))]
-            elif isinstance(child, ast.AST) and not isinstance(
-                child, (ast.Name, ast.Constant, ast.expr_context, ast.operator)
-            ):
-                stack.append(child)
+        stack += [c for c in children(n) if not isinstance(c, (ast.Name, ast.Constant))]
 
 
 def carries(e: ast.AST, names: Iterable[str]) -> bool:
@@ -124,7 +118,7 @@ def carries(e: ast.AST, names: Iterable[str]) -> bool:
             if n.id in names:
                 return True
         elif not (isinstance(n, ast.Attribute) and n.attr in _FACTS) and not isinstance(n, ast.Compare):
-            stack += (n.body, n.orelse) if isinstance(n, ast.IfExp) else ast.iter_child_nodes(n)
+            stack += (n.body, n.orelse) if isinstance(n, ast.IfExp) else children(n)
     return False
 
 

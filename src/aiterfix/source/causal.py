@@ -20,6 +20,7 @@ from aiterfix.source.roles import PagingRoles
 from aiterfix.source.sites import KernelAnalysis, SiteSyntax, StoreSite
 from aiterfix.source.sums import SumEditor
 from aiterfix.source.syntax import is_minus_infinity, last_name
+from aiterfix.source.tree import descend
 from aiterfix.source.values import Atom, Value, integer
 from aiterfix.source.walk import KernelWalk
 
@@ -192,7 +193,7 @@ def position_terms(
         return ()
     found = []
     for compare in bound.comparisons:
-        for node in ast.walk(compare):
+        for node in descend(compare):
             if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub):
                 value = syntax.walk.values.get(node.right)
                 if value is not None and view.plain(value) == position:

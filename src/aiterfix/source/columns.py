@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from aiterfix.source.guards import column_of
+from aiterfix.source.tree import descend
 from aiterfix.source.values import ADAPTS, Atom, Rank, Value
 from aiterfix.source.vocabulary import POINTER_PARAMETER
 from aiterfix.source.walk import Environment, KernelWalk, StoreCall
@@ -119,7 +120,7 @@ class _Writer:
         return self.named(column, sign)
 
     def _copied(self, node: ast.expr, sign: int) -> list[_Term]:
-        for n in ast.walk(node):
+        for n in descend(node):
             if isinstance(n, ast.NamedExpr):
                 raise NotExpressible("the column contains an assignment expression")
             if isinstance(n, ast.Call):

@@ -28,6 +28,7 @@ from aiterfix.source.names import bound_names, closure, names_in
 from aiterfix.source.roles import PagingRoles
 from aiterfix.source.scope import Helper, ModuleScope, is_triton
 from aiterfix.source.syntax import conjuncts, is_minus_infinity, is_plain_target, last_name, root_name
+from aiterfix.source.tree import children, descend
 from aiterfix.source.values import Rank, Value, integer
 from aiterfix.source.vocabulary import HARMLESS, LOADS, STORE_PARAMETERS
 from aiterfix.source.walk import KernelWalk, StoreCall
@@ -201,7 +202,7 @@ class Derivations:
             if self._lines[line].binds.isdisjoint(handed):
                 return self._names_in(line)
             loads = (
-                n for p in self._lines[line].parts for n in ast.walk(p) if isinstance(n, ast.Call) and self._loads(n)
+                n for p in self._lines[line].parts for n in descend(p) if isinstance(n, ast.Call) and self._loads(n)
             )
             return (self._names_in(line) - row) | {n for load in loads for n in self._names(load)}
 
@@ -353,7 +354,7 @@ class Derivations:
     def _children(self, node: ast.AST) -> Iterator[ast.AST]:
         """What a tree is made of, but for the layouts of what Triton's functions and tensors' methods give."""
         called = isinstance(node, ast.Call) and (self._is_triton(node) or root_name(node.func) in ("", *self._locals))
-        for child in ast.iter_child_nodes(node):
+        for child in children(node):
             if not (called and isinstance(child, ast.keyword) and child.arg == "layout"):
                 yield child
 
@@ -420,19 +421,19 @@ def _itself(node: ast.AST) -> ast.AST:
 def _shape(
     node: object,
     bare: Callable[[ast.AST], ast.AST] = _itself,
-    children: Callable[[ast.AST], Iterator[ast.AST]] = ast.iter_child_nodes,
+    inner: Callable[[ast.AST], Iterable[ast.AST]] = children,
 ) -> str:
     """A tree without positions, the same in every version of Python."""
     node = bare(node) if isinstance(node, ast.AST) else node
     if isinstance(node, ast.Name):
         return f"{_NAME}{node.id}{_NAME}"
     if isinstance(node, ast.Call):
-        return f"Call({','.join(_shape(c, bare, children) for c in children(node))})"
+        return f"Call({','.join(_shape(c, bare, inner) for c in inner(node))})"
     if isinstance(node, ast.AST):
         # What is absent differs from version to version: only what is there is named.
         fields = [(f, getattr(node, f, None)) for f in node._fields if f not in _NO_PART]
-        shapes = (f"{f}={_shape(v, bare, children)}" for f, v in fields if v is not None and v != [])
+        shapes = (f"{f}={_shape(v, bare, inner)}" for f, v in fields if v is not None and v != [])
         return f"{type(node).__name__}({','.join(shapes)})"
     if isinstance(node, list):
-        return f"[{','.join(_shape(v, bare, children) for v in node)}]"
+        return f"[{','.join(_shape(v, bare, inner) for v in node)}]"
     return repr(node)

@@ -14,6 +14,7 @@ from aiterfix.source.bodies import Body, carries
 from aiterfix.source.kernel_launch import KernelLaunch
 from aiterfix.source.names import bound_names, function_parameters, kept_parameters
 from aiterfix.source.syntax import named_arguments
+from aiterfix.source.tree import descend
 from aiterfix.source.uses import uses
 
 
@@ -98,10 +99,10 @@ def _guard(function: ast.FunctionDef, call: ast.Call, caches: Collection[str]) -
 def _before(body: list[ast.stmt], call: ast.Call) -> Iterator[ast.stmt]:
     """Statements that have been executed on every way to a call."""
     for s in body:
-        if any(n is call for n in ast.walk(s)):
+        if any(n is call for n in descend(s)):
             for part in ("body", "orelse", "finalbody"):
                 inner = getattr(s, part, [])
-                if any(n is call for i in inner for n in ast.walk(i)):
+                if any(n is call for i in inner for n in descend(i)):
                     yield from _before(inner, call)
             return
         yield s
@@ -181,7 +182,7 @@ def _equals(name: str, before: list[ast.stmt]) -> set[str]:
 
 def _once(function: ast.FunctionDef, names: Collection[str]) -> bool:
     """Whether each of these names is bound by one statement alone."""
-    bound = [n for s in ast.walk(function) if isinstance(s, ast.stmt) and s is not function for n in _own(s)]
+    bound = [n for s in descend(function) if isinstance(s, ast.stmt) and s is not function for n in _own(s)]
     return all(bound.count(name) <= 1 for name in names if name != "_")
 
 

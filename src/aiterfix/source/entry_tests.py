@@ -8,6 +8,7 @@ from itertools import groupby
 
 from aiterfix.source.kernel_launch import KernelLaunch
 from aiterfix.source.names import bound_names, function_parameters
+from aiterfix.source.tree import descend
 from aiterfix.source.uses import mentions, uses
 from aiterfix.storage.record import record
 
@@ -86,10 +87,10 @@ def _refuses(entry: ast.FunctionDef, through: ast.FunctionDef, reached: Collecti
         return False
     tree = ast.parse(wanted, mode="eval").body
     text = ast.unparse(tree)
-    used = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)} & set(function_parameters(entry))
+    used = {n.id for n in descend(tree) if isinstance(n, ast.Name)} & set(function_parameters(entry))
     through_it = {through.name: ""} if through is not entry else {}
     for s in entry.body:
-        reaches = any(id(n) in reached for n in ast.walk(s)) or any(mentions(s, through_it))
+        reaches = any(id(n) in reached for n in descend(s)) or any(mentions(s, through_it))
         if reaches or not used.isdisjoint(bound_names(s, walrus=True)):
             return False
         raises = isinstance(s, ast.If) and not s.orelse and len(s.body) == 1 and isinstance(s.body[0], ast.Raise)

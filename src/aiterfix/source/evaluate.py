@@ -18,6 +18,7 @@ from aiterfix.source.names import STORE_MARK, bound_names, flow_of, function_par
 from aiterfix.source.roles import KernelRoles
 from aiterfix.source.scope import Helper, ModuleScope, is_triton
 from aiterfix.source.syntax import is_plain_target, last_name
+from aiterfix.source.tree import descend
 from aiterfix.source.values import ADAPTS, BIT, NARROW, Rank, Value, integer
 from aiterfix.source.vocabulary import ASSEMBLY, UNREADABLE, WRITERS
 from aiterfix.source.walk import Environment, Frame, KernelWalk
@@ -68,7 +69,7 @@ class _Walker(CallEvaluator):
     def _volatile(self, function: ast.FunctionDef, roles: set[str]) -> frozenset[str]:
         """Names that are not the function's own alone: declared global or nonlocal in it or inside it."""
         found: set[str] = set()
-        for n in ast.walk(function):
+        for n in descend(function):
             if isinstance(n, (ast.Global, ast.Nonlocal)):
                 found |= set(n.names)
                 if not roles.isdisjoint(n.names):
@@ -154,7 +155,7 @@ class _Walker(CallEvaluator):
 
     def _unfollowed(self, s: ast.stmt) -> None:
         """Statements that kernels of this kind do not have: forget what they bind, object if they touch the output."""
-        for n in ast.walk(s):
+        for n in descend(s):
             kind = type(s).__name__
             if isinstance(n, ast.Name) and n.id in self.frame.flow.tainted:
                 self.problem("statement", f"{self.spec.output!r} is used inside a {kind} statement", s)
@@ -343,7 +344,7 @@ class _Walker(CallEvaluator):
             used = names_in(added)
             held = self.env.get(name)
             bound = [n for other in s.body if other is not b for n in bound_names(other, walrus=self._walrus)]
-            calls = any(isinstance(n, (ast.Call, ast.Attribute, ast.Subscript, ast.NamedExpr)) for n in ast.walk(added))
+            calls = any(isinstance(n, (ast.Call, ast.Attribute, ast.Subscript, ast.NamedExpr)) for n in descend(added))
             if held is None or name in bound or name in tested or not used.isdisjoint(changed) or calls:
                 continue
             if name not in self.frame.flow.relevant and not self._walrus:
@@ -375,7 +376,7 @@ class _Walker(CallEvaluator):
 
     def inline(self, e: ast.Call, node: ast.FunctionDef, scope: ModuleScope, outer: Environment | None) -> Value:
         """Walk a called function's body with the call's arguments."""
-        generator = any(isinstance(n, (ast.Yield, ast.YieldFrom)) for n in ast.walk(node))
+        generator = any(isinstance(n, (ast.Yield, ast.YieldFrom)) for n in descend(node))
         arguments = None if generator else self._arguments(e, node)
         if arguments is None or len(self.frames) > _DEEPEST or any(f.function is node for f in self.frames):
             if outer is not None:
@@ -393,7 +394,7 @@ class _Walker(CallEvaluator):
         frame = Frame(node, scope, flow, arguments, outer)
         self.frames.append(frame)
         frame.volatile = frozenset(
-            n for g in ast.walk(node) if isinstance(g, (ast.Global, ast.Nonlocal)) for n in g.names
+            n for g in descend(node) if isinstance(g, (ast.Global, ast.Nonlocal)) for n in g.names
         )
         ends = self._block(node.body)
         self.frames.pop()
@@ -459,7 +460,7 @@ def _has_definitions(body: list[ast.stmt]) -> bool:
             stack += s.body  # type: ignore[attr-defined]
             stack += s.orelse  # type: ignore[attr-defined]
         elif kind not in (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr, ast.Return, ast.Pass):
-            stack += [n for n in ast.walk(s) if n is not s and isinstance(n, ast.stmt)]
+            stack += [n for n in descend(s) if n is not s and isinstance(n, ast.stmt)]
     return False
 
 

@@ -11,6 +11,7 @@ from aiterfix.source.names import Flow, bound_names, function_parameters
 from aiterfix.source.roles import KernelRoles
 from aiterfix.source.scope import ModuleScope
 from aiterfix.source.syntax import last_name
+from aiterfix.source.tree import descend
 from aiterfix.source.values import ADAPTS, NARROW, UNKNOWN_WIDTH, ZERO, Atom, Rank, Universe, Value, integer
 from aiterfix.source.vocabulary import BINARY, COMPARE, FIXED_ATTRIBUTES, TYPE_ATTRIBUTES
 from aiterfix.source.walk import Environment, Frame, KernelWalk, Problem
@@ -168,11 +169,11 @@ class Evaluator:
         if method is not None:
             value = self.walk.values[e] = method(e)
             return value
-        for n in ast.walk(e):
+        for n in descend(e):
             if isinstance(n, ast.Name) and n.id in self.frame.flow.tainted:
                 self.problem("expression", f"{self.spec.output!r} is used in a {type(e).__name__} expression", e)
                 break
-        if any(self._writes(n) for n in ast.walk(e)):
+        if any(self._writes(n) for n in descend(e)):
             self.problem("expression", f"a store stands inside a {type(e).__name__} expression", e)
         self.forget(set(bound_names(e)))
         return self.universe.symbol(f"<{type(e).__name__}>", Rank.UNKNOWN)

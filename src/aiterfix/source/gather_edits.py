@@ -24,6 +24,7 @@ from aiterfix.source.rewrite import Plan, plan_of
 from aiterfix.source.sites import KernelAnalysis, SourceAnalysis
 from aiterfix.source.sums import SumEditor, is_simple
 from aiterfix.source.syntax import summands
+from aiterfix.source.tree import children
 
 _GLUON = "triton.experimental.gluon.language"
 _BINDS_TIGHTER = (ast.BinOp, ast.UnaryOp, ast.Name, ast.Call, ast.Attribute, ast.Subscript, ast.Constant)
@@ -122,7 +123,7 @@ class _GatherEditor(SumEditor):
             n = pending.pop()
             if n is without:
                 continue
-            pending += [c for c in ast.iter_child_nodes(n) if isinstance(c, ast.expr)]
+            pending += [c for c in children(n) if isinstance(c, ast.expr)]
             if not (isinstance(n, ast.BinOp) and isinstance(n.op, (ast.Mult, ast.LShift))):
                 continue
             value, left, right = (self._number(x) for x in (n, n.left, n.right))

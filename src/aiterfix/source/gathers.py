@@ -34,6 +34,7 @@ from aiterfix.source.magnitudes import (
 from aiterfix.source.names import closure, function_parameters, names_in
 from aiterfix.source.scope import ModuleScope
 from aiterfix.source.syntax import arguments, last_name, root_name
+from aiterfix.source.tree import descend
 from aiterfix.source.values import ADAPTS, NARROW, UNKNOWN_WIDTH, WIDE, Value
 from aiterfix.source.vocabulary import HARMLESS, LOADS, SAME, TYPE_ATTRIBUTES
 
@@ -353,7 +354,7 @@ class _Finder:
             for x in e.elts:
                 self._no_pointer(self._eval(x), e, "is put in a tuple or list")
             return NOT_FOLLOWED
-        for n in ast.walk(e):
+        for n in descend(e):
             if isinstance(n, ast.Name) and isinstance(self.env.get(n.id), Pointer):
                 self._doubt(e, f"a cache's address is used in a {type(e).__name__} expression")
         return NOT_FOLLOWED
@@ -550,4 +551,4 @@ _UNSAID = Number(UNKNOWN_WIDTH, Size.ANY, Fits.UNKNOWN)
 
 
 def _below(e: ast.expr) -> list[ast.expr]:
-    return [n for n in ast.walk(e) if isinstance(n, ast.expr)]
+    return [n for n in descend(e) if isinstance(n, ast.expr)]

@@ -11,6 +11,7 @@ from aiterfix.source.entries import is_size
 from aiterfix.source.names import bound_names, function_parameters, kept_parameters
 from aiterfix.source.roles import KernelRoles
 from aiterfix.source.syntax import arguments, dictionary, last_name, named_arguments
+from aiterfix.source.tree import children, descend
 from aiterfix.source.uses import Use, imports, launching, mentions, own_nodes, uses
 
 OPTIONS = frozenset(
@@ -202,9 +203,9 @@ def _compiled(function: ast.FunctionDef, everywhere: Collection[Use]) -> frozens
     keepers = (d.func if isinstance(d, ast.Call) else d for d in function.decorator_list)
     if not mine or not function.name.startswith("_") or not all(last_name(d) in _KEEPERS for d in keepers):
         return frozenset()
-    parents = {id(inner): n for n in ast.walk(function) for inner in ast.iter_child_nodes(n)}
+    parents = {id(inner): n for n in descend(function) for inner in children(n)}
     held: set[str] = set()
-    names = [n for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)]
+    names = [n for n in descend(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)]
     waiting: list[ast.AST] = [u.node for u in mine.values()]
     done: set[int] = set()
     while waiting:
@@ -257,7 +258,7 @@ def _launches(statement: ast.stmt, function: ast.expr) -> tuple[ast.Call | None,
     ((name, call),) = made
     found = {id(e): c for e, c in launching(statement) if isinstance(e, ast.Name) and e.id == name}
     asked = {id(n.value) for n in own_nodes(statement) if isinstance(n, ast.Attribute) and n.attr == "hash"}
-    kept = (n for n in ast.walk(statement) if isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Load))
+    kept = (n for n in descend(statement) if isinstance(n, ast.Name) and n.id == name and isinstance(n.ctx, ast.Load))
     if not all(id(n) in found or id(n) in asked for n in kept):
         return None, []
     return call, [c for c in found.values() if not _left_out(statement, c)]
@@ -286,7 +287,7 @@ def _left_out(function: ast.FunctionDef, call: ast.Call) -> bool:
     if "triton_version" in (*function_parameters(function), *(n for s in function.body for n in bound_names(s))):
         return False
     others = (n.orelse for n in own_nodes(function) if isinstance(n, ast.If) and ast.unparse(n.test) == _GLUON)
-    return any(n is call for orelse in others for s in orelse for n in ast.walk(s))
+    return any(n is call for orelse in others for s in orelse for n in descend(s))
 
 
 class _Reader:

@@ -11,6 +11,7 @@ from aiterfix.source.assignments import Assignments
 from aiterfix.source.logic import Comparison, clauses
 from aiterfix.source.names import kept_parameters
 from aiterfix.source.syntax import arguments, last_name
+from aiterfix.source.tree import descend
 from aiterfix.source.values import ZERO, Atom, Value
 from aiterfix.source.walk import KernelWalk
 
@@ -86,7 +87,7 @@ class KernelView:
 
     @cached_property
     def _mentioned(self) -> frozenset[str]:
-        body = (n for s in self.walk.function.body for n in ast.walk(s))
+        body = (n for s in self.walk.function.body for n in descend(s))
         return frozenset(n.id for n in body if isinstance(n, ast.Name))
 
     @cached_property

@@ -6,6 +6,8 @@ import ast
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
+from aiterfix.source.tree import children, descend
+
 
 def function_parameters(function: ast.FunctionDef) -> list[str]:
     """Names of all parameters, `*args` and `**kwargs` included, in order."""
@@ -20,7 +22,7 @@ def function_parameters(function: ast.FunctionDef) -> list[str]:
 def kept_parameters(function: ast.FunctionDef) -> list[str]:
     """Those that hold what the function was handed throughout."""
     bound = {n for s in function.body for n in bound_names(s)}
-    bound |= {n for s in ast.walk(function) if isinstance(s, ast.Nonlocal) for n in s.names}
+    bound |= {n for s in descend(function) if isinstance(s, ast.Nonlocal) for n in s.names}
     return [p for p in function_parameters(function) if p not in bound]
 
 
@@ -51,7 +53,7 @@ def names_in(node: ast.AST, stores: Collection[str] = ()) -> set[str]:
             stack += n.args  # type: ignore[attr-defined]
             stack += [k.value for k in n.keywords]  # type: ignore[attr-defined]
         elif kind is not ast.Constant:
-            stack += ast.iter_child_nodes(n)
+            stack += children(n)
     return found
 
 
@@ -104,7 +106,7 @@ def bound_names(node: ast.AST, *, walrus: bool = True) -> Iterator[str]:
             yield n.rest
         elif isinstance(n, (ast.Global, ast.Nonlocal)):
             yield from n.names
-        stack.extend(ast.iter_child_nodes(n))
+        stack.extend(children(n))
 
 
 def read_and_bound(body: Iterable[ast.stmt]) -> tuple[set[str], set[str]]:
@@ -235,8 +237,8 @@ def _binders(function: ast.FunctionDef, walrus: bool) -> Iterator[ast.AST]:
         n = stack.pop()
         yield n
         if walrus or not isinstance(n, ast.stmt):
-            stack += ast.iter_child_nodes(n)
+            stack += children(n)
         elif isinstance(n, (ast.For, ast.If, ast.While)):
             stack += (*n.body, *n.orelse)
         elif not isinstance(n, (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Expr, ast.Return)):
-            stack += ast.iter_child_nodes(n)
+            stack += children(n)

@@ -16,6 +16,7 @@ from aiterfix.source.locate import Edit, Lines, Span, gap
 from aiterfix.source.proof import ProofError
 from aiterfix.source.rebuilt import EditedPlace, prove_changes
 from aiterfix.source.sites import SiteSyntax, SourceAnalysis, StoreSite
+from aiterfix.source.tree import descend
 
 _NAME = re.compile(rb"[^\s=#\\]+")
 
@@ -306,7 +307,7 @@ class _SiteEditor:
     def _deepened(self, region: Span) -> list[Edit]:
         """One more level for the mask's continuation lines; not where a string spans lines."""
         assert self.mask is not None
-        for n in ast.walk(self.mask):
+        for n in descend(self.mask):
             if isinstance(n, (ast.Constant, ast.JoinedStr)) and n.end_lineno != n.lineno:
                 return []
         edits = []

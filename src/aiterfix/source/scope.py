@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from aiterfix.source.constants import constant
 from aiterfix.source.names import STORE_MARK, names_in
+from aiterfix.source.tree import descend
 from aiterfix.source.values import ADAPTS, NARROW, UNKNOWN_WIDTH, WIDE
 
 JIT = frozenset({"triton.jit", "triton.runtime.jit.jit", "triton.experimental.gluon.jit", "triton.constexpr_function"})
@@ -70,14 +71,14 @@ class ModuleScope:
                     self._bind(handler.name or "", handler)
                     self._collect(handler.body)
             else:
-                for n in ast.walk(s):
+                for n in descend(s):
                     if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load):
                         self._bind(n.id, s)
                     elif isinstance(n, ast.Attribute) and not isinstance(n.ctx, ast.Load):
                         self.replaced.append(n)
 
     def _assign(self, target: ast.AST, s: ast.AST) -> None:
-        for n in ast.walk(target):
+        for n in descend(target):
             if isinstance(n, ast.Name):
                 self._bind(n.id, s)
             elif isinstance(n, ast.Attribute):

@@ -15,6 +15,7 @@ from aiterfix.source.names import kept_parameters
 from aiterfix.source.positions import NotFollowedError
 from aiterfix.source.sites import KernelAnalysis
 from aiterfix.source.syntax import arguments, conjuncts
+from aiterfix.source.tree import descend
 from aiterfix.source.values import Rank
 from aiterfix.source.walk import KernelWalk
 
@@ -66,19 +67,19 @@ def sequence_walks(kernel: KernelAnalysis, lengths: Collection[str]) -> tuple[Se
 
 def _loops(walk: KernelWalk, lengths: Collection[str]) -> list[ast.For | ast.While]:
     """Loops, outermost ones, in which a length is loaded."""
-    loading = {id(n) for call in _loads(walk) for a in (*call.args, *call.keywords) for n in ast.walk(a)}
+    loading = {id(n) for call in _loads(walk) for a in (*call.args, *call.keywords) for n in descend(a)}
     for node in walk.nodes:
         if isinstance(node, ast.Name) and node.id in lengths and id(node) not in loading:
             raise NotFollowedError(f"what is done with {node.id} is not followed", node)
     found: list[ast.For | ast.While] = []
     for loop in _outermost(walk.function.body):
-        if any(isinstance(n, ast.Name) and n.id in lengths for n in ast.walk(loop)):
+        if any(isinstance(n, ast.Name) and n.id in lengths for n in descend(loop)):
             found.append(loop)
     for call in _loads(walk):
         pointer = call.args[0] if call.args else None
         pointers = [pointer, *(k.value for k in call.keywords if k.arg in ("pointer", "ptr", "offsets"))]
         about = [p for p in pointers if p is not None]
-        of_lengths = any(isinstance(n, ast.Name) and n.id in lengths for p in about for n in ast.walk(p))
+        of_lengths = any(isinstance(n, ast.Name) and n.id in lengths for p in about for n in descend(p))
         if of_lengths and any(p not in walk.values or walk.values[p].rank is not Rank.SCALAR for p in about):
             raise NotFollowedError("the lengths of many sequences are loaded at once", call)
     return found

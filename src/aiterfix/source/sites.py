@@ -24,6 +24,7 @@ from aiterfix.source.roles import KernelRoles
 from aiterfix.source.rows import NO_ROW, RowAddress, row_address
 from aiterfix.source.scope import ModuleScope, Resolver, is_triton
 from aiterfix.source.specialised import compiled_statements, is_constexpr
+from aiterfix.source.tree import descend
 from aiterfix.source.values import Value
 from aiterfix.source.vocabulary import POINTER_PARAMETER
 from aiterfix.source.walk import KernelWalk, Problem, StoreCall
@@ -313,7 +314,7 @@ def _replaced(text: bytes, tree: ast.Module, scope: ModuleScope) -> list[Problem
     """Functions of Triton that the module replaces. Names that its functions rebind are forgotten."""
     problems = []
     likely = any(word in text for word in _REPLACING_WORDS) or _REPLACES.search(text)
-    nodes = ast.walk(tree) if likely else scope.replaced
+    nodes = descend(tree) if likely else scope.replaced
     for n in nodes:
         target: ast.expr | None = None
         if (isinstance(n, ast.Attribute) and not isinstance(n.ctx, ast.Load)) or (
@@ -457,5 +458,5 @@ def _judge(
 def _spelling(term: Value, mask: ast.expr | None, walk: KernelWalk) -> str:
     """How the mask writes one of its terms; the mask itself where the term is behind a local name."""
     assert mask is not None
-    matches = (n for n in ast.walk(mask) if isinstance(n, ast.expr) and walk.values.get(n) == term)
+    matches = (n for n in descend(mask) if isinstance(n, ast.expr) and walk.values.get(n) == term)
     return ast.unparse(next(matches, mask))

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from aiterfix.source.constants import Constant, constant
 from aiterfix.source.names import bound_names
 from aiterfix.source.syntax import last_name
+from aiterfix.source.tree import children, descend
 
 
 def compiled_statements(
@@ -50,10 +51,10 @@ class _Reader:
                     self.known[targets[0].id] = value
             else:
                 self._forget(s)  # what a loop binds is not what was held before, in its body neither
-                self.block([n for n in ast.iter_child_nodes(s) if isinstance(n, ast.stmt)])
-                for part in ast.iter_child_nodes(s):
+                self.block([n for n in children(s) if isinstance(n, ast.stmt)])
+                for part in children(s):
                     if not isinstance(part, (ast.stmt, ast.expr)):  # handlers, cases
-                        self.reached |= {n for n in ast.walk(part) if isinstance(n, ast.stmt)}
+                        self.reached |= {n for n in descend(part) if isinstance(n, ast.stmt)}
                 self._forget(s)
                 if isinstance(s, (ast.Return, ast.Raise)):
                     return

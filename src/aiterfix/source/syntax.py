@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 
+from aiterfix.source.tree import descend
+
 
 def root_name(e: ast.expr) -> str:
     """The name that a chain of attributes begins with, ``a`` of ``a.b.c``; "" where it begins with anything else."""
@@ -92,7 +94,7 @@ def dictionary(function: ast.FunctionDef, e: ast.expr, *, handed: bool = False) 
     """
     if not isinstance(e, ast.Name):
         return e if isinstance(e, ast.Dict) else None
-    nodes = list(ast.walk(function))
+    nodes = list(descend(function))
     calls = [n for n in nodes if isinstance(n, ast.Call)]
     items = [n for n in nodes if isinstance(n, ast.Subscript) and isinstance(n.value, ast.Name) and n.value.id == e.id]
     known = {id(k.value) for n in calls for k in n.keywords if k.arg is None} | {id(n.value) for n in items}

@@ -12,6 +12,7 @@ from aiterfix.source.names import bound_names, closure, names_in, read_and_bound
 from aiterfix.source.positions import lengths_of, one_row
 from aiterfix.source.roles import PagingRoles
 from aiterfix.source.sites import KernelAnalysis
+from aiterfix.source.tree import descend
 from aiterfix.source.values import ZERO, Atom, Rank, Value, integer
 from aiterfix.source.vocabulary import LOADS
 
@@ -188,7 +189,7 @@ class Tokens:
 
     def _loads_in(self, node: ast.expr) -> bool:
         """Whether an expression loads something, or calls a function that may."""
-        calls = (n for n in ast.walk(node) if isinstance(n, ast.Call))
+        calls = (n for n in descend(node) if isinstance(n, ast.Call))
         return any(self.walk.scope.triton(c.func) in ("", *LOADS) for c in calls)
 
     def _counter(self, column: Value) -> Atom | None:
@@ -205,7 +206,7 @@ class Tokens:
         found: dict[str, set[ast.AST]] = {}
         for n in self.walk.nodes:
             if isinstance(n, ast.For) and isinstance(n.target, ast.Name):
-                found.setdefault(n.target.id, set()).update(ast.walk(n))
+                found.setdefault(n.target.id, set()).update(descend(n))
         return found
 
     def is_position(self, position: Value | None, load: LoadCall) -> bool:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
+from aiterfix.source.tree import children, descend
+
 _SCOPES = (
     *(ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef),
     *(ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp),
@@ -106,7 +108,7 @@ _TAKEN_APART: WeakKeyDictionary[ast.stmt, _Parts] = WeakKeyDictionary()
 def _parts(statement: ast.stmt) -> _Parts:
     if statement not in _TAKEN_APART:
         made = _TAKEN_APART[statement] = _Parts([], [], [])
-        for n in ast.walk(statement):
+        for n in descend(statement):
             if isinstance(n, ast.Name):
                 made.names.append((n, n.id, isinstance(n.ctx, ast.Load)))
             elif isinstance(n, ast.Attribute):
@@ -120,5 +122,5 @@ def _parts(statement: ast.stmt) -> _Parts:
             n = pending.pop()
             if not isinstance(n, _SCOPES):
                 made.own.append(n)
-                pending += ast.iter_child_nodes(n)
+                pending += children(n)
     return _TAKEN_APART[statement]

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from aiterfix.source.logic import Condition
 from aiterfix.source.names import Flow
 from aiterfix.source.scope import ModuleScope
+from aiterfix.source.tree import descend
 from aiterfix.source.values import Atom, Universe, Value
 
 Environment = dict[str, Value]
@@ -97,7 +98,7 @@ class KernelWalk:
     @property
     def nodes(self) -> tuple[ast.AST, ...]:
         """The kernel's own syntax, all of it, in the order of `ast.walk`."""
-        return self.once("nodes", lambda: tuple(ast.walk(self.function)))
+        return self.once("nodes", lambda: tuple(descend(self.function)))
 
     def once(self, question: object, find: Callable[[], T]) -> T:
         """The answer to a question about this walk, found when it is first asked."""

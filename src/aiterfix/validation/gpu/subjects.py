@@ -199,10 +199,15 @@ def processors(buffers: Buffers, waves: int | None) -> int | None:
     return scenario.splits * scenario.rows
 
 
+_FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
+
+
 def load_file(text: bytes, name: str) -> ModuleType:
-    """Import a kernel file by its text; Triton reads it back from disk, so it is written to one of its own."""
-    folder = Path(tempfile.mkdtemp(prefix="aiterfix-"))
-    path = folder / name
+    """Import a kernel file by its text; Triton reads it back from disk, so it is written to one of its own, which goes
+    with the process."""
+    folder = tempfile.TemporaryDirectory(prefix="aiterfix-")
+    _FOLDERS.append(folder)
+    path = Path(folder.name) / name
     path.write_bytes(text)
     spec = importlib.util.spec_from_file_location(f"_aiterfix_subject_{sha256_hex(text)[:12]}", path)
     if spec is None or spec.loader is None:

@@ -198,10 +198,8 @@ def test_what_is_not_followed_is_unknown_and_stays() -> None:
     assert "cannot be told" in doubt.message
     assert doubt.obstacle
     assert len(result.steps[0].places) == 3  # the others are mended all the same
-    handed = TEXTS["base"].replace("    row = tl", "    prefetch(KV_buffer)\n    row = tl")
-    found = diagnosis(
-        mend(handed.replace("    prefetch(", "    x = prefetch(").encode(), FAULTS, wanted=()).before.units
-    )
+    handed = TEXTS["base"].replace("    row = tl", "    x = prefetch(KV_buffer)\n    y = x\n    row = tl")
+    found = diagnosis(mend(handed.encode(), FAULTS, wanted=()).before.units)
     assert found.presence is Presence.UNKNOWN
     assert any("is handed to prefetch()" in f.message for f in found.findings)
 

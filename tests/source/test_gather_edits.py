@@ -141,7 +141,7 @@ def test_types_have_the_names_of_the_module() -> None:
 
 
 def test_a_kernel_with_a_problem_is_left() -> None:
-    text = text_of("x = helper(Out)\nk = tl.load(Keys + idx * stride_key)")
+    text = text_of("x = helper(Out)\nj = x\nk = tl.load(Keys + idx * stride_key)")
     found = plan(text)
     assert not found.edits
     assert "is passed to helper()" in found.left[0][1]
@@ -171,7 +171,7 @@ OLD = f"k = {BUFFER}(Keys, idx * stride_key + col, mask=col < 3)"
         ("k = gl.load(Keys + idx * stride_key + col, mask=col < 3)", "still does not reach every block"),
         (f"k = gl.load(Keys + {WIDE} + col, mask=col < 3)\nj = 1", "more than the loads' addresses"),
         (f"k = gl.load(Keys + {WIDE} + col, mask=col < 3)\nx = helper(Out)", "is passed to helper()"),
-        (f"k = gl.load(Keys + {WIDE} + col, mask=col < 3)\nx = helper(Keys)", "not those of the original"),
+        (f"k = gl.load(Keys + {WIDE} + col, mask=col < 3)\nx = helper(Keys)\nj = x", "not those of the original"),
         (f"k = gl.load(Keys + {WIDE} + col, mask=col < 3", "does not parse"),
     ],
 )

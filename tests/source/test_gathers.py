@@ -86,6 +86,10 @@ def gathers(body: str, *, before: str = "", stored: str = "1.0") -> Gathers:
         ("i, j = idx, idx.to(tl.int64)\nk = tl.load(Keys + i * stride_key)", Fits.NO),
         ("i = idx.to(tl.int64)\ndef f():\n    nonlocal i\n    i = 1\nk = tl.load(Keys + i * stride_key)", Fits.UNKNOWN),
         ("stride_key = stride_key.to(tl.int64)\nk = tl.load(Keys + idx * stride_key)", Fits.UNKNOWN),
+        # Added up in 32 bits, a turn at a time.
+        ("at = 0\nfor i in range(idx):\n    at += stride_key\nk = tl.load(Keys + at)", Fits.UNKNOWN),
+        ("at = 0\nfor i in range(idx):\n    at = at + stride_key\nk = tl.load(Keys + at)", Fits.UNKNOWN),
+        ("p = Keys\nfor i in range(idx):\n    p += stride_key\nk = tl.load(p)", Fits.YES),
         # In the offsets, which have 32 bits.
         (f"k = {BUFFER}(Keys, idx * stride_key)", Fits.NO),
         (f"k = {BUFFER}(ptr=Keys, offsets=idx.to(tl.int64) * stride_key)", Fits.NO),
@@ -140,7 +144,7 @@ def test_a_load_names_cache_line_and_place() -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("k = helper(Keys)", "is handed to helper()"),
+        ("k = helper(Keys)\nj = k", "is handed to helper()"),
         ("k = tl.dot(Keys, col)", "is handed to tl.dot()"),
         ("p = (Keys, 1)", "is put in a tuple or list"),
         ("k = Keys[3]", "is subscripted"),
@@ -155,7 +159,6 @@ def test_a_load_names_cache_line_and_place() -> None:
         ("p, q = Keys", "goes where it is not followed"),
         ("return Keys", "goes where it is not followed"),
         ("Keys", "goes where it is not followed"),
-        ("q.p = Keys", "goes where it is not followed"),
         ("assert Keys", "goes where it is not followed"),
         ("with helper(Keys):\n    pass", "in a With statement"),
         ("match Keys:\n    case 1:\n        pass", "in a Match statement"),
@@ -176,7 +179,7 @@ def test_what_reads_nothing_is_no_doubt(body: str) -> None:
 
 
 def test_a_name_counts_as_what_it_is_bound_to() -> None:
-    found = gathers("k = load(Keys + idx * stride_key)", before="from other import load\n")
+    found = gathers("k = load(Keys + idx * stride_key)\nj = k", before="from other import load\n")
     assert (found.loads, [u.message for u in found.unfollowed]) == ((), ["an address in 'Keys' is handed to load()"])
     found = gathers("k = load(Keys + idx * stride_key)", before="from triton.language import load\n")
     assert [load.fits for load in found.loads] == [Fits.NO]

@@ -38,6 +38,11 @@ MASK = "mask=col < width"
         (f"tl.store(Out + row * stride_row * rows.to(tl.int64) + col, 1.0, {MASK})", True, None),
         (f"tl.store(Out + rows.to(tl.int64) * (row * stride_row) + col, 1.0, {MASK})", True, None),
         (f"tl.store(Out + row * stride_row * rows.to(tl.int64) * 2 * row.to(tl.int64) + col, 1.0, {MASK})", True, None),
+        # Equal numbers of other bits, out of a tuple.
+        (f"r, s = row, row.to(tl.int64)\nr, s = s, r\ntl.store(Out + s * stride_row + col, 1.0, {MASK})", True, 32),
+        (f"r, s = row, row.to(tl.int64)\nr, s = s, r\ntl.store(Out + r * stride_row + col, 1.0, {MASK})", True, 64),
+        # Chosen by a function, which converts both.
+        (f"r = tl.where(rows > 3, row.to(tl.int64), row)\ntl.store(Out + r * stride_row + col, 1.0, {MASK})", True, 64),
         # In 64 bits on one way alone.
         (f"r = row.to(tl.int64)\nif rows > 3:\n    r = row\ntl.store(Out + r * stride_row + col, 1.0, {MASK})", True, None),
         (f"r = row if rows > 3 else row.to(tl.int64)\ntl.store(Out + r * stride_row + col, 1.0, {MASK})", True, None),
@@ -142,7 +147,7 @@ def test_rows_widened(old: str, new: str) -> None:
     [
         (f"{CALL}1.0, Out, rows * stride_row + col, {MASK})", "need not be a value of the device"),
         (f"{CALL}1.0, Out, 3 * stride_row + col, {MASK})", "need not be a value of the device"),
-        (f"h = tl.arange(0, size)\n{CALL}1.0, Out, h * stride_row + col, {MASK})", "differ from lane to lane"),
+        (f"h = tl.arange(0, rows)\n{CALL}1.0, Out, h * stride_row + col, {MASK})", "differ from lane to lane"),
         (f"{CALL}1.0, Out + row.to(tl.int64) * stride_row, col - (row + helper(row)) * stride_row, {MASK})",
          "not one number"),
         (f"{CALL}1.0, Out, (row * stride_row  # rows\n    + col), {MASK})", "a comment"),

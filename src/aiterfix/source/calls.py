@@ -7,7 +7,7 @@ import re
 
 from aiterfix.source.expressions import Evaluator
 from aiterfix.source.logic import is_boolean
-from aiterfix.source.scope import Helper, ModuleScope, is_triton
+from aiterfix.source.scope import is_triton
 from aiterfix.source.syntax import last_name, root_name
 from aiterfix.source.values import ADAPTS, NARROW, UNKNOWN_WIDTH, WIDE, ZERO, Rank, Value
 from aiterfix.source.vocabulary import (
@@ -16,6 +16,7 @@ from aiterfix.source.vocabulary import (
     FLOATS,
     FUNCTIONS,
     HARMLESS,
+    HINTS,
     LAYOUTS,
     LOADS,
     METHODS,
@@ -27,18 +28,20 @@ from aiterfix.source.vocabulary import (
 )
 from aiterfix.source.walk import Environment, StoreCall
 
+_LEAD_OUT = ("make_tensor_descriptor", *(f"{name}()" for name in LOADS))
+
 
 class CallEvaluator(Evaluator):
     """Expressions with the calls in them. Arguments: see `Evaluator`."""
 
-    def callee(self, func: ast.expr) -> str | Helper | None:
+    def callee(self, func: ast.expr) -> str | ast.FunctionDef | None:
         """What a called expression is: a dotted name from imports, a function that can be followed, or None."""
         if not self._global_root(func):
             return None
         if isinstance(func, ast.Name):
-            meaning = self.frame.scope.meaning(func.id)
+            meaning = self.walk.scope.meaning(func.id)
             return None if isinstance(meaning, int) else meaning
-        return self.frame.scope.dotted(func)
+        return self.walk.scope.dotted(func)
 
     def _is_local(self, name: str) -> bool:
         frame = self.frame
@@ -57,18 +60,20 @@ class CallEvaluator(Evaluator):
                 values = [self.evaluate(a) for a in e.args]
                 if not any(map(self.carries, values)) and not any(isinstance(a, ast.Starred) for a in e.args):
                     return self._elementwise(name, values)
-        if isinstance(target, Helper):
-            return self.inline(e, target.node, target.module, None)
+        if isinstance(target, ast.FunctionDef):
+            return self.inline(e, target, None)
         local = self.env.get(e.func.id) if isinstance(e.func, ast.Name) else None
         if local is not None and local.atom in self.closures:
             node, frame = self.closures[local.atom]
             if frame is self.frame:
-                return self.inline(e, node, frame.scope, {**(frame.outer or {}), **frame.env})
+                return self.inline(e, node, {**(frame.outer or {}), **frame.env})
         if target is None and isinstance(e.func, ast.Attribute) and not self._global_root(e.func):
             base = self.evaluate(e.func.value)
             if name in METHODS and not self.carries(base):
                 return self._function(e, name, base)
-            if name in WRITERS and base.atom is not None and base.atom.payload.startswith("make_tensor_descriptor"):
+            # Shared memory, which a kernel has allocated, is not the output; an address or a descriptor may lead there.
+            made = base.atom.payload if base.atom is not None and base.atom.op == "symbol" else ""
+            if name in WRITERS and (not made.endswith("()") or made.startswith(_LEAD_OUT)):
                 self._other_store(e)
             return self._opaque(e, [base])
         return self._opaque(e, [self.evaluate(e.func)])
@@ -77,7 +82,7 @@ class CallEvaluator(Evaluator):
         root = root_name(func)
         return root != "" and not self._is_local(root)
 
-    def inline(self, e: ast.Call, node: ast.FunctionDef, scope: ModuleScope, outer: Environment | None) -> Value:
+    def inline(self, e: ast.Call, node: ast.FunctionDef, outer: Environment | None) -> Value:
         """Walk a called function's body with the call's arguments. (The walker knows statements.)"""
         raise NotImplementedError
 
@@ -150,6 +155,8 @@ class CallEvaluator(Evaluator):
 
     def _result(self, name: str, a: dict[str, Value], nodes: dict[str, ast.expr]) -> Value | None:
         first = a[FUNCTIONS[name][0]]
+        if name in HINTS and not _holds(name, first, a["values"]):
+            return self.universe.operation("hint", name, (first, a["values"]), first.rank, first.width)
         if name in SAME:
             self.walk.relaid = self.walk.relaid or name in ("convert_layout", "set_auto_layout")
             return first
@@ -176,7 +183,8 @@ class CallEvaluator(Evaluator):
             rank = Rank.of((first.rank, a["other"].rank))
             return self.universe.operation("land" if name == "logical_and" else "lor", "", (first, a["other"]), rank)
         if name == "where":
-            return self.universe.select(first, a["x"], a["y"])
+            # Unlike a branch, it converts both.
+            return self.universe.select(first, a["x"], a["y"]).of_width(max(a["x"].width, a["y"].width))
         if name == "full":
             whole = ("int1",) if is_boolean(a["value"]) else ("int32", "int64")
             same = self._dtype(nodes.get("dtype")) in whole and a["value"].rank is Rank.SCALAR
@@ -302,7 +310,29 @@ def _assembly_writes(e: ast.Call, name: str) -> bool:
         return False
     texts = [*e.args[:1], *(k.value for k in e.keywords if k.arg == "asm")]
     asm = texts[0].value if texts and isinstance(texts[0], ast.Constant) else None
-    return not isinstance(asm, str) or re.search(r"store|atomic|\b(st|red|atom)\.", asm) is not None
+    # An instruction may also be written as its numbers, by a directive.
+    return (
+        not isinstance(asm, str) or re.search(r"store|atomic|\b(st|red|atom)\.|(^|[\n;{])\s*\.(?!reg)", asm) is not None
+    )
+
+
+def _holds(name: str, value: Value, number: Value) -> bool:
+    """Whether a hint is true whatever the kernel is given: the compiler widens stores by it, masks or not.
+
+    Lanes that count up from a multiple of their own number, or of the hint's, are what `multiple_of` says, and
+    contiguous; a number for all lanes is constant.
+    """
+    lanes = {m for m in value.terms if Value({m: 1}).rank is not Rank.SCALAR}
+    ends = [a.operands[1] for m in lanes for a in m if len(m) == 1 and a.op == "arange" and a.operands[0] == ZERO]
+    if len(ends) != len(lanes) or len(lanes) > 1 or any(value.terms[m] != 1 for m in lanes):
+        return False
+    if name != "multiple_of":
+        return (name == "max_contiguous") == bool(lanes)
+    factor, units = number.constant, {number.atom, *(end.atom for end in ends)} - {None}
+    return all(
+        m in lanes or (bool(factor) and c % (factor or 1) == 0) or not units.isdisjoint(m)
+        for m, c in value.terms.items()
+    )
 
 
 def _axes(value: Value) -> int | None:

@@ -26,7 +26,7 @@ from aiterfix.source.columns import NotExpressible, column_expression
 from aiterfix.source.guards import bounds_below, column_of
 from aiterfix.source.names import bound_names, closure, names_in
 from aiterfix.source.roles import PagingRoles
-from aiterfix.source.scope import Helper, ModuleScope, is_triton
+from aiterfix.source.scope import ModuleScope, is_triton
 from aiterfix.source.syntax import conjuncts, is_minus_infinity, is_plain_target, last_name, root_name
 from aiterfix.source.tree import children, descend
 from aiterfix.source.values import Rank, Value, integer
@@ -391,22 +391,20 @@ def _explain(name: str, scope: ModuleScope, meant: dict[str, str]) -> None:
         _Unfollowed: what it means is not in this text.
     """
     meaning = scope.meaning(name)
-    if isinstance(meaning, Helper):
-        text = _shape(meaning.node)
+    if isinstance(meaning, ast.FunctionDef):
+        text = _shape(meaning)
     elif isinstance(meaning, int) or is_triton(meaning) or str(meaning).startswith("builtins."):
         text = str(meaning)
     else:
         raise _Unfollowed
     if name in meant:
-        if meant[name] != text:
-            raise _Unfollowed  # two modules mean two things by it
         return
     meant[name] = text
-    if isinstance(meaning, Helper):
-        body = ast.Module(meaning.node.body, [])
-        own = {*_parameters(meaning.node.args), *bound_names(body)}
-        for used in names_in(meaning.node) - own:
-            _explain(used, meaning.module, meant)
+    if isinstance(meaning, ast.FunctionDef):
+        body = ast.Module(meaning.body, [])
+        own = {*_parameters(meaning.args), *bound_names(body)}
+        for used in names_in(meaning) - own:
+            _explain(used, scope, meant)
 
 
 _NO_PART = frozenset({"ctx", "kind", "type_comment", "type_params"})

@@ -16,7 +16,7 @@ from aiterfix.source.calls import CallEvaluator
 from aiterfix.source.logic import is_boolean
 from aiterfix.source.names import STORE_MARK, bound_names, flow_of, function_parameters, names_in
 from aiterfix.source.roles import KernelRoles
-from aiterfix.source.scope import Helper, ModuleScope, is_triton
+from aiterfix.source.scope import ModuleScope, is_triton
 from aiterfix.source.syntax import is_plain_target, last_name
 from aiterfix.source.tree import descend
 from aiterfix.source.values import ADAPTS, BIT, NARROW, Rank, Value, integer
@@ -100,6 +100,8 @@ class _Walker(CallEvaluator):
         """Walk one statement; whether what follows it can be reached."""
         if isinstance(s, ast.Assign):
             names = set(bound_names(s, walrus=self._walrus))
+            if isinstance(s.value, ast.Call) and self.frame.read.isdisjoint(names):
+                self._effect(s.value)
             if all(map(is_plain_target, s.targets)) and self._passes_by(names, s.value):
                 self.forget(names)
                 return True
@@ -143,12 +145,12 @@ class _Walker(CallEvaluator):
         """A call whose result is dropped is made for what it does: that must be known."""
         func = call.func
         target = self.callee(func)
-        if isinstance(target, Helper) or is_triton(target) or str(target).startswith("builtins."):
+        if isinstance(target, ast.FunctionDef) or is_triton(target) or str(target).startswith("builtins."):
             return
         if isinstance(func, ast.Attribute) and not self._global_root(func):
             return
         if isinstance(func, ast.Name) and (
-            self.frame.scope.harmless(func.id, self._writers) or self.env.get(func.id, integer(0)).atom in self.closures
+            self.walk.scope.harmless(func.id, self._writers) or self.env.get(func.id, integer(0)).atom in self.closures
         ):
             return
         self.problem("unknown-call", f"it is not known what {ast.unparse(func)}() does", call)
@@ -183,7 +185,7 @@ class _Walker(CallEvaluator):
             left = self.name(s.target.id)
             self.env[s.target.id] = self.binary(type(s.op), left, self.evaluate(s.value), s)
         else:
-            self.escape(self.evaluate(s.value), "is kept in an attribute or element", s)
+            self.assign(s.target, self.evaluate(s.value))
 
     def _branches(self, s: ast.If) -> bool:
         if isinstance(s.test, ast.Constant):
@@ -369,18 +371,17 @@ class _Walker(CallEvaluator):
         for default in (*s.args.defaults, *(d for d in s.args.kw_defaults if d is not None), *s.decorator_list):
             self.escape(self.evaluate(default), "is a function's default", s)
         jit = all(
-            self.frame.scope.dotted(d) is not None and is_triton(self.frame.scope.dotted(d)) for d in s.decorator_list
+            self.walk.scope.dotted(d) is not None and is_triton(self.walk.scope.dotted(d)) for d in s.decorator_list
         )
         if jit and not s.args.defaults and not any(s.args.kw_defaults):
             self.closures[value.atom] = (s, self.frame)
 
-    def inline(self, e: ast.Call, node: ast.FunctionDef, scope: ModuleScope, outer: Environment | None) -> Value:
+    def inline(self, e: ast.Call, node: ast.FunctionDef, outer: Environment | None) -> Value:
         """Walk a called function's body with the call's arguments."""
         generator = any(isinstance(n, (ast.Yield, ast.YieldFrom)) for n in descend(node))
         arguments = None if generator else self._arguments(e, node)
         if arguments is None or len(self.frames) > _DEEPEST or any(f.function is node for f in self.frames):
-            if outer is not None:
-                self.problem("statement", f"the call of {node.name}() is not followed", e)
+            self.problem("statement", f"the call of {node.name}() is not followed", e)
             return self.opaque_call(e)
         for value in arguments.values():
             if self.carries(value) and not self._is_address(value):
@@ -391,7 +392,7 @@ class _Walker(CallEvaluator):
         flow = flow_of(node, tainted, self._writers, walrus=True)
         walrus, self._walrus = self._walrus, True
         conditions = self.conditions
-        frame = Frame(node, scope, flow, arguments, outer)
+        frame = Frame(node, flow, arguments, outer)
         self.frames.append(frame)
         frame.volatile = frozenset(
             n for g in descend(node) if isinstance(g, (ast.Global, ast.Nonlocal)) for n in g.names

@@ -37,8 +37,8 @@ class Evaluator:
         self.carriers: set[Atom] = set()
         """Symbols that may hold an address inside the output without our knowing which."""
         self.closures: dict[Atom, tuple[ast.FunctionDef, Frame]] = {}
-        self.globals: dict[tuple[ModuleScope, str], Value] = {}
-        self.frames = [Frame(function, scope, flow, {})]
+        self.globals: dict[str, Value] = {}
+        self.frames = [Frame(function, flow, {})]
         arguments = function.args
         annotations = {
             p.arg: scope.annotated_width(p.annotation)
@@ -132,8 +132,7 @@ class Evaluator:
                 self.escape(value, "is unpacked", target)
                 self.forget(set(bound_names(target)))
         else:
-            self.escape(value, "is kept in an attribute or element", target)
-            self.escape(self.evaluate(target), "is written to as an attribute or element", target)
+            self.problem("statement", "an attribute or element is written to, by whatever names it is read", target)
 
     # ---- expressions ------------------------------------------------------------------------
 
@@ -155,13 +154,12 @@ class Evaluator:
             return frame.env[name]
         if frame.outer is not None and name in frame.outer:
             return frame.outer[name]
-        key = (frame.scope, name)
-        if key not in self.globals:
-            meaning = frame.scope.meaning(name)
-            self.globals[key] = (
+        if name not in self.globals:
+            meaning = self.walk.scope.meaning(name)
+            self.globals[name] = (
                 integer(meaning) if isinstance(meaning, int) else self.universe.symbol(name, Rank.UNKNOWN)
             )
-        return self.globals[key]
+        return self.globals[name]
 
     def evaluate(self, e: ast.expr) -> Value:
         """The value of an expression; of a kind that kernels do not use, a fresh symbol."""

@@ -238,6 +238,8 @@ class _Finder:
         if b.kind in ("name", "sum"):
             assert b.value is not None
             held = self._eval(b.value)
+            if isinstance(held, Number) and held.width < WIDE and self._adds_up(b):
+                held = replace(held, fits=max(held.fits, Fits.UNKNOWN))
         elif b.kind == "range":
             assert isinstance(b.value, ast.Call)
             held = self._counter(b.value)
@@ -251,6 +253,14 @@ class _Finder:
                 self.env[name] = value
                 changed.add(name)
         return changed
+
+    def _adds_up(self, b: Assignment) -> bool:
+        """Whether a name is given more of what may be anything, and maybe in every turn of a loop."""
+        e = b.value
+        if not (isinstance(e, ast.BinOp) and isinstance(e.left, ast.Name) and e.left.id in b.names):
+            return False
+        more = self.values.get(e.right)
+        return isinstance(more, Number) and more.size is Size.ANY
 
     # ---- recording --------------------------------------------------------------------------
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 
 from aiterfix.source.constants import constant
 from aiterfix.source.names import STORE_MARK, names_in
@@ -17,18 +16,6 @@ _BUILTINS = frozenset(vars(builtins))
 _NESTING = (ast.If, ast.Try, ast.With, ast.For, ast.While)
 
 
-@dataclass(frozen=True)
-class Helper:
-    """A function whose body is known, and the module whose names it sees."""
-
-    node: ast.FunctionDef
-    module: ModuleScope
-
-
-Resolver = Callable[[str], "Helper | None"]
-"""From the dotted name of something imported to its definition; None where it is not known."""
-
-
 class ModuleScope:
     """The module level of one file.
 
@@ -36,15 +23,14 @@ class ModuleScope:
     Python's own names, uncertain.
     """
 
-    def __init__(self, tree: ast.Module, resolver: Resolver | None = None) -> None:
-        self._resolver = resolver
+    def __init__(self, tree: ast.Module) -> None:
         self._bindings: dict[str, list[ast.AST | str]] = {}
         self._star = False
         self.replaced: list[ast.AST] = []
         """Statements at module level that put something else in the place of an attribute of a module."""
         self._writers: frozenset[str] | None = None
         self._harmless: dict[str, bool] = {}
-        self._meanings: dict[str, str | Helper | int | None] = {}
+        self._meanings: dict[str, str | ast.FunctionDef | int | None] = {}
         self._collect(tree.body)
 
     def _collect(self, body: list[ast.stmt]) -> None:
@@ -87,14 +73,14 @@ class ModuleScope:
     def _bind(self, name: str, what: ast.AST | str) -> None:
         self._bindings.setdefault(name, []).append(what)
 
-    def meaning(self, name: str) -> str | Helper | int | None:
+    def meaning(self, name: str) -> str | ast.FunctionDef | int | None:
         """A dotted name from imports or ``builtins.``, a function, a whole number; None for anything else."""
         if name not in self._meanings:
             self._meanings[name] = None  # a definition in terms of itself means nothing
             self._meanings[name] = self._meaning(name)
         return self._meanings[name]
 
-    def _meaning(self, name: str) -> str | Helper | int | None:
+    def _meaning(self, name: str) -> str | ast.FunctionDef | int | None:
         bound = self._bindings.get(name)
         if not bound:
             return f"builtins.{name}" if name in _BUILTINS and not self._star else None
@@ -102,12 +88,12 @@ class ModuleScope:
         if isinstance(first, str):
             # Two imports of one function from two homes, as behind a version check.
             same = all(isinstance(b, str) and _home(b) == _home(first) for b in bound)
-            return self._imported(first) if same else None
+            return first if same else None
         if len(bound) > 1:
             return None
         if isinstance(first, ast.FunctionDef):
             plain = all(self.dotted(d.func if isinstance(d, ast.Call) else d) in JIT for d in first.decorator_list)
-            return Helper(first, self) if plain else None
+            return first if plain else None
         if isinstance(first, (ast.Assign, ast.AnnAssign)) and first.value is not None:
             single = isinstance(first, ast.AnnAssign) or (
                 len(first.targets) == 1 and isinstance(first.targets[0], ast.Name)
@@ -115,12 +101,7 @@ class ModuleScope:
             return self._constant(first.value) if single else None
         return None
 
-    def _imported(self, dotted: str) -> str | Helper | None:
-        if self._resolver is not None and not is_triton(dotted):
-            return self._resolver(dotted) or dotted
-        return dotted
-
-    def _constant(self, e: ast.expr) -> str | Helper | int | None:
+    def _constant(self, e: ast.expr) -> str | ast.FunctionDef | int | None:
         """What a module-level assignment says: a number, or another name for something."""
         if isinstance(e, ast.Call) and self.dotted(e.func) in ("triton.language.constexpr", _GLUON + ".constexpr"):
             return self._constant(e.args[0]) if len(e.args) == 1 and not e.keywords else None
@@ -129,9 +110,9 @@ class ModuleScope:
         value = constant(e)
         return value if type(value) is int else None
 
-    def forget(self, names: list[str]) -> None:
-        """Names that a function rebinds: they mean nothing that is known."""
-        self._meanings.update(dict.fromkeys(names))
+    def forget(self, names: Iterable[str]) -> None:
+        """Take names, and no others, for bound to something that is not known."""
+        self._meanings = dict.fromkeys(names)
 
     def writers(self, known: frozenset[str], kernel: ast.FunctionDef) -> frozenset[str]:
         """The module's names for functions that write to memory: imported under another name, or defined here."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from aiterfix.source.bindings import How, ModuleBindings
+from aiterfix.source.bindings import Binding, How, ModuleBindings
 from aiterfix.source.columns import NotExpressible, column_expression, noneness
 from aiterfix.source.constants import Constant
 from aiterfix.source.decorators import decorator_doubt, is_jit, named_jit
@@ -22,10 +22,10 @@ from aiterfix.source.logic import is_boolean
 from aiterfix.source.names import function_parameters
 from aiterfix.source.roles import KernelRoles
 from aiterfix.source.rows import NO_ROW, RowAddress, row_address
-from aiterfix.source.scope import ModuleScope, Resolver, is_triton
+from aiterfix.source.scope import ModuleScope, is_triton
 from aiterfix.source.specialised import compiled_statements, is_constexpr
-from aiterfix.source.tree import descend
-from aiterfix.source.values import Value
+from aiterfix.source.tree import children, descend
+from aiterfix.source.values import Value, atoms_below, lanes_of
 from aiterfix.source.vocabulary import POINTER_PARAMETER
 from aiterfix.source.walk import KernelWalk, Problem, StoreCall
 from aiterfix.storage.digest import sha256_hex
@@ -196,7 +196,7 @@ class SourceAnalysis:
         return not self.problems and not any(k.problems for k in self.kernels)
 
 
-def analyse(text: bytes, kernels: Sequence[KernelRoles], resolver: Resolver | None = None) -> SourceAnalysis:
+def analyse(text: bytes, kernels: Sequence[KernelRoles]) -> SourceAnalysis:
     """Find and judge every store to the output of every declared kernel.
 
     Never raises on bad input: what is not understood becomes a `Problem`, and the verdict "unknown".
@@ -204,19 +204,22 @@ def analyse(text: bytes, kernels: Sequence[KernelRoles], resolver: Resolver | No
     Args:
         text: the file's bytes.
         kernels: which kernels to look for.
-        resolver: finds functions that are imported from elsewhere than Triton, by dotted name (from a relative import
-            with its dots); without one they are unknown.
     """
     digest = sha256_hex(text)
     tree, problem = _parse(text)
     if tree is None:
         return SourceAnalysis(digest, (), (problem,) if problem else ())
     walrus = b":=" in text
-    scope = ModuleScope(tree, resolver)
+    scope = ModuleScope(tree)
     specs = {k.name: k for k in kernels}
     found: list[KernelAnalysis] = []
     problems: list[Problem] = []
     bindings = ModuleBindings(tree, as_utf8(text))
+    replaced = _replaced(text, tree, scope)
+    # What a statement binds that the scope does not read, or reads as something else, has no meaning that is known.
+    unread = {n for n in bindings.names if not _is_read(bindings.of(n), scope.bound(n))}
+    aliased = {b.node.id for n in unread for b in bindings.of(n) if isinstance(b.node, ast.Name)}
+    scope.forget(unread | aliased | _handed_on(tree, scope))
     for function in bindings.functions:
         if function.name in specs:
             spec = specs[function.name]
@@ -232,8 +235,33 @@ def analyse(text: bytes, kernels: Sequence[KernelRoles], resolver: Resolver | No
     if bindings.unclear and any(name.encode() in as_parsed(as_utf8(text)) for name in specs):
         message = "so any name may be bound anew"
         problems += [Problem("executed", f"{u.what}, {message}", u.line) for u in bindings.unclear]
-    problems += _replaced(text, tree, scope)
+    problems += replaced
     return SourceAnalysis(digest, tuple(found), tuple(problems), tree, bindings)
+
+
+def _is_read(bindings: Sequence[Binding], bound: Sequence[ast.AST | str]) -> bool:
+    return len(bindings) == len(bound) and all(b.how is not How.OPAQUE for b in bindings)
+
+
+def _handed_on(tree: ast.Module, scope: ModuleScope) -> set[str]:
+    """Names that the module hands to functions other than Triton's when it is imported: these may change what it is."""
+    found: set[str] = set()
+    stack: list[ast.AST] = [tree]
+    while stack:
+        n = stack.pop()
+        if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            stack += [*getattr(n, "decorator_list", ()), *n.args.defaults, *(d for d in n.args.kw_defaults if d)]
+            continue
+        stack += children(n)
+        if isinstance(n, ast.Call) and not is_triton(scope.dotted(n.func)):
+            given: list[ast.AST] = [*n.args, *(k.value for k in n.keywords)]
+            while given:
+                e = given.pop()
+                if isinstance(e, ast.Name):
+                    found.add(e.id)
+                elif not isinstance(e, (ast.Attribute, ast.Call)):
+                    given += children(e)
+    return found
 
 
 def _parse(text: bytes) -> tuple[ast.Module | None, Problem | None]:
@@ -305,13 +333,13 @@ def _safe(kernel: KernelAnalysis) -> bool:
 _REPLACES = re.compile(rb"\.[ \t]*(?!constexpr\b|u?int\d|float\d)[A-Za-z_]\w*[ \t]*(?::[^=\n]*)?=(?!=)")
 
 
-_REPLACING_WORDS = (b"setattr", b"delattr", b"global ", b"__dict__", b"vars(", b"modules[", b"patch")
+_REPLACING_WORDS = (b"setattr", b"delattr", b"__dict__", b"vars(", b"modules[", b"patch")
 # `mock.patch("triton…")`, `mock.patch.object(tl, …)`, `mock.patch.multiple(tl, …)`
 _PATCHES = ("patch", "object", "multiple")
 
 
 def _replaced(text: bytes, tree: ast.Module, scope: ModuleScope) -> list[Problem]:
-    """Functions of Triton that the module replaces. Names that its functions rebind are forgotten."""
+    """Functions of Triton that the module replaces."""
     problems = []
     likely = any(word in text for word in _REPLACING_WORDS) or _REPLACES.search(text)
     nodes = descend(tree) if likely else scope.replaced
@@ -332,8 +360,6 @@ def _replaced(text: bytes, tree: ast.Module, scope: ModuleScope) -> list[Problem
                 problems.append(Problem("replaced", message, n.lineno))
             elif n.func.attr in (*_PATCHES, "setattr"):
                 target = n.args[0]
-        elif isinstance(n, ast.Global):
-            scope.forget(n.names)
         elif isinstance(n, ast.Subscript) and not isinstance(n.ctx, ast.Load):
             key = n.slice.value if isinstance(n.slice, ast.Constant) else None
             foreign = isinstance(key, str) and not is_triton(key)
@@ -411,6 +437,13 @@ def _judge(
         problem("no-row", "no term of the address contains a declared stride, so rows cannot be told from columns")
     elif column.constant is not None:
         problem("no-column", "the address has no column term")
+    below = atoms_below(column) | (atoms_below(store.mask) if store.mask is not None else set())
+    if hints := sorted({a.payload for a in below if a.op == "hint"}):
+        problem(
+            "hint", f"what {', '.join(hints)}() tells the compiler is not shown to hold, and it widens stores by that"
+        )
+    if lanes_of(store.address - column) & lanes_of(column):
+        problem("row-by-column", "its row goes by the lanes of its column, and may be another one's")
     entangled = {walk.output, walk.bound, *walk.strides} & column.mentions
     if entangled and not guard.bounded:
         names = ", ".join(sorted(a.payload for a in entangled))

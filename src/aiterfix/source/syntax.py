@@ -85,15 +85,18 @@ def string_keys(node: ast.expr | None) -> list[str] | None:
     return keys if len(keys) == len(node.keys) else None
 
 
-def dictionary(function: ast.FunctionDef, e: ast.expr, *, handed: bool = False) -> ast.Dict | None:
+def dictionary(
+    function: ast.FunctionDef | ast.AsyncFunctionDef, e: ast.expr, *, handed: bool = False, called: bool = False
+) -> ast.Dict | None:
     """The dictionary that an expression is, or that a function writes out once, and by this name only spreads in calls,
-    prints, looks things up in, or sets keys of; None where that is not seen. What is set anew is None.
+    prints, looks things up in, or sets keys of; None where that is not seen. What is set anew is ``...``.
 
     Args:
         handed: whether it is also handed on by this expression, and may be given other keys.
+        called: whether ``dict(name=value)`` is one too: the caller has seen that ``dict`` is Python's own.
     """
     if not isinstance(e, ast.Name):
-        return e if isinstance(e, ast.Dict) else None
+        return _written_out(e, called)
     nodes = list(descend(function))
     calls = [n for n in nodes if isinstance(n, ast.Call)]
     items = [n for n in nodes if isinstance(n, ast.Subscript) and isinstance(n.value, ast.Name) and n.value.id == e.id]
@@ -101,17 +104,29 @@ def dictionary(function: ast.FunctionDef, e: ast.expr, *, handed: bool = False) 
     known |= {id(a) for n in calls if last_name(n.func) == "print" for a in n.args} | ({id(e)} if handed else set())
     others = [n for n in nodes if isinstance(n, ast.Name) and n.id == e.id and id(n) not in known]
     bound = [n.value for n in nodes if isinstance(n, ast.Assign) and n.targets == others]
-    value, keys = bound[0] if len(bound) == 1 else None, string_keys(bound[0]) if len(bound) == 1 else None
-    changed = {getattr(n.slice, "value", None) for n in items if not isinstance(n.ctx, ast.Load)}
-    if (
-        not isinstance(value, ast.Dict)
-        or keys is None
-        or not (changed <= set(keys) or (handed and all(isinstance(k, str) for k in changed)))
-    ):
-        return None
-    return ast.Dict(
-        value.keys, [ast.Constant(None) if k in changed else v for k, v in zip(keys, value.values, strict=True)]
+    # A parameter, or a name of a scope around it, may be another dictionary.
+    elsewhere = any(
+        e.id in (n.names if isinstance(n, (ast.Global, ast.Nonlocal)) else [n.arg])
+        for n in nodes
+        if isinstance(n, (ast.arg, ast.Global, ast.Nonlocal))
     )
+    value = _written_out(bound[0], called) if len(bound) == 1 and not elsewhere else None
+    keys = string_keys(value)
+    changed = {getattr(n.slice, "value", None) for n in items if not isinstance(n.ctx, ast.Load)}
+    if value is None or keys is None:
+        return None
+    if not (changed <= set(keys) or (handed and all(isinstance(k, str) for k in changed))):
+        return None
+    unsaid = [ast.copy_location(ast.Constant(...), v) for v in value.values]
+    values = [u if k in changed else v for k, v, u in zip(keys, value.values, unsaid, strict=True)]
+    return ast.Dict(value.keys, values)
+
+
+def _written_out(e: ast.expr, called: bool) -> ast.Dict | None:
+    """The dictionary that an expression writes out."""
+    if called and isinstance(e, ast.Call) and isinstance(e.func, ast.Name) and e.func.id == "dict" and not e.args:
+        return ast.Dict([ast.Constant(k.arg) if k.arg else None for k in e.keywords], [k.value for k in e.keywords])
+    return e if isinstance(e, ast.Dict) else None
 
 
 def named_arguments(function: ast.FunctionDef, call: ast.Call) -> tuple[list[tuple[str, ast.expr]], bool]:

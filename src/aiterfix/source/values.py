@@ -163,7 +163,7 @@ class Universe:
     """Interns the atoms of one kernel."""
 
     def __init__(self) -> None:
-        self._atoms: dict[tuple[str, str, tuple[Value, ...], int], Atom] = {}
+        self._atoms: dict[tuple[str, str, tuple[Value, ...], tuple[int, ...]], Atom] = {}
         self._count = 2
         self.wide = Atom(0, "marker", "i64", (), Rank.SCALAR, frozenset(), WIDE)
         self.unsure = Atom(1, "marker", "i?", (), Rank.SCALAR, frozenset())
@@ -193,7 +193,10 @@ class Universe:
         self, op: str, payload: str, operands: tuple[Value, ...], rank: Rank, width: int = UNKNOWN_WIDTH
     ) -> Value:
         """A pure operation: the same operands give the same atom."""
-        key = (op, payload, operands, width)
+        widths = (
+            tuple(o.width for o in operands) if op == "tuple" else ()
+        )  # equal values of other bits, taken out again
+        key = (op, payload, operands, (width, *widths))
         atom = self._atoms.get(key)
         if atom is None:
             self._count += 1
@@ -285,4 +288,18 @@ def atoms_below(value: Value) -> set[Atom]:
         for a in {a for m in pending.pop().terms for a in m} - found:
             found.add(a)
             pending += a.operands
+    return found
+
+
+def lanes_of(value: Value) -> set[Atom]:
+    """The tensors that a value is made of, each with the axes it has there."""
+    found: set[Atom] = set()
+    pending, seen = [value], set[Atom]()
+    while pending:
+        for a in {a for m in pending.pop().terms for a in m if a.rank is not Rank.SCALAR} - seen:
+            seen.add(a)
+            if a.op == "subscript" or not a.operands or a.op == "arange":
+                found.add(a)
+            else:
+                pending += a.operands
     return found

@@ -17,10 +17,11 @@ WRITERS = frozenset(
         *STORE_PARAMETERS,
         *(
             f"{prefix}atomic_{op}"
-            for prefix in ("", "buffer_")
+            for prefix in ("", "buffer_", "async_")
             for op in ["add", "and", "cas", "max", "min", "or", "xchg", "xor"]
         ),
         *["async_store", "scatter", "store_tensor_descriptor", "async_scatter", "experimental_descriptor_store"],
+        *["_experimental_descriptor_store", "async_copy_shared_to_global", "shared_to_global"],
     ]
 )
 
@@ -31,10 +32,10 @@ _SIGNATURES = (
     "abs x; arange start end; broadcast input other; broadcast_to input; "
     "cast input dtype fp_downcast_rounding bitcast; cdiv x div; clamp x min max; constexpr value; "
     "convert_layout value; expand_dims input axis; full shape value dtype; logical_and input other; "
-    "logical_or input other; max input axis; max_constancy input; max_contiguous input; maximum x y; minimum x y; "
-    "multiple_of input; num_programs axis; program_id axis; ravel input; reshape input shape; "
-    "set_auto_layout value; to input dtype fp_downcast_rounding bitcast; to_tensor x; where condition x y; "
-    "zeros shape dtype"
+    "logical_or input other; max input axis; max_constancy input values; max_contiguous input values; maximum x y; "
+    "minimum x y; multiple_of input values; num_programs axis; program_id axis; ravel input can_reorder; "
+    "reshape input shape; set_auto_layout value; to input dtype fp_downcast_rounding bitcast; to_tensor x; "
+    "where condition x y; zeros shape dtype"
 )
 FUNCTIONS = {name: tuple(parameters) for name, *parameters in map(str.split, _SIGNATURES.split(";"))}
 METHODS = frozenset(
@@ -43,6 +44,7 @@ METHODS = frozenset(
 SAME = frozenset(
     "broadcast_to constexpr convert_layout max_constancy max_contiguous multiple_of set_auto_layout to_tensor".split()  # noqa: SIM905
 )
+HINTS = frozenset({"multiple_of", "max_contiguous", "max_constancy"})
 LAYOUTS = frozenset(
     "AMDMFMALayout AMDWMMALayout BlockedLayout DotOperandLayout SliceLayout SwizzledSharedLayout".split()  # noqa: SIM905
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeVar
 
 from aiterfix.source.logic import Condition
@@ -114,7 +115,6 @@ class Frame:
 
     Attributes:
         function: its definition.
-        scope: the module whose names it sees.
         flow: which of its names matter.
         env: what its names hold.
         outer: what the names of the function around it hold.
@@ -123,9 +123,14 @@ class Frame:
     """
 
     function: ast.FunctionDef
-    scope: ModuleScope
     flow: Flow
     env: Environment
     outer: Environment | None = None
     returns: list[Value] = field(default_factory=list)
     volatile: frozenset[str] = frozenset()
+
+    @cached_property
+    def read(self) -> frozenset[str]:
+        """Names that it reads anywhere."""
+        nodes = (n for n in descend(self.function) if isinstance(n, ast.Name))
+        return frozenset(n.id for n in nodes if isinstance(n.ctx, ast.Load))

@@ -63,12 +63,13 @@ def launches(call: str, before: str = "", more: str = "") -> str:
 
 
 def verdict(judge: Judge, files: Mapping[str, str], words: tuple[str, ...] = LENGTH, *, parses: bool = True) -> int:
-    """The exit status for the pair with the engine whose modules differ in these (``__`` stands for a folder)."""
+    """The exit status for the pair with the engine whose modules differ in these (``__`` stands for a folder), and that
+    has these files of other kinds."""
     texts = {"ops": ops(), "model": MODEL, **files}
     package = callers.write_engine(judge.site, "vllm", {})
     for module, text in texts.items():
-        assert not parses or compile(text, module, "exec")
-        file = package / (module.replace("__", "/", 1) + ".py")
+        assert "." in module or not parses or compile(text, module, "exec")
+        file = package / (module if "." in module else module.replace("__", "/", 1) + ".py")
         file.parent.mkdir(exist_ok=True)
         file.write_text(text, encoding="utf-8")
     status, said = judge.run("check", "--path", judge.site, "--for", "vllm", *words)

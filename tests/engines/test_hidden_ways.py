@@ -43,6 +43,9 @@ SAFE = {
     "a method called with arguments of other names": TOLD
     | {"odd": "def run(it, name, q):\n    return getattr(it, name)(q, q, q, q, q, q, other=7)\n"},
     "its dict copied": KEPT | {"odd": "def show(it):\n    return it.__dict__.copy()\n"},
+    "a function of torch handed on": {
+        "odd": "import functools\nimport torch\n\nmake = functools.partial(torch.empty, device='cuda')\n"
+    },
     "another function of torch": {"odd": "import torch\n\ntorch.tensor = torch.odd\n"},
 }
 UNSAFE = {
@@ -93,6 +96,7 @@ UNSAFE = {
     "variables of the object kept": KEPT | {"odd": "def run(it, name):\n    held = vars(it)\n    held[name] = 7\n"},
     "torch in a tuple": {"odd": "import torch\n\ntorch.empty, torch.full = torch.odd, torch.odd\n"},
     "torch second in a tuple": {"odd": "import torch\n\ntorch.full, torch.empty = torch.odd, torch.odd\n"},
+    "torch in a tuple in brackets": {"odd": "import torch\n\n(torch.empty, torch.full) = torch.odd\n"},
     "torch annotated": {"odd": "import torch\n\ntorch.empty: object = torch.odd\n"},
     "torch in a loop": {"odd": "import torch\n\nfor torch.empty in [torch.odd]:\n    pass\n"},
     "torch in a with": {"odd": "import torch\n\nwith torch.odd() as torch.empty:\n    pass\n"},

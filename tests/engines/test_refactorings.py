@@ -1,4 +1,5 @@
-"""Small engines as refactorings leave them: none of the unsafe ones is called safe, the safe ones are seen as safe."""
+"""What a refactoring makes of a small engine, as an engineer would write it. None of the unsafe ones is called safe, or
+without calls; the safe ones are in the same styles."""
 
 from __future__ import annotations
 
@@ -8,12 +9,33 @@ import pytest
 
 from tests.engines import frames
 from tests.engines.conftest import Judge
-from tests.engines.frames import CALL, METHOD, MODEL, OUT, ops
+from tests.engines.frames import ARGS, CALL, HEAD, LENGTH, LIMIT, METHOD, MODEL, OUT, ops
+
+KERNEL = "deepgemm_fp8_paged_mqa_logits"
+ODD = MODEL.replace("model_config.max_model_len", "odd")
+PADDED = "out = torch.empty((rows, width + 256))[:, :width]"
 
 
 def body(text: str, before: str = "") -> dict[str, str]:
     """An engine whose function around the kernel has this body."""
     return {"ops": ops(text, before)}
+
+
+def sized(width: str, before: str = "") -> dict[str, str]:
+    """One whose function finds its width so."""
+    return body(f"width = {width}\n{OUT}\n{CALL}", before)
+
+
+def indexer(
+    init: str, width: str = "self.width", more: str = "", before: str = "", bases: str = "", out: str = ""
+) -> str:
+    """A class that makes the buffer and calls the kernel."""
+    lines = "".join(f"        {line}\n" for line in init.splitlines())
+    return (
+        f"{HEAD}{before}\n\nclass Indexer{bases}:\n    def __init__(self, vllm_config):\n{lines}\n"
+        f"    def score(self, {ARGS}, rows):\n        width = {width}\n"
+        f"        {out or 'out = torch.empty((rows, width))'}\n        {CALL}\n        return out\n{more}"
+    )
 
 
 def model(
@@ -32,7 +54,235 @@ def model(
     )
 
 
+def classes(text: str, **files: str) -> dict[str, str]:
+    return {"ops": text, "model": "", **files}
+
+
+SET = f"self.width = {LIMIT}"
+BY_NAME = (
+    indexer(SET, "width")
+    .replace("rows):", "rows, width):")
+    .replace("        width = width\n", "")
+    .replace("def score", "def score_rocm")
+)
+GOOD = f"def good(it, vllm_config, q):\n    return it.score_rocm(q, q, q, q, q, 4, {LIMIT})\n"
+BRANCHES = "if rows > 9:\n    width = max_model_len\nelse:\n    width = max_model_len + 64\n"
 UNSAFE: dict[str, dict[str, str]] = {
+    "model copied with overrides of a file": {
+        "model": f"import json\nfrom dataclasses import dataclass\nfrom vllm.ops import paged_logits\n\n\n@dataclass\nclass Sizes:\n    width: int\n\n\nclass Indexer:\n    def __init__(self, vllm_config, path):\n        sizes = Sizes({LIMIT})\n        with open(path) as file:\n            for key, value in json.load(file).items():\n                setattr(sizes, 'wi' + key, value)\n        self.sizes = sizes\n\n    def score(self, {ARGS}):\n        sizes: Sizes = self.sizes\n        return paged_logits({ARGS}, sizes.width)\n"
+    },
+    "attribute set under a prefix": classes(
+        indexer(SET),
+        tune="def tune(it, overrides):\n    for key, value in overrides.items():\n        setattr(it, 'wi' + key, value)\n",
+    ),
+    "attribute set under a suffix": classes(
+        indexer(SET), tune="def tune(it, kind, value):\n    setattr(it, '%sdth' % kind, value)\n"
+    ),
+    "attribute set by a pair": classes(
+        indexer(SET), tune="def tune(it, pairs):\n    for pair in pairs:\n        setattr(it, *pair)\n"
+    ),
+    "attribute set of what two calls give": classes(
+        indexer(SET), tune="def tune(it, name, value):\n    setattr(it.get(it.find(name)), name, value)\n"
+    ),
+    "attribute set by map": classes(
+        indexer(SET),
+        tune="from itertools import repeat\n\n\ndef tune(it, new):\n    list(map(setattr, repeat(it), new.keys(), new.values()))\n",
+    ),
+    "buffer of a cache that another grows": {
+        "ops": ops(
+            f"width = max_model_len\nout = buffer(rows, width)\n{CALL}",
+            "from functools import lru_cache\n\n\n@lru_cache\ndef buffer(rows, width):\n    return torch.empty((rows, width))\n\n\ndef shrink(rows, width):\n    buffer(rows, width).resize_(rows, width - 7)\n",
+        )
+    },
+    "pad of an object taken away": classes(
+        indexer(
+            "self.width = vllm_config.odd\nself.pad = 256", out="out = torch.empty((rows, width + self.pad))[:, :width]"
+        ),
+        tune="def tune(it):\n    it.pad = 0\n",
+    ),
+    "pad of a class taken away": classes(
+        indexer(
+            "self.width = vllm_config.odd",
+            more="\n    pad = 256\n",
+            out="out = torch.empty((rows, width + self.pad))[:, :width]",
+        ),
+        tune="from vllm.ops import Indexer\n\n\ndef tune():\n    Indexer.pad = 0\n",
+    ),
+    "pad of an heir": classes(
+        indexer(
+            "self.width = vllm_config.odd",
+            more="\n    pad = 256\n\n\nclass Lean(Indexer):\n    pad = 0\n",
+            out="out = torch.empty((rows, width + self.pad))[:, :width]",
+        )
+    ),
+    "buffer made by an heir": classes(
+        indexer(
+            "self.width = vllm_config.odd",
+            more="\n    def make(self, rows, width):\n        return torch.empty((rows, width + 256))[:, :width]\n\n\nclass Lean(Indexer):\n    def make(self, rows, width):\n        return torch.empty((rows, width))\n",
+            out="out = self.make(rows, width)",
+        )
+    ),
+    "chunk of an object set from afar": classes(
+        indexer("self.width = vllm_config.odd\nself.chunk = 64", out=PADDED.replace("256", "64")).replace(
+            "=64)", "=64, ChunkK=self.chunk)"
+        ),
+        tune="def tune(it):\n    it.chunk = 256\n",
+    ),
+    "padded by an option set by name": classes(
+        indexer(
+            "self.width = vllm_config.odd\nself.pad = 256", out="out = torch.empty((rows, width + self.pad))[:, :width]"
+        ),
+        tune="def tune(it, options):\n    for name, value in options.items():\n        setattr(it, name, value)\n",
+    ),
+    "two calls, the second of a draft": {
+        "ops": f"{HEAD}\ndef first({ARGS}, max_model_len):\n    width = max_model_len\n    rows = 4\n    {PADDED}\n    {CALL}\n\n\ndef second({ARGS}, max_model_len):\n    width = max_model_len\n    rows = 4\n    {OUT}\n    {CALL}\n",
+        "model": "from vllm.ops import first, second\n\n\nclass Indexer:\n    def __init__(self, vllm_config):\n        self.limit = vllm_config.model_config.max_model_len\n\n"
+        f"    def score(self, {ARGS}):\n        first({ARGS}, self.limit)\n        second({ARGS}, self.limit)\n\n\ndef build(draft_config):\n    return Indexer(draft_config)\n",
+    },
+    "closure, and then resized": {
+        "ops": ops(
+            f"width = max_model_len\n{OUT}\n\ndef launch():\n    {CALL}\n\nout.resize_(rows, width + 7)\nlaunch()"
+        )
+    },
+    "resized by the function that is given it": {
+        "ops": f"{HEAD}\ndef launch({ARGS}, out, width):\n    out.resize_(4, width + 7)\n    {CALL}\n",
+        "model": f"import torch\nfrom vllm.ops import launch\n\n\nclass Indexer:\n    def __init__(self, vllm_config):\n        self.width = {LIMIT}\n\n    def score(self, {ARGS}):\n        out = torch.empty((4, self.width))\n        return launch({ARGS}, out, self.width)\n",
+    },
+    "given away by the function that is given it": {
+        "ops": f"{HEAD}from vllm.grow import grow\n\n\ndef launch({ARGS}, out, width):\n    grow(out, width)\n    {CALL}\n",
+        "grow": "def grow(t, width):\n    t.resize_(t.shape[0], width + 7)\n",
+        "model": f"import torch\nfrom vllm.ops import launch\n\n\nclass Indexer:\n    def __init__(self, vllm_config):\n        self.width = {LIMIT}\n\n    def score(self, {ARGS}):\n        out = torch.empty((4, self.width))\n        return launch({ARGS}, out, self.width)\n",
+    },
+    "transposed in place by the function that is given it": {
+        "ops": f"{HEAD}\ndef launch({ARGS}, out, width):\n    logits = out\n    logits.t_()\n    {CALL}\n",
+        "model": f"import torch\nfrom vllm.ops import launch\n\n\nclass Indexer:\n    def __init__(self, vllm_config):\n        self.width = {LIMIT}\n\n    def score(self, {ARGS}):\n        return launch({ARGS}, torch.empty((4, self.width)), self.width)\n",
+    },
+    "rows of a workspace of its own": {
+        "ops": ops(
+            f"width = max_model_len\n(out,) = manager().get_simultaneous(((rows, width), torch.float32))\n{CALL}",
+            "from vllm.workspace import manager\n",
+        ),
+        "workspace": "import torch\n\n\nclass Workspace:\n    def __init__(self, columns):\n        self._buffer = torch.empty((64, columns))\n\n    def get_simultaneous(self, *wanted):\n        return [self._buffer[: rows, : columns] for (rows, columns), _ in wanted]\n\n\ndef manager():\n    return Workspace(8000)\n",
+    },
+    "remainder that is not one": sized("max_model_len + (max_model_len % 64 != 1)"),
+    "quotient that is not one": sized("max_model_len + (max_model_len // 10048 != 1) + (max_model_len // 20000 != 1)"),
+    "star of sizes": {
+        "ops": ops(f"out = torch.empty((rows, sizes[0]))\nwidth = sizes[0]\n{CALL}", "sizes = (640, 1)\n", "*sizes"),
+        "model": ODD,
+    },
+    "double star of options": {
+        "ops": ops(f"width = options.width\n{OUT}\n{CALL}", "from vllm import options\n\n\n", "**options"),
+        "options": "width = 640\n",
+        "model": ODD,
+    },
+    "block of another group": {
+        "ops": ops(
+            f"width = max_model_len\n{OUT}\n{CALL.replace('=64', '=groups[1].kv_cache_spec.block_size')}",
+            signature="max_model_len, groups=None",
+        )
+    },
+    "block of a mamba cache": {
+        "ops": ops(
+            f"width = max_model_len\n{OUT}\n{CALL.replace('=64', '=mamba_spec.block_size')}",
+            signature="max_model_len, mamba_spec=None",
+        )
+    },
+    "block of a draft": {
+        "ops": ops(
+            f"width = max_model_len\n{OUT}\n{CALL.replace('=64', '=draft_config.block_size')}",
+            signature="max_model_len, draft_config=None",
+        )
+    },
+    "block of a host pool": {
+        "ops": ops(
+            f"width = max_model_len\n{OUT}\n{CALL.replace('=64', '=host_pool.page_size')}",
+            signature="max_model_len, host_pool=None",
+        )
+    },
+    "indexer of a registry of heirs": {
+        "model": MODEL.replace(
+            "class Indexer:", "from vllm.registry import Scorer\n\n\nclass Indexer(Scorer):\n    kind = 'dsa'\n"
+        ),
+        "registry": "KINDS = {}\n\n\nclass Scorer:\n    kind = ''\n\n    def __init_subclass__(cls):\n        KINDS[cls.kind] = cls\n",
+        "draft": "from vllm.registry import KINDS\n\n\ndef build(vllm_config):\n    draft = vllm_config.speculative_config.draft_vllm_config\n    return KINDS['dsa'](draft)\n",
+    },
+    "functions of a module by their names": {
+        "ops": ops() + "\n\nKERNELS = {name: value for name, value in globals().items() if callable(value)}\n",
+        "draft": "from vllm.ops import KERNELS\n\n\ndef run(q, kind):\n    return KERNELS['paged_' + kind](q, q, q, q, q, q.odd)\n",
+    },
+    "class replaced by a plugin's": {
+        "ops": ops(
+            f"sizes = Sizes(max_model_len)\nwidth = sizes.width\n{OUT}\n{CALL}",
+            "class Sizes:\n    def __init__(self, n):\n        self.width = n\n",
+        ),
+        "plugin": "from plugin import WideSizes\nfrom vllm import ops\n\nops.Sizes = WideSizes\n",
+    },
+    "module's buffer resized": {
+    "ops": ops(
+        f"width = 640\nout = BUFFER\n{CALL}",
+        "BUFFER = torch.empty((64, 640))\n\n\ndef grow():\n    BUFFER.resize_(128, 647)\n",
+    )
+},
+    "imported name replaced under its other name": {
+    "ops": ops(
+        f"width = size(max_model_len)\n{OUT}\n{CALL}".replace("size(m", "_size(m"),
+        "from vllm.sizes import size as _size\n",
+    ),
+    "sizes": "def size(n):\n    return n\n",
+    "a": "from vllm import ops\n\nops._size = lambda n: n + 1\n",
+},
+    "imported pad replaced under its other name": {
+    "ops": ops(
+        f"width = max_model_len\nout = torch.empty((rows, width + _PAD))[:, :width]\n{CALL}",
+        "from vllm.sizes import PAD as _PAD\n",
+    ),
+    "sizes": "PAD = 256\n",
+    "a": "from vllm import ops\n\nops._PAD = 0\n",
+    "model": ODD,
+},
+    "tuple of buffers, one resized": {
+    "ops": ops(
+        f"width = max_model_len\nbuffers = (torch.empty((rows, width)), lengths)\nbuffers[0].resize_(rows, width + 7)\n{CALL.replace('out', 'buffers[0]')}\nout = 0"
+    )
+},
+    "list of buffers, one exchanged": {
+    "ops": ops(
+        f"width = max_model_len\nbuffers = manager().get_simultaneous(((rows, width), torch.float32))\nbuffers[0] = buffers[0][:, 1:]\n{CALL.replace('out', 'buffers[0]')}\nout = 0",
+        "from vllm.workspace import manager\n",
+    )
+},
+    "tuple of buffers held, one resized": classes(
+    indexer(
+        f"{SET}\nself.buffers = (torch.empty((64, {LIMIT})), None)",
+        out="out = self.buffers[0]",
+        more="\n    def grow(self):\n        self.buffers[0].resize_(128, self.width + 7)\n",
+    )
+),
+    "ranks' extra columns": {"ops": ops(f"width = max_model_len + tables.dcp_extra\n{OUT}\n{CALL}")},
+    "pool's offset": {"ops": ops(f"width = max_model_len + tables.kpool_offset\n{OUT}\n{CALL}")},
+    "method by a prefix": classes(
+    BY_NAME,
+    a="def run(it, kind, q):\n    return getattr(it, 'score_' + kind)(q, q, q, q, q, 4, q.odd)\n",
+    b=GOOD,
+),
+    "method by a prefix with star": classes(
+    BY_NAME,
+    a="def run(it, kind, *given):\n    return getattr(it, f'score_{kind}')(*given)\n",
+    b=GOOD,
+),
+    "method by a format": classes(
+    BY_NAME,
+    a="def run(it, kind, q):\n    return getattr(it, 'score_{}'.format(kind))(q, q, q, q, q, 4, q.odd)\n",
+    b=GOOD,
+),
+    "method by a prefix, kept": classes(
+    BY_NAME,
+    a="def run(it, kind, q):\n    score = getattr(it, 'score_' + kind, None)\n    return score(q, q, q, q, q, 4, q.odd)\n",
+    b=GOOD,
+),
+    "module of a backend, function by prefix": {
+    "a": "import importlib\n\n\ndef run(backend, kind, q):\n    module = importlib.import_module('vllm.' + backend)\n    return getattr(module, 'paged_' + kind)(q, q, q, q, q, q.odd)\n"
+},
     "a cached property": {
         "model": model(
             more="\n@cached_property\ndef width(self):\n    return self.max_model_len + 1\n",
@@ -40,9 +290,7 @@ UNSAFE: dict[str, dict[str, str]] = {
             before="from functools import cached_property\n",
         )
     },
-    "a cached helper": body(
-        f"width = width_of(max_model_len)\n{OUT}\n{CALL}",
-        "from functools import lru_cache\n\n@lru_cache\ndef width_of(n):\n    return n + 8\n",
+    "a cached helper": sized("width_of(max_model_len)", "from functools import lru_cache\n\n@lru_cache\ndef width_of(n):\n    return n + 8\n",
     ),
     "matched rank": body(
         f"match q.ndim:\n    case 3:\n        width = max_model_len\n    case _:\n        width = max_model_len + 1\n{OUT}\n{CALL}"
@@ -66,17 +314,15 @@ UNSAFE: dict[str, dict[str, str]] = {
     | {
         "ws": "import torch\n\n\nclass Workspace:\n    def __init__(self):\n        self.buf = torch.empty((1 << 24,))\n\n    def get(self, shape):\n        rows, width = shape\n        return self.buf[: rows * width].view(rows, width)\n\n\nworkspace = Workspace()\n"
     },
-    "an environment's module": body(f"width = envs.VLLM_W or max_model_len\n{OUT}\n{CALL}", "from vllm import envs\n")
+    "an environment's module": sized("envs.VLLM_W or max_model_len", "from vllm import envs\n")
     | {"envs": "import os\n\nVLLM_W = int(os.getenv('VLLM_W', '0'))\n"},
     "length validated": {
         "config": "from pydantic import field_validator\n\n\nclass ModelConfig:\n    max_model_len: int\n\n    @field_validator('max_model_len')\n    def check(cls, v):\n        return v + 1\n"
     },
-    "rounded up to 63": body(f"width = math.ceil(max_model_len / 63) * 63\n{OUT}\n{CALL}", "import math\n"),
+    "rounded up to 63": sized("math.ceil(max_model_len / 63) * 63", "import math\n"),
     "bits cleared": body(f"width = (max_model_len + 31) & ~31\nwidth = width | 1\n{OUT}\n{CALL}"),
-    "bits turned": body(f"width = max_model_len ^ 1\n{OUT}\n{CALL}"),
-    "least of the length and what is on the device": body(
-        f"width = min(max_model_len, int(lengths.max()))\n{OUT}\n{CALL}"
-    ),
+    "bits turned": sized("max_model_len ^ 1"),
+    "least of the length and what is on the device": sized("min(max_model_len, int(lengths.max()))"),
     "keywords merged": body(
         f"width = max_model_len\n{OUT}\nkw = dict(Preshuffle=True) | dict(KVBlockSize=128)\n{CALL.split(', Preshuffle')[0]}, **kw)"
     ),
@@ -96,14 +342,10 @@ UNSAFE: dict[str, dict[str, str]] = {
             before="import copy\n",
         )
     },
-    "a helper replaced on a condition": body(
-        f"width = round_up(max_model_len, 64)\n{OUT}\n{CALL}",
-        "def round_up(a, b):\n    return (a + b - 1) // b * b\n\nif torch.version.hip:\n    from vllm.fast import round_up\n",
+    "a helper replaced on a condition": sized("round_up(max_model_len, 64)", "def round_up(a, b):\n    return (a + b - 1) // b * b\n\nif torch.version.hip:\n    from vllm.fast import round_up\n",
     )
     | {"fast": "def round_up(a, b):\n    return a + 1\n"},
-    "imports for types alone": body(
-        f"width = size(max_model_len)\n{OUT}\n{CALL}",
-        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from vllm.a import size\nelse:\n    from vllm.b import size\n",
+    "imports for types alone": sized("size(max_model_len)", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from vllm.a import size\nelse:\n    from vllm.b import size\n",
     )
     | {"a": "def size(n):\n    return n\n", "b": "def size(n):\n    return n + 1\n"},
     "another buffer given": {
@@ -141,7 +383,7 @@ UNSAFE: dict[str, dict[str, str]] = {
         f"width = max_model_len\nbig = torch.empty((rows, width + 1))\nout = big[lengths]\nwidth = width + 1\n{CALL}"
     ),
     "a mask of half a block": body(f"width = (max_model_len + 31) & ~31\nwidth = width + 32\n{OUT}\n{CALL}"),
-    "a mask that is none": body(f"width = max_model_len & ~62\n{OUT}\n{CALL}"),
+    "a mask that is none": sized("max_model_len & ~62"),
     "length by getattr, with another value": {
         "model": model("self.n = getattr(vllm_config.model_config, 'max_model_len', 7)", "self.n")
     },
@@ -181,8 +423,134 @@ UNSAFE: dict[str, dict[str, str]] = {
             signature="max_model_len, **rest",
         )
     },
-}
+    "module and function of a backend by names": {
+        "a": "import importlib\n\n\ndef run(q, kind):\n    module = importlib.import_module('.' + kind, 'vllm')\n    return getattr(module, kind)(q, q, q, q, q, q.odd)\n"
+    },
+    "kernel named in settings": {
+        "kernels.json": '{"paged": ["aiter.ops.triton.pa_mqa_logits", "deepgemm_fp8_paged_mqa_logits"]}',
+        "a": "import importlib\n\nfrom vllm.tables import TABLE\n\n\ndef run(q):\n    module, name = TABLE['paged']\n    return getattr(importlib.import_module(module), name)(q, q, q, q, q, q, q.odd)\n",
+    },
+    "kernel's module by its file": {
+        "a": "import importlib.util as u\n\n\ndef run(q, root, name):\n    spec = u.spec_from_file_location('m', root + '/aiter/ops/triton/pa_mqa_logits.py')\n    return getattr(u.module_from_spec(spec), name)(q, q, q, q, q, q, q.odd)\n"
+    },
+    "function named in settings": {
+        "routes.yaml": "paged: vllm.ops:paged_logits\n",
+        "a": "import pkgutil\n\nfrom vllm.tables import TABLE\n\n\ndef run(q):\n    return pkgutil.resolve_name(TABLE['paged'])(q, q, q, q, q, q.odd)\n",
+    },
+    "class named in settings": {
+        "routes.toml": "indexer = 'vllm.model.Indexer'\n",
+        "a": "import pkgutil\n\nfrom vllm.tables import TABLE\n\n\ndef build(draft):\n    return pkgutil.resolve_name(TABLE['indexer'])(draft)\n",
+    },
+    "a field validated by the record": {
+        "model": f"from pydantic import field_validator\nfrom pydantic.dataclasses import dataclass\nfrom vllm.ops import paged_logits\n\n\n@dataclass\nclass Sizes:\n    width: int\n\n    @field_validator('*')\n    def grow(cls, n):\n        return n + 1\n\n\ndef score(vllm_config, {ARGS}):\n    return paged_logits({ARGS}, Sizes(width={LIMIT}).width)\n"
+    },
+    "method lent in a partial": {
+        "model": model(SET, "self.width"),
+        "a": "import functools\nfrom vllm.model import Indexer\n\n\ndef lend(other, q):\n    return functools.partial(Indexer.score, other)(q, q, q, q, q)\n",
+    },
+    "method lent under another name": {
+        "model": model(SET, "self.width"),
+        "a": "from vllm.model import Indexer\n\n\ndef lend(other, q):\n    score = Indexer.score\n    return score(other, q, q, q, q, q)\n",
+    },
+    "defaults of a helper set": sized("size(max_model_len)", "def size(n, k=0):\n    return n + k\n")
+    | {"a": "from vllm.ops import size\n\nsize.__defaults__ = (1,)\n"},
+    "defaults of a helper set by name": sized("size(max_model_len)", "def size(n, *, k=0):\n    return n + k\n")
+    | {"a": "from vllm import ops\n\nops.size.__kwdefaults__['k'] = 1\n"},
+    "body of a helper set": sized("size(max_model_len)", "def size(n):\n    return n\n")
+    | {"a": "from vllm.ops import size\n\nsize.__code__ = (lambda n: n + 1).__code__\n"},
+    "a property asked twice": {
+        "ops": f"{HEAD}\ndef launch({ARGS}, out, width):\n    {CALL}\n",
+        "model": model(
+            f"self.n = {LIMIT}", more="\n@property\ndef width(self):\n    return self.n if self.few() else self.n + 64\n"
+        ).replace(f"paged_logits({ARGS}, self.max_model_len)", f"launch({ARGS}, torch.empty((4, self.width)), self.width)").replace("from vllm.ops import paged_logits", "import torch\nfrom vllm.ops import launch"),
+    },
+    "a helper of branches asked twice": body(
+        f"out = torch.empty((rows, pick(max_model_len)))\nwidth = pick(max_model_len)\n{CALL}",
+        "def pick(n):\n    if few():\n        width = n\n    else:\n        width = n + 64\n    return width\n",
+    ),
+    "width of branches, and of others": body(f"{BRANCHES}{OUT}\nif rows > 3:\n    width = max_model_len\n{CALL}"),
+    "width of branches, one of them odd": body(f"{BRANCHES.replace('64', '1')}{OUT}\n{CALL}"),
+    "width of branches in a loop": body(
+        f"width = max_model_len\n{OUT}\nfor i in range(rows):\n    width = max_model_len + 64 if i else max_model_len\n    {CALL}"
+    ),
+    "keywords of a dict, or of a parameter": {
+        "ops": ops(
+            f"width = max_model_len\n{OUT}\nif rows > 9:\n    keys = dict(Preshuffle=True, KVBlockSize=64)\n"
+            + CALL.replace("Preshuffle=True, KVBlockSize=64", "**keys"),
+            signature="max_model_len, keys=None",
+        )
+    },
+    "width and block of a dict set anew": body(
+        f"width = max_model_len\n{OUT}\nkeys = dict(max_model_len=width, KVBlockSize=64)\nkeys['max_model_len'] = lengths.odd\n"
+        f"keys['KVBlockSize'] = lengths.odd\n{CALL.replace('width, Preshuffle=True, KVBlockSize=64', 'Preshuffle=True, **keys')}"
+    ),
+    "keywords of a function that is called dict": body(
+        f"width = max_model_len\n{OUT}\nkeys = dict(Preshuffle=True, KVBlockSize=64)\n"
+        + CALL.replace("Preshuffle=True, KVBlockSize=64", "**keys"),
+        "from vllm.tables import frozen as dict\n",
+    ),
+    "block of a config that is set": {
+        "ops": ops(
+            f"width = max_model_len\n{OUT}\n{CALL.replace('=64', '=vllm_config.cache_config.block_size')}",
+            signature="max_model_len, vllm_config=None",
+        ),
+        "a": "def fit(cache_config):\n    cache_config.block_size = 96\n",
+    },
+}  # fmt: skip
 SAFE: dict[str, dict[str, str]] = {
+    "dataclass": {"model": f"from dataclasses import dataclass\nfrom vllm.ops import paged_logits\n\n\n@dataclass(frozen=True)\nclass Sizes:\n    width: int\n    rows: int = 8\n\n\ndef score(vllm_config, {ARGS}):\n    sizes = Sizes(width={LIMIT})\n    return paged_logits({ARGS}, sizes.width)\n"},
+    "named tuple": {"model": f"from typing import NamedTuple\nfrom vllm.ops import paged_logits\n\n\nclass Sizes(NamedTuple):\n    rows: int\n    width: int\n\n\ndef score(vllm_config, {ARGS}):\n    sizes = Sizes(4, {LIMIT})\n    return paged_logits({ARGS}, sizes.width)\n"},
+    "cached property": classes(indexer(SET.replace("width", "_n"), more="\n    @cached_property\n    def width(self):\n        return self._n\n", before="from functools import cached_property\n")),
+    "pad of a class": classes(indexer("self.width = vllm_config.odd", more="\n    pad = 256\n", out="out = torch.empty((rows, width + self.pad))[:, :width]")),
+    "pad of an object": classes(indexer("self.width = vllm_config.odd\nself.pad = 256", out="out = torch.empty((rows, width + self.pad))[:, :width]")),
+    "padded method": classes(indexer("self.width = vllm_config.odd", more="\n    def make(self, rows, width):\n        return torch.empty((rows, width + 256))[:, :width]\n", out="out = self.make(rows, width)")),
+    "padded, and the length set elsewhere": {"ops": ops(f"width = max_model_len\n{PADDED}\n{CALL}"), "a": "def fit(config, n):\n    config.max_model_len = n\n"},
+    "padded, of a draft too": {"ops": ops(f"width = max_model_len\n{PADDED}\n{CALL}"), "a": "from vllm.model import Indexer\n\n\ndef build(draft_config):\n    return Indexer(draft_config)\n"},
+    "closure": {"ops": ops(f"width = max_model_len\n{OUT}\n\ndef launch():\n    {CALL}\n\nlaunch()")},
+    "given a buffer": {
+        "ops": f"{HEAD}\ndef launch({ARGS}, out, width):\n    assert out.shape[1] == width\n    {CALL}\n    return out\n",
+        "model": f"import torch\nfrom vllm.ops import launch\n\n\nclass Indexer:\n    def __init__(self, vllm_config):\n        self.width = {LIMIT}\n\n    def score(self, {ARGS}):\n        out = torch.empty((4, self.width))\n        return launch({ARGS}, out, self.width)\n",
+    },
+    "given a buffer twice": {
+        "ops": f"{HEAD}\ndef launch({ARGS}, out, width):\n    {CALL}\n    return out\n\n\ndef run({ARGS}, out, width):\n    return launch({ARGS}, out, width)\n",
+        "model": f"import torch\nfrom vllm.ops import run\n\n\nclass Indexer:\n    def __init__(self, vllm_config):\n        self.width = {LIMIT}\n\n    def score(self, {ARGS}):\n        out = torch.empty((4, self.width))\n        return run({ARGS}, out, self.width)\n",
+    },
+    "walrus": {"ops": ops(f"if (width := max_model_len) > 0:\n    {OUT}\n    {CALL}")},
+    "try and finally": {"ops": ops(f"width = max_model_len\ntry:\n    {OUT}\n    {CALL}\nfinally:\n    print(width)")},
+    "ceil": sized("math.ceil(max_model_len / 64) * 64", "import math\n") | {"model": ODD},
+    "pages": sized("tables.shape[1] * 64") | {"model": ODD},
+    "rounded by a method": classes(indexer("self.width = self.up(vllm_config.odd)", more="\n    @staticmethod\n    def up(n, step=64):\n        return (n + step - 1) // step * step\n")),
+    "inherited": classes(indexer(SET, more="\n\nclass Draft(Indexer):\n    def describe(self):\n        return self.width\n")),
+    "super": classes(indexer(SET, more="\n\nclass Draft(Indexer):\n    def __init__(self, vllm_config):\n        super().__init__(vllm_config)\n        self.name = 'draft'\n")),
+    "setattr of a stated name": classes(indexer(SET), a="def tune(it):\n    setattr(it, 'name', 7)\n"),
+    "setattr of a stated name, of what calls give": classes(indexer(SET), a="def tune(it):\n    setattr(it.get(it.find(it)), 'name', 7)\n"),
+    "block of the cache": {"ops": ops(f"width = max_model_len\n{OUT}\n{CALL.replace('=64', '=cache.shape[1]')}")},
+    "block of the cache's config": {"ops": ops(f"width = max_model_len\n{OUT}\n{CALL.replace('=64', '=vllm_config.cache_config.block_size')}", signature="max_model_len, vllm_config=None")},
+    "globals looked at": {"ops": ops() + "\n\ndef has(name):\n    return name in globals()\n"},
+    "enclosing constant": sized("max(max_model_len, WIDTH)", "WIDTH = 64\n"),
+    "tuple of a helper": {"ops": ops(f"width, _ = sizes(max_model_len)\n{OUT}\n{CALL}", "def sizes(n):\n    return n, n + 1\n")},
+    "guarded by types alone": sized("size(max_model_len)", "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    from vllm.odd import Odd\n\n\ndef size(n: 'Odd') -> int:\n    return n\n"),
+    "two calls": {
+        "ops": f"{HEAD}\ndef first({ARGS}, max_model_len):\n    width = max_model_len\n    rows = 4\n    {PADDED}\n    {CALL}\n\n\ndef second({ARGS}, max_model_len):\n    width = max_model_len\n    rows = 4\n    {OUT}\n    {CALL}\n",
+        "model": "from vllm.ops import first, second\n\n\nclass Indexer:\n    def __init__(self, vllm_config):\n        self.limit = vllm_config.model_config.max_model_len\n\n"
+        f"    def score(self, {ARGS}):\n        first({ARGS}, self.limit)\n        second({ARGS}, self.limit)\n",
+    },
+    "module's tuple": {"ops": ops(f"width = max(max_model_len, SIZES[0])\n{OUT}\n{CALL}", "SIZES = (64, 128)\n")},
+    "buffers in a tuple": {
+    "ops": ops(
+        f"width = max_model_len\nbuffers = (torch.empty((rows, width)), lengths)\n{CALL.replace('out', 'buffers[0]')}\nout = 0"
+    )
+},
+    "ranks": {"ops": ops(f"width = max_model_len * tables.dcp_size\n{OUT}\n{CALL}")},
+    "method by name elsewhere": classes(
+    BY_NAME,
+    a="def run(it, kind, q):\n    return getattr(it, 'draw_' + kind)(q, q)\n",
+    b=GOOD,
+),
+    "renamed import": {
+    "ops": ops(f"width = _size(max_model_len)\n{OUT}\n{CALL}", "from vllm.sizes import size as _size\n"),
+    "sizes": "def size(n):\n    return n\n",
+},
     "keywords of a dict": body(
         f"width = max_model_len\n{OUT}\nkeys = dict(Preshuffle=True, KVBlockSize=64)\n"
         + CALL.replace("Preshuffle=True, KVBlockSize=64", "**keys")
@@ -192,7 +560,7 @@ SAFE: dict[str, dict[str, str]] = {
         + CALL.replace("Preshuffle=True, KVBlockSize=64", "**keys")
     ),
     "width made where it is used": body(f"out = torch.empty((rows, (width := max_model_len)))\n{CALL}"),
-    "bits cleared": body(f"width = (max_model_len + 63) & ~63\n{OUT}\n{CALL}"),
+    "bits cleared": sized("(max_model_len + 63) & ~63"),
     "buffer made where none is given": {
         "ops": ops(f"width = max_model_len\nif out is None:\n    {OUT}\n{CALL}", signature="max_model_len, out=None")
     },
@@ -200,9 +568,6 @@ SAFE: dict[str, dict[str, str]] = {
         "model": model(init="self.max_model_len = getattr(vllm_config.model_config, 'max_model_len')")
     },
     "divided with rest": body(f"blocks, rest = divmod(max_model_len + 63, 64)\nwidth = blocks * 64\n{OUT}\n{CALL}"),
-    "a helper of two": body(
-        f"width, extra = sizes(max_model_len)\n{OUT}\n{CALL}", "def sizes(n):\n    return n, n + 1\n"
-    ),
     "a cached property": {
         "model": model(
             more="\n@cached_property\ndef width(self):\n    return self.max_model_len\n",
@@ -210,18 +575,46 @@ SAFE: dict[str, dict[str, str]] = {
             before="from functools import cached_property\n",
         )
     },
-    "a cached helper": body(
-        f"width = width_of(max_model_len)\n{OUT}\n{CALL}",
-        "from functools import lru_cache\n\n@lru_cache\ndef width_of(n):\n    return (n + 63) // 64 * 64\n",
+    "a cached helper": sized("width_of(max_model_len)", "from functools import lru_cache\n\n@lru_cache\ndef width_of(n):\n    return (n + 63) // 64 * 64\n",
     ),
-}
+    "width of branches": body(f"{BRANCHES}{OUT}\n{CALL}"),
+    "width of cases": body(
+        f"match rows:\n    case 1:\n        width = max_model_len\n    case _:\n        width = max_model_len + 64\n{OUT}\n{CALL}"
+    ),
+    "block of branches": body(
+        f"width, block = max_model_len, 64\nif rows > 9:\n    block = 32\n{OUT}\n{CALL.replace('=64', '=block')}"
+    ),
+    "module and function by names, of other arguments": {
+        "a": "import importlib\n\n\ndef run(q, kind):\n    return getattr(importlib.import_module('.' + kind, 'vllm'), kind)(q, 7)\n"
+    },
+    "settings of other things": {"kernels.json": '{"paged": "paged_logits_of_another", "Indexers": 1}'},
+    "keywords of a dict, one of them set anew": body(
+        f"width = max_model_len\n{OUT}\nkeys = dict(Preshuffle=True, KVBlockSize=64, WavePerEU=2)\nkeys['WavePerEU'] = 4\n"
+        + CALL.replace("Preshuffle=True, KVBlockSize=64", "**keys")
+    ),
+    "whole blocks of a config that is set": {
+        "ops": ops(
+            f"block = vllm_config.cache_config.block_size\nwidth = tables.shape[1] * block\n{OUT}\n{CALL.replace('=64', '=block')}",
+            signature="max_model_len, vllm_config=None",
+        ),
+        "a": "def fit(cache_config):\n    cache_config.block_size = 96\n",
+    },
+    "block of a config that is copied": {
+        "ops": ops(
+            f"width = max_model_len\n{OUT}\n{CALL.replace('=64', '=vllm_config.cache_config.block_size')}",
+            signature="max_model_len, vllm_config=None",
+        ),
+        "a": "def show(it, cache_config):\n    it.block_size = cache_config.block_size\n",
+    },
+}  # fmt: skip
+WORDS = (*LENGTH, "--ranks", "64", "--compress-ratio", "64")
 
 
 @pytest.mark.parametrize("name", UNSAFE)
-def test_unsafe(judge: Judge, name: str) -> None:
-    assert frames.verdict(judge, UNSAFE[name]) != 0
+def test_what_may_be_otherwise_is_not_safe(name: str, judge: Judge) -> None:
+    assert frames.verdict(judge, UNSAFE[name], WORDS) != 0
 
 
 @pytest.mark.parametrize("name", SAFE)
-def test_safe(judge: Judge, name: str) -> None:
-    assert frames.verdict(judge, SAFE[name]) == 0
+def test_what_stays_as_it_is_is_safe(name: str, judge: Judge) -> None:
+    assert frames.verdict(judge, SAFE[name], WORDS) == 0

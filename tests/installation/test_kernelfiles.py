@@ -42,6 +42,18 @@ def test_none(tmp_path: Path) -> None:
     assert PackageText(amd_package(tmp_path)).naming(["_no_such_kernel"]) == KernelSearch((), ())
 
 
+def test_files_of_other_kinds_are_kept_where_they_are_asked_for(tmp_path: Path) -> None:
+    package = amd_package(tmp_path / "site", kernels={})
+    places = [write(package / "ops" / name, "{}") for name in ("a.json", "b.txt", "folder.json/c.json")]
+    (package / "linked.json").symlink_to(write(tmp_path / "cache/1234", "{}"))
+    (package / "broken.json").symlink_to(tmp_path / "nowhere")
+    found = PackageText(package, None, (".json",))
+    kept = {Path(path).relative_to(package).as_posix() for path in found.contents if not path.endswith(".py")}
+    assert kept == {"ops/a.json", "ops/folder.json/c.json", "linked.json"}
+    assert found.unreadable == ()
+    assert not {*map(str, places)} & {*PackageText(package).contents}
+
+
 @pytest.mark.parametrize("needles", [[], [""], ["a", ""]])
 def test_needles_must_mean_something(tmp_path: Path, needles: list[str]) -> None:
     with pytest.raises(ValueError, match="kernel names"):

@@ -11,7 +11,7 @@ from aiterfix.engines import bounds
 from aiterfix.engines.flow import leaves_alone
 from aiterfix.engines.names import OPERATOR, Names, Store
 from aiterfix.engines.package import FUNCTIONS, FunctionNode, Package, Source, parameters, text_of
-from aiterfix.engines.uses import called
+from aiterfix.engines.uses import called, last
 from aiterfix.engines.values import (
     ANY,
     LENGTH,
@@ -112,7 +112,9 @@ class Attributes:
         there = [v for v in values if not isinstance(v, Nothing)]
         if not (all(isinstance(v, Thing) for v in values) or (len(there) == 1 and absolute(there[0]))):
             # What is stored as the program goes on may differ from one look at it to the next.
-            doubtful += [s for _, s in kept.values if s.late and s not in doubtful]
+            places = [s for _, s in kept.values]
+            differs = [s for s in places if s.late or (s.kind == "property" and places.count(s) > 1)]
+            doubtful += [s for s in dict.fromkeys(differs) if s not in doubtful]
         conditions += [f"{name} may be given another value: {store.text}" for store in doubtful[: bounds.CONDITIONS]]
         # A length may be another one, and then is so wherever it is read, if it is set before.
         length = stated or all(isinstance(v, Number) and LENGTH.atom in v.atoms for v in values)
@@ -153,6 +155,14 @@ class Attributes:
             found.append(f"{OPERATOR} is stored in more files than are followed")
         for text in (*found, self.names.hook):
             self._tracer.condition(text, length=True)
+
+    def written(self, name: str) -> list[str]:
+        """Where an attribute that states what the operator said is given another value as the program goes on."""
+        stores = self.names.stores(name)
+        if stores is None:
+            return [f"{name} is stored in too many places to follow"]
+        places = (s for s in stores if s.late and not (s.value and text_of(s.value).rpartition(".")[2] == name))
+        return [f"{name} may be given another value: {s.text}" for s in places][: bounds.CONDITIONS]
 
     def _kept(self, name: str, classes: list[tuple[Source, ast.ClassDef]] | None) -> _Kept:
         """Everything that is stored under a name; where that is too much, what its own classes store."""
@@ -209,6 +219,7 @@ class Attributes:
                 plain = found is not None and not found.heirs and not any(_SHIFTS(text_of(f)) for f in fields)
                 plain &= not any(source.bound(owner, m) for m in ("__init__", "__new__"))
                 plain &= not any(self._tracer.class_of(b, Frame(source, None)) for b in owner.bases)
+                plain &= not any("validator" in last(d) for m in owner.body for d in getattr(m, "decorator_list", ()))
                 names = [ast.arg("self"), *(ast.arg(f.target.id) for f in fields)]  # type: ignore[union-attr]
                 stated = [f.value for f in fields[next((i for i, f in enumerate(fields) if f.value), len(fields)) :]]
                 values = [v for v in map(_default, stated) if v is not None]

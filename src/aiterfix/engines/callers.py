@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from aiterfix.engines.names import OPERATOR
 from aiterfix.engines.package import FUNCTIONS, FunctionNode, Package, Source, parameters, takes, text_of
 from aiterfix.engines.uses import Bound, Escape, Site, Target, Uses, last
 from aiterfix.engines.values import LENGTH, Atom, Frame, Tensor, Thing, Value, atoms_of, of, role, with_values
+from aiterfix.source.tree import descend
 from aiterfix.storage.record import record
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ class Callers:
                 return None
             self._uses[node] = None
             self._uses[node] = found = self.uses(Target(node.name, source, node))
+            if source.class_around(node) is None:
+                found.escapes += [Escape(source, node, f"is named in {p}") for p in self._package.settings(node.name)]
             for place, begin, end in self._package.put_together:
                 if node.name.startswith(begin) and node.name.endswith(end):
                     found.escapes.append(Escape(source, node, f"may be asked for by a name put together at {place}"))
@@ -70,12 +73,13 @@ class Callers:
         escapes = [*found.escapes] if found else [Escape(source, function, "is one of too many that lead to the call")]
         if around is not None and (function.name == "forward" or function.name.startswith("__")):
             escapes.append(Escape(source, function, "may be called without being named"))
-        if around is not None:
-            known, spec = parameters(function), function.args
-            least = len(spec.posonlyargs) + len(spec.args) - len(spec.defaults) - 1
-            fits = ((p, names) for p, count, names in self._package.named_calls if least <= count <= len(known))
-            places = (place for place, names in fits if names <= {*known})
-            escapes += [Escape(source, function, f"may be called by a name worked out at {p}") for p in places][:1]
+        spec = function.args
+        least = len(spec.posonlyargs) + len(spec.args) - len(spec.defaults) - (around is not None)
+        needed = {a.arg for a, value in zip(spec.kwonlyargs, spec.kw_defaults, strict=True) if value is None}
+        known = {*parameters(function)}
+        calls = self._package.named_calls
+        places = [p for p, count, names in calls if least <= count <= len(known) and needed <= names <= known]
+        escapes += [Escape(source, function, f"may be called by a name worked out at {p}") for p in places[:1]]
         return found.sites if found else [], escapes
 
     def _makers(self, source: Source, owner: ast.ClassDef, depth: int = 0) -> tuple[list[Site], list[Escape]]:
@@ -85,7 +89,7 @@ class Callers:
             return [], [Escape(source, owner, f"of {owner.name} is not followed")]
         sites, escapes = [*found.sites], [*found.escapes]
         for where, heir in found.heirs if depth < 6 else ():
-            inner = [n for n in ast.walk(heir) if isinstance(n, ast.Call) and text_of(n.func).endswith(").__init__")]
+            inner = [n for n in descend(heir) if isinstance(n, ast.Call) and text_of(n.func).endswith(").__init__")]
             more = self._makers(where, heir, depth + 1)
             sites, escapes = [*sites, *(Site(where, n) for n in inner), *more[0]], [*escapes, *more[1]]
         return sites, escapes
@@ -141,34 +145,39 @@ class Callers:
     # Arguments
 
     def bindings(
-        self, site: Site, source: Source, function: FunctionNode
-    ) -> Iterator[tuple[bool, dict[str, ast.expr | None]]]:
-        """Arguments of a call by parameter, defaults too, for every way in which it may be one of the function; None
-        for what is not said. First of each, whether the call names the object, as one through the class does."""
-        every = [a.arg for a in (*function.args.posonlyargs, *function.args.args)]
+        self, site: Site, source: Source, function: FunctionNode, frame: Frame | None = None
+    ) -> Iterator[tuple[bool, Mapping[str, tuple[ast.expr | None, Frame]]]]:
+        """Arguments of a call by parameter, defaults too, each with where it is looked at from, for every way in which
+        it may be one of the function; None for what is not said. First of each, whether the call names the object, as
+        one through the class does."""
+        stated, own = frame or Frame(site.source, site.source.function(site.call)), Frame(source, None)
+        defaults = (*function.args.defaults, *function.args.kw_defaults)
         decorators = {last(d) for d in function.decorator_list}
-        firsts = [1]
-        base = site.call.func.value if isinstance(site.call.func, ast.Attribute) else None
-        if "staticmethod" in decorators or (source.class_around(function) is None and base is None):
+        firsts, method = [1], source.class_around(function) is not None
+        base = site.call.func.value if isinstance(site.call.func, ast.Attribute) and site.bound == Bound() else None
+        if "staticmethod" in decorators or (not method and base is None):
             firsts = [0]
-        elif source.class_around(function) is None and base is not None:
+        elif not method and base is not None:
             # Kept in a class it is a method: then the object is its first argument.
             found = self._tracer.values(base, Frame(site.source, None))
             kinds = {v.kind if isinstance(v, Thing) else "" for v in found}
             firsts = [0] if text_of(base).startswith("torch.ops") or not kinds & {"", "object"} else [0, 1]
-        elif base is not None and "classmethod" not in decorators and not _own(base):
-            # Asked of its class, the object is the first argument.
+        elif "classmethod" not in decorators and not (base is not None and _own(base)):
+            # Asked of its class, the object is the first argument; under another name it may be either.
             makes = function.name == "__init__" and last(site.call) != "__init__"
             named = isinstance(base, ast.Name) and self._tracer.class_of(base, Frame(site.source, None)) is not None
             firsts = [1] if makes else [0] if named else [1, 0]
         for first in firsts:
-            given = self._assigned(site, function, every[first:])
+            given = self.assigned(site, function, first)
             if given is not None:
-                yield first == 0 and source.class_around(function) is not None, given
+                yield first == 0 and method, {n: (v, own if v in defaults else stated) for n, v in given.items()}
 
-    def _assigned(self, site: Site, function: FunctionNode, names: list[str]) -> dict[str, ast.expr | None] | None:
+    def assigned(self, site: Site, function: FunctionNode, first: int = 0) -> dict[str, ast.expr | None] | None:
+        """Arguments of a call by parameter, from the ``first`` on; None of one where it is not said, and of the whole
+        where they do not fit."""
         spec, call = function.args, site.call
         every = [a.arg for a in (*spec.posonlyargs, *spec.args)]
+        names = every[first:]
         positional = [*site.bound.before, *call.args]
         keywords = {k.arg: k.value for k in (*site.bound.keywords, *call.keywords)}
         wild = any(isinstance(a, ast.Starred) for a in positional) or None in keywords
@@ -203,12 +212,11 @@ class Callers:
             yield f"{name} may be another: {scope.name} may be called without it"
         for site in sites:
             for _, given in self.bindings(site, source, scope):
-                value = given.get(name)
+                value, frame = given.get(name, (None, Frame(source, None)))
                 where = f"({site.source.relative}:{site.call.lineno})"
                 if isinstance(value, ast.Constant) and value.value is None:
                     continue
-                frame = Frame(site.source, site.source.function(site.call))
-                found = self._tracer.values(value, Frame(source, None) if value in stated else frame) if value else ()
+                found = self._tracer.values(value, frame) if value else ()
                 if not found or not all(isinstance(v, Thing) and v.kind == kind for v in found):
                     yield f"{name} may be {text_of(value) if value else 'another'} {where}"
 
@@ -243,7 +251,7 @@ class Callers:
             why.append(f"{function.name} is decorated")
         found: list[Way] = []
         for site, given in [(s, g) for s in sites for _, g in self.bindings(s, where, function)]:
-            after = self._after(state, own, site, given, where, function)
+            after = self._after(state, own, site, given)
             if len(after) > bounds.VALUES:
                 why.append(f"{function.name} is called in too many ways")
             for one in after[: bounds.VALUES]:
@@ -268,18 +276,14 @@ class Callers:
         state: tuple[Value, ...],
         own: list[Atom],
         site: Site,
-        given: dict[str, ast.expr | None],
-        where: Source,
-        function: FunctionNode,
+        given: Mapping[str, tuple[ast.expr | None, Frame]],
     ) -> list[tuple[Value, ...]]:
         """Values with what one call gives, for every combination of it."""
         frame = Frame(site.source, site.source.function(site.call))
-        defaults = (*function.args.defaults, *function.args.kw_defaults)
         choices = []
         for atom in own:
             name = str(atom.key[3])  # type: ignore[index]
-            value = given.get(name)
-            inner = Frame(where, None) if value in defaults and value not in site.call.args else frame
+            value, inner = given.get(name, (None, frame))
             unsaid = self._tracer.other(site.call, frame, f"{name}, which this call does not state plainly")
             values = self._tracer.values(value, inner) if value is not None else (unsaid,)
             changed = atom in self._tracer.touched

@@ -23,6 +23,8 @@ _GROWS = re.compile(rb"\.max_model_len\s*(?:[-+*/%]=|=(?!=)(?!\s*[\w.]*max_model
 _STORES = ("setattr", "__setattr__", "setitem", "register_buffer", "register_parameter")
 _TAKES_NAMES = ("update", "type", "new_class", "dict", "make_dataclass", "setattr")
 _READS = ("getattr", "hasattr", "get")
+_MADE_ANEW = re.compile("__(?:(?:kw)?defaults|code)__").fullmatch
+"""Attributes of a function that decide what it does."""
 _REPLACES = re.compile(r"_*[A-Z]\w*|\w*(?:replace|update|copy|evolve|patch|multiple)\w*").fullmatch
 _HOOKS = {
     # Whatever its object is, only a name that is stated as it stands is found by a search.
@@ -153,6 +155,8 @@ class Names:
             plain = isinstance(above, (ast.Assign, ast.AnnAssign)) and node in getattr(above, "targets", [node])
             if not isinstance(above, ast.AnnAssign) or above.value is not None:
                 yield Store("set", source, node, above.value if plain else None, owner)  # type: ignore[union-attr]
+        elif isinstance(node, (ast.Name, ast.Attribute)) and _MADE_ANEW(getattr(above, "attr", "")):
+            yield Store("set", source, node, None, owner)
         elif isinstance(node, ast.keyword) and isinstance(above, ast.Call):
             callee = last(above)
             if not callee or _REPLACES(callee):

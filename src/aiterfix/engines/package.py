@@ -29,6 +29,7 @@ _START = re.compile(
     re.MULTILINE,
 )
 TESTS = re.compile("(?:^|/)(?:tests?/|test_|conftest)").search
+_SETTINGS = (".json", ".yaml", ".yml", ".toml", ".ini", ".cfg")
 _PARTS = ("mqa_logits", "aiter", "ndexer", "page_", "etattr")
 """What many names that are asked for have in common: which files hold it is found out once."""
 _WORDS = re.compile(r"\w+").findall
@@ -44,6 +45,7 @@ _GIVEN = rb"(?:^|[=(,:\[{]|\breturn|\byield)\s*(?:\w+\.)*(?:%b)"
 _OPERATORS = re.compile(rb"(?:[=,]|\breturn|(?<!hasattr)\()\s*torch\.ops(?:\.\w+)?\s*(?:[,)]|$)")
 _INNER = rb"(?:[^()]|\((?:[^()]|\([^()]*\))*\))*"
 _BY_NAME = re.compile(rb"getattr\((?:[^(),\"']|\([^()]*\))+,\s*[A-Za-z_]" + _INNER + rb"\)(?:\((%b)\))?" % _INNER)
+_ARGUMENTS = re.compile(rb"\((%b)\)" % _INNER).match
 _CALLER = re.compile(rb"methodcaller\(\s*[A-Za-z_][^,()]*,(%b)\)" % _INNER)
 _PARTS_OF_NAME = rb"\s*(?:f?[\"'](\w+)(?:[\"']\s*\+|\{|%[sd])|(?:\w+\s*\+\s*[\"']|f[\"']\{[^{}]*\})(\w+)[\"'])"
 _PUT_TOGETHER = {  # beginning with plain text, they are searched for much faster
@@ -333,9 +335,11 @@ class Package:
 
     def __init__(self, package: Path, image_root: Path | None = None) -> None:
         """Read every file; parse none."""
-        text = PackageText(package, image_root)
+        text = PackageText(package, image_root, _SETTINGS)
         self.name, self._folder, start = package.name, package.parent, len(str(package)) - len(package.name)
-        self._data = {path[start:]: data for path, data in text.contents.items()}
+        named = [(path[start:], data) for path, data in text.contents.items()]
+        self._data = {path: data for path, data in named if not path.endswith(_SETTINGS)}
+        self._settings = [one for one in named if one[0].endswith(_SETTINGS)]
         self._doubts = [s for s in text.unreadable if s.doubt]
         for path, data in self._data.items():
             if opaque_encoding(data):
@@ -439,11 +443,19 @@ class Package:
         arguments, and the names of some. Of those with ``*`` nothing is known."""
         found: list[tuple[str, int, set[str]]] = []
         for where, call in self._places({"getattr(": _BY_NAME, "methodcaller(": _CALLER}):
+            if b"torch.ops" in call[0]:
+                continue  # see `operators`
             given = [call[1]] if call[1] is not None else []
             kept = _KEPT_AS.search(call.string, max(0, call.start() - 80), call.start())
             if not given and kept is not None:
-                again = re.compile(rb"%b(?<!\w%b)\((%b)\)" % (kept[1], kept[1], _INNER))
-                given = again.findall(call.string, call.end())
+                # A pattern for each name would take half of the time of all.
+                data, name = call.string, kept[1] + b"("
+                place = data.find(name, call.end())
+                while place >= 0:
+                    called = _ARGUMENTS(data, place + len(name) - 1)
+                    whole = not (data[place - 1 : place].isalnum() or data[place - 1 : place] == b"_")
+                    given += [called[1]] if called is not None and whole else []
+                    place = data.find(name, place + 1)
             for inner in given:
                 plain = re.sub(rb"\(%b\)" % _INNER, b"", inner).strip().rstrip(b",")
                 if not re.search(rb"(?:^|,)\s*\*", plain):
@@ -472,6 +484,10 @@ class Package:
             Skipped(self._folder / p, source.broken, True) for p, source in self._sources.items() if source.broken
         ]
         return (*self._doubts, *broken)
+
+    def settings(self, word: str) -> Iterator[str]:
+        """Files of settings that hold a word."""
+        return (path for path, data in self._settings if word.encode() in data and _whole(word)(data))
 
     def sources(self, word: str) -> Iterator[Source]:
         """Files that hold a word, parsed.

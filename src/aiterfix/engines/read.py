@@ -6,41 +6,33 @@ import ast
 import itertools
 import re
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 from aiterfix.engines import bounds
 from aiterfix.engines.callers import Way
 from aiterfix.engines.model import Call, Entry, Known, RunTime, Setting, Unknown, Width, WidthKind
-from aiterfix.engines.package import (
-    FUNCTIONS,
-    FunctionNode,
-    Package,
-    Source,
-    TooCommonError,
-    parameters,
-    text_of,
-)
+from aiterfix.engines.package import FUNCTIONS, FunctionNode, Package, Source, TooCommonError, text_of
 from aiterfix.engines.trace import Tracer
-from aiterfix.engines.uses import Site, Target, called, last, plain
-from aiterfix.engines.values import ANY, LENGTH, Frame, Nothing, Number, Tensor, Value, constant, made, plus, role
+from aiterfix.engines.uses import Site, Target, last
+from aiterfix.engines.values import ANY, LENGTH, Frame, Nothing, Number, Tensor, Value, made, plus, role
 from aiterfix.family.kernels import ENTRIES, ENTRY, NOT_JUDGED, WRAPPERS
 from aiterfix.installation.target import Skipped
-from aiterfix.source.syntax import string_keys
+from aiterfix.source.syntax import dictionary, string_keys
+from aiterfix.source.tree import descend
 
-# Of the wrapper's functions, the same in every release from v0.1.7.post3 on.
-_FIRST = ("q", "kv_cache", "weights", "out", "context_lens", "kv_indices", "max_model_len")
-_PARAMETERS = {
-    Entry.LOGITS: (*_FIRST, "Preshuffle", "KVBlockSize", "ChunkK", "TotalCuCount", "WavePerEU", "VarCtxSchedule"),
-    Entry.STAGE1: (*_FIRST, "ChunkQ", "ChunkK", "TotalCuCount", "WavePerEU"),
-    Entry.RAGGED: (*_FIRST, "ChunkK", "SplitKV"),
-    Entry.STAGE1_RAGGED: _FIRST,
-}
-_NAMES = {"out_logits": "out", "out_qk": "out"}
-_DEFAULTS = {"Preshuffle": 0, "KVBlockSize": 1, "ChunkK": 256, "WavePerEU": 2, "VarCtxSchedule": None}
-_RAGGED, _RAGGED_CHUNK = (Entry.RAGGED, Entry.STAGE1_RAGGED), 64
 _BY_HEAD = (Entry.STAGE1, Entry.STAGE1_RAGGED)
 """Logits of every head by itself: three axes."""
-_SAID = ("out", "max_model_len", *_DEFAULTS)
+_SAID = ("max_model_len", "Preshuffle", "KVBlockSize", "ChunkK", "WavePerEU", "VarCtxSchedule")
+_FIRST = "q=None, kv_cache=None, weights=None, {}=None, context_lens=None, kv_indices=None, max_model_len=None"
+_SIGNATURES = {
+    Entry.LOGITS: "Preshuffle=0, KVBlockSize=1, ChunkK=256, TotalCuCount=None, WavePerEU=2, VarCtxSchedule=None",
+    Entry.STAGE1: "ChunkQ=64, ChunkK=256, TotalCuCount=None, WavePerEU=2, *, Preshuffle=0, KVBlockSize=1",
+    Entry.RAGGED: "ChunkK=64, SplitKV=5, *, Preshuffle=0, KVBlockSize=1, WavePerEU=2",
+    Entry.STAGE1_RAGGED: "*, ChunkK=64, Preshuffle=0, KVBlockSize=1, WavePerEU=2",
+}
+"""Of the wrapper's functions, after the first seven, the same in every release from v0.1.7.post3 on; after ``*`` what a
+function does not take, as it would be in the others."""
 _LEAST_BLOCK = 16  # multiples of less say nothing of whole blocks
 _BLOCK = re.compile(
     r"(?:cache|kv|pool|pages?|blocks|buf(?:fer)?)\w*(?:\.\w+\(\))?(?:\.shape\[-?\d\]|\.size\(-?\d\))$"
@@ -104,6 +96,8 @@ def read_calls(package: Path, image_root: Path | None = None) -> tuple[tuple[Cal
         for path, line, _ in (m for text in _BEGINNINGS for m in sources.matches(text, _WORKED_OUT)):
             reason = "a module of aiter is imported by a name worked out"
             calls[path, line, ""] = _lost(path, line, "", Entry.LOGITS, reason)
+        for path in (p for name in (_MODULE, *ENTRIES) for p in sources.settings(name)):
+            calls[path, 1, ""] = _lost(path, 1, "", Entry.LOGITS, "a kernel, or its module, is named in settings")
     except (TooCommonError, RecursionError) as error:
         lost_all.append(Skipped(package, f"cannot be followed: {error}", True))
     for path, line, found_text in sources.matches("pa_mqa_logits_", _FP4):
@@ -126,20 +120,13 @@ def _call(tracer: Tracer, site: Site, entry: Entry) -> Call:
     function = source.function(call)
     frame = Frame(source, function)
     tracer.begin()
-    given = {_NAMES.get(n, n): v for n, v in zip(_PARAMETERS[entry], (*site.bound.before, *call.args), strict=False)}
-    keywords = _keywords(source, call, function)
-    given.update({_NAMES.get(k.arg, k.arg): k.value for k in (*site.bound.keywords, *keywords) if k.arg is not None})
-    wild = any(isinstance(a, ast.Starred) for a in call.args) or any(k.arg is None for k in keywords)
+    stated = Site(source, ast.Call(call.func, call.args, _keywords(source, call, function)), site.bound)
+    out = "out_qk" if entry in _BY_HEAD else "out_logits"
+    given = tracer.callers.assigned(stated, _definition(entry, out)) or {}
     choices: list[tuple[Value, ...]] = []
-    for name in _SAID:
-        if name in given and not (wild and name not in {k.arg for k in keywords}):
-            outer = given[name] not in (*call.args, *(k.value for k in keywords))
-            choices.append(tracer.values(given[name], Frame(source, source.function(given[name])) if outer else frame))
-        elif wild or name not in _DEFAULTS:
-            choices.append((tracer.other(call, frame, f"{name}, which is not stated plainly"),))
-        else:
-            default = _RAGGED_CHUNK if name == "ChunkK" and entry in _RAGGED else _DEFAULTS[name]
-            choices.append((constant(default) if default is not None else Nothing(),))
+    for name in (out, *_SAID):
+        unsaid = tracer.other(call, frame, f"{name}, which is not stated plainly")
+        choices.append(tracer.values(given[name], frame) if given.get(name) is not None else (unsaid,))
     combinations = list(itertools.islice(itertools.product(*choices), bounds.WAYS + 1))
     if len(combinations) > bounds.WAYS:
         where = function.name if function else ""
@@ -151,17 +138,18 @@ def _call(tracer: Tracer, site: Site, entry: Entry) -> Call:
     ]
     ways = [w for w in ways if not isinstance(w.state[0], Nothing)] or ways  # without a tensor nothing is launched
     paddings = {_padding(w.state[0], w.state[1], entry) for w in ways}
-    unknown = next((p for p in paddings if isinstance(p, Unknown)), None)
-    if unknown is None and len(paddings) > 1:
-        unknown = Unknown("it depends on the path taken")
+    different = next((p for p in paddings if isinstance(p, Unknown)), Unknown("it depends on the path taken"))
     ranks = {w.state[0].rank if isinstance(w.state[0], Tensor) else None for w in ways}
+    for name in dict.fromkeys(name for w in ways for name in _told_block(w, entry)):
+        for text in tracer.attributes.written(name):
+            tracer.condition(text, length=False)
     blocks, chunks, layouts, waves = ([w.state[i] for w in ways] for i in (3, 4, 2, 5))
     return Call(
         source.relative,
         call.lineno,
         function.name if function else "",
         entry,
-        unknown or paddings.pop(),
+        paddings.pop() if len(paddings) == 1 else different,
         tuple(dict.fromkeys(_width(w, entry) for w in ways)),
         _setting(blocks, block=True) if entry is not Entry.STAGE1 else RunTime("the cache's"),
         _setting(chunks),
@@ -176,25 +164,24 @@ def _call(tracer: Tracer, site: Site, entry: Entry) -> Call:
     )
 
 
+@cache
+def _definition(entry: Entry, out: str) -> ast.FunctionDef:
+    """A function that takes what one of the wrapper's does, all of it with a value of its own."""
+    rest = _SIGNATURES[entry] + ("" if entry is Entry.LOGITS else ", VarCtxSchedule=None")
+    (found,) = ast.parse(f"def entry({_FIRST.format(out)}, {rest}, **others): ...").body
+    assert isinstance(found, ast.FunctionDef)
+    return found
+
+
 def _keywords(source: Source, call: ast.Call, function: FunctionNode | None) -> list[ast.keyword]:
-    """Keywords of a call, with those of a dict that the function makes for calls alone; any other ``**`` as it is."""
+    """Keywords of a call, with those of a dictionary that the function writes out; any other ``**`` as it is."""
     found: list[ast.keyword] = []
+    called = not source.bound(source.tree, "dict")
     for keyword in call.keywords:
-        name, items = keyword.value, [keyword]
-        if keyword.arg is None and isinstance(name, ast.Name) and function and name.id not in parameters(function):
-            bindings = source.bound(function, name.id)
-            value = bindings[0].value if len(bindings) == 1 and bindings[0].item is None else None
-            uses = [
-                source.up[n] for n in source.seen(name.id) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)
-            ]
-            alone = all(isinstance(use, ast.keyword) and use.arg is None for use in uses)
-            if isinstance(value, ast.Call) and called(value) == "dict" and not source.bound(source.tree, "dict"):
-                items = value.keywords if alone and plain(value) and not value.args else items
-            elif isinstance(value, ast.Dict) and alone:
-                names = string_keys(value)
-                if names is not None:
-                    items = [ast.keyword(n, v) for n, v in zip(names, value.values, strict=True)]
-        found += items
+        spread = dictionary(function, keyword.value, called=called) if function and keyword.arg is None else None
+        keys = string_keys(spread)
+        known = zip(keys, spread.values, strict=True) if spread is not None and keys is not None else ()
+        found += [ast.keyword(k, v) for k, v in known] if keys is not None else [keyword]
     return found
 
 
@@ -205,7 +192,7 @@ def _instead(source: Source, call: ast.Call) -> Iterator[str]:
         for block in (getattr(above, "body", None), getattr(above, "orelse", None)):
             for one in block[: block.index(below)] if isinstance(block, list) and below in block else ():
                 returned = (
-                    [n.value for n in ast.walk(one) if isinstance(n, ast.Return)] if isinstance(one, ast.If) else []
+                    [n.value for n in descend(one) if isinstance(n, ast.Return)] if isinstance(one, ast.If) else []
                 )
                 others = {last(value) for value in returned if isinstance(value, ast.Call)}
                 if isinstance(one, ast.If) and any("logits" in name for name in others):
@@ -228,6 +215,16 @@ def _settled(state: tuple[Value, ...], entry: Entry) -> bool:
     if block.constant is None and state[1].divisible_by(block):
         return True
     return not open_block and not any(a.kind in asked for a in state[1].atoms)
+
+
+def _told_block(way: Way, entry: Entry) -> list[str]:
+    """The attribute that says how large blocks are, where that matters to the width."""
+    width, block = way.state[1], way.state[3]
+    if entry is not Entry.LOGITS or not isinstance(block, Number) or block.constant is not None:
+        return []
+    if isinstance(width, Number) and width.divisible_by(block):
+        return []
+    return [m[1] for a in block.atoms if a.kind == "other" and (m := re.search(r"\.(\w+)$", a.text))]
 
 
 def _padding(out: Value, width: Value, entry: Entry) -> Known | Unknown:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from aiterfix.engines.flow import ALLOCATES
 from aiterfix.engines.package import FUNCTIONS, Package, text_of
 from aiterfix.engines.values import Frame, Items, Number, Tensor, Value
+from aiterfix.source.tree import descend
 
 if TYPE_CHECKING:
     from aiterfix.engines.trace import Tracer
@@ -55,7 +56,7 @@ def _returns(package: Package, name: str) -> Iterator[ast.Return]:
     for path in dict.fromkeys(path for path, *_ in package.matches(f"def {name}(")):
         for node in package.source(path).mentions(name):
             if isinstance(node, FUNCTIONS):
-                yield from (n for n in ast.walk(node) if isinstance(n, ast.Return))
+                yield from (n for n in descend(node) if isinstance(n, ast.Return))
 
 
 def allocated(tracer: Tracer, node: ast.Call, name: str, frame: Frame) -> Iterable[Value]:

@@ -46,6 +46,7 @@ from aiterfix.engines.values import (
     plus,
     times,
 )
+from aiterfix.source.tree import descend
 
 
 class Tracer:
@@ -215,6 +216,11 @@ class Tracer:
             self.touched |= asked
             if tensors:
                 return (self.other(node, frame, f"{node.id}, which is used in ways that are not followed"),)
+        several = tuple(dict.fromkeys(found))
+        if len(several) > 1 and all(isinstance(v, Number) for v in several):
+            # Which of them it is, it is wherever the same bindings are seen: once, as nothing is bound in a loop.
+            key = (frame.key, source.relative, node.id, *(start(b.node) for b in seen), several)
+            return (of(Atom("field", key, node.id, (), several)),)
         return found
 
     def _parameter(self, node: ast.Name, frame: Frame, scope: FunctionNode) -> tuple[Value, ...]:
@@ -361,7 +367,9 @@ class Tracer:
     def _call(self, node: ast.Call, frame: Frame) -> Iterable[Value]:
         unknown = self.other(node, frame)
         if isinstance(node.func, ast.Name) and self._builtin(node.func, frame):
-            return self._of_builtin(node, node.func.id, frame, unknown)
+            if node.func.id == "getattr":
+                return self._by_name(node, frame, unknown)
+            return self._of_numbers(node, node.func.id, frame, unknown)
         if isinstance(node.func, ast.Attribute):
             made_so = of_tensor(self, node, node.func, frame)
             if made_so is not None:
@@ -391,18 +399,19 @@ class Tracer:
         around = [n for n in source.above(node) if isinstance(n, FUNCTIONS)]
         return not any(source.bound(n, name) or takes(n, name) for n in around)
 
-    def _of_builtin(self, node: ast.Call, name: str, frame: Frame, unknown: Number) -> Iterator[Value]:
-        if name == "getattr":
-            asked = node.args[1].value if len(node.args) > 1 and isinstance(node.args[1], ast.Constant) else None
-            if not isinstance(asked, str):
-                yield unknown
-                return
-            attribute = ast.copy_location(ast.Attribute(node.args[0], asked, ast.Load()), node)
-            frame.source.up[attribute] = frame.source.up[node]
-            yield from self.values(attribute, frame)
-            for default in node.args[2:]:
-                yield from self.values(default, frame)
+    def _by_name(self, node: ast.Call, frame: Frame, unknown: Number) -> Iterator[Value]:
+        """``getattr`` with a name that is stated: the attribute, or what is given for where there is none."""
+        asked = node.args[1].value if len(node.args) > 1 and isinstance(node.args[1], ast.Constant) else None
+        if not isinstance(asked, str):
+            yield unknown
             return
+        attribute = ast.copy_location(ast.Attribute(node.args[0], asked, ast.Load()), node)
+        frame.source.up[attribute] = frame.source.up[node]
+        for value in (attribute, *node.args[2:]):
+            yield from self.values(value, frame)
+
+    def _of_numbers(self, node: ast.Call, name: str, frame: Frame, unknown: Number) -> Iterator[Value]:
+        """``int``, ``min`` and ``max``."""
         for combination in itertools.product(*(self.values(n, frame) for n in node.args)):
             numbers = tuple(v for v in combination if isinstance(v, Number))
             whole = len(numbers) == len(combination) and not node.keywords
@@ -463,12 +472,8 @@ class Tracer:
         if self.attributes.names.sets_modules(function.name) or self.package.handed(source):
             return (unknown,)
         found: list[Value] = []
-        stated = (*node.args, *(k.value for k in node.keywords))
-        for _, given in self.callers.bindings(Site(frame.source, node), source, function):
-            arguments: dict[str, tuple[Value, ...]] = {}
-            for name, expression in given.items():
-                where = frame if expression is None or expression in stated else Frame(source, None)
-                arguments[name] = self.values(expression, where) if expression is not None else (unknown,)
+        for _, given in self.callers.bindings(Site(frame.source, node), source, function, frame):
+            arguments = {n: self.values(v, where) if v is not None else (unknown,) for n, (v, where) in given.items()}
             found += self.returned(source, function, arguments, key, unknown)
         return found
 
@@ -484,7 +489,7 @@ class Tracer:
         combinations = list(itertools.islice(itertools.product(*arguments.values()), bounds.VALUES + 1))
         if function in self._busy or len(self._busy) > bounds.HELPERS or len(combinations) > bounds.VALUES:
             return (unknown,)
-        nodes = [n for n in ast.walk(function) if source.within(n, SCOPED) is function]
+        nodes = [n for n in descend(function) if source.within(n, SCOPED) is function]
         opaque = isinstance(function, ast.AsyncFunctionDef) or any(isinstance(n, _OPAQUE) for n in nodes)
         if opaque or not self.clear(source, function):
             return (unknown,)
@@ -545,7 +550,9 @@ _KINDS: dict[type, str] = {ast.Module: "module", ast.ClassDef: "class", **dict.f
 _OPAQUE = (ast.Yield, ast.YieldFrom, ast.Global, ast.Nonlocal)
 _CONFIG = re.compile(r"(?:^|[._])(?:config|server_args)(?:\(\))?$").search
 _REPLACED = (
-    rb"\b(?:%(bases)b)\.%(name)b\s*(?:[:=](?!=)|,[^()\n]*=(?!=)|\bin\b)|\bas\s+(?:\w+\.)*%(name)b\s*:"
+    rb"\b(?:%(bases)b)\.%(name)b\s*(?:[:=](?!=)|\bin\b)"
+    rb"|(?:^|;)[\s(\[]*(?:[\w.*]+\s*,\s*)*(?:%(bases)b)\.%(name)b\b[^(=\n]*=(?!=)"
+    rb"|\bas\s+(?:\w+\.)*%(name)b\s*:"
     rb"|(?:setattr|patch\.object)\(\s*(?:\w+\.)*(?:%(bases)b)\s*,\s*(?:[\"']%(name)b[\"']|[^\"'\s])"
     rb"|patch\(\s*[\"']%(home)b\.%(name)b[\"']"
 )

@@ -197,9 +197,7 @@ class Uses:
                     return
                 if not clear_decorators(function):
                     self._lost(source, node, f"is what {function.name} gives, which is decorated")
-                found = Uses(self._package, Target(function.name, source, function), self._meant)
-                self.escapes += found.escapes
-                for site in found.sites:
+                for site in self._sites(Target(function.name, source, function)):
                     self._climb(site.source, site.call, bound)
         elif isinstance(above, ast.Attribute):
             if above.attr == "__init__" or (above.attr == "default" and isinstance(node, ast.Attribute)):
@@ -211,6 +209,12 @@ class Uses:
         elif not self._harmless(source, node, above):
             self._lost(source, node, f"is used in {text_of(above)[: bounds.TEXT]}")
 
+    def _sites(self, target: Target) -> list[Site]:
+        """Calls of what leads to the target; what is lost there is lost."""
+        found = Uses(self._package, target, self._meant)
+        self.escapes += found.escapes
+        return found.sites
+
     def _kept(self, source: Source, node: ast.AST, target: ast.expr, bound: Bound) -> None:
         partial = bound != Bound()
         if isinstance(target, ast.Attribute) and not partial and not isinstance(self._first.node, ast.ClassDef):
@@ -219,9 +223,7 @@ class Uses:
         elif isinstance(target, ast.Name) and not partial:
             self._alias(source, node, target.id)
         elif isinstance(target, ast.Name) and len(source.bound(source.tree, target.id)) == 1:
-            found = Uses(self._package, Target(target.id, source, node), self._meant)
-            self.escapes += found.escapes
-            for site in found.sites:
+            for site in self._sites(Target(target.id, source, node)):
                 if site.bound == Bound():
                     self._climb(site.source, site.call.func, bound)
                 else:
@@ -282,7 +284,8 @@ class Uses:
         if re.search(r"\bimport\b", whole) and self._package.runs_text:
             self._lost(source, node, "stands in text that may be run")
             return
-        inside = whole == target.name or whole.endswith((f".{target.name}", f":{target.name}"))
+        last_part = whole.removesuffix(".py")
+        inside = last_part == target.name or last_part.endswith(tuple(f"{c}{target.name}" for c in ".:/"))
         if not inside and (target.source is not None or " " in whole or "/" in whole):
             return  # prose
         self._named(source, node, whole)

@@ -41,16 +41,17 @@ class PackageText:
 
     Args:
         image_root: root of the image that the package lies in, for absolute links.
+        also: how the names of other files end that are kept too.
 
     Attributes:
         contents: bytes by path, which is text: to make a `Path` of each of an engine's 3,000 files takes a while.
         unreadable: what could not be read; each leaves a doubt, unless it says otherwise.
     """
 
-    def __init__(self, package: Path, image_root: Path | None = None) -> None:
+    def __init__(self, package: Path, image_root: Path | None = None, also: tuple[str, ...] = ()) -> None:
         self.view = View(image_root)
         unreadable: list[Skipped] = []
-        self.contents = dict(_contents(package, self.view, unreadable))
+        self.contents = dict(_contents(package, self.view, also, unreadable))
         self.unreadable = tuple(sorted(unreadable, key=lambda item: item.path))
 
     def read(self, path: Path) -> bytes:
@@ -92,8 +93,10 @@ def _names(data: bytes, needles: Collection[bytes]) -> bool:
     return parsed is not data and any(needle in parsed for needle in needles)
 
 
-def _contents(package: Path, view: View, unreadable: list[Skipped]) -> Iterator[tuple[str, bytes]]:
-    """Path and bytes of every source file; what cannot be read is added to ``unreadable``."""
+def _contents(
+    package: Path, view: View, also: tuple[str, ...], unreadable: list[Skipped]
+) -> Iterator[tuple[str, bytes]]:
+    """Path and bytes of every source file, and of others of such names; ``unreadable`` gets what cannot be read."""
     home = view.real(package)
     total = 0
     for visited in view.walk(package, skip=(_CACHE,)):
@@ -101,11 +104,12 @@ def _contents(package: Path, view: View, unreadable: list[Skipped]) -> Iterator[
             unreadable.append(Skipped(Path(visited.path), why(visited.error, "cannot be listed"), True))
         for entry in visited.entries:
             link = entry.is_symlink()
-            if not link and not entry.name.endswith(".py") and not _stands_in(entry):
+            kept = entry.name.endswith(also) and entry.is_file(follow_symlinks=False)
+            if not (link or kept or entry.name.endswith(".py") or _stands_in(entry)):
                 continue
             shown = f"{visited.path}/{entry.name}"
             try:
-                data = _linked(Path(shown), home, view) if link else visited.read(entry)
+                data = _linked(Path(shown), home, view, also) if link else visited.read(entry)
                 total += len(data or b"")
                 if total > _MOST_IN_ALL:
                     raise RefusedFileError(errno.EFBIG, f"the package has more than {_MOST_IN_ALL >> 20} MiB of source")
@@ -128,8 +132,8 @@ def _stands_in(entry: Entry) -> bool:
     )
 
 
-def _linked(path: Path, home: str, view: View) -> bytes | None:
-    """Contents of a linked ``.py``; None where nothing needs to be read.
+def _linked(path: Path, home: str, view: View, also: tuple[str, ...]) -> bytes | None:
+    """Contents of a linked file of these; None where nothing needs to be read.
 
     Raises:
         OSError: what it leads to cannot be read or is not searched.
@@ -153,8 +157,8 @@ def _linked(path: Path, home: str, view: View) -> bytes | None:
         if below is not None and _CACHE in below.split("/"):
             raise RefusedFileError(errno.EXDEV, f"a link to {place}, among compiled modules: not searched")
         return None
-    if not path.name.endswith(".py"):
+    if not path.name.endswith((".py", *also)):
         return None
     # A link to a source of the package: that file stands for both, if it was searched.
-    searched = below is not None and below.endswith(".py") and _CACHE not in below.split("/")
+    searched = below is not None and below.endswith((".py", *also)) and _CACHE not in below.split("/")
     return None if searched and stat.S_ISREG(mode) else view.read(path)

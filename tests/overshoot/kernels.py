@@ -77,6 +77,20 @@ def _assembly(result: str, source: str, text: str) -> str:
     return f'gl.inline_asm_elementwise({text!r}, "{result},v,~{{scc}},~{{vcc}}", [{source}], dtype=gl.int32, is_pure=True, pack=1)'
 
 
+WAVES = asking_each_wave()
+COUNTED = asking_each_wave(
+    """s_mov_b32 $0, $0
+    s_mul_i32 $0, $0, 3
+    s_mul_i32 $0, $0, 0xaaaaaaab
+    s_add_u32 $0, $0, 3
+    s_sub_u32 $0, $0, 3
+    s_xor_b32 $0, $0, 0
+    s_and_b32 $0, $0, 0xffffff
+    s_or_b32 $0, $0, 0"""
+)
+"""It comes to the same by arithmetic on numbers that waves differ in."""
+
+
 _PLAIN = (Path(__file__).parents[1] / "data" / "sample_plain.py").read_bytes()
 
 

@@ -11,8 +11,9 @@ import pytest
 from aiterfix.errors import NotUnderstoodError
 from aiterfix.family.signature import Kernel, KernelConfig
 from aiterfix.gfx950 import CodeObject
-from aiterfix.overshoot.launches import whole_launch
+from aiterfix.overshoot.launches import Launches, whole_launch
 from aiterfix.overshoot.measure import IntegerPart
+from aiterfix.overshoot.runner import Runner, Stored
 from tests.emulator import needs_emulator
 from tests.overshoot.kernels import (
     FAULTY,
@@ -99,7 +100,7 @@ def test_kernels_that_round_otherwise(text: bytes, width: int, columns: int) -> 
         ),
         (ending("gl.minimum(begin + 2048, stride_out_batch.to(gl.int32))"), "stores elsewhere"),
         (ending("begin + steps + 512", "(stride_out_batch % 1024 == 64) & (share == 0)"), "stores elsewhere"),
-        (changing_lengths(), "stores to something that is not its output"),
+        (changing_lengths(), "s_cbranch_execz .* numbers that differ between lanes"),
         (asking_each_wave("s_add_u32 $0, $0, s95"), "register 95, which nothing has written"),
         (ending("begin + steps + 512", "gl.load(kv_indices + batch) > 3"), "kv_indices"),
         (ending("begin + steps + 512", "gl.load(weights + batch) > 0.5"), "weights"),
@@ -124,6 +125,24 @@ def test_kernels_that_round_otherwise(text: bytes, width: int, columns: int) -> 
 def test_refused(text: bytes, why: str) -> None:
     with pytest.raises(NotUnderstoodError, match=why):
         integer_part(text, Kernel.PRESHUFFLE, KernelConfig(heads=32, waves_per_eu=1)).overshoot(800)
+
+
+def test_launches_of_unlike_strides_may_have_to_be_run_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is found is the same, and so is what is refused."""
+    config = KernelConfig(heads=32, waves_per_eu=1)
+    part = integer_part(FAULTY, Kernel.PRESHUFFLE, config)
+    found, together = part.overshoot(300), Runner.run
+
+    def run(runner: Runner, table: Launches) -> Stored:
+        if len(set(table.stride)) > 1:
+            raise NotUnderstoodError("no form")
+        return together(runner, table)
+
+    monkeypatch.setattr(Runner, "run", run)
+    assert part.overshoot(300) == found
+    some = ending("begin + steps + 512", "(stride_out_batch % 1024 == 64) & (share == 0)")
+    with pytest.raises(NotUnderstoodError, match="stores elsewhere"):
+        integer_part(some, Kernel.PRESHUFFLE, config).overshoot(800)
 
 
 def test_one_context_among_many_gets_furthest() -> None:

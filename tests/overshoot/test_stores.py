@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import random
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 np = pytest.importorskip("numpy")
 
-from aiterfix.overshoot.lane_values import Choice, Mask, NotInForm, Spread, Table  # noqa: E402 - after importorskip
-from aiterfix.overshoot.stores import furthest  # noqa: E402
-from tests.overshoot.test_lane_values import LANES, MASK, PROGRAMS, chosen, lanes_of, spread  # noqa: E402
+from aiterfix.errors import NotUnderstoodError  # noqa: E402 - after importorskip
+from aiterfix.gfx950.instruction import Encoding, Instruction  # noqa: E402
+from aiterfix.gfx950.memory import DeviceMemory  # noqa: E402
+from aiterfix.gfx950.operands import Bound  # noqa: E402
+from aiterfix.overshoot.instructions import step_of  # noqa: E402
+from aiterfix.overshoot.lanes import EVERY, Mask, NotFollowed, Offset, Table  # noqa: E402
+from aiterfix.overshoot.slicing import Kept  # noqa: E402
+from aiterfix.overshoot.stores import OUTPUT, StoreRecorder, furthest  # noqa: E402
+from tests.overshoot.test_instructions import BATCH, LANES, MASK, PROGRAMS, chosen, numbers, table  # noqa: E402
 
 
 def random_mask(generator: random.Random) -> Mask:
-    mask = Mask(None, ())
+    mask = EVERY
     if generator.random() < 0.5:
         mask = mask.both(Mask(Table.of(np.array([generator.random() < 0.7 for _ in range(LANES)])), ()))
     for _ in range(generator.randrange(3)):
-        table = Table.of(np.array([lane * generator.choice((1, 3)) for lane in range(LANES)]))
-        mask = mask.both(Mask(None, ((table, np.array([generator.randrange(-9, 220) for _ in range(PROGRAMS)])),)))
+        places = Table.of(np.array([lane * generator.choice((1, 3)) for lane in range(LANES)]))
+        mask = mask.both(Mask(None, ((places, np.array([generator.randrange(-9, 220) for _ in range(PROGRAMS)])),)))
     return mask
 
 
@@ -27,22 +35,40 @@ def test_furthest() -> None:
     generator = random.Random(5)
     stored = refused = 0
     for _ in range(400):
-        on, mask = spread(generator), random_mask(generator)
-        off = generator.choice((spread(generator), Spread(np.array([MASK], np.uint32), None)))
+        base, mask, masked = numbers(generator), random_mask(generator), generator.random() < 0.5
+        elsewhere = generator.choice((numbers(generator), np.array([MASK], np.uint32)))
         below = np.array([generator.choice((0, 40, 1 << 31, MASK)) for _ in range(generator.choice((1, PROGRAMS)))])
-        value = generator.choice((on, Choice(mask, on, off)))
+        offset = Offset(generator.choice((table(generator), BATCH.no_difference)))
+        if masked:
+            offset = Offset(offset.table, mask, elsewhere)
+        if generator.random() < 0.5:
+            base = base[:1]
         try:
-            found = furthest(value, below, PROGRAMS, LANES).tolist()
-        except NotInForm:
-            assert isinstance(value, Choice)
+            found = furthest(base, offset, below, PROGRAMS).tolist()
+        except NotFollowed:
+            assert masked
             refused += 1
             continue
         limits = np.broadcast_to(below, (PROGRAMS,)).tolist()
-        bright, dark = lanes_of(on), lanes_of(off)
-        lit = chosen(mask) if isinstance(value, Choice) else np.ones((PROGRAMS, LANES), bool)
-        for program in range(PROGRAMS):
-            numbers = [(bright if lit[program, lane] else dark)[program][lane] for lane in range(LANES)]
-            expected = max((number for number in numbers if number < limits[program]), default=-1)
+        words = np.broadcast_to(base, (PROGRAMS,))[:, np.newaxis] + offset.table.words
+        if masked:
+            words = np.where(chosen(mask), words, elsewhere[:, np.newaxis])
+        for program, row in enumerate(words.tolist()):
+            expected = max((number for number in row if number < limits[program]), default=-1)
             assert found[program] == expected
             stored += expected >= 0
     assert stored > 200 and refused
+
+
+def test_stores_to_anything_else_are_refused() -> None:
+    fields = {"offset": 0, "seg": 2}
+    instruction = Instruction(0, 8, b"\0" * 8, "global_store_dword", Encoding.GLOBAL, Encoding.GLOBAL, fields)
+    code: Any = SimpleNamespace(source_line=lambda pc: None)
+    recorder = StoreRecorder(code, DeviceMemory(), np.zeros(2, np.int64))
+    assert recorder.ends_of(instruction, OUTPUT, np.array([-1, 8])).tolist() == [0, 3]
+    for start in (OUTPUT - 12, OUTPUT + (1 << 32), 0):
+        with pytest.raises(NotUnderstoodError, match="stores to something that is not its output"):
+            recorder.ends_of(instruction, start, np.array([-1, 8]))
+    nothing = Bound(lambda g: None, frozenset(), frozenset(), frozenset())
+    with pytest.raises(NotUnderstoodError, match="stores in a way that is not followed: global_store_dword"):
+        step_of(Kept(instruction, nothing, is_store=True), code)

@@ -160,7 +160,7 @@ def _bind_multiply_add(binder: Binder, kind: Kind) -> Bound:
     def execute(g: Waves) -> None:
         product = np.multiply(first(g), second(g), dtype=wide)
         addend = third(g)
-        result = np.broadcast_to(product + addend, (g.count, 64))
+        result = product + addend
         # Signed: bit 64 of the sum is its sign, which differs from bit 63 where the addition overflowed.
         overflow = ((product ^ result) & (addend ^ result)) < 0 if signed else False
         carry = (result < 0) ^ overflow if signed else result < addend

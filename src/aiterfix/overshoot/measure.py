@@ -141,6 +141,7 @@ class _Measurement:
     """The steps by which an overshoot is established."""
 
     def __init__(self, part: IntegerPart, width: int, next_n: int) -> None:
+        self.part = part
         self.which = part.which
         self.config = part.config
         self.width = width
@@ -188,7 +189,7 @@ class _Measurement:
         place = (np.arange(half) - starts[of]) // self.abreast
         ends = stored.ends[half:]
         last = np.maximum(np.maximum.reduceat(np.where(ends > 0, place, -1), starts), 0)
-        # What was run lane by lane all the way is like nothing else.
+        # What stored and was in no state is like nothing else.
         states = np.where((stored.states < 0) & (stored.ends > 0), -2 - np.arange(2 * half), stored.states)
         at_shortest, at_longest = states[:half], states[half:]
         near = np.abs(place - last[of]) <= 1
@@ -283,12 +284,21 @@ class _Measurement:
         # A multiple of 16 is what code may take for granted that was compiled for one.
         apart["stride"] = [16 * generator.randint(-(-self.width // 16), LONGEST // 8) for _ in apart]
         of = np.repeat(np.arange(len(apart)), apart["count"])
-        moved = self.runner.run(apart).ends - stored.ends
+        moved = self._ends_apart(apart) - stored.ends
         rows = (apart.batch * self.next_n + (self.config.heads - 1 if isinstance(self.which, Portable) else 0))[of]
         wrong = (moved % apart.stride[of] != 0) | (moved < 0) | (moved >= rows * apart.stride[of])
         wrong |= (moved != 0) & (stored.ends == 0)
         if wrong.any():
             raise self._contradicted(describe(apart, int(of[wrong.argmax()])))
+
+    def _ends_apart(self, launches: Launches) -> Numbers:
+        """The ends of launches that each have a row stride of their own."""
+        try:
+            return self.runner.run(launches).ends
+        except NotUnderstoodError:
+            # A lane's number times the stride is followed where all programs have one stride.
+            self.runner = self.part.runner(self.width)
+            return np.concatenate([self.runner.run(launches[k : k + 1]).ends for k in range(len(launches))])
 
     def _check_plan(self, launches: Launches, stored: Stored, row: Numbers, plan: _Plan) -> None:
         """Hold launches from their first program to what step 1 says of those that a length does not bear on."""

@@ -4,8 +4,7 @@ Every program is a workgroup of a launch of its own: its kernel arguments are it
 launches (context lengths, widths, splits) run in lockstep. What is equal is run once:
 
 - One element of an array stands for a program, what differs between its lanes being kept apart
-  (:mod:`~aiterfix.overshoot.lane_values`). Programs for which that does not work out are run again from their start,
-  lane by lane, on the emulator's machine as it is; what they were seen to store until then they do store, so it counts.
+  (:mod:`~aiterfix.overshoot.lanes`).
 - Programs that come to the block of their first stores with equal live registers do the same from there on: one of
   them is run, and what it stores is what the state stores. That is exact, since liveness says that nothing else is
   read; and most of millions of programs come down to some thousand states.
@@ -20,13 +19,10 @@ import numpy as np
 
 from aiterfix.errors import NotUnderstoodError
 from aiterfix.gfx950.instruction import EXEC
-from aiterfix.gfx950.machine import Machine
 from aiterfix.gfx950.operands import VECTOR_BASE
-from aiterfix.gfx950.waves import Waves
-from aiterfix.gfx950.workspace import borrow
-from aiterfix.overshoot.elements import STEP_LIMIT, ElementMachine, Elements, ProgramBatch, gathered
-from aiterfix.overshoot.lane_values import Form, Spread, Table
+from aiterfix.overshoot.lanes import Offset, Table, Varying
 from aiterfix.overshoot.launches import LengthMemory, arguments_of, check_arguments
+from aiterfix.overshoot.programs import ProgramBatch, ProgramMachine, Programs, gathered
 from aiterfix.overshoot.states import StateTable
 from aiterfix.overshoot.stores import StoreRecorder
 
@@ -35,7 +31,6 @@ if TYPE_CHECKING:
 
     from aiterfix.family.signature import KernelConfig
     from aiterfix.gfx950.cache import CompiledKernel
-    from aiterfix.overshoot.instructions import Step
     from aiterfix.overshoot.launches import Launches
     from aiterfix.overshoot.slicing import Live, Slice
 
@@ -43,8 +38,6 @@ _PROGRAMS = 16384
 """Programs that are run together, one element each: more do not stay in the processor's cache."""
 _WAITING = 1 << 17
 """Those that go on from their first stores together: loops are of all lengths there, the last of them run alone."""
-_WAVES = 512
-"""Waves that are run together lane by lane."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +63,6 @@ class Runner:
         config: what it is compiled for.
         longest: the longest context, or largest number of chunks a program, that will be asked for.
 
-    Attributes:
-        lane_by_lane: how many programs had to be run lane by lane.
-
     Raises:
         NotUnderstoodError: what is stored where depends on more than integers.
     """
@@ -87,9 +77,7 @@ class Runner:
         self.part = part
         self.kernel = kernel
         self.config = config
-        self.lane_by_lane = 0
         self._memory = LengthMemory(longest + 1)
-        self._steps: dict[int, tuple[Step, ...]] = {}
         self._states = StateTable()
         self._places: dict[Any, int] = {}
         self._ends: NDArray[np.int64] = np.zeros(0, np.int64)
@@ -98,7 +86,8 @@ class Runner:
         """Run the programs of launches.
 
         Raises:
-            NotUnderstoodError: an instruction is not modelled, or loads what only data decide.
+            NotUnderstoodError: an instruction is not modelled, loads what only data decide, or makes of what differs
+                between lanes something that is not followed.
         """
         launch = np.repeat(np.arange(len(table)), table["count"])
         identity = np.arange(len(launch)) - np.repeat(
@@ -108,22 +97,20 @@ class Runner:
         ends, states = np.zeros(len(launch), np.int64), np.full(len(launch), -1)
         recorder = StoreRecorder(self.part.code, self._memory.memory, ends)
         batch = ProgramBatch(self.part, self._memory.memory, recorder, words, launch, identity, self.kernel.threads)
-        waiting: list[Elements] = []
+        waiting: list[Programs] = []
 
-        def arrived(group: Elements, live: Live, shape: Any) -> None:
+        def arrived(group: Programs, live: Live, shape: Any) -> None:
             place = self._places.setdefault((group.block, shape), len(self._places))
             states[group.ids], fresh = self._states.number(group.state(live, place))
             if len(fresh):
                 waiting.append(gathered([group], live, fresh))
 
-        begins, goes_on = (ElementMachine(batch, self._steps, to) for to in (arrived, None))
-        by_lane = Machine(batch.lane_by_lane(), self.part, STEP_LIMIT, False)
+        begins, goes_on = (ProgramMachine(batch, to) for to in (arrived, None))
         for first in range(0, len(launch), _PROGRAMS):
-            ids = np.arange(first, min(first + _PROGRAMS, len(launch)))
-            self._execute(begins, by_lane, self._start(batch, ids))
+            begins.run(self._start(batch, np.arange(first, min(first + _PROGRAMS, len(launch)))))
         heaps = np.cumsum([group.count for group in waiting]) // _WAITING
         for heap in np.unique(heaps):
-            self._execute(goes_on, by_lane, *(waiting[k] for k in np.flatnonzero(heaps == heap)))
+            goes_on.run(*(waiting[k] for k in np.flatnonzero(heaps == heap)))
         # Nothing is stored before a state is numbered: what its first program stored is what every one stores.
         fresh = [ends[group.ids] for group in waiting]
         self._ends = np.concatenate([self._ends, *fresh])
@@ -131,21 +118,8 @@ class Runner:
         ends[numbered] = self._ends[states[numbered]]
         return Stored(ends, np.where(ends > 0, states, -1))
 
-    def _execute(self, machine: ElementMachine, by_lane: Machine, *groups: Waves) -> None:
-        """Run programs, and whole waves of those that the machine leaves."""
-        machine.run(*groups)
-        if not machine.left:
-            return
-        left, waves = np.sort(np.concatenate(machine.left)), by_lane.batch.waves_per_workgroup
-        machine.left.clear()
-        self.lane_by_lane += len(left)
-        size = max(1, _WAVES // waves)
-        for first in range(0, len(left), size):
-            ids = (left[first : first + size, np.newaxis] * waves + np.arange(waves)).reshape(-1)
-            by_lane.run(self._start(by_lane.batch, ids, by_lane=True))
-
-    def _start(self, batch: Any, ids: NDArray[np.int64], *, by_lane: bool = False) -> Waves:
-        """Waves as the hardware sets them up, with their own launches' arguments; or one element for each program.
+    def _start(self, batch: ProgramBatch, ids: NDArray[np.int64]) -> Programs:
+        """Programs as the hardware sets them up, with their own launches' arguments.
 
         The address of the arguments is left out: nothing that is kept reads it.
         """
@@ -155,18 +129,11 @@ class Runner:
         for k in range(descriptor.preload_length):
             if descriptor.preload_offset + k in batch.words:
                 pairs[(first + k) >> 1, :, (first + k) & 1] = batch.word(descriptor.preload_offset + k, ids)
-        workgroup = ids // batch.waves_per_workgroup
-        pairs[descriptor.user_sgprs >> 1, :, descriptor.user_sgprs & 1] = batch.identity[workgroup]
+        pairs[descriptor.user_sgprs >> 1, :, descriptor.user_sgprs & 1] = batch.identity[ids]
         pairs[EXEC >> 1] = 0xFFFF_FFFF
-        scc = np.zeros(count, np.bool_)
-        if by_lane:
-            vector = borrow((part.rows, count, 64), np.uint32)
-            for row in part.live[part.entry].vectors:
-                vector[row] = 0
-            vector[0] = ids[:, np.newaxis] % batch.waves_per_workgroup * 64 + np.arange(64)
-            return Waves(batch, ids, vector, pairs, scc, np.zeros((count, 0), np.bool_), part.entry, 0)
         vector = np.zeros((max(1, part.highest), count, 1), np.uint32)
-        forms: dict[int, Form] = {}
+        varying: dict[int, Varying] = {}
         if VECTOR_BASE in part.live[part.entry].bits:
-            forms[VECTOR_BASE] = Spread(np.zeros(1, np.uint32), Table.of(np.arange(batch.lanes)))
-        return Elements(batch, ids, vector, pairs, scc, forms, np.zeros(count, np.int64), part.entry, 0)
+            varying[VECTOR_BASE] = Offset(Table.of(np.arange(batch.lanes)))
+        scc, ends = np.zeros(count, np.bool_), np.zeros(count, np.int64)
+        return Programs(batch, ids, vector, pairs, scc, varying, ends, part.entry, 0)

@@ -4,7 +4,8 @@ A backward slice of the machine code, by the liveness of registers. Needed are t
 and the *addresses* of every store to memory; the stored data are not. An instruction is kept if something it writes is
 live behind it. The analysis starts from nothing live and grows to a fixed point, so that a value that only feeds its
 own next iteration is left out too ("faint" variables). What remains of an attention kernel is its integer part: a few
-dozen instructions of some thousands. The result is a program of its own, which the emulator's machine runs.
+dozen instructions of some thousands. The result is a program of its own, which the emulator's machine runs on one
+element a program (:mod:`~aiterfix.overshoot.programs`).
 
 Of a register not only is it known whether it is live, but which bits of it are: where a kernel looks at one bit of a
 context length, lengths that have it alike are alike.
@@ -12,11 +13,10 @@ context length, lengths that have it alike are alike.
 A write to a vector register changes the active lanes only, so it ends the register's life only where EXEC is known to
 be all ones. That is followed through the program, as is which scalar registers hold the address of the arguments.
 
-What is spilled at fixed places (scalar registers to lanes of a vector register, vector registers to private memory) is
-followed like registers, and so are the kernel's arguments, dword by dword: which of them are live at the entry is which
-of them decide where the kernel stores. The slice refuses (:class:`~aiterfix.errors.NotUnderstoodError`) kernels whose
-store addresses depend on matrix results, LDS, private memory at computed places, or atomics: then only a full
-execution tells.
+What is spilled at fixed places is followed like registers (:mod:`~aiterfix.overshoot.spills`), and so are the kernel's
+arguments, dword by dword: which of them are live at the entry is which of them decide where the kernel stores. The
+slice refuses (:class:`~aiterfix.errors.NotUnderstoodError`) kernels whose store addresses depend on matrix results,
+LDS, private memory at computed places, or atomics: then only a full execution tells.
 """
 
 from __future__ import annotations
@@ -24,15 +24,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from aiterfix.errors import NotUnderstoodError
 from aiterfix.gfx950 import control, mfma
 from aiterfix.gfx950.blocks import PRELOAD_ENTRY, Block
 from aiterfix.gfx950.instruction import EXEC, Encoding, Instruction
-from aiterfix.gfx950.memory import DeviceMemory
-from aiterfix.gfx950.operands import SCC_REGISTER, VECTOR_BASE, Bound, Execute, Kind, constant_bits
+from aiterfix.gfx950.operands import SCC_REGISTER, VECTOR_BASE, Bound, Kind, constant_bits
 from aiterfix.gfx950.program import Program
+from aiterfix.overshoot.instructions import branch_of, step_of
+from aiterfix.overshoot.spills import Moves, followed_spills
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,9 +40,8 @@ if TYPE_CHECKING:
 
 _EXEC = frozenset({EXEC, EXEC + 1})
 _MEMORY = frozenset({Encoding.MUBUF, Encoding.GLOBAL, Encoding.FLAT})
-_MINUS_ONE, _ZERO, _SIXTY_THREE = 193, 128, 191
-"""Operand codes of inline constants."""
-_NO_SCALAR_ADDRESS = 0x7F
+_MINUS_ONE = 193
+"""Operand code of an inline constant."""
 _ARGUMENT_BASE = 1 << 24
 """Kernel arguments in register sets: a number above every register for each dword of the kernarg segment."""
 _ONES, _ARGUMENTS = "all ones", "the arguments' address"
@@ -52,19 +50,6 @@ _Facts = frozenset[tuple[int, str]]
 _Bits = dict[int, int]
 """Registers that are live, and the bits of each that are."""
 _ALL = 0xFFFF_FFFF
-
-
-@dataclass
-class Moves(Bound):
-    """A spill, or what brings it back: registers copied, (from, to).
-
-    Attributes:
-        moves: the copies.
-        masked: whether EXEC says in which lanes.
-    """
-
-    moves: tuple[tuple[int, int], ...]
-    masked: bool
 
 
 @dataclass(frozen=True)
@@ -125,7 +110,7 @@ class Slice(Program):
         skips: blocks whose branch leads past instructions of which none is kept: all may as well take it.
         merges: blocks that lead to the first stores: programs with equal states are one from there.
         arguments: dwords of the kernarg segment that decide where the kernel stores.
-        rows: vector registers, with what stands for spills; ``highest``: those up to the last that is kept.
+        highest: number of vector registers up to the last that is kept, with what stands for spills.
 
     Raises:
         NotUnderstoodError: store addresses depend on what a slice cannot follow, or an instruction is not modelled.
@@ -135,7 +120,7 @@ class Slice(Program):
         super().__init__(code)
         whole = self.blocks
         successors = [self.successors(block) for block in whole]
-        bound, self.rows = _followed_spills(self)
+        bound = followed_spills(self)
         facts = _facts(self, bound, successors)
         entries: list[_Bits] = [{} for _ in whole]
         marks: list[list[bool]] = [[] for _ in whole]
@@ -159,13 +144,15 @@ class Slice(Program):
             for number, following in enumerate(successors)
             if number not in storing and any(n in storing and entries[n] for n in following)
         }
-        self.blocks = tuple(_block(b, self.kept[b.number], skips=b.number in self.skips) for b in whole)
+        self.blocks = tuple(_always_taken(b) if b.number in self.skips else b for b in whole)
         self.arguments = self._deciding()
         touched = (k.bound.steers if k.is_store else k.bound.reads | k.bound.writes for kept in self.kept for k in kept)
         self.highest = max((n for numbers in touched for n in numbers), default=0) + 1 - VECTOR_BASE
 
     def bind(self, block: Block) -> None:
-        """Nothing: what a block executes is what is kept of it."""
+        """Make ready what is kept of a block, for programs of which one element stands for each."""
+        steps = [step_of(item, self.code) for item in self.kept[block.number]]
+        block.executes = (*steps, branch_of(block.last))
 
     def _skips(self, number: int, successors: list[tuple[int, ...]]) -> bool:
         """Whether a block ends in a branch whose other way comes to the same place with nothing done."""
@@ -221,82 +208,6 @@ def _behind(successors: list[tuple[int, ...]], within: list[bool]) -> set[int]:
             found.add(number)
             work.extend(successors[number])
     return found
-
-
-def _followed_spills(program: Program) -> tuple[list[tuple[Bound, ...]], int]:
-    """The instructions of every block, spills as moves to rows of their own; and the number of rows.
-
-    Lanes of a vector register are followed where nothing but these instructions touches it, private memory where every
-    place in it is fixed.
-    """
-    bound = [program.bound_instructions(block) for block in program.blocks]
-    pairs = [pair for b in program.blocks for pair in zip(b.instructions, bound[b.number], strict=True)]
-    touched = {n for i, item in pairs if _lane_of(i) is None for n in item.reads | item.writes}
-    private = all(_private_words(i) for i, _ in pairs if i.encoding is Encoding.SCRATCH)
-    first = VECTOR_BASE + program.code.vgprs + program.code.agprs
-    rows: dict[tuple[str, int, int], int] = {}
-
-    def row(kind: str, register: int, place: int) -> int:
-        return rows.setdefault((kind, register, place), first + len(rows))
-
-    def followed(instruction: Instruction, item: Bound) -> Bound:
-        lane = _lane_of(instruction)
-        if lane is not None:
-            (vector,) = (n for n in item.reads | item.writes if n >= VECTOR_BASE)
-            if vector in touched:
-                return item
-            place = row("lane", vector, lane)
-            if instruction.mnemonic == "v_readlane_b32":
-                return _moves([(place, next(iter(item.writes)))], masked=False)
-            scalar = next((n for n in item.reads if n < VECTOR_BASE), None)
-            return item if scalar is None else _moves([(scalar, place)], masked=False)
-        if not private or instruction.encoding is not Encoding.SCRATCH:
-            return item
-        places = [row("private", 0, dword) for dword in _private_words(instruction)]
-        if "_load_" in instruction.mnemonic:
-            return _moves(list(zip(places, sorted(item.writes), strict=True)), masked=True)
-        return _moves(list(zip(sorted(item.reads), places, strict=True)), masked=True)
-
-    result = [
-        tuple(followed(i, x) for i, x in zip(b.instructions, bound[b.number], strict=True)) for b in program.blocks
-    ]
-    return result, first - VECTOR_BASE + len(rows)
-
-
-def _lane_of(instruction: Instruction) -> int | None:
-    """The lane, if it is fixed, that a scalar register is spilled to or brought back from."""
-    name = instruction.mnemonic
-    if name not in ("v_readlane_b32", "v_writelane_b32") or not _ZERO <= instruction["src1"] <= _SIXTY_THREE:
-        return None
-    return instruction["src1"] - _ZERO if name == "v_readlane_b32" or instruction["src0"] < VECTOR_BASE else None
-
-
-def _private_words(instruction: Instruction) -> range:
-    """The dwords of private memory that an instruction reads or writes; none where they are not fixed."""
-    immediate = instruction["offset"]
-    immediate -= immediate >> 12 << 13
-    words = _WORDS.get(instruction.mnemonic.split("_", 2)[2], 0)
-    if instruction["sve"] or instruction["saddr"] != _NO_SCALAR_ADDRESS or immediate % 4:
-        words = 0
-    return range(immediate // 4, immediate // 4 + words)
-
-
-_WORDS = {"dword": 1, "dwordx2": 2, "dwordx3": 3, "dwordx4": 4}
-
-
-def _moves(moves: list[tuple[int, int]], *, masked: bool) -> Moves:
-    def execute(g: Any) -> None:
-        for source, target in moves:
-            value = g.vector[source - VECTOR_BASE] if source >= VECTOR_BASE else g.scalar[source][:, np.newaxis]
-            if target < VECTOR_BASE:
-                g.scalar[target][...] = value[:, 0]
-            else:
-                np.copyto(
-                    g.vector[target - VECTOR_BASE], value, where=g.active() if masked and g.lanes is not None else True
-                )
-
-    reads, writes = (frozenset(numbers) for numbers in zip(*moves, strict=True))
-    return Moves(execute, reads, writes, frozenset(), tuple(moves), masked)
 
 
 def _facts(program: Program, bound: list[tuple[Bound, ...]], successors: list[tuple[int, ...]]) -> list[list[_Facts]]:
@@ -444,22 +355,8 @@ def _kept(
             rest = Block(block.number, block.first, block.instructions[index + 1 :] or (instruction,))
             after, _ = _walk(rest, bound[index + 1 :], facts[index + 1 :], leaving)
             item = _load(sorted(item.writes & after.keys()), first - min(item.writes), item)
-        stores = is_store(instruction)
-        kept.append(Kept(instruction, replace(item, execute=_into_nothing(item)) if stores else item, stores))
+        kept.append(Kept(instruction, item, is_store(instruction)))
     return tuple(kept)
-
-
-def _into_nothing(item: Bound) -> Execute:
-    """A store that finds no memory, so that all of it is reported: what is loaded must not change."""
-
-    def execute(g: Any) -> None:
-        memory, g.batch.memory = g.batch.memory, DeviceMemory()
-        try:
-            item.execute(g)
-        finally:
-            g.batch.memory = memory
-
-    return execute
 
 
 def _load(registers: list[int], distance: int, item: Bound) -> Bound:
@@ -472,11 +369,6 @@ def _load(registers: list[int], distance: int, item: Bound) -> Bound:
     return replace(item, execute=execute, reads=frozenset(), writes=frozenset(registers))
 
 
-def _block(block: Block, kept: tuple[Kept, ...], *, skips: bool) -> Block:
-    """What is kept of a block, with what ends it."""
-    last = replace(block.last, mnemonic=control.BRANCH) if skips else block.last
-    instructions = [item.instruction for item in kept if item.instruction is not block.last]
-    sliced = Block(block.number, block.first, (*instructions, last))
-    executes: list[Execute] = [item.bound.execute for item in kept]
-    sliced.executes = tuple(executes)
-    return sliced
+def _always_taken(block: Block) -> Block:
+    last = replace(block.last, mnemonic=control.BRANCH)
+    return Block(block.number, block.first, (*block.instructions[:-1], last))

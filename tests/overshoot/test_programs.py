@@ -9,14 +9,14 @@ import pytest
 
 np = pytest.importorskip("numpy")
 
-from aiterfix.overshoot.elements import Elements, gathered  # noqa: E402 - after importorskip
-from aiterfix.overshoot.lane_values import Choice, Form, Half, Lost, Mask, Spread, Table, numbers_of  # noqa: E402
+from aiterfix.overshoot.lanes import Lost, Mask, Offset, Table, Varying, numbers_of  # noqa: E402 - after importorskip
+from aiterfix.overshoot.programs import Programs, gathered  # noqa: E402
 from aiterfix.overshoot.slicing import Live  # noqa: E402
 
 LANES, PROGRAMS = 64, 5
 
 
-def programs(forms: dict[int, Form]) -> Elements:
+def programs(varying: dict[int, Varying]) -> Programs:
     generator = random.Random(8)
     numbers = np.array([generator.randrange(99) for _ in range(4 * 128 * PROGRAMS)], np.uint32)
     vector, pairs = (
@@ -26,7 +26,7 @@ def programs(forms: dict[int, Form]) -> Elements:
     pairs[63] = 0xFFFF_FFFF
     batch: Any = None
     scc, ends = np.arange(PROGRAMS) % 2 == 0, 9 * np.arange(PROGRAMS)
-    return Elements(batch, np.arange(PROGRAMS), vector, pairs, scc, forms, ends, 3, 7)
+    return Programs(batch, np.arange(PROGRAMS), vector, pairs, scc, varying, ends, 3, 7)
 
 
 def test_apart_and_together_again() -> None:
@@ -35,10 +35,10 @@ def test_apart_and_together_again() -> None:
     mask = Mask(table, ((table, numbers.astype(np.int64)), (table, np.zeros(1, np.int64))))
     whole = programs(
         {
-            131: Choice(mask, Spread(numbers, table), Spread(numbers + 1, None)),
+            131: Offset(table, mask, numbers + 1),
             106: mask,
-            107: Half(),
-            9: Spread(numbers, table),
+            107: Lost(),
+            9: Offset(table),
         }
     )
     live = Live.of(dict.fromkeys((-1, 4, 9, 107, 128, 131), 0xFFFF_FFFF))
@@ -54,14 +54,34 @@ def test_apart_and_together_again() -> None:
     assert again.vector[0].tolist() == whole.vector[0].tolist()
     assert again.scc.tolist() == whole.scc.tolist()
     assert again.ends.tolist() == whole.ends.tolist() == [0, 9, 18, 27, 36]
-    for number, form in whole.forms.items():
-        for mine, other in zip(numbers_of(again.forms[number]), numbers_of(form), strict=True):
+    for number, varying in whole.varying.items():
+        for mine, other in zip(numbers_of(again.varying[number]), numbers_of(varying), strict=True):
             assert (np.broadcast_to(mine, PROGRAMS) == np.broadcast_to(other, PROGRAMS)).all()
 
 
 def test_what_is_not_live_is_left() -> None:
     table = Table.of(np.arange(LANES))
     mask = Mask(table, ())
-    whole = programs({106: mask, 107: Half(), 9: Spread(np.zeros(1, np.uint32), table), 8: Lost()})
-    assert set(gathered([whole], Live.of({107: 1, 9: 1}), np.arange(2)).forms) == {106, 107, 9}
-    assert set(gathered([whole], Live.of({105: 1, 8: 1}), np.arange(2)).forms) == {8}
+    whole = programs({106: mask, 107: Lost(), 9: Offset(table), 8: Lost()})
+    assert set(gathered([whole], Live.of({107: 1, 9: 1}), np.arange(2)).varying) == {106, 107, 9}
+    assert set(gathered([whole], Live.of({105: 1, 8: 1}), np.arange(2)).varying) == {8}
+
+
+def test_half_of_a_mask_is_lost_with_the_other() -> None:
+    mask = Mask(Table.of(np.arange(LANES)), ())
+    for writes, left in (
+        (frozenset({107}), {106: Lost()}),
+        (frozenset({106}), {107: Lost()}),
+        (frozenset({106, 107}), {}),
+    ):
+        whole = programs({106: mask, 107: Lost()})
+        whole.overwritten(writes)
+        assert whole.varying == left
+
+
+def test_states_tell_numbers_apart_by_the_bits_that_decide() -> None:
+    """Where lanes differ all bits of the program's number do, as what is added carries."""
+    for varying, states in (({}, 1), ({9: Offset(Table.of(np.arange(LANES)))}, PROGRAMS)):
+        whole = programs(dict(varying))
+        whole.scalar[9][...] = 8 + 16 * np.arange(PROGRAMS)
+        assert len(np.unique(whole.state(Live.of({9: 15}), 0), axis=0)) == states

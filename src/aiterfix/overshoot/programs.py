@@ -8,37 +8,45 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aiterfix.gfx950.batch import Batch
-from aiterfix.gfx950.instruction import EXEC, VCC
+from aiterfix.gfx950.instruction import EXEC
 from aiterfix.gfx950.machine import Machine
 from aiterfix.gfx950.operands import SCC_REGISTER, VECTOR_BASE
-from aiterfix.gfx950.waves import ALL_ON, Waves
-from aiterfix.overshoot.instructions import Step, step_of
-from aiterfix.overshoot.lane_values import Form, Half, Lost, Mask, NotInForm, Numbers, changed, numbers_of, shape_of
+from aiterfix.gfx950.waves import ALL_ON, LANES, Waves
+from aiterfix.overshoot.lanes import (
+    Lost,
+    Mask,
+    Numbers,
+    Offset,
+    Table,
+    Varying,
+    changed,
+    numbers_of,
+    shape_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
-    from aiterfix.gfx950.blocks import Block
     from aiterfix.gfx950.memory import DeviceMemory
     from aiterfix.overshoot.slicing import Live, Slice
-    from aiterfix.overshoot.stores import Buffer, StoreRecorder
+    from aiterfix.overshoot.stores import StoreRecorder
 
 STEP_LIMIT = 5_000_000
 _LOW = 0xFFFF_FFFF
-_CONDITIONS = {"_scc": SCC_REGISTER, "_vcc": VCC, "_exe": EXEC}
 
 
 class ProgramBatch(Batch):
-    """Waves of programs of any launches, or one element for each program.
+    """Programs of any launches.
 
     Attributes:
         recorder: takes what the programs store, by their numbers.
         part: what decides where they store.
         words: those dwords of the kernel arguments that decide, each for every launch.
         launch: for each program, its launch; ``identity``: its place there.
-        lanes: lanes of a program.
+        lanes: lanes of a program; ``no_difference``: 0 for each.
+        sample: all lanes of one program, to see on them what an instruction does.
     """
 
     recorder: StoreRecorder
@@ -52,35 +60,59 @@ class ProgramBatch(Batch):
         launch: NDArray[np.int64],
         identity: NDArray[np.int64],
         lanes: int,
-        waves: int = 1,
     ) -> None:
-        super().__init__(memory, recorder, 0, len(launch), waves, 0, 0)
+        super().__init__(memory, recorder, 0, len(launch), 1, 0, 0)
         self.part = part
         self.words = words
         self.launch = launch
         self.identity = identity
         self.lanes = lanes
+        self.no_difference = Table.of(np.zeros(lanes))
+        self.sample = Sample(self)
 
-    def lane_by_lane(self) -> ProgramBatch:
-        """The same programs as whole waves."""
-        taken = self.part, self.memory, self.recorder, self.words, self.launch, self.identity, self.lanes
-        return ProgramBatch(*taken, waves=self.lanes // 64)
-
-    def word(self, place: int, waves: NDArray[np.int64]) -> NDArray[np.uint32]:
-        """A dword of the arguments of some waves' launches."""
-        return self.words[place][self.launch[waves // self.waves_per_workgroup]]
+    def word(self, place: int, programs: NDArray[np.int64]) -> NDArray[np.uint32]:
+        """A dword of the arguments of some programs' launches."""
+        return self.words[place][self.launch[programs]]
 
 
-class Elements(Waves):
+class Sample(Waves):
+    """The waves of one program, lane by lane."""
+
+    __slots__ = ()
+
+    def __init__(self, batch: ProgramBatch) -> None:
+        waves = batch.lanes // LANES
+        vector, pairs = (
+            np.zeros((max(1, batch.part.highest), waves, LANES), np.uint32),
+            np.full((64, waves, 2), 0xFFFF_FFFF, np.uint32),
+        )
+        written = np.zeros((waves, 0), np.bool_)
+        super().__init__(batch, np.arange(waves), vector, pairs, np.zeros(waves, np.bool_), written, 0, 0)
+
+    def put(self, number: int, words: NDArray[np.uint32]) -> None:
+        """Set a register: ``(lanes,)``, or one number for all."""
+        lanes = np.broadcast_to(words, (self.count * LANES,)).reshape(self.count, LANES)
+        if number >= VECTOR_BASE:
+            self.vector[number - VECTOR_BASE] = lanes
+        else:
+            (self.scalar[number] if number >= 0 else self.scc)[...] = lanes[:, 0]
+
+    def get(self, number: int) -> NDArray[np.uint32]:
+        """``(lanes,)``, of a vector or a scalar register."""
+        vector = number >= VECTOR_BASE
+        words = self.vector[number - VECTOR_BASE].reshape(-1) if vector else self.scalar[number].repeat(LANES)
+        return np.asarray(words)
+
+
+class Programs(Waves):
     """One element for each program in place of its lanes. Vector instructions are done where all lanes are on only.
 
     Attributes:
-        forms: by register number, what differs between lanes; a mask by the first of its two registers.
+        varying: by register number, what lanes hold besides the number of their program.
         ends: for each program, one past the last column stored to so far.
-        buffers: descriptors that stores have asked for, until their registers are written again.
     """
 
-    __slots__ = ("buffers", "ends", "forms")
+    __slots__ = ("ends", "varying")
     batch: ProgramBatch
 
     def __init__(
@@ -90,30 +122,37 @@ class Elements(Waves):
         vector: NDArray[np.uint32],
         pairs: NDArray[np.uint32],
         scc: NDArray[np.bool_],
-        forms: dict[int, Form],
+        varying: dict[int, Varying],
         ends: NDArray[np.int64],
         block: int,
         steps: int,
     ) -> None:
         # Which registers were ever written is the whole machine's concern.
         super().__init__(batch, ids, vector, pairs, scc, np.zeros((len(ids), 0), np.bool_), block, steps)
-        self.forms = forms
+        self.varying = varying
         self.ends = ends
-        self.buffers: dict[Any, Buffer] = {}
+
+    def number(self, register: int) -> Numbers:
+        """``(n,)``: the programs' numbers in a register, in place."""
+        if register == SCC_REGISTER:
+            return self.scc
+        numbers: Numbers = (
+            self.vector[register - VECTOR_BASE, :, 0] if register >= VECTOR_BASE else self.scalar[register]
+        )
+        return numbers
 
     def overwritten(self, writes: frozenset[int]) -> None:
         """Registers hold numbers of the program from here on."""
-        forms = self.forms
-        for number in writes.intersection(forms):
-            if isinstance(forms.pop(number), (Mask, Half)) and number ^ 1 not in writes:
-                forms[number ^ 1] = Lost()
-        for place in [place for place, buffer in self.buffers.items() if not buffer.registers.isdisjoint(writes)]:
-            del self.buffers[place]
+        varying = self.varying
+        for number in writes.intersection(varying):
+            del varying[number]
+            if isinstance(varying.get(number - 1), Mask) and number - 1 not in writes:
+                varying[number - 1] = Lost()
 
     @property
     def some_lanes_off(self) -> bool:
         """Whether EXEC is not all ones, or not known to be."""
-        return self.lanes is not None or EXEC in self.forms
+        return self.lanes is not None or EXEC in self.varying
 
     def exec_changed(self) -> None:
         """Bring ``lanes`` up to date after a write to EXEC: None, or something."""
@@ -123,19 +162,20 @@ class Elements(Waves):
     def dissolve(self) -> None:
         """Nothing: the arrays are not the workspace's."""
 
-    def select(self, rows: NDArray[np.bool_]) -> Elements:
+    def select(self, rows: NDArray[np.bool_]) -> Programs:
         """A copy of some programs, with what is live behind the block."""
         return gathered([self], self.batch.part.leaving[self.block], np.flatnonzero(rows))
 
     def state(self, live: Live, place: int) -> NDArray[np.uint32]:
         """``(programs, words)``: a place, and what is live there of registers and arguments, a row for each program."""
-        forms, codes = self.forms, live.scalars
+        varying, codes = self.varying, live.scalars
         columns: list[Numbers] = [np.full(1, place, np.uint32)]
-        columns += [self.scalar[n] & np.uint32(live.bits[n]) for n in codes if n not in forms]
-        columns += [self.vector[row][:, 0] for row in live.vectors if VECTOR_BASE + row not in forms]
+        columns += [self.scalar[n] & np.uint32(live.bits[n]) for n in codes if n not in varying]
+        columns += [self.vector[row][:, 0] for row in live.vectors if VECTOR_BASE + row not in varying]
         columns += [self.batch.word(dword, self.ids) for dword in live.arguments]
         columns += [self.scc] * (SCC_REGISTER in live.bits)
-        columns += [numbers for _, form in sorted(forms.items()) for numbers in numbers_of(form)]
+        for number, lanes in sorted(varying.items()):
+            columns += [self.number(number)] * isinstance(lanes, Offset) + numbers_of(lanes)
         parts = [half for x in columns for half in ([x] if x.itemsize <= 4 else [x & _LOW, x >> 32 & _LOW])]
         table = np.zeros((self.count, len(parts)), np.uint32)
         for at, part in enumerate(parts):
@@ -143,18 +183,18 @@ class Elements(Waves):
         return table
 
     def keep(self, live: Live) -> tuple[Any, ...]:
-        """Keep what is live of the forms; what must be equal for programs to be run together."""
-        self.forms = _live_forms(self.forms, live)
-        return tuple((number, shape_of(form)) for number, form in sorted(self.forms.items()))
+        """Keep what is live of what differs; what must be equal for programs to be run together."""
+        self.varying = _living(self.varying, live)
+        return tuple((number, shape_of(varying)) for number, varying in sorted(self.varying.items()))
 
 
-def _live_forms(forms: dict[int, Form], live: Live) -> dict[int, Form]:
+def _living(varying: dict[int, Varying], live: Live) -> dict[int, Varying]:
     # A mask counts by either of its registers.
-    return {n: f for n, f in forms.items() if n in live.bits or (isinstance(f, (Mask, Half)) and n ^ 1 in live.bits)}
+    return {n: v for n, v in varying.items() if n in live.bits or (isinstance(v, Mask) and n + 1 in live.bits)}
 
 
-def gathered(groups: Sequence[Elements], live: Live, rows: NDArray[np.int64] | None = None) -> Elements:
-    """Groups at one place put together, of one shape of forms; or some programs of one group. With what is live."""
+def gathered(groups: Sequence[Programs], live: Live, rows: NDArray[np.int64] | None = None) -> Programs:
+    """Groups at one place put together, whose lanes differ alike; or some programs of one group. With what is live."""
     first = groups[0]
 
     def joined(arrays: Sequence[NDArray[Any]], out: Any = None) -> Any:
@@ -172,80 +212,51 @@ def gathered(groups: Sequence[Elements], live: Live, rows: NDArray[np.int64] | N
     pairs = np.empty((64, len(ids), 2), np.uint32)
     for pair in live.pairs:
         joined([g.pairs64[pair] for g in groups], pairs[pair].view(np.uint64)[:, 0])
-    forms = _live_forms(first.forms, live)
-    for number, form in forms.items():
-        taken = map(numbers, zip(*(numbers_of(g.forms[number]) for g in groups), strict=True))
-        forms[number] = changed(form, lambda _, taken=taken: next(taken))  # type: ignore[misc]
+    varying = _living(first.varying, live)
+    for number, lanes in varying.items():
+        taken = map(numbers, zip(*(numbers_of(g.varying[number]) for g in groups), strict=True))
+        varying[number] = changed(lanes, lambda _, taken=taken: next(taken))  # type: ignore[misc]
     scc, ends = joined([g.scc for g in groups]), joined([g.ends for g in groups])
-    return Elements(first.batch, ids, vector, pairs, scc, forms, ends, first.block, max(g.steps for g in groups))
+    return Programs(first.batch, ids, vector, pairs, scc, varying, ends, first.block, max(g.steps for g in groups))
 
 
-class ElementMachine(Machine):
+class ProgramMachine(Machine):
     """Executes one element for each program, until all have ended or are handed over.
+
+    What cannot be followed ends the measurement.
 
     Args:
         batch: the programs.
-        steps: of the blocks that were executed before; added to.
-        arrived: is given programs that come to where the first stores are near, with what is live there and the shape
-            of their forms; None where they are past that.
-
-    Attributes:
-        left: numbers of programs that have to be run lane by lane; to be emptied by who runs them.
+        arrived: is given programs that come to where the first stores are near, with what is live there and how
+            their lanes differ; None where they are past that.
     """
 
     def __init__(
         self,
         batch: ProgramBatch,
-        steps: dict[int, tuple[Step, ...]],
-        arrived: Callable[[Elements, Live, tuple[Any, ...]], None] | None,
+        arrived: Callable[[Programs, Live, tuple[Any, ...]], None] | None,
     ) -> None:
         super().__init__(batch, batch.part, STEP_LIMIT, False)
         self.part = batch.part
-        self.left: list[NDArray[np.int64]] = []
         self._ends = batch.recorder.ends
-        self._steps = steps
         self._arrived_at_stores = arrived
 
     def _met(self, here: list[Waves]) -> list[Waves]:
         live = self.part.live[here[0].block]
-        shapes: dict[tuple[Any, ...], list[Elements]] = {}
+        shapes: dict[tuple[Any, ...], list[Programs]] = {}
         for group in here:
-            assert isinstance(group, Elements)
+            assert isinstance(group, Programs)
             shapes.setdefault(group.keep(live), []).append(group)
         met = {shape: gathered(parts, live) if len(parts) > 1 else parts[0] for shape, parts in shapes.items()}
         if self._arrived_at_stores is None or here[0].block not in self.part.merges:
             return [*met.values()]
         for shape, group in met.items():
-            if any(isinstance(form, Lost) for form in group.forms.values()):
-                self.left.append(group.ids)
-            else:
-                self._arrived_at_stores(group, live, shape)
+            self._arrived_at_stores(group, live, shape)
         return []
 
-    def _advance(self, group: Waves) -> None:
-        try:
-            super()._advance(group)
-        except NotInForm:
-            self._end(group)
-            self.left.append(group.ids)
-
     def _end(self, group: Waves) -> None:
-        assert isinstance(group, Elements)
+        assert isinstance(group, Programs)
         self._ends[group.ids] = group.ends
 
     def _arrive(self, group: Waves) -> None:
         self._ready.append(group)  # a program is whole
-
-    def _execute(self, group: Waves, block: Block) -> None:
-        assert isinstance(group, Elements)
-        steps = self._steps.get(block.number)
-        if steps is None:
-            steps = tuple(step_of(item, self.part.code) for item in self.part.kept[block.number])
-            self._steps[block.number] = steps
-        for step in steps:
-            step(group)
-        _, branch, condition = block.last.mnemonic.partition("s_cbranch")
-        if branch:
-            number = _CONDITIONS[condition[:4]]
-            if number in group.forms or number ^ 1 in group.forms:
-                raise NotInForm

@@ -21,6 +21,7 @@ from aiterfix.gfx950.cache import CodeObjectCache
 from aiterfix.judge import disk
 from aiterfix.patching import mends
 from tests import environments
+from tests.torch_python import running as torch_python_running
 
 ROOT = Path(__file__).parents[1]
 
@@ -70,6 +71,14 @@ def pip_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if not there:
             environments.make_template(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def torch_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The path of a Python that has torch imported already."""
+    pytest.importorskip("torch")
+    with torch_python_running(tmp_path_factory.mktemp("torch")) as program:
+        yield program
 
 
 # What these give hangs on their arguments alone, texts and faults by value. Errors are not kept.

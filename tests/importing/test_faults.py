@@ -41,8 +41,6 @@ STEPS = [
     "aiterfix.faults.mend:_not_worse",
     "aiterfix.source.rewrite:bound_edits",
     "aiterfix.source.rewrite:prove_bounds",
-    "aiterfix.faults.row_offset:edits",
-    "aiterfix.source.address:prove_rows",
     "aiterfix.importing.kernels:held_source",
     "aiterfix.importing.watching:catch_up",
     "aiterfix.importing.watching:look_after",
@@ -61,6 +59,8 @@ STEPS = [
     "aiterfix.startup:_enclose",
     "aiterfix.startup:standing",
 ]
+# Only where rows are addressed wrongly. Of the other steps one fault shows as much, and is mended in half the time.
+OF_ROWS = ["aiterfix.faults.row_offset:edits", "aiterfix.source.address:prove_rows"]
 # Only ever called when something else has failed, or when nothing affected is imported yet.
 NOT_REACHED = {
     "aiterfix.importing.ledger:mode": True,
@@ -118,27 +118,30 @@ for step in {steps!r}:
 """
 
 
-def every_step(world: World, **environment: str) -> Iterator[tuple[str, list[str], int, str | None, str]]:
+def every_step(
+    world: World, full_world: World, **environment: str
+) -> Iterator[tuple[str, list[str], int, str | None, str]]:
     """For each step that fails: its name, what came of hook and import, how often it was reached, the kernel's text,
     and what was said."""
-    script = SCRIPT.format(steps=STEPS, wrapper=WRAPPER, gluon=GLUON, base=BASE)
-    done = world.run(script, PYTHONDONTWRITEBYTECODE="1", **environment)
-    lines = done.stdout.splitlines()
-    assert [json.loads(line)[0] for line in lines] == STEPS
-    for line in lines:
-        step, outcome, reached, held = json.loads(line)
-        yield step, outcome, reached, held, done.stderr.partition(f"{step}\n")[2]
+    for place, steps in ((world, STEPS), (full_world, OF_ROWS)):
+        script = SCRIPT.format(steps=steps, wrapper=WRAPPER, gluon=GLUON, base=BASE)
+        done = place.run(script, PYTHONDONTWRITEBYTECODE="1", **environment)
+        lines = done.stdout.splitlines()
+        assert [json.loads(line)[0] for line in lines] == steps
+        for line in lines:
+            step, outcome, reached, held = json.loads(line)
+            yield step, outcome, reached, held, done.stderr.partition(f"{step}\n")[2]
 
 
-def test_under_auto_the_host_imports_the_wrapper_whatever_fails(full_world: World) -> None:
-    for step, outcome, reached, held, said in every_step(full_world):
+def test_under_auto_the_host_imports_the_wrapper_whatever_fails(world: World, full_world: World) -> None:
+    for step, outcome, reached, held, said in every_step(world, full_world):
         assert outcome == [held], said
         assert held is not None and "def " + BASE in "def " + held, step
         assert (reached == 0) is NOT_REACHED.get(step, False), step
 
 
-def test_under_require_no_unpatched_kernel_comes_through(full_world: World) -> None:
-    for step, outcome, _, held, said in every_step(full_world, AITERFIX="require"):
+def test_under_require_no_unpatched_kernel_comes_through(world: World, full_world: World) -> None:
+    for step, outcome, _, held, said in every_step(world, full_world, AITERFIX="require"):
         if outcome[0].startswith("install:"):
             continue  # the program was told that there is no hook, and ends there unless it wants otherwise
         if outcome[-1].startswith("import:"):

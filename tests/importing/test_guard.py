@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -423,7 +424,7 @@ def test_while_dynamo_traces_the_function_alone_is_called(tmp_path: Path) -> Non
 
 
 @TORCH
-def test_tensors_of_torch(faulty: World) -> None:
+def test_tensors_of_torch(faulty: World, torch_python: str) -> None:
     script = f"""{WITH_TORCH}
 call = lambda *a, **k: engine.taken(*a, Preshuffle=True, KVBlockSize=64, **k)
 call(*tensors(), 1000)
@@ -437,7 +438,7 @@ call(q, cache[:, :, :, :132].to(torch.int32)[::2], weights, tight, lengths, tabl
 print(json.dumps([[s.judgement.outcome.value, s.judgement.launch.facts.padding, s.judgement.launch.facts.output_inner,
                    s.judgement.launch.facts.block_stride, s.judgement.launch.gpu] for s in aiterfix.launches().seen]))
 """
-    assert faulty.answer(script) == [
+    assert replace(faulty, python=(torch_python,)).answer(script) == [
         ["reached", 0, 1, 64 * 132, ""],
         ["not-reached", 256, 1, 64 * 132, ""],
         ["reached", 0, 1, 64 * 132, ""],
@@ -447,7 +448,7 @@ print(json.dumps([[s.judgement.outcome.value, s.judgement.launch.facts.padding, 
 
 
 @TORCH
-def test_a_tensor_in_the_place_of_a_number_is_not_held_on_to(faulty: World) -> None:
+def test_a_tensor_in_the_place_of_a_number_is_not_held_on_to(faulty: World, torch_python: str) -> None:
     script = f"""{WITH_TORCH}
 import gc, weakref
 width = torch.tensor(1000)
@@ -459,7 +460,7 @@ gc.collect()
 (seen,) = aiterfix.launches().seen
 print(json.dumps([gone() is None, seen.judgement.outcome.value, seen.judgement.launch.facts.width]))
 """
-    assert faulty.answer(script) == [True, "depends", None]
+    assert replace(faulty, python=(torch_python,)).answer(script) == [True, "depends", None]
 
 
 def test_stage1_is_watched_by_its_own_layout(tmp_path: Path) -> None:

@@ -122,9 +122,14 @@ def mended(text: bytes, but: str = "") -> bytes:
 
 @dataclass(frozen=True)
 class World:
-    """A folder on ``sys.path`` of fresh processes."""
+    """A folder on ``sys.path`` of fresh processes.
+
+    Attributes:
+        python: what starts one.
+    """
 
     site: Path
+    python: tuple[str, ...] = (sys.executable, "-W", "error")
 
     def file(self, module: str) -> Path:
         """The file of a module."""
@@ -144,7 +149,7 @@ class World:
     def attempt(self, script: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a script that may fail."""
         return subprocess.run(
-            [sys.executable, "-W", "error", "-c", textwrap.dedent(script)],
+            [*self.python, "-c", textwrap.dedent(script)],
             capture_output=True,
             text=True,
             env=self.environment(**environment),

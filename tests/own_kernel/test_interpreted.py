@@ -6,7 +6,7 @@ import importlib.util
 import json
 import os
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,20 +20,23 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def interpret(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the checking program on the CPU."""
+Interpret = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def interpret(torch_python: str) -> Interpret:
+    """Runs the checking program on the CPU."""
     environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [sys.executable, str(CHECK), "--device", "cpu", *arguments],
-        capture_output=True,
-        text=True,
-        env=environment,
-        check=False,
-    )
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [torch_python, str(CHECK), "--device", "cpu", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+    return run
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_every_scenario_is_right(part: int) -> None:
+def test_every_scenario_is_right(interpret: Interpret, part: int) -> None:
     finished = interpret("--only", str(part), str(PARTS))
     assert finished.stdout, finished.stderr[-2000:]
     report = json.loads(finished.stdout)
@@ -91,7 +94,7 @@ def with_fault(before: str, after: str, file: Path) -> Path:
     return file
 
 
-def test_faults_are_seen(tmp_path: Path) -> None:
+def test_faults_are_seen(interpret: Interpret, tmp_path: Path) -> None:
     files = [with_fault(*fault[:2], tmp_path / f"{name}.py") for name, fault in SILENT_FAULTS.items()]
     finished = interpret("--faults", "--kernel", *map(str, files))
     assert finished.stdout, finished.stderr[-2000:]
@@ -103,7 +106,7 @@ def test_faults_are_seen(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", FATAL_FAULTS)
-def test_a_32_bit_offset_is_seen(name: str, tmp_path: Path) -> None:
+def test_a_32_bit_offset_is_seen(interpret: Interpret, name: str, tmp_path: Path) -> None:
     """It wraps, and the interpreter follows it out of the tensor: the process dies of it, or the logits are wrong."""
     finished = interpret("--faults", "--kernel", str(with_fault(*FATAL_FAULTS[name], tmp_path / "kernel.py")))
     assert finished.returncode < 0 or '"failed": 0' not in finished.stdout

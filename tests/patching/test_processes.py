@@ -72,6 +72,20 @@ def run(tree: Tree, act: str, before: str = "", after: str = "") -> subprocess.C
     )
 
 
+# A process a line of input, each a copy of one that has imported everything; says how it ended.
+COPIES = """
+import json, os, sys
+import aiterfix.patching.disk, aiterfix.patching.status
+for line in sys.stdin:
+    program, arguments = json.loads(line)
+    copy = os.fork()
+    if not copy:
+        sys.argv[1:] = arguments
+        exec(program, {"__name__": "__main__"})
+        sys.exit()
+    print(os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1]), flush=True)
+"""
+
 KILL = """
 import os, signal
 names = ("mkdir", "rmdir", "unlink", "rename", "create", "write", "chmod", "chown", "utime", "fsync")
@@ -95,21 +109,36 @@ def test_killed_for_real_at_every_call(make: Make, act: str) -> None:
     # The same loop as in test_faults, with a process that is really gone: every third call is enough to
     # show that the switched-off power there means the same.
     killed = 0
-    for index in range(0, 1000, 3):
-        tree = make()
-        pristine = tree.picture()
-        if act == "revert":
-            apply(tree.package_tree, tree.first(), annotations={})
-        done = run(tree, act, before=KILL.format(index=index))
-        if done.returncode == 0:
-            break
-        assert done.returncode == -signal.SIGKILL, done.stderr
-        killed += 1
-        assert read_status(tree.package_tree).kind in (PatchState.NONE, PatchState.INTERRUPTED, PatchState.APPLIED)
-        recover(tree.package_tree)
-        assert read_status(tree.package_tree).kind in (PatchState.NONE, PatchState.APPLIED)
-        revert(tree.package_tree)
-        assert tree.picture() == pristine
+    with subprocess.Popen(
+        [sys.executable, "-B", "-c", COPIES],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    ) as copies:
+        assert copies.stdin is not None and copies.stdout is not None
+        for index in range(0, 1000, 3):
+            tree = make()
+            pristine = tree.picture()
+            if act == "revert":
+                apply(tree.package_tree, tree.first(), annotations={})
+            program, *arguments = command(tree, act, before=KILL.format(index=index))[3:]
+            print(json.dumps([program, arguments]), file=copies.stdin, flush=True)
+            status = int(copies.stdout.readline())
+            if status == 0:
+                break
+            assert status == -signal.SIGKILL
+            killed += 1
+            assert read_status(tree.package_tree).kind in (
+                PatchState.NONE,
+                PatchState.INTERRUPTED,
+                PatchState.APPLIED,
+            )
+            recover(tree.package_tree)
+            assert read_status(tree.package_tree).kind in (PatchState.NONE, PatchState.APPLIED)
+            revert(tree.package_tree)
+            assert tree.picture() == pristine
+        copies.stdin.close()
     assert killed > 10
 
 

@@ -34,7 +34,9 @@ from tests.kernels import SHIPPED
 
 from .test_pipeline import FakeCompiler
 
-needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs torch")
+PYTHON = sys.executable
+HAS_TORCH = importlib.util.find_spec("torch") is not None
+needs_torch = pytest.mark.skipif(not HAS_TORCH, reason="needs torch")
 NAME = "aiter/ops/triton/attention/pa_mqa_logits.py"
 TAKES = (
     "batch_size, next_n, heads_num, Q_buffer, stride_q_batch, KV_buffer, stride_k_seq, scale_buffer, "
@@ -121,11 +123,18 @@ def mended(text: str, *faults: str) -> str:
     return wrapper.text.decode()
 
 
+@pytest.fixture(autouse=True)
+def ready(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the place of this Python, one that has torch imported already."""
+    if HAS_TORCH:
+        monkeypatch.setattr(sys, "executable", request.getfixturevalue("torch_python"))
+
+
 @cache
 def made(text: str, files: tuple[bytes, ...]) -> Calls:
     """One child a text."""
     named = tuple(KernelFile(file, "k.py") for file in files)
-    return Calls(named, (WrapperFile(text.encode(), NAME),))
+    return Calls(named, (WrapperFile(text.encode(), NAME),), sys.executable)
 
 
 def outcome(call: Scenario, text: str, files: tuple[KernelFile, ...] = FILES) -> str:
@@ -220,7 +229,7 @@ def python_without_torch(folder: Path) -> str:
     shadow = folder / "torch.py"
     shadow.write_text("raise ImportError('no torch here')\n")
     program = folder / "python"
-    program.write_text(f'#!/bin/sh\nPYTHONPATH={folder} exec {sys.executable} "$@"\n')
+    program.write_text(f'#!/bin/sh\nPYTHONPATH={folder} exec {PYTHON} "$@"\n')
     program.chmod(0o755)
     return str(program)
 
@@ -237,7 +246,8 @@ def test_without_torch_nothing_passes_and_the_reason_is_told(tmp_path: Path, mon
 
 
 @needs_torch
-def test_a_python_without_torch_is_helped_out_by_this_one(tmp_path: Path) -> None:
+def test_a_python_without_torch_is_helped_out_by_this_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", PYTHON)
     call = calls("launch-arguments")[Kernel.PRESHUFFLE]
     wrapper = WrapperFile(WRAPPER.encode(), NAME)
     assert Calls(FILES, (wrapper,), python_without_torch(tmp_path)).run(call).passed

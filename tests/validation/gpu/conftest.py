@@ -22,8 +22,14 @@ def subjects(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return importlib.import_module("gpu_subjects")
 
 
+@pytest.fixture
+def ready(torch_python: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the place of this Python, one that has torch imported already."""
+    monkeypatch.setattr(sys, "executable", torch_python)
+
+
 @pytest.fixture(scope="session")
-def has_cuda() -> bool:
+def has_cuda(torch_python: str) -> bool:
     """Whether torch sees a GPU, asked in a process of its own."""
     asked = "import torch, sys; sys.exit(0 if torch.cuda.is_available() else 1)"
-    return subprocess.run([sys.executable, "-c", asked], capture_output=True).returncode == 0
+    return subprocess.run([torch_python, "-c", asked], capture_output=True).returncode == 0

@@ -14,6 +14,7 @@ from aiterfix.validation.gpu.subjects import AiterFunction
 from tests.validation.gpu.running import validate_gpu
 
 pytest.importorskip("torch")
+pytestmark = pytest.mark.usefixtures("ready")
 
 WRAPPER = """
 import torch

@@ -17,6 +17,8 @@ from aiterfix.validation.report import row
 from tests.validation.gpu.running import choose, validate_gpu
 
 pytest.importorskip("torch")
+pytestmark = pytest.mark.usefixtures("ready")
+PYTHON = sys.executable
 
 
 @pytest.mark.parametrize(
@@ -90,6 +92,6 @@ def test_what_a_subject_does_not_understand_is_not_run(subjects: ModuleType) -> 
 
 
 def test_python_named_is_the_python_used(subjects: ModuleType) -> None:
-    with Contained(OwnFunction(subjects.kernel_file()), "cpu", python=sys.executable) as child:
+    with Contained(OwnFunction(subjects.kernel_file()), "cpu", python=PYTHON) as child:
         ready = child.ready()
     assert ready.source.path == str(subjects.kernel_file()) and ready.hardware.kind == "cpu"

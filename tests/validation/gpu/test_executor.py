@@ -19,6 +19,7 @@ from tests.validation.conftest import hold_to_schema
 from tests.validation.gpu.running import choose, validate_gpu
 
 pytest.importorskip("torch")
+pytestmark = pytest.mark.usefixtures("ready")
 
 
 def run(subject: Any, kernel: Portable | Kernel = Portable.OWN, **changes: Any) -> Report:

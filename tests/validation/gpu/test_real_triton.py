@@ -22,6 +22,7 @@ from tests.validation.gpu.running import validate_gpu
 
 pytest.importorskip("torch")
 pytest.importorskip("triton")
+pytestmark = pytest.mark.usefixtures("ready")
 
 SAMPLE = (Path(__file__).parents[2] / "data" / "sample_plain.py").read_bytes()
 PATCHED = bound(SAMPLE, SHIPPED.judged).new

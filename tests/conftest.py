@@ -20,8 +20,7 @@ from aiterfix.faults.mend import mend
 from aiterfix.gfx950.cache import CodeObjectCache
 from aiterfix.judge import disk
 from aiterfix.patching import mends
-from tests import environments
-from tests.torch_python import running as torch_python_running
+from tests import environments, warm_python
 
 ROOT = Path(__file__).parents[1]
 
@@ -77,7 +76,7 @@ def pip_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def torch_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The path of a Python that has torch imported already."""
     pytest.importorskip("torch")
-    with torch_python_running(tmp_path_factory.mktemp("torch")) as program:
+    with warm_python.running(tmp_path_factory.mktemp("torch"), "torch") as program:
         yield program
 
 

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from aiterfix.patching.failures import BusyError
 from aiterfix.patching.locking import locked
 from aiterfix.patching.status import PatchState, read_status
 from aiterfix.storage.held import Folder
+from tests import warm_python
 
 if TYPE_CHECKING:
     from tests.patching.conftest import Tree
@@ -66,25 +67,21 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(Path(aiterfix.__file__).parents[1])}
 
 
-def run(tree: Tree, act: str, before: str = "", after: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(tree, act, before, after), capture_output=True, text=True, env=environment(), check=False
-    )
+def run(
+    tree: Tree, act: str, before: str = "", after: str = "", python: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
+    words = command(tree, act, before, after)
+    words = [*python, *words[2:]] if python else words
+    return subprocess.run(words, capture_output=True, text=True, env=environment(), check=False)
 
 
-# A process a line of input, each a copy of one that has imported everything; says how it ended.
-COPIES = """
-import json, os, sys
-import aiterfix.patching.disk, aiterfix.patching.status
-for line in sys.stdin:
-    program, arguments = json.loads(line)
-    copy = os.fork()
-    if not copy:
-        sys.argv[1:] = arguments
-        exec(program, {"__name__": "__main__"})
-        sys.exit()
-    print(os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1]), flush=True)
-"""
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, ...]]:
+    """Starts processes that have imported everything already."""
+    modules = "aiterfix.patching.disk", "aiterfix.patching.status"
+    with warm_python.running(tmp_path_factory.mktemp("warm"), *modules) as program:
+        yield (program,)
+
 
 KILL = """
 import os, signal
@@ -105,40 +102,25 @@ for name in names:
 
 
 @pytest.mark.parametrize("act", ["apply", "revert"])
-def test_killed_for_real_at_every_call(make: Make, act: str) -> None:
+def test_killed_for_real_at_every_call(make: Make, act: str, warm: tuple[str, ...]) -> None:
     # The same loop as in test_faults, with a process that is really gone: every third call is enough to
     # show that the switched-off power there means the same.
     killed = 0
-    with subprocess.Popen(
-        [sys.executable, "-B", "-c", COPIES],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment(),
-    ) as copies:
-        assert copies.stdin is not None and copies.stdout is not None
-        for index in range(0, 1000, 3):
-            tree = make()
-            pristine = tree.picture()
-            if act == "revert":
-                apply(tree.package_tree, tree.first(), annotations={})
-            program, *arguments = command(tree, act, before=KILL.format(index=index))[3:]
-            print(json.dumps([program, arguments]), file=copies.stdin, flush=True)
-            status = int(copies.stdout.readline())
-            if status == 0:
-                break
-            assert status == -signal.SIGKILL
-            killed += 1
-            assert read_status(tree.package_tree).kind in (
-                PatchState.NONE,
-                PatchState.INTERRUPTED,
-                PatchState.APPLIED,
-            )
-            recover(tree.package_tree)
-            assert read_status(tree.package_tree).kind in (PatchState.NONE, PatchState.APPLIED)
-            revert(tree.package_tree)
-            assert tree.picture() == pristine
-        copies.stdin.close()
+    for index in range(0, 1000, 3):
+        tree = make()
+        pristine = tree.picture()
+        if act == "revert":
+            apply(tree.package_tree, tree.first(), annotations={})
+        done = run(tree, act, before=KILL.format(index=index), python=warm)
+        if done.returncode == 0:
+            break
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        killed += 1
+        assert read_status(tree.package_tree).kind in (PatchState.NONE, PatchState.INTERRUPTED, PatchState.APPLIED)
+        recover(tree.package_tree)
+        assert read_status(tree.package_tree).kind in (PatchState.NONE, PatchState.APPLIED)
+        revert(tree.package_tree)
+        assert tree.picture() == pristine
     assert killed > 10
 
 

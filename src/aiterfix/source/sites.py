@@ -240,6 +240,7 @@ def analyse(text: bytes, kernels: Sequence[KernelRoles]) -> SourceAnalysis:
 
 
 def _is_read(bindings: Sequence[Binding], bound: Sequence[ast.AST | str]) -> bool:
+    """Whether all that binds a name is what the scope has of it."""
     return len(bindings) == len(bound) and all(b.how is not How.OPAQUE for b in bindings)
 
 

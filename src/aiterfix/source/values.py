@@ -193,9 +193,8 @@ class Universe:
         self, op: str, payload: str, operands: tuple[Value, ...], rank: Rank, width: int = UNKNOWN_WIDTH
     ) -> Value:
         """A pure operation: the same operands give the same atom."""
-        widths = (
-            tuple(o.width for o in operands) if op == "tuple" else ()
-        )  # equal values of other bits, taken out again
+        # Equal values of other bits are told apart where a tuple gives them back.
+        widths = tuple(o.width for o in operands) if op == "tuple" else ()
         key = (op, payload, operands, (width, *widths))
         atom = self._atoms.get(key)
         if atom is None:

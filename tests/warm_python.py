@@ -1,6 +1,6 @@
-"""A Python that has torch imported already. Importing it takes two seconds, more than most tests that need it.
+"""A Python that has some modules imported already. Torch takes two seconds, more than most tests that need it.
 
-`running` gives the path of a program that takes a script or ``-c`` as Python does. One process waits with torch
+`running` gives the path of a program that takes a script or ``-c`` as Python does. One process waits with the modules
 imported and starts a copy of itself for each run: with the caller's environment, folder and open files, a plain
 ``__main__`` and an end of its own, whose status or signal the program ends with. Whatever ends the program ends the
 copy. What starts Python itself, from the environment to ``sys.path``, is asked of a real one elsewhere.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import importlib
 import os
 import pickle
 import runpy
@@ -36,19 +37,20 @@ with socket.socket(socket.AF_UNIX) as server:
     server.sendall(said)
     status = int(server.recv(16) or b"256")
 if status < 0:
-    signal.signal(-status, signal.SIG_DFL)
+    if -status != signal.SIGKILL:
+        signal.signal(-status, signal.SIG_DFL)
     os.kill(os.getpid(), -status)
 os._exit(status)
 """
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[str]:
+def running(folder: Path, *modules: str) -> Iterator[str]:
     """The path of the program, in this folder."""
     address, program = folder / "socket", folder / "python"
     program.write_text(_PROGRAM.format(python=sys.executable, address=str(address)))
     program.chmod(0o755)
-    words = [sys.executable, __file__, str(address)]
+    words = [sys.executable, __file__, str(address), *modules]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
         assert server.stdout is not None and server.stdout.readline() == b"ready\n"
         yield str(program)
@@ -56,10 +58,10 @@ def running(folder: Path) -> Iterator[str]:
     assert server.returncode == 0
 
 
-def _serve(address: str) -> Any:
+def _serve(address: str, modules: list[str]) -> Any:
     """Start copies until the input ends; in a copy, what it is asked to run."""
-    import torch  # noqa: F401 - what all copies have
-
+    for module in modules:
+        importlib.import_module(module)
     for listed in list(sys.path):
         if listed in (os.path.dirname(__file__), *os.environ.get("PYTHONPATH", "").split(os.pathsep)):  # noqa: PTH120
             sys.path.remove(listed)
@@ -133,7 +135,7 @@ def _become(words: list[str]) -> None:
     exec(words[1], main.__dict__)
 
 
-if __name__ == "__main__" and (asked := _serve(sys.argv[1])) is not None:
+if __name__ == "__main__" and (asked := _serve(sys.argv[1], sys.argv[2:])) is not None:
     _become(asked)
     # Taking torch apart takes half a second.
     atexit._run_exitfuncs()

@@ -250,6 +250,16 @@ def test_a_kernel_that_is_not_told_the_size_is_its_launchers_to_guard() -> None:
         (b"mask=column < length, other=0)\n        key", b"mask=column < place, other=0)\n        key"),
         (b"+ tl.arange(0, HiddenDim)[None, :])\n        scale", b")\n        scale"),
         (b"slot.to(tl.int64) * stride_scale_seq", b"slot.to(tl.int64) * stride_scale_seq + 1"),
+        # What is not loaded is 0, or anything.
+        (
+            b"tl.arange(0, HiddenDim)[None, :])\n        scale",
+            b"tl.arange(0, HiddenDim)[None, :], mask=(column < place)[:, None])\n        scale",
+        ),
+        (
+            b"tl.arange(0, HiddenDim)[None, :])\n        scale",
+            b"tl.arange(0, HiddenDim)[None, :], mask=(tl.arange(0, HiddenDim) < 64)[None, :], other=0.0)\n        scale",
+        ),
+        (b"slot.to(tl.int64) * stride_scale_seq)", b"slot.to(tl.int64) * stride_scale_seq, mask=column % 2 == 0)"),
     ],
 )
 def test_a_kernel_for_blocks_of_one_token_must_be_right_with_these(old: bytes, new: bytes) -> None:
@@ -264,6 +274,8 @@ KEY = (
 )
 SCALE = b"        scale = tl.load(scale_buffer + slot.to(tl.int64) * stride_scale_seq)\n"
 LOOP = b"    for start in range((program"
+JIT = b"@triton.jit\ndef _deepgemm_fp8_paged_mqa_logits_stage1("
+TURNED = b"@triton.jit\ndef turned(x):\n    return tl.maximum(tl.flip(x, 0), 0.0)\n\n\n"
 
 
 @pytest.mark.parametrize(
@@ -272,6 +284,13 @@ LOOP = b"    for start in range((program"
         [(LOOP, b"    key = tl.zeros((ChunkK, HiddenDim), tl.float32)\n" + LOOP), (KEY + SCALE, SCALE), (b"        score = tl.where(column", KEY + b"        score = tl.where(column")],
         [(LOOP, b"    scale = 1.0\n" + LOOP), (SCALE, b"        if start > 0:\n    " + SCALE)],
         [(LOOP, b"    held = 1.0\n" + LOOP), (SCALE, b"        scale = held\n" + SCALE.replace(b"scale =", b"held ="))],
+        [(SCALE, SCALE + b"        scale = tl.flip(scale, 0)\n")],
+        [(SCALE, SCALE + b"        scale = tl.sort(scale)\n")],
+        [(SCALE, SCALE + b"        scale = tl.cumsum(scale, 0)\n")],
+        [(SCALE, SCALE + b"        scale = tl.gather(scale, column // 2, 0)\n")],
+        [(KEY, KEY + b"        key = tl.flip(key, 0)\n")],
+        [(JIT, TURNED + JIT), (SCALE, SCALE + b"        scale = turned(scale)\n")],
+        [(JIT, TURNED + JIT), (SCALE, SCALE + b"        scale = turned(scale)\n        again = turned(scale)\n")],
         [(b"        tl.store(\n", b"        tl.store(Out_buffer + row * stride_out_batch + column, score, mask=column < max_model_len)\n        tl.store(\n")],
     ],
 )  # fmt: skip
@@ -283,6 +302,20 @@ def test_keys_that_need_not_be_those_of_their_turn_are_not_taken_for_right(chang
         text = text.replace(old, new, 1)
     diagnosis = found(text, PAGING, STAGE1)
     assert diagnosis.presence is Presence.UNKNOWN and "other statements" in diagnosis.findings[0].message
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        b"        scale = tl.maximum(tl.where(scale > 0, scale, 0.0), 0.0).to(tl.float32)\n",
+        b"        scale = kept(scale, ChunkK)\n",
+    ],
+)
+def test_scores_that_stay_in_their_columns_are_followed(change: bytes) -> None:
+    kept = b"@triton.jit\ndef kept(x, k: tl.constexpr):\n    return tl.maximum(x, 0.0) * tl.full((k,), 1.0, tl.float32)\n\n\n"
+    text = PLAIN.replace(JIT, kept + JIT, 1).replace(SCALE, SCALE + change, 1)
+    assert text.count(b"kept(") > 1 or change in text
+    assert [f.code for f in found(text, PAGING, STAGE1).findings] == [NO_SIZE]
 
 
 def test_an_edit_that_does_more_than_it_should_is_caught() -> None:

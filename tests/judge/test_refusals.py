@@ -362,6 +362,17 @@ def test_a_bound_is_one_where_the_kernel_is_handed_the_width(handed: str) -> Non
         ("max_model_len += 1", "max_model_len, 1,"),
         ("for max_model_len in (1, 2): pass", "max_model_len, 1,"),
         ("width = max_model_len * 2", "width, 1,"),
+        # In place: the rows that it has then are no longer those that it was handed.
+        ("out_qk.t_()", "max_model_len, 1,"),
+        ("out_qk.unsqueeze_(0)", "max_model_len, 1,"),
+        ("out_qk.data = out_qk.data.t()", "max_model_len, 1,"),
+        ("torch.Tensor.swapaxes_(out_qk, 0, 1)", "max_model_len, 1,"),
+        ("turn(out_qk)", "max_model_len, 1,"),
+        ("turn(rows=out_qk)", "max_model_len, 1,"),
+        ("same = out_qk; same.t_()", "max_model_len, 1,"),
+        ("for same in [out_qk]: same.t_()", "max_model_len, 1,"),
+        ("(same := out_qk).t_()", "max_model_len, 1,"),
+        ("getattr(out_qk, 't_')()", "max_model_len, 1,"),
     ],
 )
 def test_a_bound_by_another_width_is_not_understood(before: str, handed: str) -> None:
@@ -420,6 +431,12 @@ ROUTES = {
         (HEAD, HEAD + "    _launch(q_fp8, kv_cache_fp8, weights, out_qk, context_lens, kv_indices, max_model_len + 1)\n\n\n"
          + HEAD.replace("deepgemm_fp8_paged_mqa_logits_stage1(", "_launch(")),
     ),
+    "a function that turns its rows": by(
+        LAUNCH, ("+ 1", ""), ("    pass", "    _turn(out_qk)"), (HEAD, "def _turn(rows):\n    rows.t_()\n\n\n" + HEAD)
+    ),
+    "a function that gives it back": by(
+        LAUNCH, ("+ 1", ""), ("    pass", "    _same(out_qk).t_()"), (HEAD, "def _same(x):\n    return x\n\n\n" + HEAD)
+    ),
     "a function for other modules": by(LAUNCH, ("+ 1", ""), ("def deepgemm_fp8_paged_mqa_logits_stage1", "def launch")),
     "a decorator": by(LAUNCH, ("+ 1", ""), ("\ndef deepgemm", "\n@wider\ndef deepgemm")),
     "the function put in another's place": by(LAUNCH, ("+ 1", "")) + "\n\ndeepgemm_fp8_paged_mqa_logits_stage1 = wider(deepgemm_fp8_paged_mqa_logits_stage1)\n",
@@ -452,6 +469,21 @@ INNER = by(
         by(LAUNCH, ("+ 1", "")) + f"\n\n__all__ = ['{STAGE1}']\n",
         INNER,
         by(LAUNCH, ("+ 1", ""), ("out_qk.stride(0)", "out_qk.stride()[0]")),
+        *(
+            by(LAUNCH, ("+ 1", ""), ("    pass", f"    {before}"))
+            for before in (
+                "out_qk.fill_(0)",
+                "out_qk[:, 0] = 0",
+                "assert out_qk.dim() == 2 and len(out_qk)",
+                "print(f'{out_qk}', torch.isnan(out_qk))",
+            )
+        ),
+        by(
+            LAUNCH,
+            ("+ 1", ""),
+            ("    pass", "    _see(out_qk)"),
+            (HEAD, "def _see(x):\n    assert x.dim()\n\n\n" + HEAD),
+        ),
     ],
 )
 def test_a_launch_that_is_followed_hands_on_the_width(text: str) -> None:

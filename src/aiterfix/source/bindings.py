@@ -76,6 +76,13 @@ _UNBOUND = {"gluon": "triton.experimental.gluon", "jit": "triton.jit"}
 _Statement = ast.stmt | ast.ExceptHandler | ast.match_case
 _Function = (ast.FunctionDef, ast.AsyncFunctionDef)
 _NAMESPACES = frozenset({"globals", "vars", "locals"})
+_PARTS = frozenset(
+    [
+        *["__class__", "__code__", "__defaults__", "__globals__", "__kwdefaults__"],
+        *["_src", "fn", "get_capture_scope", "parse", "raw_src", "src", "value"],
+    ]
+)
+"""Attributes that what a function or a ``constexpr`` of Triton means is made of."""
 _READS = frozenset({"get", "keys", "values", "items", "copy", "__contains__", "__getitem__"})
 # Only a text that has one of these words can bind a name other than by a statement; most have none.
 _DYNAMIC = re.compile(
@@ -251,8 +258,7 @@ class ModuleBindings:
         if isinstance(owner, ast.Name) and owner.id == "self":
             return  # an object's own
         self._opaque([attribute], line, "setting an attribute")
-        if attribute == "__class__":
-            self.unclear.append(Unclear(line, "an object's class is replaced"))
+        self._part_set(attribute, line)
         # What hangs below a name is changed with it: `kernel.fn = other`, `triton.language.store = other`.
         while isinstance(owner, ast.Attribute):
             self._opaque([owner.attr], line, f"setting its attribute `{attribute}`")
@@ -260,9 +266,15 @@ class ModuleBindings:
         if isinstance(owner, ast.Name):
             self._opaque([owner.id], line, f"setting its attribute `{attribute}`")
 
+    def _part_set(self, attribute: str, line: int) -> None:
+        # Whose it is cannot be told: a list, a loop, an argument may lead to a function by another name.
+        if attribute in _PARTS:
+            self.unclear.append(Unclear(line, f"an object's `{attribute}` is replaced"))
+
     def _item_set(self, key: ast.expr, line: int) -> None:
         if isinstance(key, ast.Constant) and isinstance(key.value, str):
             self._opaque([key.value], line, "an item of a namespace")
+            self._part_set(key.value, line)
         else:
             self.unclear.append(Unclear(line, "a computed name is set in a namespace"))
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from aiterfix.source.entries import is_size
 from aiterfix.source.names import bound_names, function_parameters, kept_parameters
 from aiterfix.source.roles import KernelRoles
-from aiterfix.source.syntax import arguments, dictionary, last_name, named_arguments
+from aiterfix.source.syntax import arguments, dictionary, last_name, named_arguments, root_name
 from aiterfix.source.tree import children, descend
 from aiterfix.source.uses import Use, imports, launching, mentions, own_nodes, uses
 
@@ -34,6 +34,7 @@ class Arguments:
         by_name: the same of the others, by parameter.
         width: the entry's parameters that may be the width of a row that it was handed.
         kept: its parameters that hold what a caller handed an entry.
+        whole: those of them that no statement in sight gives other axes or strides.
         size: what a kernel that was compiled before was told for the size of a block, in the text; empty where that is
             not seen.
         sizes: what is known to be that size, of what it was told, or is by name.
@@ -48,6 +49,7 @@ class Arguments:
     by_name: tuple[tuple[str, str], ...] = ()
     width: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
+    whole: tuple[str, ...] = ()
     size: str = ""
     sizes: tuple[str, ...] = ()
 
@@ -62,7 +64,7 @@ class Arguments:
             p: {f"{output}.stride{text}" for axis in found for text in (f"({axis})", f"()[{axis}]")}
             for p, found in axes
         }
-        wanted = {roles.bound: set(self.width), roles.output: set(self.kept), **strides}
+        wanted = {roles.bound: set(self.width), roles.output: set(self.whole), **strides}
         # A launch that leaves one out is one that Triton refuses.
         return all(self._given(parameters, name) in (None, *texts) for name, texts in wanted.items())
 
@@ -290,6 +292,13 @@ def _left_out(function: ast.FunctionDef, call: ast.Call) -> bool:
     return any(n is call for orelse in others for s in orelse for n in descend(s))
 
 
+_FILLING = frozenset({"copy_", "fill_", "masked_fill_", "zero_"})
+"""Of a tensor's methods that change it in place, those that change its elements alone."""
+_LOOKING = frozenset({"id", "isinstance", "len", "print", "repr", "str", "type"})
+_ASKING = (ast.Assert, ast.Compare, ast.Expr, ast.FormattedValue, ast.If, ast.Subscript, ast.UnaryOp)
+"""Parts of a program that do no more with a tensor than ask for what it is, or for a view or its elements."""
+
+
 class _Reader:
     """Reads what functions of a module hand on, and by which parameters they have what an entry was handed."""
 
@@ -305,6 +314,7 @@ class _Reader:
         used = ((s, node, name) for s in tree.body for node, name in mentions(s, names, anyhow=True))
         self._called = [(s, node, name) for s, node, name in used if not _exported(node, s)]
         self._found: dict[tuple[str, bool], frozenset[str]] = {}
+        self._changed: dict[ast.FunctionDef, frozenset[str]] = {}
 
     def kept(self, function: ast.FunctionDef, *, width: bool) -> frozenset[str]:
         """The parameters that hold what an entry was handed, or the width of a row alone: of an entry, that is the
@@ -331,6 +341,39 @@ class _Reader:
             handed, given = self.kept(s, width=width), arguments(call, parameters)
             found &= {p for p, e in given.items() if isinstance(e, ast.Name) and e.id in handed}
         return found
+
+    def _changes(self, function: ast.FunctionDef) -> frozenset[str]:
+        """The parameters of which a function may give other axes or strides to a tensor that it was handed, by whatever
+        name."""
+        if function not in self._changed:
+            # Where it calls itself, all of them.
+            parameters = self._changed[function] = frozenset(function_parameters(function))
+            nodes = list(descend(function))
+            above = {id(inner): n for n in nodes for inner in children(n)}
+            # What another function of the module gets back is the same tensor by another name.
+            asking = (*_ASKING, ast.Return) if function.name in self._entries else _ASKING
+            uses = (n for n in nodes if isinstance(n, ast.Name) and n.id in parameters)
+            self._changed[function] = frozenset(n.id for n in uses if not self._only_asks(n, above, asking))
+        return self._changed[function]
+
+    def _only_asks(self, e: ast.Name, above: Mapping[int, ast.AST], asking: tuple[type[ast.AST], ...]) -> bool:
+        """Whether a use of a tensor's name leaves it as it is, and gives it no other name."""
+        user = above[id(e)]
+        if isinstance(user, ast.keyword):
+            user = above[id(user)]
+        if isinstance(user, ast.Attribute):
+            changes = user.attr.endswith("_") and user.attr not in _FILLING
+            return isinstance(user.ctx, ast.Load) and not changes
+        if not isinstance(user, ast.Call):
+            return isinstance(user, asking)
+        called = root_name(user.func)
+        function = next((f for f in self._functions if f.name == called), None)
+        if isinstance(user.func, ast.Name) and function is not None:
+            given = arguments(user, function_parameters(function))
+            handed = {p for p, v in given.items() if v is e}
+            return bool(handed) and handed.isdisjoint(self._changes(function))
+        launches = isinstance(user.func, ast.Subscript)
+        return launches or called in _LOOKING or (called == "torch" and not last_name(user.func).endswith("_"))
 
     def arguments(
         self,
@@ -362,7 +405,8 @@ class _Reader:
             tuple(map(ast.unparse, call.args)),
             tuple((name, ast.unparse(value)) for name, value in named),
             tuple(self.kept(function, width=True)),
-            tuple(self.kept(function, width=False)),
+            tuple(kept := self.kept(function, width=False)),
+            tuple(kept - self._changes(function)),
             ast.unparse(size) if size is not None else "",
             tuple(ast.unparse(e) for e in handed if is_size(e, function, at, self._caches)),
         )

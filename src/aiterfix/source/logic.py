@@ -122,7 +122,7 @@ def _joined(parts: Iterable[Value], holds: bool, *, conjunction: bool) -> Iterat
 
 
 def _compared(atom: Atom, holds: bool) -> Iterator[Clause]:
-    left, right = atom.operands
+    left, right = map(_bare_truth, atom.operands)
     operator = atom.payload if holds else _NEGATED.get(atom.payload, "")
     if operator in ("==", "!=") and (is_boolean(left) or is_boolean(right)):
         truth, other = (left, right) if is_boolean(left) else (right, left)
@@ -151,6 +151,11 @@ def _compared(atom: Atom, holds: bool) -> Iterator[Clause]:
     yield Comparison(left, right, strict)
     if operator == "==":
         yield Comparison(right, left, strict=False)
+
+
+def _bare_truth(value: Value) -> Value:
+    """The truth that a number is, 1 or 0; the value itself where it is none."""
+    return value.atom.operands[0] if value.atom is not None and value.atom.op == "number" else value
 
 
 def _is_number(value: Value) -> bool:

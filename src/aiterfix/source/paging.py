@@ -185,9 +185,9 @@ class Follower(Tokens):
 
     def _goes_by(self, table: LoadCall, load: LoadCall, *, keys: bool) -> bool:
         """Whether an address takes the entry once, as it was loaded for every token that counts, times the distance
-        from one block to the next."""
+        from one block to the next; and whether every such token is loaded from there."""
         going = self._going(load, keys=keys)
-        masks = [self.walk.values.get(table.arguments[name]) for name in ("mask",) if name in table.arguments]
+        masks = [self.walk.values.get(at.arguments["mask"]) for at in (table, load) if "mask" in at.arguments]
         conditions = [self.view.plain(mask) for mask in masks if mask is not None]
         if len(going) == 1 and going[0].op == "select" and going[0].operands[2].constant is not None:
             conditions.append(going[0].operands[0])

@@ -16,6 +16,12 @@ from aiterfix.source.tree import descend
 from aiterfix.source.values import ZERO, Atom, Rank, Value, integer
 from aiterfix.source.vocabulary import LOADS
 
+_KEEP_PLACES = LOADS | frozenset(
+    "arange broadcast_to cast cdiv convert_layout dot dot_scaled exp expand_dims fma full maximum mfma mfma_scaled "  # noqa: SIM905
+    "minimum permute program_id reduce sum to trans where wmma wmma_scaled zeros".split()
+)
+"""Functions of Triton that leave a token's data in its own column; others, as `flip` or `sort`, may move or mix it."""
+
 
 class Tokens:
     """The block table of one kernel, which has stores, and the tokens that it is read for.
@@ -147,11 +153,28 @@ class Tokens:
             for atom in {a for m in value.terms for a in m} - found:
                 found.add(atom)
                 pending += atom.operands
-                for call in self.view.calls_giving(atom):
+                calls = list(self.view.calls_giving(atom))
+                if not calls and atom.payload.endswith("()"):
+                    return frozenset()  # by a call in a function that is called twice: the last one is known
+                for call in calls:
                     given = (*call.args, *(k.value for k in call.keywords))
-                    # What a function is given beside data need not be known.
-                    pending += [self.walk.values.get(e) for e in given if not self._loaded.isdisjoint(names_in(e))]
+                    # What a function is given beside data need not be known. In one that is called, all may be data.
+                    inside = call not in self._own_nodes
+                    data = [e for e in given if inside or not self._loaded.isdisjoint(names_in(e))]
+                    if data and not self._keeps_places(call):
+                        return frozenset()
+                    pending += [self.walk.values.get(e) for e in data]
         return frozenset(found)
+
+    @cached_property
+    def _own_nodes(self) -> frozenset[ast.AST]:
+        return frozenset(self.walk.nodes)
+
+    def _keeps_places(self, call: ast.Call) -> bool:
+        """Whether a call leaves each token's data in its column. Functions that are followed are looked at inside."""
+        scope = self.walk.scope
+        followed = isinstance(call.func, ast.Name) and isinstance(scope.meaning(call.func.id), ast.FunctionDef)
+        return followed or scope.triton(call.func) in _KEEP_PLACES
 
     @cached_property
     def _own(self) -> dict[ast.Call, list[Value]]:

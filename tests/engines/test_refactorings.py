@@ -67,7 +67,98 @@ BY_NAME = (
 )
 GOOD = f"def good(it, vllm_config, q):\n    return it.score_rocm(q, q, q, q, q, 4, {LIMIT})\n"
 BRANCHES = "if rows > 9:\n    width = max_model_len\nelse:\n    width = max_model_len + 64\n"
+
+
+def held(init: str = f"self.sizes = Sizes({LIMIT})", more: str = "", width: str = "self.sizes.width") -> dict[str, str]:
+    """A class that asks an object of another one, which it has made."""
+    record = f"class Sizes:\n    def __init__(self, n):\n        self.width = n\n{more}"
+    return classes(indexer(init, width, before=record))
+
+
 UNSAFE: dict[str, dict[str, str]] = {
+    "tensor of two names": body(
+        f"width = max_model_len\nout = other = torch.empty((rows, width))\nother.resize_(rows, width + 7)\n{CALL}"
+    ),
+    "tensor of a name and an attribute": classes(
+        indexer(
+            SET,
+            out="out = self.out = torch.empty((rows, width))\n        self.fix()",
+            more="\n    def fix(self):\n        self.out.resize_(4, 7)\n",
+        )
+    ),
+    "tensor given another name, and then resized under the first": body(
+        f"width = max_model_len\nbase = torch.empty((rows, width))\nout = base\nbase.resize_(rows, width + 7)\n{CALL}"
+    ),
+    "tensor named where it is given away": body(
+        f"width = max_model_len\ntables.keep(out := torch.empty((rows, width)))\ntables.fix()\n{CALL}"
+    ),
+    "tensor named on the way to another name": body(
+        f"width = max_model_len\nif (other := torch.empty((rows, width))) is not None:\n    out = other\n"
+        f"other.resize_(rows, width + 7)\n{CALL}"
+    ),
+    "tuple of two names": body(
+        f"width = max_model_len\nout, _ = pair = (torch.empty((rows, width)), 1)\n"
+        f"pair[0].resize_(rows, width + 7)\n{CALL}"
+    ),
+    "tuple taken apart twice": body(
+        f"width = max_model_len\npair = (torch.empty((rows, width)), 1)\nout, _ = pair\nother, _ = pair\n"
+        f"other.resize_(rows, width + 7)\n{CALL}"
+    ),
+    "tensor resized as it is returned": body(
+        f"width = max_model_len\n\ndef make():\n    try:\n        made = torch.empty((rows, width))\n        return made\n"
+        f"    finally:\n        made.resize_(rows, width + 7)\n\nout = make()\n{CALL}"
+    ),
+    "tensor got at through locals": body(
+        f"width = max_model_len\n{OUT}\nlocals()['out'].resize_(rows, width + 7)\n{CALL}"
+    ),
+    "tensor got at by text": body(f"width = max_model_len\n{OUT}\neval('out').resize_(rows, width + 7)\n{CALL}"),
+    "tensor given by a function within": body(
+        f"width = max_model_len\n{OUT}\n\ndef held():\n    return out\n\nheld().resize_(rows, width + 7)\n{CALL}"
+    ),
+    "tensor given twice by a function within": body(
+        f"width = max_model_len\nmade = torch.empty((rows, width))\n\ndef held():\n    return made\n\n"
+        f"out = held()\nother = held()\nother.resize_(rows, width + 7)\n{CALL}"
+    ),
+    "cdiv replaced": sized("triton.cdiv(max_model_len, 3) * 3", "import triton\n")
+    | {"a": "import triton\n\ntriton.cdiv = lambda a, b: a // b + 1\n", "model": MODEL.replace("max_model_len)", "max_model_len * 192)")},
+    "function within that adds one": body(
+        f"def size(n):\n    return n + 1\n\nwidth = size(max_model_len)\n{OUT}\n{CALL}"
+    ),
+    "function within, of branches": body(
+        "if rows > 3:\n    def size(n):\n        return n\nelse:\n    def size(n):\n        return n + 1\n"
+        f"width = size(max_model_len)\n{OUT}\n{CALL}"
+    ),
+    "function within, decorated": body(
+        "def more(f):\n    return lambda n: f(n) + 1\n\n@more\ndef size(n):\n    return n\n\n"
+        f"width = size(max_model_len)\n{OUT}\n{CALL}"
+    ),
+    "function within, of a name that changes": body(
+        f"block = 64\ndef size():\n    return max_model_len + block\n\nblock = 65\nwidth = size()\n{OUT}\n{CALL}"
+    ),
+    "function within, made in a loop": body(
+        "width = max_model_len\nfor k in range(3):\n    def size(n, k=k):\n        return n + k\n"
+        f"    width = size(max_model_len)\n{OUT}\n{CALL}"
+    ),
+    "function within that another makes grow": body(
+        "extra = 0\ndef grow():\n    nonlocal extra\n    extra = 1\n\ndef size(n):\n    return n + extra\n\n"
+        f"grow()\nwidth = size(max_model_len)\n{OUT}\n{CALL}"
+    ),
+    "lambda that adds one": sized("size(max_model_len)", "size = lambda n: n + 1\n"),
+    "lambda replaced": sized("size(max_model_len)", "size = lambda n: n\n")
+    | {"a": "from vllm import ops\n\nops.size = lambda n: n + 1\n"},
+    "lambda that launches": body(
+        f"width = max_model_len\n{OUT}\nlaunch = lambda out, width: {CALL}\n"
+        "launch(torch.empty((rows, width + 1)), width + 1)"
+    ),
+    "width of a held record that is odd": held(f"self.sizes = Sizes({LIMIT} + 1)"),
+    "width of a held record set from afar": held() | {"a": "def tune(it, n):\n    it.sizes.width = n\n"},
+    "held record exchanged": held() | {"a": "def tune(it, other):\n    it.sizes = other\n"},
+    "width of a held record made by its class's method": held(
+        f"self.sizes = Sizes.of({LIMIT})", more="\n    @classmethod\n    def of(cls, n):\n        return cls(n + 1)\n"
+    ),
+    "held record that is another": held(
+        more="\n    def __new__(cls, n):\n        return Odd(n)\n\n\nclass Odd:\n    def __init__(self, n):\n        self.width = n + 1\n"
+    ),
     "model copied with overrides of a file": {
         "model": f"import json\nfrom dataclasses import dataclass\nfrom vllm.ops import paged_logits\n\n\n@dataclass\nclass Sizes:\n    width: int\n\n\nclass Indexer:\n    def __init__(self, vllm_config, path):\n        sizes = Sizes({LIMIT})\n        with open(path) as file:\n            for key, value in json.load(file).items():\n                setattr(sizes, 'wi' + key, value)\n        self.sizes = sizes\n\n    def score(self, {ARGS}):\n        sizes: Sizes = self.sizes\n        return paged_logits({ARGS}, sizes.width)\n"
     },
@@ -496,8 +587,44 @@ UNSAFE: dict[str, dict[str, str]] = {
         ),
         "a": "def fit(cache_config):\n    cache_config.block_size = 96\n",
     },
+    "another function under a builtin's name at a module's head, before a decorated class": {
+        "ops": ops(
+            f"width = max_model_len\n{OUT.replace('width)', 'held(width))')}\n{CALL}",
+            before="from vllm.sizes import held",
+        ),
+        "sizes": "from vllm.tools import less as int\n\n\n@final\nclass Other:\n    pass\n\n\ndef held(n):\n    return int(n)\n",
+        "tools": "def less(n):\n    return n - 1\n",
+    },
+    **{
+        f"function within, {how}": {
+            "ops": ops(
+                f"def up(n, to=64):\n    return (n + to - 1) // to * to\n\n{changed}\nwidth = up(max_model_len)\n{OUT}\n{CALL}",
+                before="def swap(f):\n    f.__defaults__ = (63,)\n",
+            )
+        }
+        for how, changed in {
+            "whose default is set": "up.__defaults__ = (63,)",
+            "that is handed to what sets it": "swap(up)",
+            "that has another name": "other = up\nother.__defaults__ = (63,)",
+            "in a list": "for f in [up]:\n    f.__defaults__ = (63,)",
+            "that another one replaces": "def put():\n    nonlocal up\n    up = lambda n: n - 1\n\nput()",
+        }.items()
+    },
 }  # fmt: skip
 SAFE: dict[str, dict[str, str]] = {
+    "lambda": sized("size(max_model_len)", "size = lambda n: (n + 63) // 64 * 64\n"),
+    "lambda of the function": body(
+        f"size = lambda n, block=64: (n + block - 1) // block * block\nwidth = size(max_model_len)\n{OUT}\n{CALL}"
+    ),
+    "function within": body(
+        "block = 64\n\ndef size():\n    return (max_model_len + block - 1) // block * block\n\n"
+        f"width = size()\n{OUT}\n{CALL}"
+    ),
+    "lambda of a class": classes(indexer(SET.replace("width", "_n"), "self.size()", "\n    size = lambda self: self._n\n")),
+    "width of a held record": held(),
+    "width that a held record works out": held(
+        more="\n    def rounded(self):\n        return (self.width + 63) // 64 * 64\n", width="self.sizes.rounded()"
+    ),
     "dataclass": {"model": f"from dataclasses import dataclass\nfrom vllm.ops import paged_logits\n\n\n@dataclass(frozen=True)\nclass Sizes:\n    width: int\n    rows: int = 8\n\n\ndef score(vllm_config, {ARGS}):\n    sizes = Sizes(width={LIMIT})\n    return paged_logits({ARGS}, sizes.width)\n"},
     "named tuple": {"model": f"from typing import NamedTuple\nfrom vllm.ops import paged_logits\n\n\nclass Sizes(NamedTuple):\n    rows: int\n    width: int\n\n\ndef score(vllm_config, {ARGS}):\n    sizes = Sizes(4, {LIMIT})\n    return paged_logits({ARGS}, sizes.width)\n"},
     "cached property": classes(indexer(SET.replace("width", "_n"), more="\n    @cached_property\n    def width(self):\n        return self._n\n", before="from functools import cached_property\n")),
@@ -605,6 +732,17 @@ SAFE: dict[str, dict[str, str]] = {
             signature="max_model_len, vllm_config=None",
         ),
         "a": "def show(it, cache_config):\n    it.block_size = cache_config.block_size\n",
+    },
+    "constant at a module's head, before a decorated class": {
+        "ops": ops(
+            f"width = max_model_len\n{OUT.replace('width)', 'held(width))')}\n{CALL}",
+            before="from vllm.sizes import held",
+        ),
+        "sizes": "PAD = 64\n\n\n@final\nclass Other:\n    pass\n\n\ndef held(n):\n    return n + PAD\n",
+    },
+    "function within, of a name that is set elsewhere": {
+        "ops": ops(f"def up(n):\n    return (n + 63) // 64 * 64\n\nwidth = up(max_model_len)\n{OUT}\n{CALL}"),
+        "a": "def swap(it):\n    it.up = lambda n: 7\n",
     },
 }  # fmt: skip
 WORDS = (*LENGTH, "--ranks", "64", "--compress-ratio", "64")

@@ -268,3 +268,7 @@ def test_package(judge: Judge, name: str) -> None:
 
 def test_a_caller_that_does_not_parse(judge: Judge) -> None:
     assert verdict(judge, {"odd": ODD_CALLER + "    return paged_logits(\n"}, parses=False) != 0
+
+
+def test_a_caller_behind_a_nul(judge: Judge) -> None:
+    assert verdict(judge, {"odd": "\0\n" + ODD_CALLER}, parses=False) != 0

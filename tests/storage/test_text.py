@@ -60,14 +60,16 @@ def test_only_a_cookie_that_may_hide_names_counts(text: bytes, expected: bool) -
     assert opaque_encoding(text) is expected
 
 
-_BYTES = st.lists(st.sampled_from([b"a", b"b", b"\0", b"\xff", b"ab"]), max_size=12).map(b"".join)
+_BYTES = st.lists(st.sampled_from([b"a", b"b", b"\n", b"\xff", b"ab"]), max_size=12).map(b"".join)
 
 
 @given(_BYTES, _BYTES)
 def test_the_finder_finds_what_python_finds(data: bytes, needle: bytes) -> None:
-    assert bool(finder()(data, needle)) is (needle in data)
+    assert finder()([("one", data)], needle) == [("one", data)] * (needle in data)
 
 
 def test_where_libc_cannot_be_asked_python_searches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ctypes", None)
-    assert finder() is bytes.__contains__
+    files = [("one", b"a\nb"), ("other", b"ab")]
+    assert finder()(files, b"b") == files
+    assert finder()(files, b"\nb") == files[:1]

@@ -14,6 +14,9 @@ _LEAVES_ALONE = re.compile(
     "shape|stride|size|dim|fill_|zero_|dtype|device|numel|ndim|is_cuda|element_size|data_ptr|is_contiguous"
 ).fullmatch
 
+_BY_TEXT = ("locals", "eval", "exec")
+"""Ways to get at a function's own names that mention none of them."""
+
 
 def start(node: ast.AST) -> tuple[int, int]:
     """Where a node begins: line and column."""
@@ -73,13 +76,29 @@ def untouched(source: Source, scope: ast.AST, made: list[Binding], use: ast.Name
     fresh = [b for b in made if isinstance(b.value, ast.Call) and ALLOCATES(last(b.value))]
     first = min(start(b.node) for b in fresh) if fresh and len(fresh) == len(made) else (0, 0)
     names = [n for n in source.seen(use.id) if isinstance(n, ast.Name) and scope in source.above(n)]
+    # From where it gets another name on, what is done to the one is done to the other.
+    above = source.up[use]
+    late |= not isinstance(above, (ast.Call, ast.keyword, ast.Subscript, ast.Attribute, ast.Return))
+    late |= isinstance(above, ast.Return) and source.within(above, (ast.Try, *SCOPED)) is not scope
     before = [n for n in names if loop or (first <= start(n) and (late or start(n) < start(use)))]
+    if any(scope in source.above(n) for name in _BY_TEXT for n in source.seen(name)) or not all(
+        _alone(source, b.node) for b in made
+    ):
+        return False
     if inside:
         items = [source.up[n] for n in before if n is not use and isinstance(n.ctx, ast.Load)]
         return all(
             isinstance(i, ast.Subscript) and isinstance(i.ctx, ast.Load) and leaves_alone(source, i) for i in items
         )
-    return all(n is use or leaves_alone(source, n) for n in before)
+    given = [n for n in before if isinstance(source.up[n], ast.Return) and source.within(n, SCOPED) is not scope]
+    return all(n is use or leaves_alone(source, n) for n in before) and not given
+
+
+def _alone(source: Source, node: ast.AST) -> bool:
+    """Whether a binding gives what it binds to nothing else."""
+    if isinstance(node, ast.NamedExpr):
+        return isinstance(source.up[node], (ast.Compare, ast.Expr))
+    return not isinstance(node, ast.Assign) or len(node.targets) == 1
 
 
 def leaves_alone(source: Source, node: ast.AST) -> bool:

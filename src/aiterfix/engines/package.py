@@ -24,13 +24,12 @@ SCOPES = (*FUNCTIONS, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.G
 SCOPED = SCOPES[:3]
 LOOPS = (ast.For, ast.AsyncFor, ast.While)
 _START = re.compile(
-    rb"^(?:(?P<decorator>@)|(?:async[ \t]+)?(?:def|class)[ \t]+(?P<name>\w+)"
-    rb"|(?!(?:else|elif|except|finally|case)\b)[^\s#)\]}\"'])",
-    re.MULTILINE,
+    rb"\n(?:(?P<decorator>@)|(?:async[ \t]+)?(?:def|class)[ \t]+(?P<name>\w+)"
+    rb"|(?!(?:else|elif|except|finally|case)\b)[^\s#)\]}\"'])"
 )
 TESTS = re.compile("(?:^|/)(?:tests?/|test_|conftest)").search
 _SETTINGS = (".json", ".yaml", ".yml", ".toml", ".ini", ".cfg")
-_PARTS = ("mqa_logits", "aiter", "ndexer", "page_", "etattr")
+_PARTS = ("mqa_", "aiter", "ndexer", "page_", "etattr")
 """What many names that are asked for have in common: which files hold it is found out once."""
 _WORDS = re.compile(r"\w+").findall
 _IMPORTS = re.compile(rb"^[ \t]*(?:from[ \t]+[\w.]+[ \t]+)?import[ \t]+(\([^)]*\)|[^\n]*)", re.MULTILINE)
@@ -52,6 +51,7 @@ _PUT_TOGETHER = {  # beginning with plain text, they are searched for much faste
     "getattr(": re.compile(rb"getattr\([^\n]*?,%b" % _PARTS_OF_NAME),
     "methodcaller(": re.compile(rb"methodcaller\(%b" % _PARTS_OF_NAME),
 }
+_LAMBDA = re.compile(rb"=[\s(\\]*lambda\b").search
 _KEPT_AS = re.compile(rb"(\w+)\s*=\s*$")
 _RUNS = re.compile(rb"(?<![\w.])(?:exec|eval)\(")
 
@@ -78,6 +78,22 @@ class _Chunk:
     name: str = ""
     nodes: list[ast.stmt] | None = None
     indexed: bool = False
+
+
+class _Defined(ast.NodeTransformer):
+    """Writes a lambda that is given a name as the function that it is."""
+
+    def visit_Assign(self, node: ast.Assign | ast.AnnAssign) -> ast.AST:
+        self.generic_visit(node)
+        target = node.targets[0] if isinstance(node, ast.Assign) and len(node.targets) == 1 else None
+        target = node.target if isinstance(node, ast.AnnAssign) else target
+        if not isinstance(target, ast.Name) or not isinstance(node.value, ast.Lambda):
+            return node
+        returned = ast.copy_location(ast.Return(node.value.body), node.value.body)
+        return ast.copy_location(ast.FunctionDef(target.id, node.value.args, [returned], []), node)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        return self.visit_Assign(node)
 
 
 class Source:
@@ -114,7 +130,8 @@ class Source:
                 for chunk in chunks:
                     if chunk.nodes is None:
                         chunk.nodes = []
-                        chunk.nodes = ast.parse(b"\n" * (chunk.line - 1) + chunk.data).body
+                        tree = ast.parse(b"\n" * (chunk.line - 1) + chunk.data)
+                        chunk.nodes = (_Defined().visit(tree) if _LAMBDA(chunk.data) else tree).body
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             self.broken = f"cannot be parsed: {error}"
         return not self.broken
@@ -263,21 +280,16 @@ class Source:
 
 
 def _chunks(data: bytes) -> list[_Chunk]:
-    found: list[_Chunk] = []
-    starts = list(_START.finditer(data))
-    places = [0, *(m.start() for m in starts if m.start()), len(data)]
-    names = {m.start(): m for m in starts}
-    line = 1
-    for start, end in itertools.pairwise(places):
-        match = names.get(start)
-        name = (match["name"] or b"").decode() if match is not None else ""
-        if found and (found[-1].name == "@" or (not name and not found[-1].name)):
-            last = found[-1]
-            found[-1] = _Chunk(last.line, last.data + data[start:end], name if last.name == "@" else "")
-            if match is not None and match["decorator"]:
-                found[-1].name = "@"
-        else:
-            found.append(_Chunk(line, data[start:end], "@" if match is not None and match["decorator"] else name))
+    starts = [(0, "")]
+    for match in _START.finditer(b"\n" + data):
+        name = "@" if match["decorator"] else (match["name"] or b"").decode()
+        if starts[-1][1] == "@" or not match.start():
+            starts[-1] = (starts[-1][0], name)
+        elif name or starts[-1][1]:
+            starts.append((match.start(), name))
+    found, line = [], 1
+    for (start, name), (end, _) in itertools.pairwise([*starts, (len(data), "")]):
+        found.append(_Chunk(line, data[start:end], name))
         line += data.count(b"\n", start, end)
     return found
 
@@ -348,9 +360,10 @@ class Package:
         self._paths: dict[str, list[str]] = {}
         self._handed: dict[str, list[str]] = {}
         self._set: dict[str, bool] = {}
-        self._holding = {"": [(path, as_parsed(data)) for path, data in self._data.items()]}
+        # Nothing parses a text with a NUL, but it may name something, and then the whole is in doubt.
+        self._holding = {"": [(path, as_parsed(data).replace(b"\0", b" ")) for path, data in self._data.items()]}
         self._modules = {_dotted(path): path for path in self._data}
-        self._finds = finder()
+        self._hold = finder()
 
     def _doubt(self, path: str, reason: str) -> None:
         self._doubts.append(Skipped(self._folder / path, reason, True))
@@ -362,8 +375,7 @@ class Package:
                 if part in text and part != text:
                     self.files(part)
             near = min((files for known, files in self._holding.items() if known in text), key=len)
-            finds, needle = self._finds, text.encode()
-            self._holding[text] = [one for one in near if finds(one[1], needle)]
+            self._holding[text] = self._hold(near, text.encode())
         return self._holding[text]
 
     def matches(
@@ -463,13 +475,27 @@ class Package:
                     found.append((where, plain.count(b",") + 1 if plain else 0, names))
         return found
 
+    @cached_property
+    def _asked(self) -> dict[str, list[tuple[str, bytes, list[int]]]]:
+        """Where an object is asked for a name, tests aside: by the text of it, the file, and the places in it."""
+        found = {}
+        for text in _PUT_TOGETHER:
+            starts = re.compile(re.escape(text.encode())).finditer
+            files = (one for one in self.files(text) if not TESTS(one[0]))
+            found[text] = [(path, data, [m.start() for m in starts(data)]) for path, data in files]
+        return found
+
     def _places(self, patterns: Mapping[str, re.Pattern[bytes]]) -> Iterator[tuple[str, re.Match[bytes]]]:
-        """Where patterns that begin with a text are met, tests aside."""
+        """Matches of patterns that begin with such a text, as `re.finditer` gives them."""
         for text, pattern in patterns.items():
-            for path, data in ((p, d) for p, d in self.files(text) if not TESTS(p)):
-                for one in pattern.finditer(data):
-                    line = data.count(b"\n", 0, one.start()) + 1
-                    yield f"{path}:{line}", one
+            for path, data, places in self._asked[text]:
+                end = 0
+                for place in places:
+                    one = pattern.match(data, place) if place >= end else None
+                    if one is not None:
+                        end = one.end()
+                        line = data.count(b"\n", 0, place) + 1
+                        yield f"{path}:{line}", one
 
     def source(self, path: str) -> Source:
         """A file, parsed where it is asked."""

@@ -203,6 +203,8 @@ class Tracer:
                 values = self._imported(source.imported(node.id, binding.node), unknown)
             elif binding.value is not None:
                 values = self.values(binding.value, frame)
+            elif isinstance(binding.node, FUNCTIONS):
+                values = (Thing("function", "", source, binding.node),)
             for value in values:
                 inside = binding.item is not None and isinstance(value, Items) and binding.item < len(value.items)
                 one = value.items[binding.item] if inside else (unknown,)  # type: ignore[union-attr, index]
@@ -329,7 +331,7 @@ class Tracer:
         stated = node.attr == OPERATOR or THE_CONFIG(text_of(node))
         # What a configuration holds is for the operator to say; an object that another one holds is not followed.
         told = not stated and _CONFIG(base_text)
-        if told or (base_text.startswith("self.") and not THE_CONFIG(base_text)):
+        if told or (base_text.startswith("self.") and not THE_CONFIG(base_text) and not self._made(node, frame)):
             return (unknown,)
         if not isinstance(node.value, (ast.Name, ast.Attribute, ast.Call)):
             return (unknown,)
@@ -347,6 +349,19 @@ class Tracer:
             else:
                 found.append(unknown)
         return found
+
+    def _made(self, node: ast.Attribute, frame: Frame) -> bool:
+        """Whether what an attribute of ``self`` holds is made by its class of one of the package that stores this."""
+        held, source, names = node.value, frame.source, self.attributes.names
+        owner = source.within(node, ast.ClassDef)
+        if not isinstance(held, ast.Attribute) or not isinstance(owner, ast.ClassDef):
+            return False
+        for store in names.of_class(held.attr, source, owner):
+            if isinstance(store.value, ast.Call):
+                found = self.class_of(store.value.func, frame)
+                if found is not None and names.of_class(node.attr, *found):
+                    return True
+        return False
 
     def class_of(self, node: ast.expr, frame: Frame) -> tuple[Source, ast.ClassDef] | None:
         """The class of the package that an expression names."""
@@ -439,7 +454,7 @@ class Tracer:
         home, _, what = name.rpartition(".")
         if home == "torch" and not what.startswith("new_") and ALLOCATES(what) and not self._replaced(home, what):
             return allocated(self, node, what, frame)
-        if name == "triton.cdiv" and len(node.args) == 2:
+        if name == "triton.cdiv" and len(node.args) == 2 and not self._replaced("triton", "cdiv"):
             found = []
             for a, b in itertools.product(*(self.values(arg, frame) for arg in node.args)):
                 both = isinstance(a, Number) and isinstance(b, Number) and b.constant != 0
@@ -469,7 +484,13 @@ class Tracer:
         key = (*frame.key, frame.source.relative, node.lineno, node.col_offset)
         if not isinstance(function, FUNCTIONS) or source is None or len(key) > bounds.KEY:
             return (unknown,)
-        if self.attributes.names.sets_modules(function.name) or self.package.handed(source):
+        around = source.within(function, SCOPED)
+        if around is not None:
+            # One within another function is in that one's hands alone, which may call it and no more.
+            mentions = (n for n in source.seen(function.name) if n is not function and around in source.above(n))
+            if not all(isinstance(call := source.up[n], ast.Call) and call.func is n for n in mentions):
+                return (unknown,)
+        elif self.attributes.names.sets_modules(function.name) or self.package.handed(source):
             return (unknown,)
         found: list[Value] = []
         for _, given in self.callers.bindings(Site(frame.source, node), source, function, frame):

@@ -11,10 +11,12 @@ _FIELDS: dict[type, tuple[str, ...]] = {ast.Constant: ()}
 
 def children(node: ast.AST) -> list[ast.AST]:
     """What stands in a node itself: `ast.iter_child_nodes`, but for contexts and operators."""
-    kind, found = node.__class__, []
-    if kind not in _FIELDS:
-        _FIELDS[kind] = tuple(name for name in kind._fields if name not in _NO_NODES)
-    for name in _FIELDS[kind]:
+    kind: type[ast.AST] = node.__class__
+    found: list[ast.AST] = []
+    fields = _FIELDS.get(kind)
+    if fields is None:
+        fields = _FIELDS[kind] = tuple(name for name in kind._fields if name not in _NO_NODES)
+    for name in fields:
         value = getattr(node, name, None)
         if value.__class__ is list:
             found += [child for child in value if isinstance(child, ast.AST)]

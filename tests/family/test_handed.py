@@ -59,6 +59,71 @@ def test_padding_is_memory_of_the_output_behind_every_row(output: Any, padding: 
 
 
 @pytest.mark.parametrize(
+    ("output", "padding"),
+    [
+        # Heads of a row follow one another, as a permuted buffer has them: the next head's columns are no padding.
+        (lambda: torch.zeros(16, 64, 1000).transpose(0, 1), 0),
+        (lambda: torch.zeros(16, 64, 1100)[..., :1000].transpose(0, 1), 100),
+        (lambda: torch.zeros(64, 8, 1256)[..., :1000], 256),
+        (lambda: torch.zeros(1, 8, 1000).expand(64, 8, 1000), -1000),
+        # Each head begins within a row of the one before.
+        (lambda: torch.zeros(64 * 1900 + 16000).as_strided((64, 8, 1000), (1900, 2000, 1)), -900),
+    ],
+)
+def test_heads_are_room_of_their_own(output: Any, padding: int) -> None:
+    assert facts_of(STAGE1, by_head(out_qk=output()))["padding"] == padding
+
+
+def test_a_key_of_another_size_than_128_is_told() -> None:
+    for size, told in ((64, 64), (128, None), (256, 256)):
+        given = handed(q_fp8=torch.zeros(4, 2, 64, size, dtype=torch.uint8))
+        assert facts_of(ENTRY, given).get("head_size") == told
+
+
+def test_elements_of_another_size_than_float32_are_told() -> None:
+    for dtype, size in ((torch.bfloat16, 2), (torch.float64, 8), (torch.float32, None)):
+        facts = facts_of(ENTRY, handed(out_logits=torch.zeros(8, 1000, dtype=dtype)))
+        assert facts.get("output_bytes") == size
+
+
+@pytest.mark.parametrize(
+    ("output", "padding"),
+    [
+        (lambda: torch.zeros(8, 900), -100),  # rows run into one another
+        (lambda: torch.zeros(4, 1000), -4000),  # fewer rows than the query has
+        (lambda: torch.zeros(1, 1000).expand(8, 1000), -1000),
+        (lambda: torch.zeros(8, 1256, dtype=torch.float64)[:, :1000], 256),
+        (lambda: torch.empty_strided((8, 1000), (1256, 1), dtype=torch.float64), 0),
+        (lambda: torch.zeros(8, 1256, dtype=torch.bfloat16)[:, :1000], 256),
+    ],
+)
+def test_an_output_without_room_for_its_rows_has_less_than_no_padding(output: Any, padding: int) -> None:
+    facts = LaunchFacts(**facts_of(ENTRY, handed(out_logits=output())))
+    assert facts.padding == padding and bool(facts.misfit()) == (padding < 0)
+
+
+def test_one_row_or_none_needs_no_stride() -> None:
+    for batch, output, padding in ((1, torch.zeros(1000).as_strided((1, 1000), (1, 1)), 0), (0, torch.zeros(0, 9), 0)):
+        given = LaunchFacts(**facts_of(ENTRY, handed(q_fp8=query(batch, 1), out_logits=output)))
+        assert given.padding == padding and not given.misfit()
+    facts = facts_of(ENTRY, handed(q_fp8=query(1, 1), out_logits=torch.zeros(1, 900)))
+    assert facts["padding"] == -100
+
+
+def test_columns_that_do_not_follow_one_another_are_told() -> None:
+    for output, apart in ((torch.zeros(8, 2000)[:, ::2], 2), (torch.zeros(1000, 8).t(), 8)):
+        given = LaunchFacts(**facts_of(ENTRY, handed(out_logits=output)))
+        assert given.column_stride == apart and "apart" in given.misfit()
+    by_heads = facts_of(STAGE1, by_head(out_qk=torch.zeros(64, 8, 2000)[:, :, ::2]))
+    assert by_heads["column_stride"] == 2
+    assert "column_stride" not in facts_of(ENTRY, handed())
+
+
+def test_heads_of_the_query_that_the_output_lacks_are_no_room() -> None:
+    assert facts_of(STAGE1, by_head(out_qk=torch.zeros(32, 8, 1000)))["padding"] == -32 * 8 * 1000
+
+
+@pytest.mark.parametrize(
     ("shape", "rank", "inner", "stride"),
     [((8, 1000), 2, 1, 1000), ((64, 8, 1000), 3, 8, None), ((8000,), 1, 0, None), ((8, 1, 1000), 3, 1, 1000),
      ((2, 2, 2, 1000), 4, 4, None), ((1, 8, 1000), 3, 8, None)],

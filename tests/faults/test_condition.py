@@ -44,11 +44,15 @@ def test_what_is_no_condition(text: str) -> None:
         Condition(text)
 
 
-@given(st.dictionaries(st.sampled_from(["rows", "row_stride", "width", "plain", "heads"]), st.integers(0, 1 << 40)))
+@given(
+    st.dictionaries(
+        st.sampled_from(["rows", "row_stride", "width", "plain", "heads", "output_rank"]), st.integers(0, 1 << 40)
+    )
+)
 def test_more_facts_never_turn_an_answer_round(facts: dict[str, int]) -> None:
     trigger = load_faults().get("row-offset-32").trigger
     reach, missing = trigger.reach(facts)
-    full = {"rows": 1, "row_stride": 1, "width": 1, "plain": 0, "heads": 1, **facts}
+    full = {"rows": 1, "row_stride": 1, "width": 1, "plain": 0, "heads": 1, "output_rank": 2, **facts}
     assert (reach is Reach.DEPENDS) == bool(missing)
     if reach is not Reach.DEPENDS:
         assert trigger.reach(full)[0] is reach
@@ -65,10 +69,14 @@ def test_the_border_of_row_offset_32() -> None:
     assert trigger.reach({**partly, "width": 12})[0] is Reach.NOT_REACHED
     assert trigger.reach({**partly, "width": 13})[0] is Reach.REACHED
     assert trigger.reach(partly) == (Reach.DEPENDS, ("width",))
-    plain = {"row_stride": 1 << 20, "plain": 1, "heads": 1}
+    plain = {"row_stride": 1 << 20, "plain": 1, "heads": 1, "output_rank": 2}
     assert trigger.reach({**plain, "rows": 2048})[0] is Reach.NOT_REACHED
     assert trigger.reach({**plain, "rows": 2049})[0] is Reach.REACHED
-    assert trigger.reach({**plain, "rows": 64, "heads": 64})[0] is Reach.REACHED
+    by_head = {**plain, "heads": 64, "output_rank": 3}
+    assert trigger.reach({**by_head, "rows": 64})[0] is Reach.REACHED
+    assert trigger.reach({**by_head, "rows": 32})[0] is Reach.NOT_REACHED
+    # An output without heads, of the kernels that sum over them, ends sooner.
+    assert trigger.reach({**by_head, "rows": 2048, "output_rank": 2})[0] is Reach.NOT_REACHED
 
 
 def test_the_border_of_column_bound() -> None:
@@ -89,6 +97,11 @@ def test_the_border_of_cache_offset_32() -> None:
     assert trigger.reach({**launch, "kv_blocks": 2144})[0] is Reach.REACHED
     assert trigger.reach(launch) == (Reach.DEPENDS, ("kv_blocks",))
     assert trigger.reach({"kv_blocks": 1 << 20, "block_stride": 1 << 20})[0] is Reach.REACHED
+    # Longer keys end farther on: 128 bytes are what is not said.
+    longer = {"block_stride": 128 * 260, "kv_block_size": 128, "plain": 0, "head_size": 256}
+    assert trigger.reach({**longer, "kv_blocks": 64_527})[0] is Reach.NOT_REACHED
+    assert trigger.reach({**longer, "kv_blocks": 64_528})[0] is Reach.REACHED
+    assert trigger.tell({**longer, "kv_blocks": 64_528}).startswith("keys of blocks from 64527 on")
     tokens = {"block_stride": 132, "kv_block_size": 1, "plain": 0}
     assert trigger.reach({**tokens, "kv_blocks": 16_268_815})[0] is Reach.NOT_REACHED
     assert trigger.reach({**tokens, "kv_blocks": 16_268_816})[0] is Reach.REACHED
@@ -106,7 +119,7 @@ def test_a_launch_is_told_what_happens_to_it() -> None:
     partly = {"row_stride": 536_870_900, "rows": 2, "width": 64, "plain": 0}
     assert rows.tell(partly) == "row 1 is not written from column 12 on at a row stride of 536870900"
     assert rows.tell({**launch, "rows": 2049, "plain": 1}).startswith("rows from 2048 on are written elsewhere")
-    assert rows.tell({**launch, "rows": 64, "plain": 1, "heads": 64}).startswith(
+    assert rows.tell({**launch, "rows": 64, "plain": 1, "heads": 64, "output_rank": 3}).startswith(
         "heads from 32 on are written elsewhere"
     )
     blocks = load_faults().get("cache-offset-32").trigger

@@ -48,12 +48,16 @@ class Storage:
 
 
 class Kind:
-    itemsize = 1
+    def __init__(self, itemsize):
+        self.itemsize = itemsize
+
+
+FLOAT32, BYTE = Kind(4), Kind(1)
 
 
 class Tensor:
     # Shapes and strides, in rows of `behind` more elements than the last axis has.
-    def __init__(self, *shape, behind=0, dtype=Kind(), strides=None):
+    def __init__(self, *shape, behind=0, dtype=FLOAT32, strides=None):
         self.shape, self.dtype = shape, dtype
         strides_ = [1]
         for place, n in enumerate(reversed(shape[1:])):
@@ -72,7 +76,7 @@ class Tensor:
 
 def logits(batch=2, next_n=1, width=1000, behind=0, blocks=100, block=64, stride=None, call=None, **more):
     call = call or engine.taken
-    cache = Tensor(blocks, block, 1, 132, strides=stride and (stride, 132, 132, 1))
+    cache = Tensor(blocks, block, 1, 132, strides=stride and (stride, 132, 132, 1), dtype=BYTE)
     out = more.pop("out", None) or Tensor(batch * next_n, width, behind=behind)
     given = {"Preshuffle": True, "KVBlockSize": block, **more}
     return call(Tensor(batch, next_n, 64, 128), cache, None, out, None, None, width, **given)
@@ -80,7 +84,8 @@ def logits(batch=2, next_n=1, width=1000, behind=0, blocks=100, block=64, stride
 
 def by_head(batch=2, next_n=1, width=1000, behind=0, blocks=100, block=1):
     out = Tensor(64, batch * next_n, width, behind=behind)
-    return engine.by_head(Tensor(batch, next_n, 64, 128), Tensor(blocks, block, 1, 132), None, out, None, None, width)
+    cache = Tensor(blocks, block, 1, 132, dtype=BYTE)
+    return engine.by_head(Tensor(batch, next_n, 64, 128), cache, None, out, None, None, width)
 
 
 def seen(launches=None):

@@ -115,6 +115,29 @@ print(json.dumps([[s[1] for s in before], [s[1] for s in seen()]]))
     assert faulty.answer(EARLY + script) == [["reached"], ["unknown"]]
 
 
+@pytest.mark.parametrize(
+    ("call", "remedy"),
+    [
+        ("logits(out=Tensor(2, 900))", "Pass an output of whole rows"),
+        ("logits(width=1024, out=Tensor(2, 1024, dtype=Kind(2)))", "Pass an output of float32"),
+        ("logits(block=1, Preshuffle=False, VarCtxSchedule=Tensor(1))", "Pass VarCtxSchedule=None"),
+    ],
+)
+def test_what_no_kernel_is_made_for_is_said_and_refused(faulty: World, call: str, remedy: str) -> None:
+    """Patching takes none of it out, so it is not advised."""
+    (line,) = [w for w in warnings(faulty, call) if "is not understood" in w]
+    assert remedy in line and "aiterfix apply" not in line
+    script = f"""
+hook = aiterfix.install_hook(mode="require")
+try:
+    {call}
+except Exception as e:
+    print(json.dumps([type(e).__name__, str(e)]))
+"""
+    name, said = faulty.answer(EARLY + script)
+    assert name == "FaultyLaunchError" and remedy in said
+
+
 def test_the_function_keeps_its_signature_and_its_callers_arguments(faulty: World) -> None:
     script = f"""
 import inspect
@@ -209,6 +232,31 @@ print(json.dumps([first, refused, attempt(), [s[2] for s in seen()]]))
     assert one == two and one[:2] == ["FaultyLaunchError", "AiterfixError"]
     assert "column-bound" in one[2] and "width 1000" in one[2] and "What to do:" in one[2]
     assert actions == ["launched", "launched"], "the last of them is what is in force"
+
+
+@pytest.mark.parametrize("first", ["Whole(1000)", "1000.0", "1000"])
+def test_a_number_of_another_type_decides_nothing_for_the_calls_behind_it(faulty: World, first: str) -> None:
+    """Numbers of numpy and of Python are equal, and one key; a whole number is read whatever its type."""
+    script = f"""
+hook = aiterfix.install_hook(mode="require")
+class Whole(int):
+    pass
+def attempt(width, **more):
+    try:
+        logits(width=width, out=Tensor(2, 1000), **more)
+    except Exception as error:
+        return type(error).__name__
+    return "launched"
+class Truth:  # as numpy's
+    def __bool__(self):
+        return True
+    __and__ = __bool__
+print(json.dumps([attempt({first}), attempt(1000), attempt(1000, Preshuffle=Truth()), attempt(1000, ChunkK={first}), attempt(1000)]))
+"""
+    found = faulty.answer(EARLY + script)
+    refused = "FaultyLaunchError"
+    assert found[1:3] == [refused] * 2 and found[4] == refused
+    assert first == "1000.0" or found[0] == refused
 
 
 def test_a_mode_that_is_asked_for_at_start_refuses_the_import_itself(faulty: World) -> None:
@@ -373,6 +421,13 @@ print(json.dumps([s.action.value for s in aiterfix.launches().seen]))
     path.write_text(path.read_text() + SIMPLE)
     refused, made, actions = map(json.loads, world.run(script, AITERFIX_KERNEL="guard").stdout.splitlines())
     assert "q_fp8 must be fp8" in refused and made == "" and actions == ["own-kernel", "launched"]
+
+
+def test_what_no_kernel_is_made_for_our_kernel_is_not_asked(faulty: World) -> None:
+    """It would end the host by an exception."""
+    script = f"{EARLY}{OWN}found = logits(out=Tensor(2, 900)) == 'ours'\nprint(json.dumps([found, seen()]))"
+    found, ((_, outcome, action, _, _),) = faulty.answer(script, AITERFIX_KERNEL="guard")
+    assert (found, outcome, action) == (False, "unknown", "launched")
 
 
 def test_our_kernel_takes_a_launch_that_could_not_be_judged(faulty: World) -> None:

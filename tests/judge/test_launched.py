@@ -28,7 +28,7 @@ SHUFFLED = f"{BASE}_preshuffle"
 VARCTX = f"{SHUFFLED}_varctx"
 STAGE1, REDUCING, RAGGED = f"_{ENTRY}_stage1", f"_{ENTRY}", f"_{ENTRY}_ragged_k"
 FACTS = LaunchFacts(
-    rows=8, width=4000, row_stride=4000, kv_blocks=512, block_stride=8448, kv_block_size=64, chunk_k=256, next_n=2,
+    rows=8, width=4000, row_stride=4096, kv_blocks=512, block_stride=8448, kv_block_size=64, chunk_k=256, next_n=2,
     heads=64, preshuffle=1, output_rank=2, output_inner=1, schedule=0, padding=0,
 )  # fmt: skip
 EVERYTHING = tuple((f.id, Presence.PRESENT) for f in SHIPPED.judged)
@@ -88,6 +88,16 @@ def test_stores_past_a_row(facts: dict[str, int | None], found: str) -> None:
     assert reach("column-bound", [SHUFFLED], facts) == found
 
 
+@pytest.mark.parametrize("facts", [{"padding": -1}, {"row_stride": 4031, "rows": 2}, {"column_stride": 2}])
+def test_an_output_that_cannot_hold_its_rows_is_never_called_right(facts: dict[str, int]) -> None:
+    """Mended kernels write every column up to the width too, one element after the other."""
+    there = kernels(SHUFFLED, presence=())
+    fits = {"width": 4032, "row_stride": 4032}
+    assert judge_launch(there, Launch(ENTRY, _facts(fits), "gfx950")).outcome is Outcome.NOT_REACHED
+    judged = judge_launch(there, Launch(ENTRY, _facts({**fits, **facts}), "gfx950"))
+    assert judged.outcome is Outcome.UNKNOWN and judged.reason
+
+
 @pytest.mark.parametrize(
     ("facts", "found"),
     [
@@ -137,12 +147,17 @@ def test_each_fault_of_the_main_function(fault: str, kernel: str, facts: dict[st
     [
         ("column-bound", f"{ENTRY}_stage1", STAGE1, {"width": 4096, "kv_block_size": 1}, "not-reached"),
         ("column-bound", f"{ENTRY}_stage1", STAGE1, {"width": 4032, "kv_block_size": 64}, "reached"),
-        ("row-offset-32", f"{ENTRY}_stage1", STAGE1, {"rows": 64, "row_stride": 1 << 20, "heads": 64}, "reached"),
+        ("row-offset-32", f"{ENTRY}_stage1", STAGE1, {"row_stride": 1 << 20, "rows": 64, "heads": 64}, "reached"),
+        ("row-offset-32", f"{ENTRY}_stage1", STAGE1, {"row_stride": 1 << 20, "rows": 32, "heads": 64}, "not-reached"),
+        ("row-offset-32", f"{ENTRY}_stage1", STAGE1, {"row_stride": 1 << 20, "rows": 2049, "heads": 1}, "reached"),
+        # The reducing kernels sum over the heads: their output has rows alone.
+        ("row-offset-32", f"{ENTRY}_ragged_k", RAGGED, {"rows": 2048, "row_stride": 1 << 20}, "not-reached"),
+        ("row-offset-32", f"{ENTRY}_ragged_k", RAGGED, {"rows": 2049, "row_stride": 1 << 20}, "reached"),
         (
             "row-offset-32",
             f"{ENTRY}_stage1",
             STAGE1,
-            {"rows": 64, "row_stride": 1 << 20, "heads": None},
+            {"row_stride": 1 << 20, "rows": 64, "heads": None},
             "depends heads",
         ),
         ("block-paging", f"{ENTRY}_stage1", STAGE1, {}, "reached"),
@@ -151,7 +166,8 @@ def test_each_fault_of_the_main_function(fault: str, kernel: str, facts: dict[st
     ],
 )
 def test_the_other_functions(fault: str, entry: str, kernel: str, facts: dict[str, int | None], found: str) -> None:
-    assert reach(fault, [kernel], {"preshuffle": 0, **facts}, entry, "") == found
+    rank = 3 if "stage1" in entry else 2
+    assert reach(fault, [kernel], {"preshuffle": 0, "output_rank": rank, **facts}, entry, "") == found
 
 
 @pytest.mark.parametrize(
@@ -209,8 +225,38 @@ def test_what_is_not_understood_is_never_not_reached() -> None:
     assert judge_launch(kernels(SHUFFLED, presence=paging), one).faults[0].reach is Reach.NOT_REACHED
     # What is in doubt about another module's kernels says nothing of this one's; what runs prebuilt are the Gluon ones.
     stage1 = replace(kernels(SHUFFLED, STAGE1), doubts=((SHUFFLED, "unread"),), prebuilt=True)
-    facts = replace(FACTS, preshuffle=0, width=4096, kv_block_size=1, next_n=1)
+    facts = replace(FACTS, preshuffle=0, width=4096, kv_block_size=1, next_n=1, output_rank=3)
     assert judge_launch(stage1, Launch(f"{ENTRY}_stage1", facts)).outcome is Outcome.NOT_REACHED
+
+
+@pytest.mark.parametrize(
+    ("kernel", "facts", "triton", "outcome"),
+    [
+        # The grid is the schedule's, and the kernel takes the schedule for its number of splits.
+        (REDUCING, {"preshuffle": 0, "schedule": 1}, 30400, Outcome.UNKNOWN),
+        (BASE, {"preshuffle": 0, "schedule": 1}, 30600, Outcome.UNKNOWN),
+        (BASE, {"preshuffle": 0}, 30600, Outcome.NOT_REACHED),
+        (VARCTX, {"schedule": 1}, 30600, Outcome.NOT_REACHED),
+        # Their wrapper compiles them for a pointer to float32, whatever is handed over; Triton converts elsewhere.
+        (SHUFFLED, {"output_bytes": 2}, 30600, Outcome.UNKNOWN),
+        (SHUFFLED, {"output_bytes": 8}, 30600, Outcome.UNKNOWN),
+        (REDUCING, {"preshuffle": 0, "output_bytes": 2}, 30400, Outcome.NOT_REACHED),
+    ],
+)
+def test_what_no_kernel_is_made_for_is_never_called_right(
+    kernel: str, facts: dict[str, int], triton: int, outcome: Outcome
+) -> None:
+    """Not even where no fault is left."""
+    launch = Launch(ENTRY, _facts({"width": 4096, "triton": triton, **facts}), "gfx950")
+    judged = judge_launch(kernels(kernel, presence=()), launch)
+    assert judged.outcome is outcome and bool(judged.reason) == (outcome is Outcome.UNKNOWN)
+
+
+def test_an_output_by_head_has_three_axes() -> None:
+    facts = {"preshuffle": 0, "width": 4096, "kv_block_size": 1, "next_n": 1}
+    for rank, outcome in ((2, Outcome.UNKNOWN), (4, Outcome.UNKNOWN), (3, Outcome.NOT_REACHED)):
+        launch = Launch(f"{ENTRY}_stage1", _facts({**facts, "output_rank": rank}), "gfx950")
+        assert judge_launch(kernels(STAGE1, presence=()), launch).outcome is outcome
 
 
 def test_faults_that_do_not_decide_are_listed_alone() -> None:

@@ -7,7 +7,8 @@ kernel a call comes to follows from the same facts.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from numbers import Integral
 from typing import Any
 
 from aiterfix.family.cases import CHUNK
@@ -21,6 +22,8 @@ _GLUON_FROM = 30500
 _FIXED_CHUNK = {f"{ENTRY}_stage1_ragged_k": 64}
 """``ChunkK`` of entries that take none."""
 _FLOAT32 = 4
+_HEAD_SIZE = 128
+"""Of a key, where nothing else is told."""
 
 
 def key_of(parameter: str) -> tuple[str, ...]:
@@ -53,23 +56,25 @@ def facts_of(entry: str, handed: Mapping[str, Any]) -> dict[str, int]:
         facts |= {"rows": query[0] * query[1], "next_n": query[1]}
         if _BY_HEAD not in handed:
             facts["heads"] = query[2]
+        if query[3] != _HEAD_SIZE:
+            facts["head_size"] = query[3]
     for name in CACHES:
         if name in handed:
             facts |= _cache(handed[name], facts)
     if OUTPUT in handed:
         facts |= _output(handed[OUTPUT], facts)
     elif _BY_HEAD in handed:
-        facts |= _output_by_head(handed[_BY_HEAD], facts)
+        facts |= _output_by_head(handed[_BY_HEAD], facts, query[2] if len(query) == 4 else 0)
     return facts
 
 
 def _plain_arguments(entry: str, handed: Mapping[str, Any]) -> dict[str, int]:
     numbers = {"width": _WIDTH, "kv_block_size": _BLOCK, "chunk_k": CHUNK}
-    facts = {name: handed[p] for name, p in numbers.items() if type(handed.get(p)) is int}
+    facts = {name: int(handed[p]) for name, p in numbers.items() if isinstance(handed.get(p), Integral)}
     if CHUNK not in handed and entry in _FIXED_CHUNK:
         facts["chunk_k"] = _FIXED_CHUNK[entry]
     shuffled = handed.get(SHUFFLED, False)
-    if isinstance(shuffled, (bool, int)):
+    if not hasattr(shuffled, "stride"):  # whether a tensor is true stands on the device
         facts["preshuffle"] = int(bool(shuffled))
     facts["schedule"] = int(handed.get(_SCHEDULE) is not None)
     return facts
@@ -94,13 +99,16 @@ def _output(output: Any, facts: Mapping[str, int]) -> dict[str, int]:
         return {}
     # What stands between rows and columns; one axis alone has neither.
     found = {"output_rank": len(shape), "output_inner": math.prod(shape[1:-1]) if len(shape) > 1 else 0}
+    size = getattr(getattr(output, "dtype", None), "itemsize", _FLOAT32)
+    if size != _FLOAT32:
+        found["output_bytes"] = size
     if found["output_inner"] == 1:
         found["row_stride"] = strides[0]
-        found |= _padding(output, facts, strides[0], 0)
-    return found
+        found |= _padding(output, facts, strides[0])
+    return found | _column_stride(shape, strides)
 
 
-def _output_by_head(output: Any, facts: Mapping[str, int]) -> dict[str, int]:
+def _output_by_head(output: Any, facts: Mapping[str, int], query_heads: int) -> dict[str, int]:
     shape, strides = _laid_out(output)
     if len(shape) != 3:
         return {"output_rank": len(shape)} if shape else {}
@@ -109,16 +117,39 @@ def _output_by_head(output: Any, facts: Mapping[str, int]) -> dict[str, int]:
     # Triggers take heads to follow one another; of another layout it is not said how far they reach.
     if strides[0] == facts.get("rows", -1) * row_stride:
         found["heads"] = heads
-    return found | _padding(output, facts, row_stride, (heads - 1) * strides[0])
+    found |= _padding(output, facts, row_stride, max(heads, query_heads), strides[0])
+    return found | _column_stride(shape, strides)
 
 
-def _padding(output: Any, facts: Mapping[str, int], row_stride: int, before: int) -> dict[str, int]:
-    """Columns behind every row that are the output's own memory, the last row's included."""
+def _column_stride(shape: tuple[int, ...], strides: tuple[int, ...]) -> dict[str, int]:
+    """Told only where columns do not follow one another, which every kernel takes for granted."""
+    return {"column_stride": strides[-1]} if shape[-1] > 1 and strides[-1] != 1 else {}
+
+
+def _padding(
+    output: Any, facts: Mapping[str, int], row_stride: int, heads: int = 1, head_stride: int = 0
+) -> dict[str, int]:
+    """Columns behind every row that are the output's own memory, the last row's included; negative where a row itself
+    runs into the next one or past that memory."""
     if not {"rows", "width"} <= facts.keys() or not hasattr(output, "untyped_storage"):
         return {}
-    elements = int(output.untyped_storage().nbytes()) // _FLOAT32 - int(output.storage_offset())
-    last = elements - before - (facts["rows"] - 1) * row_stride - facts["width"]
-    return {"padding": max(min(row_stride - facts["width"], last), 0)}
+    if facts["rows"] == 0:
+        return {"padding": 0}
+    size = getattr(getattr(output, "dtype", None), "itemsize", _FLOAT32)
+    elements = int(output.untyped_storage().nbytes()) // size - int(output.storage_offset())
+    last = elements - (heads - 1) * head_stride - (facts["rows"] - 1) * row_stride - facts["width"]
+    between = row_stride - facts["width"]
+    if facts["rows"] == 1:
+        between = max(between, 0)  # there is no next row
+    apart = _heads_apart(facts["rows"], row_stride, heads, head_stride)
+    return {"padding": min(between, last, *(a - facts["width"] for a in apart))}
+
+
+def _heads_apart(rows: int, row_stride: int, heads: int, head_stride: int) -> Iterator[int]:
+    """Elements from the first row of each further head to the rows of the first one that are nearest to it."""
+    for begin in (head * head_stride for head in range(1, heads)):
+        before = min(begin // row_stride, rows - 1) if row_stride else 0
+        yield from (abs(begin - row * row_stride) for row in {before, min(before + 1, rows - 1)})
 
 
 def _laid_out(tensor: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -66,6 +66,10 @@ class Reach(str, Enum):
     """On launch facts that are not known."""
 
 
+_USUAL = {"head_size": 128}
+"""What launch facts are where nothing else is said: they are told only of launches that differ."""
+
+
 @record(frozen=True)
 class Told:
     """What happens to a launch, with its numbers.
@@ -98,6 +102,7 @@ class Trigger:
 
     def tell(self, facts: Mapping[str, int]) -> str:
         """When it bites, with a launch's numbers where they are known and it meets the fault."""
+        facts = {**_USUAL, **facts}
         for t in self.told:
             filled = t.phrase.fill(facts) if t.when.evaluate(facts)[0] else None
             if filled is not None:
@@ -106,7 +111,7 @@ class Trigger:
 
     def reach(self, facts: Mapping[str, int]) -> tuple[Reach, tuple[str, ...]]:
         """Whether a launch with these facts meets the fault, and the facts that would decide where that is open."""
-        met, missing = self.condition.evaluate(facts)
+        met, missing = self.condition.evaluate({**_USUAL, **facts})
         if met is None:
             return Reach.DEPENDS, missing
         return (Reach.REACHED if met else Reach.NOT_REACHED), ()

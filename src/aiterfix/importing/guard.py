@@ -34,6 +34,7 @@ from aiterfix.judge.launched import (
     Outcome,
     judge_launch,
     launchables,
+    misuse,
 )
 from aiterfix.judge.process import judge_process, prebuilt_variable
 
@@ -172,7 +173,8 @@ class _Watch:
         outcome = judgement.outcome
         if outcome is Outcome.NOT_REACHED:
             return Action.LAUNCHED, theirs
-        ours = self._own(theirs)
+        # What no kernel can carry out ours refuses by an exception.
+        ours = self._own(theirs) if self._misused(judgement) is None else None
         if ours is not None:
             return Action.OWN_KERNEL, ours
         if ledger.strict() and outcome in (Outcome.REACHED, Outcome.UNKNOWN):
@@ -210,6 +212,8 @@ class _Watch:
         return f"{met or reason}. {_facts(judgement)}"
 
     def _remedy(self, judgement: LaunchJudgement) -> str:
+        if asked := self._misused(judgement):
+            return asked[1]
         known = _launchables().known
         ids = [f.fault for f in judgement.faults if f.decides and f.reach is not Reach.NOT_REACHED]
         said = [known.get(f).remedy for f in ids if known.get(f).remedy]
@@ -220,6 +224,10 @@ class _Watch:
         if COLUMN_BOUND in ids:
             said.append(KEEP_PADDING)
         return ". ".join(dict.fromkeys(said)) + "."
+
+    def _misused(self, judgement: LaunchJudgement) -> tuple[str, str] | None:
+        gluon = any(k.name in judgement.kernels and not k.plain for k in _launchables().kernels)
+        return misuse(judgement.launch, gluon=gluon)
 
     def _note(self, judgement: LaunchJudgement, action: Action) -> None:
         new = seen.note(self.module, judgement, action)
@@ -259,8 +267,8 @@ class _Watch:
 
     def _keep(self, arguments: tuple[Any, ...], named: Mapping[str, Any], chosen: Callable[..., Any]) -> None:
         key = self._key(*arguments, **named)
-        if any(hasattr(part, "stride") for part in key):
-            return  # a tensor where a number is expected: none is held on to
+        if not all(_exact(part) for part in key):
+            return
         if len(self._known) >= seen.MOST:
             self._known.clear()
         with contextlib.suppress(TypeError):  # sizes that are no numbers, while something traces
@@ -309,6 +317,14 @@ def _key_function(signature: inspect.Signature) -> Callable[..., tuple[Any, ...]
     parts = [part for name in signature.parameters for part in key_of(name)]
     made: Callable[..., tuple[Any, ...]] = eval(f"lambda {taken[1:-1]}: ({''.join(f'{p},' for p in parts)})", defaults)
     return made
+
+
+def _exact(part: Any) -> bool:
+    """Whether a part of a key may be kept: it is no tensor, and equal to nothing of another type, of which less may be
+    known, as numbers of numpy's and 1000.0 are."""
+    if isinstance(part, tuple):
+        return all(_exact(p) for p in part)
+    return type(part) in (int, bool) or not (hasattr(part, "__add__") or hasattr(part, "__and__"))
 
 
 class _Name:

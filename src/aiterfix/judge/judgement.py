@@ -35,14 +35,18 @@ class LaunchFacts:
         chunk_k: ``ChunkK``, columns.
         next_n: rows of a sequence.
         heads: index heads.
+        head_size: elements of a key, of one byte each; left out where that is 128.
         preshuffle: 1 where ``Preshuffle`` is true, else 0.
         plain: 1 for a plain-Triton kernel, 0 for a Gluon one.
         output_rank: axes of the output.
         output_inner: elements of all its axes but the first and the last together: 1 where it has two.
+        output_bytes: of an element of the output; left out where that is 4.
         schedule: 1 where a schedule is passed (``VarCtxSchedule``), else 0.
         triton: Triton's release, as 30501 for 3.5.1.
         triton_published: 1 where that is the wheel that PyPI has; left out where it may be another build.
-        padding: columns behind every row that are the output's own memory.
+        padding: columns behind every row that are the output's own memory; negative where the rows themselves are
+            longer than the room for them.
+        column_stride: elements from one column of the output to the next; left out where that is 1.
     """
 
     rows: int | None = None
@@ -54,18 +58,30 @@ class LaunchFacts:
     chunk_k: int | None = None
     next_n: int | None = None
     heads: int | None = None
+    head_size: int | None = None
     preshuffle: int | None = None
     plain: int | None = None
     output_rank: int | None = None
     output_inner: int | None = None
+    output_bytes: int | None = None
     schedule: int | None = None
     triton: int | None = None
     triton_published: int | None = None
     padding: int | None = None
+    column_stride: int | None = None
 
     def known(self) -> Mapping[str, int]:
         """The facts that are known, by name."""
         return {name: value for name, value in vars(self).items() if value is not None}
+
+    def misfit(self) -> str:
+        """Why the output cannot hold what every kernel writes, whatever faults it has; empty where nothing says so."""
+        if self.column_stride not in (None, 1):
+            return f"columns of the output are {self.column_stride} elements apart, and every kernel takes them for 1"
+        short = -(self.padding or 0)
+        if None not in (self.rows, self.width, self.row_stride) and (self.rows or 0) > 1:
+            short = max(short, (self.width or 0) - (self.row_stride or 0))
+        return f"the output's memory is {short} columns too short for its rows" if short > 0 else ""
 
     def compiled_as(self, other: LaunchFacts) -> LaunchFacts:
         """The same, with the compiler of another launch where none is known."""

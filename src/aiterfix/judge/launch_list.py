@@ -115,7 +115,8 @@ def _line(line: bytes, path: Path, number: int) -> RecordedLaunch:
     facts = read.launch.facts.known()
     for name in (f.name for f in fields(LaunchFacts) if f.name in facts):
         most = 1 if name in _FLAGS else 2**63 - 1
-        if not 0 <= facts[name] <= most:
+        least = -most if name == "padding" else 0
+        if not least <= facts[name] <= most:
             problem = f"is {facts[name]}, which no launch has"
             raise StoredError(path, problem, f"line {number}, launch.facts.{name}")
     return read

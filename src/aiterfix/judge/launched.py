@@ -22,6 +22,9 @@ from aiterfix.storage.record import record
 _ON_DEVICE = {"walk-past-empty": "context_lens"}
 """Verbs of faults that hang on lengths too, which stand on the device: what a launch hands over is not all."""
 
+_BY_HEAD = (f"{ENTRY}_stage1", f"{ENTRY}_stage1_ragged_k")
+"""Functions whose output has heads before rows and columns."""
+
 
 class Outcome(str, Enum):
     """What comes of a launch, over the faults that decide."""
@@ -220,16 +223,41 @@ def _reason(there: Launchables, launch: Launch, names: tuple[str, ...], found: C
     """Why nothing certain can be said of a launch."""
     if launch.entry not in ENTRIES:
         return f"{launch.entry} is no function that is judged"
+    gluon = not all(k.plain for k in found)
+    if asked := misuse(launch, gluon=gluon):
+        return asked[0]
     if doubts := there.doubts_about(found):
         return "; ".join(doubts[:3])
     if not found:
         return f"no kernel that it launches was found ({', '.join(names)})"
-    if not all(k.plain for k in found):
+    if gluon:
         if there.prebuilt:
             return "prebuilt code objects run in the place of the source"
         if launch.gpu == OTHER_GPU and launch.entry == ENTRY:
             return f"kernels for {OTHER_GPU} are not judged"
     return ""
+
+
+def misuse(launch: Launch, *, gluon: bool) -> tuple[str, str] | None:
+    """Why a launch is wrong whatever faults its kernels have, for what it hands over, and what to hand over instead;
+    None where nothing says so.
+
+    Args:
+        gluon: whether it may come to a Gluon kernel.
+    """
+    facts = launch.facts
+    if misfit := facts.misfit():
+        return misfit, "Pass an output of whole rows, each of at least max_model_len columns that follow one another."
+    if launch.entry in _BY_HEAD and facts.output_rank not in (None, 3):
+        why = f"the output has {facts.output_rank} axes, and the kernel writes heads, rows and columns"
+        return why, "Pass an output of heads, rows and columns."
+    if launch.entry == ENTRY and facts.schedule == 1 and facts.preshuffle == 0:
+        why = "a schedule is passed without Preshuffle, and no kernel that goes by one takes such a cache"
+        return why, "Pass VarCtxSchedule=None, or a preshuffled cache and Preshuffle=True."
+    if gluon and facts.output_bytes is not None:
+        why = f"the output has elements of {facts.output_bytes} bytes, and Gluon kernels write float32"
+        return why, "Pass an output of float32."
+    return None
 
 
 def _is_there(fault: Fault, kernels: Iterable[Launchable]) -> bool:
@@ -282,7 +310,7 @@ def _columns(
         return Reach.NOT_REACHED, _NO_FACTS
     unit = rounded_to(kernel.name, chunk, block)
     past = -facts["width"] % unit if unit is not None else 0
-    if past > (padding or 0):
+    if past > max(padding or 0, 0):
         return (Reach.REACHED, _NO_FACTS) if padding is not None else (Reach.DEPENDS, ("padding",))
     # Of a source that is of no release it is not known how far it rounds.
     known = kernel.released and unit is not None

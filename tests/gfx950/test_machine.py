@@ -206,11 +206,11 @@ def test_endless_loop() -> None:
 
 
 def test_unknown_instruction_only_where_it_is_reached() -> None:
-    sad = ins.VOP3(VOP3Op.V_SAD_U8, v[1], v[0], v[0], v[0])
-    launch((branch("S_BRANCH", 2), sad, END))
-    with pytest.raises(UnmodelledInstructionError, match="v_sad_u8 at pc 0x4") as caught:
-        launch((ins.SOPP(SOPPOp.S_NOP, 0), sad, END))
-    assert sad.to_bytes().hex(" ", 4) in str(caught.value)
+    unknown = ins.VOP3(VOP3Op.V_QSAD_PK_U16_U8, v[2:3], v[0:1], v[0], v[0:1])
+    launch((branch("S_BRANCH", 2), unknown, END))
+    with pytest.raises(UnmodelledInstructionError, match="v_qsad_pk_u16_u8 at pc 0x4") as caught:
+        launch((ins.SOPP(SOPPOp.S_NOP, 0), unknown, END))
+    assert unknown.to_bytes().hex(" ", 4) in str(caught.value)
 
 
 def test_undecodable_bytes() -> None:

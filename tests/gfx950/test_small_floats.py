@@ -18,6 +18,7 @@ from tinygrad.runtime.autogen.amd.cdna import ins
 from tinygrad.runtime.autogen.amd.cdna.enum import SOPKOp, VOP1Op, VOP2Op, VOP3Op, VOP3POp
 
 from aiterfix.gfx950.instruction import UnmodelledInstructionError
+from tests.gfx950.lane_machine import assemble
 from tests.gfx950.single import code_of, execute, new_waves, set_exec
 from tests.gfx950.test_mfma import _decoded, e4m3fn, e5m2
 
@@ -168,3 +169,27 @@ def test_scaled_back(kind: str, fmt: str) -> None:
             ins.VOP3(VOP3Op[f"V_CVT_SCALEF32_PK_{kind}_{fmt}"], v[2:3] if kind == "F32" else v[2], v[0], v[1], opsel=4),
             waves,
         )
+
+
+@pytest.mark.parametrize("fmt", ["fp8", "bf8"])
+@pytest.mark.parametrize("kind", ["f16", "bf16"])
+@pytest.mark.parametrize("half", [0, 1])
+def test_two_halves(fmt: str, kind: str, half: int) -> None:
+    """Both numbers lie in one register; the other half of the result's is kept."""
+    waves = new_waves(code_of(b""), 1)
+    values = _values().reshape(2, 64)
+    with np.errstate(over="ignore"):
+        bits = values.astype(np.float16).view(np.uint16) if kind == "f16" else (values.view(np.uint32) >> 16)
+    exact = bits.astype(np.uint16).view(np.float16) if kind == "f16" else (bits << 16).view(np.float32)
+    waves.vector[0] = bits[0].astype(np.uint32) | bits[1].astype(np.uint32) << 16
+    waves.vector_f32[1] = 2.0**3 * 1.5  # only the exponent counts
+    waves.vector[2] = 0x1234_5678
+    select = " op_sel:[0,0,1]" if half else ""
+    execute(assemble([f"v_cvt_scalef32_pk_{fmt}_{kind} v2, v0, v1{select}"]), waves)
+    for lane in range(64):
+        low, high = (_nearest(float(exact[k, lane]) / 8, fmt, False) for k in range(2))
+        result = int(waves.vector[2][0, lane])
+        got, other = (result >> 16, result & 0xFFFF) if half else (result & 0xFFFF, result >> 16)
+        assert other == (0x5678 if half else 0x1234)
+        for code, want in ((got & 0xFF, low), (got >> 8, high)):
+            assert code == want or (want & 0x7F == 0x7F and code & 0x7F == 0x7F)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -279,7 +280,7 @@ def test_what_is_not_modelled_is_refused() -> None:
     for instruction, reason in (
         (ins.VOP3(VOP3Op.V_ADD_F32_E64, v[1], v[0], v[2], omod=1), "omod"),
         (ins.VOP3(VOP3Op.V_MUL_LO_U32, v[1], v[0], v[2], clmp=1), "clamp"),
-        (ins.VOP3(VOP3Op.V_SAD_U8, v[1], v[0], v[2], v[3]), "no semantics"),
+        (ins.VOP3(VOP3Op.V_MSAD_U8, v[1], v[0], v[2], v[3]), "no semantics"),
         (ins.VOP2(VOP2Op.V_ADD_U32_E32, v[1], v[0], v[200]), "vector register v200"),
     ):
         with pytest.raises(UnmodelledInstructionError, match=reason) as caught:
@@ -677,3 +678,315 @@ def test_larger_than_zero(bits: int, signalling: bool) -> None:
         execute(ins.VOP3(op, register, *order), waves)
         got = waves.vector[: len(words), 0].T.copy().view(f"u{bits // 8}")[:, 0]
         assert got.tolist() == wanted.tolist()
+
+
+def _set_doubles(waves: Any, row: int, values: Any) -> None:
+    pairs = np.asarray(values, np.float64).view(np.uint32).reshape(-1, 64, 2)
+    waves.vector[row], waves.vector[row + 1] = pairs[..., 0], pairs[..., 1]
+
+
+def _doubles(waves: Any, row: int) -> Any:
+    return np.stack([waves.vector[row], waves.vector[row + 1]], axis=-1).view(np.float64)[..., 0]
+
+
+def _exact_or(value: float, function: Any, otherwise: float) -> float:
+    """The function where it has a value."""
+    try:
+        return float(function(value))
+    except (ValueError, OverflowError, ZeroDivisionError):
+        return otherwise
+
+
+def _quotient(value: float) -> float:
+    return math.copysign(math.inf, value) if value == 0 else 1 / value
+
+
+def _root(value: float) -> float:
+    return value if value == 0 or math.isnan(value) else math.sqrt(value) if value > 0 else math.nan
+
+
+def _logarithm(value: float) -> float:
+    return -math.inf if value == 0 else math.log2(value) if value > 0 else math.nan
+
+
+HALVES: dict[str, Any] = {
+    "v_floor_f16": lambda x: math.copysign(math.floor(x), x),
+    "v_ceil_f16": lambda x: math.copysign(math.ceil(x), x),
+    "v_trunc_f16": lambda x: math.copysign(math.trunc(x), x),
+    "v_rndne_f16": lambda x: math.copysign(round(x), x),
+    "v_fract_f16": lambda x: math.nan if math.isinf(x) else min(x + -math.floor(x), 1 - 2**-11),
+    "v_frexp_mant_f16": lambda x: math.frexp(x)[0],
+    "v_sqrt_f16": _root,
+    "v_rcp_f16": _quotient,
+    "v_rsq_f16": lambda x: _quotient(_root(x)),
+    "v_exp_f16": lambda x: math.inf if x > 100 else 2.0**x,
+    "v_log_f16": _logarithm,
+    "v_sin_f16": lambda x: math.nan if math.isinf(x) else math.sin(2 * math.pi * math.fmod(x, 1)),
+    "v_cos_f16": lambda x: math.nan if math.isinf(x) else math.cos(2 * math.pi * math.fmod(x, 1)),
+}
+
+
+@pytest.mark.parametrize("name", sorted(HALVES))
+def test_every_half(name: str) -> None:
+    """All 65,536 of them: exact, transcendentals within the last place."""
+    waves = new_waves(code_of(b""), 1024)
+    bits = np.arange(1 << 16, dtype=np.uint32)
+    waves.vector[0] = bits.reshape(1024, 64) | 0xABCD_0000
+    waves.vector[1] = 0xFFFF_FFFF
+    execute(assemble([f"{name}_e32 v1, v0"]), waves)
+    assert not (waves.vector[1] >> 16).any()
+    got = waves.vector[1].ravel().astype(np.uint16)
+    with np.errstate(over="ignore", invalid="ignore"):
+        sources = bits.astype(np.uint16).view(np.float16).astype(np.float64).tolist()
+        want = np.array([_exact_or(x, HALVES[name], x) for x in sources]).astype(np.float16)
+    numbers = ~np.isnan(want)
+    assert (np.isnan(got.view(np.float16)) == ~numbers).all()
+    apart = np.abs(got.astype(np.int64) - want.view(np.uint16).astype(np.int64))[numbers]
+    if name in ("v_sin_f16", "v_cos_f16"):
+        # Around 0 the reference itself is off by the rounding of pi.
+        assert np.abs(got.view(np.float16).astype(float) - want.astype(float))[numbers].max() <= 2**-11
+    elif name in ("v_exp_f16", "v_log_f16", "v_rsq_f16", "v_sqrt_f16", "v_rcp_f16"):
+        assert apart.max() <= 1
+    else:
+        assert not apart.any()
+
+
+@pytest.mark.parametrize("bits", [16, 32, 64])
+def test_fraction_and_exponent(bits: int) -> None:
+    dtype: Any = np.dtype(f"f{bits // 8}")
+    info = np.finfo(dtype)
+    values = np.resize(
+        np.array([0.0, -0.0, 1, -1, 0.75, -3, info.max, info.tiny, info.smallest_subnormal, -5 * info.smallest_subnormal,
+                  np.inf, -np.inf, np.nan, info.tiny * 0.75], dtype), 64
+    )  # fmt: skip
+    waves = _waves(1)
+    if bits == 64:
+        _set_doubles(waves, 0, values)
+        source, target = "v[0:1]", "v[2:3]"
+    else:
+        waves.vector[0] = values.view(f"u{bits // 8}")
+        source, target = "v0", "v2"
+    execute(assemble([f"v_frexp_mant_f{bits}_e32 {target}, {source}"]), waves)
+    execute(assemble([f"v_frexp_exp_i{min(bits, 32)}_f{bits}_e32 v4, {source}"]), waves)
+    mantissas = _doubles(waves, 2)[0] if bits == 64 else waves.vector[2][0].astype(f"u{bits // 8}").view(dtype)
+    for lane, value in enumerate(values.tolist()):
+        mantissa, exponent = math.frexp(value)
+        exponent = exponent if math.isfinite(value) else 0
+        assert struct.pack("d", mantissas[lane]) == struct.pack("d", mantissa) or math.isnan(value)
+        assert int(waves.vector[4][0, lane]) == exponent & (0xFFFF if bits == 16 else 0xFFFF_FFFF)
+
+
+def test_fraction_of_doubles() -> None:
+    waves = _waves(1)
+    values = np.resize([0.25, -0.25, -1e-30, 3.0, -0.0, 1e300, np.inf, np.nan, -2.5], 64)
+    _set_doubles(waves, 0, values)
+    execute(assemble(["v_fract_f64_e32 v[2:3], v[0:1]"]), waves)
+    for got, value in zip(_doubles(waves, 2)[0].tolist(), values.tolist(), strict=True):
+        if math.isfinite(value):
+            assert got == min(value - math.floor(value), 1 - 2**-53)
+        else:
+            assert math.isnan(got)
+
+
+def test_parts_of_two_over_pi() -> None:
+    """Against the first 256 bits of 2 / pi, as tables for the reduction of angles have them."""
+    table = 0xA2F9836E_4E441529_FC2757D1_F534DDC0_DB629599_3C439041_FE5163AB_DEBBC561
+    waves = _waves(1)
+    exponents = np.resize([0, 30, 60, 100], 64)
+    _set_doubles(waves, 0, np.ldexp(1.5, np.where(exponents == 0, 5, 1077 - 1023 + exponents)))
+    waves.vector[2] = np.resize([0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 33], 64)
+    execute(assemble(["v_trig_preop_f64 v[4:5], v[0:1], v2"]), waves)
+    for lane, got in enumerate(_doubles(waves, 4)[0].tolist()):
+        shift = (int(waves.vector[2][0, lane]) & 31) * 53 + int(exponents[lane])
+        assert got == math.ldexp((table >> 256 - 53 - shift) & (1 << 53) - 1, -53 - shift)
+    # So large an angle that its parts would be denormal: they come scaled.
+    _set_doubles(waves, 0, np.full(64, math.ldexp(1, 1968 - 1023)))
+    waves.vector[2] = 0
+    execute(assemble(["v_trig_preop_f64 v[4:5], v[0:1], v2"]), waves)
+    assert 0 < _doubles(waves, 4)[0, 0] < math.ldexp(1, 128 - (1968 - 1077))
+
+
+def _middle(a: float, b: float, c: float) -> float:
+    return sorted((a, b, c))[1]
+
+
+@pytest.mark.parametrize("name", ["max3", "min3", "med3"])
+def test_three_halves(name: str) -> None:
+    """The other half of the register stays; NaNs lose."""
+    waves = _waves(2)
+    before = waves.vector[3].copy()
+    values = RNG.choice(np.array([0, 1, -1, 65504, -np.inf, np.inf, 2**-24, -(2**-20), 3.5], np.float16), (3, 2, 64))
+    values[0, :, ::9] = np.nan
+    for row in range(3):
+        waves.vector[row] = values[row].view(np.uint16)
+    execute(assemble([f"v_{name}_f16 v3, v0, v1, v2"]), waves)
+    functions: dict[str, Any] = {"max3": max, "min3": min, "med3": _middle}
+    function = functions[name]
+    for wave, lane in np.ndindex(2, 64):
+        numbers = [x for x in values[:, wave, lane].tolist() if x == x]
+        # ISA manual, V_MED3_F16: the least where one is NaN.
+        want = function(*numbers) if len(numbers) == 3 or name != "med3" else min(numbers)
+        assert waves.vector[3][wave, lane] >> 16 == before[wave, lane] >> 16
+        assert waves.vector[3][wave, lane].astype(np.uint16).view(np.float16) == want
+
+
+def test_halves_and_integers() -> None:
+    waves = _waves(1)
+    numbers = np.resize(np.array([0, 1, -1, 2049, 2051, -2049, 32767, -32768, 65535, 65519], np.int64), 64)
+    waves.vector[0] = numbers & 0xFFFF
+    execute(assemble(["v_cvt_f16_i16_e32 v1, v0"]), waves)
+    execute(assemble(["v_cvt_f16_u16_e32 v2, v0"]), waves)
+    halves = np.resize(np.array([0.9, -0.9, 3.5, -3.5, 65504, -65504, np.inf, -np.inf, np.nan, 32768], np.float16), 64)
+    waves.vector[3] = halves.view(np.uint16)
+    execute(assemble(["v_cvt_i16_f16_e32 v4, v3"]), waves)
+    execute(assemble(["v_cvt_u16_f16_e32 v5, v3"]), waves)
+    for lane in range(64):
+        low = int(waves.vector[0][0, lane])
+        for row, number in ((1, low - (low >> 15 << 16)), (2, low)):
+            with np.errstate(over="ignore"):
+                assert int(waves.vector[row][0, lane]) == np.float16(float(number)).view(np.uint16)
+        value = float(halves[lane])
+        for row, (least, most) in ((4, (-32768, 32767)), (5, (0, 65535))):
+            want = 0 if math.isnan(value) else int(max(least, min(most, value)))
+            assert int(waves.vector[row][0, lane]) == want & 0xFFFF
+
+
+@pytest.mark.parametrize(("name", "bits", "shift"), [("u8", 8, 0), ("hi_u8", 8, 16), ("u16", 16, 0), ("u32", 32, 0)])
+def test_sums_of_differences(name: str, bits: int, shift: int) -> None:
+    waves = _waves(2)
+    a, b, c = (waves.vector[row].copy() for row in range(3))
+    execute(assemble([f"v_sad_{name} v3, v0, v1, v2"]), waves)
+    for wave, lane in np.ndindex(2, 64):
+        x, y = int(a[wave, lane]), int(b[wave, lane])
+        total = sum(abs((x >> k & (1 << bits) - 1) - (y >> k & (1 << bits) - 1)) for k in range(0, 32, bits))
+        assert int(waves.vector[3][wave, lane]) == ((total << shift) + int(c[wave, lane])) & 0xFFFF_FFFF
+
+
+@pytest.mark.parametrize("bits", [16, 32, 64])
+@pytest.mark.parametrize("form", ["v_cmp_class", "v_cmpx_class"])
+def test_classes(bits: int, form: str) -> None:
+    exponent_bits, mantissa_bits = {16: (5, 10), 32: (8, 23), 64: (11, 52)}[bits]
+    top, sign, quiet = ((1 << exponent_bits) - 1) << mantissa_bits, 1 << bits - 1, 1 << mantissa_bits - 1
+    one = (top >> 1) & ~((1 << mantissa_bits) - 1)
+    members = [top | 1, top | quiet, sign | top, sign | one, sign | 5, sign, 0, 5, one, top]
+    numbers = [members[lane % 10] for lane in range(64)]
+    waves = _waves(1)
+    waves.vector[0] = [number & 0xFFFF_FFFF for number in numbers]
+    waves.vector[1] = [number >> 32 for number in numbers] if bits == 64 else 0
+    masks = RNG.integers(0, 1 << 10, 64)
+    waves.vector[2] = masks
+    execute(assemble([f"{form}_f{bits}_e64 s[4:5], {'v[0:1]' if bits == 64 else 'v0'}, v2"]), waves)
+    want = sum(1 << lane for lane in range(64) if masks[lane] >> lane % 10 & 1)
+    assert int(waves.pairs64[2][0]) == want
+    assert form == "v_cmp_class" or int(waves.pairs64[63][0]) == want
+
+
+PACKED_OF_THREE: dict[str, Any] = {
+    "v_pk_fma_f16": lambda a, b, c: _fused(a, b, c),
+    "v_pk_mad_u16": lambda a, b, c: a * b + c,
+    "v_pk_mad_i16": lambda a, b, c: a * b + c,
+    "v_pk_maximum3_f16": lambda *x: math.nan if any(map(math.isnan, x)) else max(x),
+    "v_pk_minimum3_f16": lambda *x: math.nan if any(map(math.isnan, x)) else min(x),
+}
+
+
+def _fused(a: float, b: float, c: float) -> float:
+    """Exact before its last rounding, which is the caller's."""
+    if not all(map(math.isfinite, (a, b, c))):
+        return a * b + c
+    exact = Fraction(a) * Fraction(b) + Fraction(c)
+    return float(exact) if exact else a * b + c
+
+
+@pytest.mark.parametrize("name", sorted(PACKED_OF_THREE))
+def test_packed_of_three(name: str) -> None:
+    """Halves chosen crosswise: of the first source swapped, of the second the low one twice."""
+    waves = _waves(2)
+    floats = name.endswith("f16")
+    if floats:
+        numbers = np.array([0, 1, -1.5, 0.1, 100, -3000, np.inf, np.nan, 2**-24, 2049], np.float16)
+        for row in range(3):
+            waves.vector[row] = RNG.choice(numbers, (2, 64, 2)).view(np.uint32)[..., 0]
+    execute(assemble([f"{name} v3, v0, v1, v2 op_sel:[1,0,0] op_sel_hi:[0,0,1]"]), waves)
+    halves = [waves.vector[row].copy().view(np.float16 if floats else np.uint16).reshape(2, 64, 2) for row in range(4)]
+    for wave, lane, half in np.ndindex(2, 64, 2):
+        picks = (1 - half, 0, half)
+        sources = [halves[k][wave, lane, pick].item() for k, pick in enumerate(picks)]
+        got, want = halves[3][wave, lane, half].item(), PACKED_OF_THREE[name](*sources)
+        if floats:
+            with np.errstate(over="ignore"):
+                want = float(np.float16(want))
+            assert got == want or (math.isnan(got) and math.isnan(want))
+        else:
+            assert got == want & 0xFFFF
+
+
+@pytest.mark.parametrize("name", ["v_mad_mix_f32", "v_mad_mixlo_f16", "v_mad_mixhi_f16"])
+def test_multiply_add_of_singles_and_halves(name: str) -> None:
+    """The first is a single, the second a high half negated, the third the size of a low one; one rounding."""
+    waves = _waves(2)
+    waves.vector_f32[0] = RNG.standard_normal((2, 64)) * 1000
+    waves.vector_f32[0][:, :4] = [np.inf, 0, np.nan, 3e38]
+    numbers = np.array([1, -1.5, 0.1, 100, -3000, 2**-24, 2049, -0.0], np.float16)
+    for row in (1, 2):
+        waves.vector[row] = RNG.choice(numbers, (2, 64, 2)).view(np.uint32)[..., 0]
+    before = waves.vector[3].copy()
+    fused = name.replace("mad", "fma")
+    execute(assemble([f"{fused} v3, v0, -v1, |v2| op_sel:[0,1,0] op_sel_hi:[0,1,1]"]), waves)
+    halves = waves.vector.copy().view(np.float16).reshape(*waves.vector.shape, 2)
+    for wave, lane in np.ndindex(2, 64):
+        a, b, c = waves.vector_f32[0][wave, lane], -halves[1, wave, lane, 1], abs(halves[2, wave, lane, 0])
+        with np.errstate(over="ignore"):
+            want = np.float32(_fused(float(a), float(b), float(c)))
+            half = np.float16(want)
+        if name.endswith("f32"):
+            got: Any = waves.vector_f32[3][wave, lane]
+        else:
+            high = int(name.endswith("hi_f16"))
+            got, want = halves[3, wave, lane, high], half
+            assert (waves.vector[3] ^ before)[wave, lane] & (0xFFFF if high else 0xFFFF_0000) == 0
+        assert got == want or (np.isnan(got) and np.isnan(want))
+
+
+@pytest.mark.parametrize(("count", "bits"), [(2, 16), (4, 8), (8, 4)])
+@pytest.mark.parametrize("kind", ["i", "u"])
+def test_dot_products_of_integers(count: int, bits: int, kind: str) -> None:
+    waves = _waves(2)
+    a, b, c = (waves.vector[row].copy() for row in range(3))
+    execute(assemble([f"v_dot{count}_{kind}32_{kind}{bits} v3, v0, v1, v2"]), waves)
+    if kind == "i":
+        # The form that adds to its result.
+        execute(assemble([f"v_dot{count}c_i32_i{bits} v2, v0, v1"]), waves)
+        assert (waves.vector[2] == waves.vector[3]).all()
+    for wave, lane in np.ndindex(2, 64):
+        total = int(c[wave, lane])
+        for first in range(0, 32, bits):
+            parts = [int(x[wave, lane]) >> first & (1 << bits) - 1 for x in (a, b)]
+            if kind == "i":
+                parts = [x - (x >> bits - 1 << bits) for x in parts]
+            total += parts[0] * parts[1]
+        assert int(waves.vector[3][wave, lane]) == total & 0xFFFF_FFFF
+
+
+@pytest.mark.parametrize("line", [
+    "v_dot4_i32_i8 v3, v0, v1, v2 clamp", "v_fma_mix_f32 v3, v0, 1.0, v2 op_sel_hi:[0,1,0]",
+    "v_cvt_scalef32_pk_fp8_f16 v3, s0, v1",
+])  # fmt: skip
+def test_forms_that_are_refused(line: str) -> None:
+    with pytest.raises(UnmodelledInstructionError):
+        execute(assemble([line]), _waves(1))
+
+
+def test_dpp_on_halves() -> None:
+    """The lane's register moves whole; a result of 16 bits clears the other half where it is written."""
+    waves = _waves(2)
+    numbers = RNG.standard_normal((2, 2, 64)).astype(np.float16)
+    for row in range(2):
+        waves.vector[row] = numbers[row].view(np.uint16).astype(np.uint32) | 0xBEEF_0000
+    before = waves.vector[2].copy()
+    execute(assemble(["v_mul_f16_dpp v2, -v0, v1 row_shr:3 row_mask:0xf bank_mask:0xf"]), waves)
+    for wave, lane in np.ndindex(2, 64):
+        want = int(before[wave, lane])
+        if lane % 16 >= 3:
+            want = int((-numbers[0, wave, lane - 3] * numbers[1, wave, lane]).view(np.uint16))
+        assert int(waves.vector[2][wave, lane]) == want

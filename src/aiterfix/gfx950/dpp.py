@@ -52,8 +52,8 @@ def dpp_sources(binder: Binder, kinds: tuple[Kind, ...], signed_bits: bool) -> l
     lanes = source_lanes(instruction["dpp"])
     if lanes is None:
         binder.refuse(f"DPP control {instruction['dpp']:#x}")
-    if any(kind.bits != 32 for kind in kinds):
-        binder.refuse("DPP on operands that are not 32 bits wide")
+    if any(kind.bits == 64 for kind in kinds):
+        binder.refuse("DPP on operands of 64 bits")
     plain = binder.vector_source(instruction["vsrc0"], kinds[0])
     take, valid = np.maximum(lanes, 0), lanes >= 0
 
@@ -80,14 +80,15 @@ def dpp_result(
     lane or that lane is off. With BOUND_CTRL the source reads as 0 there.
     """
     instruction = binder.instruction
-    if op.result.bits != 32:
-        binder.refuse("DPP on a result that is not 32 bits wide")
+    if op.result.bits == 64:
+        binder.refuse("DPP on a result of 64 bits")
     lanes = source_lanes(instruction["dpp"])
     take, valid = np.maximum(lanes, 0), lanes >= 0
     enabled = (instruction["row_mask"] >> _ROW & 1 != 0) & (instruction["bank_mask"] >> (_IN_ROW // 4) & 1 != 0)
     bound_control = bool(instruction["bc"])
     binder.note_vector(row, 1, binder.reads)
     dtype = op.result.dtype
+    unsigned = np.dtype(f"u{op.result.bits // 8}")
 
     def execute(g: Waves) -> None:
         out = np.empty((g.count, 64), dtype)
@@ -97,6 +98,6 @@ def dpp_result(
             write = write & valid
             if g.lanes is not None:
                 write = write & (g.lanes != 0)[:, take]
-        write_vector(g, row, np.where(write, out.view(np.uint32), g.vector[row]))
+        write_vector(g, row, np.where(write, out.view(unsigned), g.vector[row]))
 
     return execute

@@ -116,6 +116,38 @@ def ieee_minimum(a: Array, b: Array, out: Array) -> None:
     out[...] = np.where(nan, total, out)
 
 
+def of_three(function: Any) -> Any:
+    """A function of two sources done twice: of the first two, and of that and the third."""
+
+    def compute(a: Array, b: Array, c: Array, out: Array) -> None:
+        middle = np.empty(out.shape, out.dtype)
+        function(a, b, out=middle)
+        function(middle, c, out=out)
+
+    return compute
+
+
+def multiply_add(a: Array, b: Array, c: Array, out: Array) -> None:
+    """``a * b + c`` of integers, in the width of the result."""
+    out[...] = a.astype(out.dtype) * b.astype(out.dtype) + c
+
+
+def dot_product(bits: int) -> Any:
+    """The sum of the products of the parts of two registers and a third, with signs where those have them."""
+    # Up to the top and back down, which brings a sign along.
+    down = 32 - bits
+
+    def compute(a: Array, b: Array, c: Array, out: Array) -> None:
+        kind = out.dtype.type
+        total = np.broadcast_to(c, out.shape).copy()
+        for first in range(0, 32, bits):
+            up = kind(down - first)
+            total += ((a << up) >> kind(down)) * ((b << up) >> kind(down))
+        out[...] = total
+
+    return compute
+
+
 def of_revolutions(function: Any) -> Any:
     """Sine or cosine of an angle in revolutions, evaluated in double precision and rounded once."""
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from aiterfix.gfx950 import matrix_formats, numerics
 from aiterfix.gfx950.control import overflow_clamps, sets_overflow
-from aiterfix.gfx950.instruction import Encoding
-from aiterfix.gfx950.operands import Array, Binder, Bound, Kind, write_vector
+from aiterfix.gfx950.instruction import VGPR, Encoding
+from aiterfix.gfx950.operands import Array, Binder, Bound, Fetch, Kind, write_vector
 from aiterfix.gfx950.vector import SOURCE_FIELDS
 from aiterfix.gfx950.vector_operation import VectorOperation, modified, operation
 
@@ -28,11 +28,13 @@ NAME = "vector float"
 _FORMATS = ("fp8", "bf8")
 _PACKS = {f"v_cvt_{scale}pk_{fmt}_f32": (fmt, bool(scale)) for scale in ("", "scalef32_") for fmt in _FORMATS}
 """Two singles (and a scale) to a half of the destination, which ``opsel`` chooses."""
+_NARROWS = {f"v_cvt_scalef32_pk_{fmt}_{kind}": (fmt, kind) for fmt in _FORMATS for kind in ("f16", "bf16")}
+"""Likewise, with both numbers in one register."""
 _UNPACKS = {
     f"v_cvt_scalef32_pk_{kind}_{fmt}": (kind, fmt) for kind in ("f32", "f16", "bf16") for fmt in ("fp8", "bf8", "fp4")
 }
 """A half of the source (of a 4-bit format: a byte), which ``opsel`` chooses, times a scale to two larger numbers."""
-NAMES = frozenset({*_PACKS, *_UNPACKS})
+NAMES = frozenset({*_PACKS, *_NARROWS, *_UNPACKS})
 _NAN = {"fp8": 0x7F, "bf8": 0x7F}
 _TOO_LARGE = {"fp8": 0x7F, "bf8": 0x7C}
 
@@ -75,12 +77,15 @@ def bind(binder: Binder) -> Bound:
     instruction = binder.instruction
     if instruction.mnemonic in _UNPACKS:
         return _bind_unpack(binder, *_UNPACKS[instruction.mnemonic])
+    return (_bind_narrow if instruction.mnemonic in _NARROWS else _bind_pack)(binder)
+
+
+def _bind_pack(binder: Binder) -> Bound:
+    instruction = binder.instruction
     fmt, has_scale = _PACKS[instruction.mnemonic]
     if instruction.encoding is not Encoding.VOP3:
         binder.refuse("a conversion to 8 bits in SDWA or DPP form")
     binder.only_zero("omod", "clmp")
-    if instruction["opsel"] & 7:
-        binder.refuse(f"opsel {instruction['opsel']:#x} on sources of 32 bits")
     fetches = [
         modified(
             binder,
@@ -91,19 +96,45 @@ def bind(binder: Binder) -> Bound:
         )
         for number, field in enumerate(SOURCE_FIELDS[Encoding.VOP3][: 3 if has_scale else 2])
     ]
+    return _packed(binder, fmt, fetches[:2], fetches[2] if has_scale else None)
+
+
+def _bind_narrow(binder: Binder) -> Bound:
+    instruction = binder.instruction
+    fmt, kind = _NARROWS[instruction.mnemonic]
+    binder.only_zero("omod", "clmp", "abs", "neg")
+    if instruction["src0"] < VGPR:
+        binder.refuse("two halves that are no vector register")
+    halves = [binder.vector_source(instruction["src0"], Kind.U16, high_half=bool(high)) for high in (0, 1)]
+    widened = [_widened(half, kind) for half in halves]
+    return _packed(binder, fmt, widened, binder.vector_source(instruction["src1"], Kind.F32))
+
+
+def _widened(fetch: Fetch, kind: str) -> Fetch:
+    if kind == "f16":
+        return lambda g: numerics.from_half(np.ascontiguousarray(fetch(g)).view(np.float16))
+    return lambda g: (fetch(g).astype(np.uint32) << np.uint32(16)).view(np.float32)
+
+
+def _packed(binder: Binder, fmt: str, sources: list[Fetch], scale_source: Fetch | None) -> Bound:
+    """The codes of two singles (divided by the scale) in the half of the destination that ``opsel`` chooses."""
+    instruction = binder.instruction
+    if instruction["opsel"] & 7:
+        binder.refuse(f"opsel {instruction['opsel']:#x} on sources of 32 bits")
     row = binder.row(instruction["vdst"])
     binder.note_vector(row, 1, binder.reads)  # the other half is kept
     binder.note_vector(row, 1, binder.writes)
     shift = 16 if instruction["opsel"] & 8 else 0
 
     def execute(g: Waves) -> None:
-        values = [np.broadcast_to(fetch(g), (g.count, 64)) for fetch in fetches]
+        values = [np.broadcast_to(fetch(g), (g.count, 64)) for fetch in sources]
         scale: Any = 0
-        if has_scale:
-            scale = _exponent(binder, g, np.ascontiguousarray(values[2]).view(np.uint32))
+        if scale_source is not None:
+            bits = np.ascontiguousarray(np.broadcast_to(scale_source(g), (g.count, 64))).view(np.uint32)
+            scale = _exponent(binder, g, bits)
         clamps = overflow_clamps(g)
         codes = []
-        for value in values[:2]:
+        for value in values:
             if clamps.any() and (np.isinf(value) & clamps & (g.lanes is None or g.lanes != 0)).any():
                 binder.refuse("an infinite source while MODE.FP16_OVFL is set")
             codes.append(encoded(np.ldexp(value.astype(np.float64), -scale), fmt, clamps))

@@ -133,6 +133,11 @@ def _first_set(a: Array) -> Array:
     return np.where(a == 0, -1, position).astype(np.int32)
 
 
+def _leading_like_sign(bits: int) -> Callable[[Array], Array]:
+    """Bits from the top that are like the sign, -1 where all are."""
+    return lambda a: _leading((a ^ (a >> a.dtype.type(bits - 1))).view(f"u{bits // 8}"))
+
+
 def _leading(a: Array) -> Array:
     """Leading zeros, -1 where there is no one."""
     bits = a.dtype.itemsize * 8
@@ -249,6 +254,7 @@ OPERATIONS: dict[str, ScalarOperation] = {
             "ff0_i32_b{}": _quiet(lambda a: _first_set(~a), f"I32 <- {u}"),
             "ff1_i32_b{}": _quiet(_first_set, f"I32 <- {u}"),
             "flbit_i32_b{}": _quiet(_leading, f"I32 <- {u}"),
+            "flbit_i32" + ("_i64" if bits == 64 else ""): _quiet(_leading_like_sign(bits), f"I32 <- {i}"),
             "bitset0_b{}": _quiet(lambda old, b: old & ~_bit(old, b), f"{u} <- U32", reads_result=True),
             "bitset1_b{}": _quiet(lambda old, b: old | _bit(old, b), f"{u} <- U32", reads_result=True),
             "bitcmp0_b{}": _compare(lambda a, b: a & _bit(a, b) == 0, f"{u} U32"),

@@ -37,7 +37,10 @@ SOURCE_FIELDS = {
     Encoding.VOP3SD: ("src0", "src1", "src2"),
 }
 
-KEEPS_OTHER_HALF = frozenset({"v_fma_f16", "v_div_fixup_f16", "v_add_i16", "v_sub_i16", "v_bitop3_b16"})
+KEEPS_OTHER_HALF = frozenset(
+    {"v_fma_f16", "v_div_fixup_f16", "v_add_i16", "v_sub_i16", "v_bitop3_b16", "v_mad_i16", "v_mad_u16"}
+    | {f"v_{name}_{kind}" for name in ("max3", "min3", "med3") for kind in ("f16", "i16", "u16")}
+)
 """Results of 16 bits that leave the register's other half alone: LLVM has ``op_sel`` for them, and does not list them
 with those that clear it (``zeroesHigh16BitsOfDest``). All others do."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -141,21 +142,62 @@ def _med3(a: Array, b: Array, c: Array, out: Array) -> None:
     out[...] = np.maximum(np.minimum(a, b), np.minimum(np.maximum(a, b), c))
 
 
-def _extreme3(first: Any) -> Any:
-    def compute(a: Array, b: Array, c: Array, out: Array) -> None:
-        middle = np.empty(out.shape, out.dtype)
-        first(a, b, out=middle)
-        first(middle, c, out=out)
-
-    return compute
-
-
 def _ldexp(a: Array, exponent: Array, out: Array) -> None:
     out[...] = np.ldexp(np.asarray(a, np.float64), np.clip(exponent, -5000, 5000))
 
 
 def _convert(a: Array, out: Array) -> None:
     out[...] = a
+
+
+def _mantissa(a: Array, out: Array) -> None:
+    out[...] = np.frexp(a)[0]
+
+
+def _exponent(a: Array, out: Array) -> None:
+    out[...] = np.where(np.isfinite(a), np.frexp(a)[1], 0)
+
+
+def _rounded(function: Any) -> Any:
+    """A half's transcendental, evaluated in double precision and rounded once; denormals are numbers to it."""
+    return lambda a, out: _convert(function(np.asarray(a, np.float64)), out)
+
+
+@cache
+def _two_over_pi() -> int:
+    """The first 1201 bits of 2 / pi, by Machin's formula for pi / 4 with bits to spare."""
+    one = 1 << 1264
+    quarter = 0
+    for factor, inverse in ((4, 5), (-1, 239)):
+        power, divisor = one // inverse, 1
+        while power:
+            quarter += factor * (power // divisor if divisor % 4 == 1 else -(power // divisor))
+            power, divisor = power // inverse**2, divisor + 2
+    return (one << 1201) // (2 * quarter)
+
+
+def _part_of_two_over_pi(a: Array, segment: Array, out: Array) -> None:
+    """53 bits of 2 / pi, from those on that matter to the remainder of so large an angle; zeros after the 1201st."""
+    exponent = np.asarray(a).view(np.uint64).astype(np.int64) >> 52 & 0x7FF
+    shift = (segment & np.uint32(31)).astype(np.int64) * 53 + np.maximum(exponent - 1077, 0)
+    shifts, where = np.unique(shift, return_inverse=True)
+    bits = [float((_two_over_pi() << int(by) >> 1201 - 53) & (1 << 53) - 1) for by in shifts]
+    scale = np.where(exponent >= 1968, 128, 0) - 53 - shift
+    out[...] = np.ldexp(np.array(bits)[where.reshape(shift.shape)], scale)
+
+
+def _sum_of_differences(bits: int, shift: int = 0) -> Any:
+    """Absolute differences of the parts of two registers, summed onto a third."""
+    mask = np.uint32((1 << bits) - 1)
+
+    def compute(a: Array, b: Array, c: Array, out: Array) -> None:
+        total = np.zeros(out.shape, np.uint32)
+        for first in range(0, 32, bits):
+            one, two = (x >> np.uint32(first) & mask for x in (a, b))
+            total += np.maximum(one, two) - np.minimum(one, two)
+        np.add(total << np.uint32(shift), c, out=out)
+
+    return compute
 
 
 def _fract(a: Array, out: Array) -> None:
@@ -229,7 +271,23 @@ INTEGER: dict[str, VectorOperation] = {
     **_each("u32 i32 u16 i16", "X <- X X", add=np.add, sub=np.subtract, min=np.minimum, max=np.maximum),
     **_each("u32 u16", "X <- X X", subrev=_swapped(np.subtract), mul_lo=np.multiply),
     **_each("u32 i32", "X <- X X", mul_hi=_multiply_high),
-    **_each("i32 u32", "X <- X X X", min3=_extreme3(np.minimum), max3=_extreme3(np.maximum), med3=_med3),
+    **_each(
+        "i32 u32 i16 u16",
+        "X <- X X X",
+        min3=numerics.of_three(np.minimum),
+        max3=numerics.of_three(np.maximum),
+        med3=_med3,
+    ),
+    **_each("i16 u16", "X <- X X X", mad=numerics.multiply_add, mad_legacy=numerics.multiply_add),
+    **{f"v_mad_{x}32_{x}16": operation(numerics.multiply_add, f"{x}32 <- {x}16 {x}16 {x}32".upper()) for x in "iu"},
+    **{
+        f"v_sad_{name}": operation(_sum_of_differences(bits, shift), "U32 <- U32 U32 U32")
+        for name, bits, shift in (("u8", 8, 0), ("hi_u8", 8, 16), ("u16", 16, 0), ("u32", 32, 0))
+    },
+    **{
+        f"v_dot{32 // bits}c_i32_i{bits}": operation(numerics.dot_product(bits), "I32 <- I32 I32", accumulates=True)
+        for bits in (16, 8, 4)
+    },
     "v_and_b32": operation(np.bitwise_and, "U32 <- U32 U32"),
     "v_or_b32": operation(np.bitwise_or, "U32 <- U32 U32"),
     "v_xor_b32": operation(np.bitwise_xor, "U32 <- U32 U32"),
@@ -277,21 +335,39 @@ INTEGER: dict[str, VectorOperation] = {
 FLOAT: dict[str, VectorOperation] = {
     **_each("f16 f32 f64", "X <- X X", add=np.add, mul=np.multiply, max=numerics.maximum, min=numerics.minimum),
     **_each("f16 f32", "X <- X X", sub=np.subtract, subrev=_swapped(np.subtract)),
-    **_each("f32 f64", "X <- X", floor=np.floor, ceil=np.ceil, trunc=np.trunc, rndne=np.rint, sqrt=np.sqrt),
+    **_each(
+        "f16 f32 f64", "X <- X", floor=np.floor, ceil=np.ceil, trunc=np.trunc, rndne=np.rint, sqrt=np.sqrt,
+        fract=_fract, frexp_mant=_mantissa,
+    ),
+    **_each("f32 f64", "I32 <- X", frexp_exp_i32=_exponent),
     **_each("f32 f64", "X <- X I32", ldexp=_ldexp),
+    "v_frexp_exp_i16_f16": operation(_exponent, "I16 <- F16"),
+    "v_ldexp_f16": operation(_ldexp, "F16 <- F16 I16"),
+    "v_trig_preop_f64": operation(_part_of_two_over_pi, "F64 <- F64 U32"),
+    **_each(
+        "f16", "X <- X", rcp=_rounded(np.reciprocal), rsq=_rounded(lambda a: 1 / np.sqrt(a)), exp=_rounded(np.exp2),
+        log=_rounded(np.log2), sin=numerics.of_revolutions(np.sin), cos=numerics.of_revolutions(np.cos),
+    ),
+    **_each("i16 u16", "F16 <- X", cvt_f16=_convert),
+    "v_cvt_i16_f16": operation(numerics.to_integer(np.int16), "I16 <- F16"),
+    "v_cvt_u16_f16": operation(numerics.to_integer(np.uint16), "U16 <- F16"),
     **_each("i32 u32", "F32 <- X", cvt_f32=_convert),
     **_each("i32 u32", "F64 <- X", cvt_f64=_convert),
     **_each("f32 f64", "I32 <- X", cvt_i32=numerics.to_integer(np.int32)),
     **_each("f32 f64", "U32 <- X", cvt_u32=numerics.to_integer(np.uint32)),
     **_each(
-        "f32", "X <- X X X", max3=_extreme3(numerics.maximum), min3=_extreme3(numerics.minimum), med3=numerics.median,
-        maximum3=_extreme3(numerics.ieee_maximum), minimum3=_extreme3(numerics.ieee_minimum), fma=numerics.fma_f32,
+        "f16 f32", "X <- X X X", max3=numerics.of_three(numerics.maximum), min3=numerics.of_three(numerics.minimum),
+        med3=numerics.median,
+    ),
+    **_each(
+        "f32", "X <- X X X",
+        maximum3=numerics.of_three(numerics.ieee_maximum), minimum3=numerics.of_three(numerics.ieee_minimum),
+        fma=numerics.fma_f32,
     ),
     **_each(
         "f32", "X <- X", rcp=numerics.approximate(np.reciprocal), rcp_iflag=numerics.approximate(np.reciprocal),
         rsq=numerics.approximate(lambda a: 1 / np.sqrt(a)), exp=numerics.approximate(np.exp2),
         log=numerics.approximate(np.log2), sin=numerics.of_revolutions(np.sin), cos=numerics.of_revolutions(np.cos),
-        fract=_fract,
     ),
     "v_fma_f16": operation(numerics.fma_f16, "F16 <- F16 F16 F16"),
     "v_fma_f64": operation(numerics.fma_f64, "F64 <- F64 F64 F64"),

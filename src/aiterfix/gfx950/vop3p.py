@@ -26,6 +26,14 @@ PACKED_32: dict[str, tuple[Callable[..., Any], int]] = {
 }
 """Array code over single precision and number of sources; done for each half of 64-bit operands."""
 
+PACKED_16_OF_THREE: dict[str, tuple[Callable[..., Any], Kind]] = {
+    "v_pk_fma_f16": (numerics.fma_f16, Kind.F16),
+    "v_pk_mad_u16": (numerics.multiply_add, Kind.U16),
+    "v_pk_mad_i16": (numerics.multiply_add, Kind.I16),
+    "v_pk_maximum3_f16": (numerics.of_three(numerics.ieee_maximum), Kind.F16),
+    "v_pk_minimum3_f16": (numerics.of_three(numerics.ieee_minimum), Kind.F16),
+}
+
 PACKED_16: dict[str, tuple[Callable[..., Any], Kind]] = {
     "v_pk_add_f16": (np.add, Kind.F16),
     "v_pk_mul_f16": (np.multiply, Kind.F16),
@@ -45,8 +53,17 @@ PACKED_16: dict[str, tuple[Callable[..., Any], Kind]] = {
     "v_pk_ashrrev_i16": (lambda n, a, out: np.right_shift(a, n & np.int16(15), out=out), Kind.I16),
 }
 
+MIXES = {"v_mad_mix_f32": None, "v_mad_mixlo_f16": 0, "v_mad_mixhi_f16": 16}
+"""Multiply-adds of singles and halves, fused (so LLVM: ``v_fma_mix``; the names are those of older hardware), and the
+bit of the result's register that a half goes to; the other half stays."""
+
+DOTS: dict[str, tuple[int, str]] = {
+    f"v_dot{count}_{kind}32_{kind}{bits}": (bits, kind) for count, bits in ((2, 16), (4, 8), (8, 4)) for kind in "iu"
+}
+"""Sums of products of the parts of two registers and a third: bits of a part, and whether it is signed."""
+
 ACCUMULATION = frozenset({"v_accvgpr_read", "v_accvgpr_write", "v_accvgpr_mov_b32"})
-NAMES = frozenset({*PACKED_32, *PACKED_16, *ACCUMULATION, "v_pk_mov_b32"})
+NAMES = frozenset({*PACKED_32, *PACKED_16, *PACKED_16_OF_THREE, *MIXES, *DOTS, *ACCUMULATION, "v_pk_mov_b32"})
 _SOURCES = ("src0", "src1", "src2")
 
 
@@ -57,7 +74,13 @@ def bind(binder: Binder) -> Bound:
         return _bind_accumulation(binder)
     binder.only_zero("clmp")
     if name in PACKED_16:
-        return _bind_16(binder, *PACKED_16[name])
+        return _bind_16(binder, *PACKED_16[name], 2)
+    if name in PACKED_16_OF_THREE:
+        return _bind_16(binder, *PACKED_16_OF_THREE[name], 3)
+    if name in MIXES:
+        return _bind_mix(binder, MIXES[name])
+    if name in DOTS:
+        return _bind_dot(binder, *DOTS[name])
     if name == "v_pk_mov_b32":
         return _bind_move(binder)
     return _bind_32(binder, *PACKED_32[name])
@@ -145,12 +168,12 @@ def _bind_move(binder: Binder) -> Bound:
     return binder.bound(execute)
 
 
-def _bind_16(binder: Binder, compute: Callable[..., Any], kind: Kind) -> Bound:
+def _bind_16(binder: Binder, compute: Callable[..., Any], kind: Kind, count: int) -> Bound:
     if kind.is_float and sets_overflow(binder.code):
         binder.refuse("a half as result in a kernel that sets MODE.FP16_OVFL")
     if kind.is_float and binder.code.descriptor.mode.denormals_16_64 is not Denormals.KEEP:
         binder.refuse("a packed operation while denormals are flushed")
-    halves = _halves(binder, 2, lambda number, high: _half_16(binder, number, high, kind), kind.is_float)
+    halves = _halves(binder, count, lambda number, high: _half_16(binder, number, high, kind), kind.is_float)
     row = binder.row(binder.instruction["vdst"])
     binder.note_vector(row, 1, binder.writes)
     dtype = kind.dtype
@@ -163,6 +186,72 @@ def _bind_16(binder: Binder, compute: Callable[..., Any], kind: Kind) -> Bound:
             part = out.view(np.uint16).astype(np.uint32) << np.uint32(shift)
             packed = part if packed is None else packed | part
         write_vector(g, row, packed)
+
+    return binder.bound(execute)
+
+
+def _bind_mix(binder: Binder, shift: int | None) -> Bound:
+    """Each source is a single, or a half where ``opsel_hi`` says so; ``neg_hi`` takes the size of it."""
+    instruction = binder.instruction
+    mode = binder.code.descriptor.mode
+    if Denormals.KEEP not in (mode.denormals_32, mode.denormals_16_64) or mode.denormals_32 is not mode.denormals_16_64:
+        binder.refuse("a mixed operation while denormals are flushed")
+    if shift is not None and sets_overflow(binder.code):
+        binder.refuse("a half as result in a kernel that sets MODE.FP16_OVFL")
+    halves = instruction["opsel_hi"] | instruction["opsel_hi2"] << 2
+    fetches = []
+    for number, field in enumerate(_SOURCES):
+        code = instruction[field]
+        if not halves >> number & 1:
+            fetch = binder.vector_source(code, Kind.F32)
+        elif 128 < code < VGPR:
+            binder.refuse("a constant other than 0 as a half among singles")
+        else:
+            fetch = _widened(_half_16(binder, number, instruction["opsel"] >> number & 1, Kind.F16))
+        if instruction["neg_hi"] >> number & 1:
+            fetch = _sized(fetch)
+        fetches.append(_signed(fetch, instruction["neg"] >> number & 1))
+    row = binder.row(instruction["vdst"])
+    binder.note_vector(row, 1, binder.writes)
+    if shift is not None:
+        binder.note_vector(row, 1, binder.reads)
+
+    def execute(g: Waves) -> None:
+        out = np.empty((g.count, 64), np.float32)
+        a, b, c = (fetch(g) for fetch in fetches)
+        numerics.fma_f32(a, b, c, out)
+        if shift is None:
+            write_vector(g, row, out.view(np.uint32))
+            return
+        half = numerics.to_half(out).view(np.uint16).astype(np.uint32) << np.uint32(shift)
+        write_vector(g, row, half | g.vector[row] & np.uint32(0xFFFF_0000 >> shift))
+
+    return binder.bound(execute)
+
+
+def _widened(fetch: Fetch) -> Fetch:
+    return lambda g: numerics.from_half(fetch(g))
+
+
+def _sized(fetch: Fetch) -> Fetch:
+    return lambda g: np.abs(fetch(g))
+
+
+def _bind_dot(binder: Binder, bits: int, kind: str) -> Bound:
+    instruction = binder.instruction
+    binder.only_zero("neg", "neg_hi", "opsel")
+    if instruction["opsel_hi"] != 3 or instruction["opsel_hi2"] != 1:
+        binder.refuse("halves of a dot product's sources swapped")
+    a, b, c = (binder.vector_source(instruction[field], Kind.U32) for field in _SOURCES)
+    row = binder.row(instruction["vdst"])
+    binder.note_vector(row, 1, binder.writes)
+    compute = numerics.dot_product(bits)
+    dtype = np.dtype(f"{kind}4")
+
+    def execute(g: Waves) -> None:
+        out = np.empty((g.count, 64), dtype)
+        compute(a(g).view(dtype), b(g).view(dtype), c(g).view(dtype), out)
+        write_vector(g, row, out.view(np.uint32))
 
     return binder.bound(execute)
 

@@ -71,8 +71,6 @@ CARRIES: dict[str, tuple[Callable[[Array, Array, Array], Array], bool]] = {
 
 MULTIPLY_ADDS = {"v_mad_u64_u32": Kind.U32, "v_mad_i64_i32": Kind.I32}
 
-NAMES = frozenset({*COMPARISONS, *CARRIES, *MULTIPLY_ADDS, "v_cndmask_b32", "v_cmp_class_f32", "v_cmpx_class_f32"})
-
 
 def bind(binder: Binder) -> Bound:
     """Bind an instruction of this module."""
@@ -80,8 +78,8 @@ def bind(binder: Binder) -> Bound:
     binder.only_zero("omod", "clmp")
     if name in COMPARISONS:
         return _bind_comparison(binder, *COMPARISONS[name])
-    if name.endswith("_class_f32"):
-        return _bind_comparison(binder, _class_f32, Kind.U32, Kind.U32)
+    if name in CLASSES:
+        return _bind_comparison(binder, *CLASSES[name], Kind.U32)
     if name in CARRIES:
         return _bind_carry(binder, *CARRIES[name])
     if name in MULTIPLY_ADDS:
@@ -113,15 +111,31 @@ def _bind_comparison(binder: Binder, compare: Callable[..., Array], kind: Kind, 
     return binder.bound(execute)
 
 
-def _class_f32(bits: Array, mask: Array) -> Array:
+def _in_class(kind: Kind) -> Callable[[Array, Array], Array]:
     """Membership in the classes of the mask: sNaN, qNaN, -inf, -normal, -denormal, -0, +0, ..., +inf."""
-    magnitude, negative = bits & np.uint32(0x7FFF_FFFF), bits >> np.uint32(31) != 0
-    size = np.select(
-        [magnitude == 0, magnitude < 0x0080_0000, magnitude < 0x7F80_0000, magnitude == 0x7F80_0000], [0, 1, 2, 3], 4
-    )
-    number = np.where(negative, 5 - size, 6 + size)
-    number = np.where(size == 4, np.where(magnitude & np.uint32(0x0040_0000), 1, 0), number)
-    return mask >> number.astype(np.uint32) & np.uint32(1) != 0
+    info = np.finfo(kind.dtype)
+    one = np.dtype(f"u{kind.bits // 8}").type(1)
+    sign, infinity, normal = (one << kind.bits - 1, one * ((1 << info.iexp) - 1) << info.nmant, one << info.nmant)
+
+    def belongs(bits: Array, mask: Array) -> Array:
+        magnitude, negative = bits & ~sign, bits & sign != 0
+        size = np.select(
+            [magnitude == 0, magnitude < normal, magnitude < infinity, magnitude == infinity], [0, 1, 2, 3], 4
+        )
+        number = np.where(negative, 5 - size, 6 + size)
+        number = np.where(size == 4, np.where(magnitude & normal >> 1, 1, 0), number)
+        return mask >> number.astype(np.uint32) & np.uint32(1) != 0
+
+    return belongs
+
+
+CLASSES: dict[str, tuple[Callable[[Array, Array], Array], Kind]] = {
+    f"v_cmp{x}_class_f{kind.bits}": (_in_class(kind), bits)
+    for kind, bits in ((Kind.F16, Kind.U16), (Kind.F32, Kind.U32), (Kind.F64, Kind.U64))
+    for x in ("", "x")
+}
+"""As ``COMPARISONS``; the number is looked at as bits, which nothing flushes, and the mask has 32."""
+NAMES = frozenset({*COMPARISONS, *CLASSES, *CARRIES, *MULTIPLY_ADDS, "v_cndmask_b32"})
 
 
 def _bind_carry(binder: Binder, total: Callable[..., Array], carry_in: bool) -> Bound:

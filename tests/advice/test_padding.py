@@ -24,7 +24,7 @@ from aiterfix.faults.registry import load_faults
 from aiterfix.installation.aot import PrebuiltCodeObjects
 from aiterfix.judge import process
 from aiterfix.judge.judgement import COLUMN_BOUND, Doubt, JudgedText, Judgement, bounds_only
-from aiterfix.overshoot import stored
+from aiterfix.overshoot import results
 from aiterfix.source.walk import Problem
 from tests import schemas
 from tests.cli.conftest import Runner, run, sample  # noqa: F401 - fixtures
@@ -119,7 +119,7 @@ def test_stored_measurement_counts_for_its_own_question_only(tmp_path: Path, mon
     monkeypatch.setenv("AITERFIX_CACHE", str(tmp_path))
     monkeypatch.setitem(sys.modules, "triton", types.SimpleNamespace(__version__="9.9"))
     for kernel in ("preshuffle", "preshuffle_varctx"):
-        path = stored.store(stored.Measured(RELEASED, kernel, 64, 256, 256, 1, 1000, "9.9", "c" * 64, 0, 1000, 5))
+        path = results.store(results.Measured(RELEASED, kernel, 64, 256, 256, 1, 1000, "9.9", "c" * 64, 0, 1000, 5))
     asked = Question(1000, 256)
     assert (advise(asked, holding()).columns, advise(asked, holding()).evidence) == (0, "measured")
     for other in (replace(asked, heads=32), replace(asked, next_n=2), replace(asked, max_model_len=1001)):
@@ -142,7 +142,7 @@ def test_a_stored_file_that_cannot_be_read_is_not_there(
     expected = advise(asked, holding())
     assert expected.evidence == "bound"
     for kernel in ("preshuffle", "preshuffle_varctx"):
-        path = stored.store(stored.Measured(RELEASED, kernel, 64, 256, 256, 1, 1000, "9.9", "c" * 64, 0, 1000, 5))
+        path = results.store(results.Measured(RELEASED, kernel, 64, 256, 256, 1, 1000, "9.9", "c" * 64, 0, 1000, 5))
         if content is not None:
             path.write_bytes(content)
         else:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from aiterfix.history import digests
-from aiterfix.overshoot import stored
+from aiterfix.overshoot import results
 from tests.cli.conftest import Runner
 from tests.engines import callers
 from tests.engines.conftest import Judge, only_call
@@ -92,7 +92,7 @@ def test_stored_measurement_counts_where_this_interpreter_is_asked(
     monkeypatch.setenv("AITERFIX_CACHE", str(tmp_path / "cache"))
     monkeypatch.setitem(sys.modules, "triton", types.SimpleNamespace(__version__="9.9"))
     for kernel in ("preshuffle", "preshuffle_varctx"):
-        stored.store(stored.Measured(digest, kernel, 64, 256, 256, 1, 10000, "9.9", "c" * 64, 0, 10000, 5))
+        results.store(results.Measured(digest, kernel, 64, 256, 256, 1, 10000, "9.9", "c" * 64, 0, 10000, 5))
     monkeypatch.syspath_prepend(str(judge.site))
     words = ("--for", "vllm", "--block-size", 256, "--max-model-len", 10000)
     status, out = judge.run("check", *words, "--json")

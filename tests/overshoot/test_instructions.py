@@ -49,8 +49,7 @@ def table(generator: random.Random) -> Table:
 def programs(generator: random.Random) -> Programs:
     vector, pairs = np.zeros((ROWS, PROGRAMS, 1), np.uint32), np.zeros((64, PROGRAMS, 2), np.uint32)
     pairs[EXEC >> 1] = MASK
-    scc, ends = np.zeros(PROGRAMS, np.bool_), np.zeros(PROGRAMS, np.int64)
-    g = Programs(BATCH, np.arange(PROGRAMS), vector, pairs, scc, {}, ends, 0, 0)
+    g = Programs(BATCH, np.arange(PROGRAMS), vector, pairs, np.zeros(PROGRAMS, np.bool_), {}, 0, 0)
     for number in (*SCALARS, *(VECTOR_BASE + row for row in VECTORS)):
         g.number(number)[...] = numbers(generator)
         if generator.random() < 0.6:
@@ -66,8 +65,7 @@ def words_of(g: Programs, number: int) -> Any:
     varying = g.varying.get(number, Offset(BATCH.no_difference))
     assert isinstance(varying, Offset)
     words = g.number(number)[:, np.newaxis] + varying.table.words
-    if varying.mask is not None:
-        assert varying.elsewhere is not None
+    if varying.elsewhere is not None:
         words = np.where(chosen(varying.mask), words, varying.elsewhere[:, np.newaxis])
     return words
 
@@ -134,7 +132,12 @@ def test_as_every_lane(name: str) -> None:
     for _ in range(400):
         g, instruction = programs(generator), instruction_of(name, generator)
         if name == "v_cndmask_b32":
-            g.varying[VCC] = Mask(table(generator), ((table(generator), numbers(generator).astype(np.int64)),))
+            g.varying[VCC] = Mask(
+                (
+                    (table(generator), numbers(generator).astype(np.int64)),
+                    *Mask.of(table(generator).words > 2).conditions,
+                )
+            )
             g.varying[VCC + 1] = Lost()
         bound = semantics.bind(Binder(instruction, CODE))
         differing, waves = not bound.reads.isdisjoint(g.varying), every_lane(g)

@@ -10,7 +10,7 @@ pytest.importorskip("triton")
 from aiterfix.family.portable import Portable
 from aiterfix.family.signature import Kernel, KernelConfig
 from aiterfix.overshoot.launches import (
-    check_arguments,
+    Arguments,
     every_split,
     heads_apart,
     joined,
@@ -62,7 +62,7 @@ def test_sequences_of_a_launch() -> None:
 @pytest.mark.parametrize("text", [SOUND, FAULTY], ids=["bounded", "unbounded"])
 def test_what_decides(kernel: Kernel, text: bytes) -> None:
     part = integer_part(text, kernel, KernelConfig(heads=32, kv_block_size=64 if kernel.preshuffled else 1))
-    names = set(check_arguments(part.part, part.kernel))
+    names = Arguments(part.part, part.kernel, 32, 9).names
     split = "safe_chunks_per_cta_ptr" if kernel is Kernel.PRESHUFFLE_VARCTX else "SplitKV"
     assert {"batch_size", "next_n", "context_len_ptr", "OutLogits_buffer", "stride_out_batch", split} <= names
     # The width decides where it bounds the stores, and nowhere else.

@@ -100,7 +100,7 @@ def test_kernels_that_round_otherwise(text: bytes, width: int, columns: int) -> 
         ),
         (ending("gl.minimum(begin + 2048, stride_out_batch.to(gl.int32))"), "stores elsewhere"),
         (ending("begin + steps + 512", "(stride_out_batch % 1024 == 64) & (share == 0)"), "stores elsewhere"),
-        (changing_lengths(), "s_cbranch_execz .* numbers that differ between lanes"),
+        (changing_lengths(), "s_and_saveexec_b64 .* numbers that differ between lanes"),
         (asking_each_wave("s_add_u32 $0, $0, s95"), "register 95, which nothing has written"),
         (ending("begin + steps + 512", "gl.load(kv_indices + batch) > 3"), "kv_indices"),
         (ending("begin + steps + 512", "gl.load(weights + batch) > 0.5"), "weights"),
@@ -125,6 +125,16 @@ def test_kernels_that_round_otherwise(text: bytes, width: int, columns: int) -> 
 def test_refused(text: bytes, why: str) -> None:
     with pytest.raises(NotUnderstoodError, match=why):
         integer_part(text, Kernel.PRESHUFFLE, KernelConfig(heads=32, waves_per_eu=1)).overshoot(800)
+
+
+def test_a_remainder_that_neither_end_of_a_chunk_has_is_seen() -> None:
+    """A program in the middle is in the same state at both; up to 8192 tokens every one is run, and held to that."""
+    text = ending("begin + steps + 512", "(share == 1) & (context_length % 256 == 17)")
+    config = KernelConfig(heads=32, waves_per_eu=1)
+    part = IntegerPart(compiled(text, Kernel.PRESHUFFLE, config), Kernel.PRESHUFFLE, config, (5,))
+    assert part.overshoot(800).columns == 224
+    with pytest.raises(NotUnderstoodError, match=r"stores elsewhere .* context_length 785, .* splits 5"):
+        part.overshoot(9000)
 
 
 def test_launches_of_unlike_strides_may_have_to_be_run_alone(monkeypatch: pytest.MonkeyPatch) -> None:

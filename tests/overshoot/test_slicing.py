@@ -15,7 +15,7 @@ from aiterfix.gfx950.blocks import Block
 from aiterfix.gfx950.instruction import EXEC, Encoding, Instruction
 from aiterfix.gfx950.operands import Bound
 from aiterfix.gfx950.program import Program
-from aiterfix.overshoot import slicing, spills
+from aiterfix.overshoot import moves, slicing
 from aiterfix.overshoot.slicing import Slice, is_store
 from tests.emulator import needs_emulator
 from tests.overshoot.kernels import FAULTY, integer_part
@@ -80,11 +80,27 @@ def test_atomic_operations_store() -> None:
 
 def test_a_branch_on_exec_keeps_it_live() -> None:
     """Programs with other lanes on are not equal there, though no store reads EXEC before it is written anew."""
-    fields = {"simm16": 0}
-    branch = Instruction(0, 4, b"\0" * 4, "s_cbranch_execz", Encoding.SOPP, Encoding.SOPP, fields)
+    branch = Instruction(0, 4, b"\0" * 4, "s_cbranch_execz", Encoding.SOPP, Encoding.SOPP, {"simm16": 0})
     nothing = Bound(lambda g: None, frozenset(), frozenset(), frozenset())
-    live, marks = slicing._walk(Block(0, 0, (branch,)), (nothing,), [frozenset()], {})
-    assert live.keys() == {EXEC, EXEC + 1} and marks == [False]
+    assert slicing._of_branch(branch, nothing) == {EXEC, EXEC + 1}
+
+
+def test_all_lanes_on_again_whatever_was_before() -> None:
+    """A mask that EXEC was saved from, as all ones, is not read; where it is not known to have been, it is."""
+    fields = {"sdst": EXEC, "ssrc0": EXEC, "ssrc1": 4}
+    restored = Instruction(0, 4, b"\0" * 4, "s_or_b64", Encoding.SOP2, Encoding.SOP2, fields)
+    reads, writes = frozenset({4, 5, EXEC, EXEC + 1}), frozenset({EXEC, EXEC + 1, -1})
+    item, places = Bound(lambda g: None, reads, writes, reads), SimpleNamespace(followed=lambda _, item, __: item)
+    other: Any = places
+    for known, read in ((frozenset({(4, slicing._ONES)}), frozenset()), (frozenset(), reads)):
+        bound = slicing._followed(restored, item, known, other)
+        assert bound.reads == read and bound.writes == writes
+        if not read:
+            group: Any = SimpleNamespace(
+                pairs64=np.zeros((64, 2), np.uint64), scc=np.zeros(2, np.bool_), exec_changed=lambda: None
+            )
+            bound.execute(group)
+            assert group.scc.all() and (group.pairs64[EXEC >> 1] == (1 << 64) - 1).all()
 
 
 @pytest.mark.parametrize(
@@ -128,10 +144,21 @@ def test_scalars_spilled_to_lanes_are_moves() -> None:
     back = Instruction(
         8, 8, b"\0" * 8, "v_readlane_b32", Encoding.VOP3, Encoding.VOP3, {"src0": 261, "src1": 131, "vdst": 9}
     )
-    assert spills.lane_of(spill) == spills.lane_of(back) == 3
+    assert moves.lane_of(spill) == moves.lane_of(back) == 3
     by_register = {**back.fields, "src1": 4}
-    assert spills.lane_of(Instruction(8, 8, back.raw, back.mnemonic, back.encoding, back.base, by_register)) is None
-    group = SimpleNamespace(scalar=np.arange(20, dtype=np.uint32)[:, np.newaxis], vector=np.zeros((3, 1, 1), np.uint32))
-    spills.moves_of([(7, 129)], masked=False).execute(group)  # type: ignore[arg-type]
-    spills.moves_of([(129, 9)], masked=False).execute(group)  # type: ignore[arg-type]
-    assert group.scalar[9] == 7 and (group.vector[1] == 7).all()
+    assert moves.lane_of(Instruction(8, 8, back.raw, back.mnemonic, back.encoding, back.base, by_register)) is None
+    numbers = {7: np.arange(3), 129: np.zeros(3), 9: np.zeros(3)}
+    group: Any = SimpleNamespace(number=numbers.__getitem__)
+    moves.moves_of(((7, 129),), masked=False).execute(group)
+    moves.moves_of(((129, 9),), masked=False).execute(group)
+    assert numbers[9].tolist() == numbers[129].tolist() == [0, 1, 2]
+
+
+def test_of_several_moves_those_that_are_needed() -> None:
+    """What is spilled together need not be needed together."""
+    spill = Instruction(0, 8, b"\0" * 8, "scratch_store_dwordx2", Encoding.SCRATCH, Encoding.SCRATCH, {})
+    both = moves.moves_of(((130, 400), (131, 401)), masked=True)
+    for known, left in ((frozenset({(EXEC, slicing._ONES)}), set()), (frozenset(), {401})):
+        live, kept = slicing._walk(Block(0, 0, (spill,)), [both], [known], {401: 6})
+        assert live == {131: 6, EXEC: 0xFFFF_FFFF, EXEC + 1: 0xFFFF_FFFF} | dict.fromkeys(left, 6)
+        assert [item.bound for item in kept] == [moves.moves_of(((131, 401),), masked=True)]

@@ -12,23 +12,22 @@ np = pytest.importorskip("numpy")
 
 from aiterfix.errors import NotUnderstoodError  # noqa: E402 - after importorskip
 from aiterfix.gfx950.instruction import Encoding, Instruction  # noqa: E402
-from aiterfix.gfx950.memory import DeviceMemory  # noqa: E402
 from aiterfix.gfx950.operands import Bound  # noqa: E402
 from aiterfix.overshoot.instructions import step_of  # noqa: E402
-from aiterfix.overshoot.lanes import EVERY, Mask, NotFollowed, Offset, Table  # noqa: E402
+from aiterfix.overshoot.lanes import Mask, NotFollowed, Offset, Table  # noqa: E402
 from aiterfix.overshoot.slicing import Kept  # noqa: E402
-from aiterfix.overshoot.stores import OUTPUT, StoreRecorder, furthest  # noqa: E402
+from aiterfix.overshoot.stores import OUTPUT, ends_of, furthest  # noqa: E402
 from tests.overshoot.test_instructions import BATCH, LANES, MASK, PROGRAMS, chosen, numbers, table  # noqa: E402
 
 
 def random_mask(generator: random.Random) -> Mask:
-    mask = EVERY
+    conditions: list[Any] = []
     if generator.random() < 0.5:
-        mask = mask.both(Mask(Table.of(np.array([generator.random() < 0.7 for _ in range(LANES)])), ()))
+        conditions += Mask.of(np.array([generator.random() < 0.7 for _ in range(LANES)])).conditions
     for _ in range(generator.randrange(3)):
         places = Table.of(np.array([lane * generator.choice((1, 3)) for lane in range(LANES)]))
-        mask = mask.both(Mask(None, ((places, np.array([generator.randrange(-9, 220) for _ in range(PROGRAMS)])),)))
-    return mask
+        conditions.append((places, np.array([generator.randrange(-9, 220) for _ in range(PROGRAMS)])))
+    return Mask(tuple(conditions))
 
 
 def test_furthest() -> None:
@@ -61,14 +60,12 @@ def test_furthest() -> None:
 
 
 def test_stores_to_anything_else_are_refused() -> None:
+    assert (found := ends_of(OUTPUT, np.array([-1, 8]))) is not None and found.tolist() == [0, 3]
+    for start in (OUTPUT - 12, OUTPUT + (1 << 32), 0):
+        assert ends_of(start, np.array([-1, 8])) is None
     fields = {"offset": 0, "seg": 2}
     instruction = Instruction(0, 8, b"\0" * 8, "global_store_dword", Encoding.GLOBAL, Encoding.GLOBAL, fields)
     code: Any = SimpleNamespace(source_line=lambda pc: None)
-    recorder = StoreRecorder(code, DeviceMemory(), np.zeros(2, np.int64))
-    assert recorder.ends_of(instruction, OUTPUT, np.array([-1, 8])).tolist() == [0, 3]
-    for start in (OUTPUT - 12, OUTPUT + (1 << 32), 0):
-        with pytest.raises(NotUnderstoodError, match="stores to something that is not its output"):
-            recorder.ends_of(instruction, start, np.array([-1, 8]))
     nothing = Bound(lambda g: None, frozenset(), frozenset(), frozenset())
     with pytest.raises(NotUnderstoodError, match="stores in a way that is not followed: global_store_dword"):
         step_of(Kept(instruction, nothing, is_store=True), code)

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from aiterfix.gfx950.cache import CodeObjectCache
-from aiterfix.overshoot import stored
+from aiterfix.overshoot import results
 from aiterfix.storage.believed import believed, keep, notices
 from aiterfix.storage.files import cache_directory
 from aiterfix.storage.held import UntrustedError
 from aiterfix.upstream.cache import Cache, CacheEntry
 from aiterfix.validation import evidence
 from tests.gfx950.test_cache import KERNEL, KEY
-from tests.overshoot.test_stored import KEPT as MEASURED
+from tests.overshoot.test_results import KEPT as MEASURED
 from tests.validation.test_evidence import RUN, TEXT
 
 
@@ -36,7 +36,7 @@ def kept_code() -> object:
 
 def kept_measurement() -> object:
     numbers = (MEASURED.heads, MEASURED.kv_block_size, MEASURED.chunk_k, MEASURED.next_n, MEASURED.max_model_len)
-    return stored.find(MEASURED.source_sha256, MEASURED.kernel, numbers, MEASURED.triton)
+    return results.find(MEASURED.source_sha256, MEASURED.kernel, numbers, MEASURED.triton)
 
 
 def kept_evidence() -> object:
@@ -49,7 +49,7 @@ def kept_answer() -> object:
 
 CACHES = {
     "code objects": (lambda: CodeObjectCache().store(KEY, KERNEL), kept_code),
-    "measurements": (lambda: stored.store(MEASURED), kept_measurement),
+    "measurements": (lambda: results.store(MEASURED), kept_measurement),
     "evidence": (lambda: evidence.keep(RUN), kept_evidence),
     "GitHub's answers": (
         lambda: Cache(cache_directory() / "github").put(CacheEntry("u", "", 1.0, {}), authenticated=False),

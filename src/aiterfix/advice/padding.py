@@ -405,17 +405,17 @@ def _stored(question: Question, held: HeldKernel) -> int | None:
     short = next((short for short, name in (BY_NAME | _BY_HEAD).items() if name == held.name), None)
     if short is None or not held.sha256:
         return None
-    from aiterfix.overshoot import stored
+    from aiterfix.overshoot import results
 
     q = question
-    if not stored.directory(held.sha256).is_dir():
+    if not results.directory(held.sha256).is_dir():
         return None
     release = _triton()
     if not release:
         return None
     block = 1 if short in ("base", "stage1_ragged_k") else q.kv_block_size
     chunk = chunk_of(held.name, q.chunk_k)
-    found = stored.find(held.sha256, short, (q.heads, block, chunk, q.next_n, q.max_model_len), release)
+    found = results.find(held.sha256, short, (q.heads, block, chunk, q.next_n, q.max_model_len), release)
     return found.columns if found is not None else None
 
 

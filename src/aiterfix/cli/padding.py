@@ -17,7 +17,7 @@ from aiterfix.faults.base import Presence
 from aiterfix.installation.view import View
 from aiterfix.judge.judgement import Judgement
 from aiterfix.judge.process import OnDisk, judge_importable
-from aiterfix.overshoot.stored import Measured
+from aiterfix.overshoot.results import Measured
 from aiterfix.report.html.padding import Need
 from aiterfix.report.page import Page
 from aiterfix.report.steps import Steps

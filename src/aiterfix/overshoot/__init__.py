@@ -1,4 +1,4 @@
 """Where a compiled kernel stores past its row, established by running its integer part; and results that were kept.
 
-``stored`` is standard library only, for the advice; the rest needs numpy and the decoder, and is imported by name.
+``results`` is standard library only, for the advice; the rest needs numpy and the decoder, and is imported by name.
 """

@@ -27,7 +27,7 @@ from aiterfix.gfx950.compile import Compiler
 from aiterfix.gfx950.request import CompileRequest
 from aiterfix.overshoot.launches import COMPUTE_UNITS, AnyKernel, every_split, heads_apart, split_of
 from aiterfix.overshoot.measure import IntegerPart
-from aiterfix.overshoot.stored import Measured, store
+from aiterfix.overshoot.results import Measured, store
 from aiterfix.storage.children import Owner
 from aiterfix.validation.execution import scale_offset
 from aiterfix.validation.kernel_file import KernelFile

@@ -8,12 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from aiterfix.errors import NotUnderstoodError
 from aiterfix.gfx950 import vop, vopc
 from aiterfix.gfx950.instruction import EXEC, EXECZ, SCC, VCC, VCCZ, Encoding, Instruction
-from aiterfix.gfx950.mubuf import is_raw
 from aiterfix.gfx950.operands import SCC_REGISTER, VECTOR_BASE, Binder, Kind
-from aiterfix.gfx950.transfers import STORES
 from aiterfix.gfx950.vector import SOURCE_FIELDS
 from aiterfix.gfx950.waves import ALL_ON, LANES, bools_from_bits
 from aiterfix.overshoot.lanes import (
@@ -27,10 +24,10 @@ from aiterfix.overshoot.lanes import (
     Varying,
     alike,
     at_least,
-    shared,
+    refused,
 )
-from aiterfix.overshoot.spills import Moves
-from aiterfix.overshoot.stores import furthest
+from aiterfix.overshoot.moves import Moves
+from aiterfix.overshoot.stores import store_of
 
 if TYPE_CHECKING:
     from aiterfix.gfx950.code_object import CodeObject
@@ -44,8 +41,7 @@ _Value: TypeAlias = "tuple[Numbers, Table | None]"
 
 _VECTOR = frozenset({Encoding.VOP1, Encoding.VOP2, Encoding.VOPC, Encoding.VOP3, Encoding.VOP3SD})
 _SCALAR = frozenset({Encoding.SOP1, Encoding.SOP2, Encoding.SOPC, Encoding.SOPK})
-_SELECT, _AND, _NARROW, _RESTORE = "v_cndmask_b32", "s_and_b64", "s_and_saveexec_b64", "s_or_b64"
-_FIRST, _CHOOSE = "v_readfirstlane_b32", "s_cselect_b64"
+_SELECT, _AND, _FIRST, _CHOOSE = "v_cndmask_b32", "s_and_b64", "v_readfirstlane_b32", "s_cselect_b64"
 _CONDITIONS = frozenset({VCCZ, EXECZ, SCC})
 _NO_SCC: dict[int, Varying] = {SCC_REGISTER: Lost()}
 _MIRRORED = {"lt": "gt", "le": "ge", "gt": "lt", "ge": "le"}
@@ -91,7 +87,7 @@ def step_of(item: Kept, code: CodeObject) -> Step:
         NotUnderstoodError: it stores in a way that is not followed. The step: the lanes of the result are not known.
     """
     if item.is_store:
-        step = _store(item, code)
+        step = store_of(item, code)
     else:
         step = _move(item.bound) if isinstance(item.bound, Moves) else _computed(item, code)
 
@@ -107,7 +103,7 @@ def step_of(item: Kept, code: CodeObject) -> Step:
 def branch_of(last: Instruction) -> Step:
     """Sees that all lanes take the branch that ends a block, if one does, or that none does."""
     name = last.mnemonic.removeprefix("s_cbranch_")
-    pair = {"scc": {SCC_REGISTER}, "vcc": {VCC, VCC + 1}, "exe": {EXEC, EXEC + 1}}.get(name[:3], set())
+    pair = {"scc": {SCC_REGISTER}, "vcc": {VCC, VCC + 1}}.get(name[:3], set())
 
     def see(g: Programs) -> None:
         if not pair.isdisjoint(g.varying):
@@ -116,11 +112,10 @@ def branch_of(last: Instruction) -> Step:
     return see
 
 
-def _not_followed(instruction: Instruction) -> NotUnderstoodError:
-    return NotUnderstoodError(
+def _not_followed(instruction: Instruction) -> Exception:
+    return refused(
         f"where the kernel stores depends on what {instruction.describe()} makes of numbers that differ between lanes",
         why="such a number is followed as one of the program plus one of the lane",
-        remedy="run `aiterfix validate`, which executes the whole kernel",
     )
 
 
@@ -131,17 +126,14 @@ def _computed(item: Kept, code: CodeObject) -> Step:
     rule = _rule_of(item, code)
 
     def step(g: Programs) -> None:
-        if vector and g.some_lanes_off:
+        differs = instruction.mnemonic == _SELECT or not bound.reads.isdisjoint(g.varying)
+        if (vector and g.lanes is not None) or not (rule if differs else plain):
             raise NotFollowed
         found: dict[int, Varying] = {}
-        if instruction.mnemonic == _SELECT or not bound.reads.isdisjoint(g.varying):
-            if rule is None:
-                raise NotFollowed
+        if differs and rule:
             found = rule(g)
-        elif plain:
-            bound.execute(g)
         else:
-            raise NotFollowed
+            bound.execute(g)
         g.overwritten(bound.writes)
         g.varying.update(found)
 
@@ -151,16 +143,12 @@ def _computed(item: Kept, code: CodeObject) -> Step:
 def _rule_of(item: Kept, code: CodeObject) -> _Rule | None:
     """How to do an instruction where lanes differ; None where that is not known."""
     instruction, name = item.instruction, item.instruction.mnemonic
-    if name == _NARROW:
-        return _narrow(instruction["ssrc0"], instruction["sdst"])
-    if name == _RESTORE and instruction["sdst"] == EXEC:
-        return _restore({instruction["ssrc0"], instruction["ssrc1"]} - {EXEC})
     sources = {instruction.get(field) for field in ("src0", "src1", "src2", "ssrc0", "ssrc1")}
     if not item.bound.writes.isdisjoint({EXEC, EXEC + 1}) or not sources.isdisjoint(_CONDITIONS):
         return None
     if name == _AND:
         pairs = instruction["ssrc0"], instruction["ssrc1"]
-        return lambda g: _pair(instruction["sdst"], _mask_of(g, pairs[0]).both(_mask_of(g, pairs[1]))) | _NO_SCC
+        return lambda g: _pair(instruction["sdst"], *(_mask_of(g, pair) for pair in pairs)) | _NO_SCC
     if name == _SELECT:
         whole = instruction.encoding in _VECTOR and not instruction.get("neg") and not instruction.get("abs")
         return _select(item, code) if whole else None
@@ -188,7 +176,7 @@ def _offsets(g: Programs, numbers: frozenset[int] | set[int]) -> dict[int, Offse
     found = {}
     for number in numbers & g.varying.keys():
         varying = g.varying[number]
-        if not isinstance(varying, Offset) or varying.mask is not None:
+        if not isinstance(varying, Offset) or varying.mask.conditions:
             raise NotFollowed
         found[number] = varying
     return found
@@ -224,7 +212,7 @@ def _arithmetic(item: Kept, code: CodeObject) -> _Rule:
                 found[number] = Lost()
             elif masks and number < VECTOR_BASE:
                 lanes = bools_from_bits(sample.pairs64[number >> 1]).reshape(-1)
-                found |= _pair(number & ~1, Mask(Table.of(lanes), ()))
+                found |= _pair(number & ~1, Mask.of(lanes))
             else:
                 words, base = sample.get(number), g.number(number)
                 if linear:
@@ -304,8 +292,9 @@ def _select(item: Kept, code: CodeObject) -> _Rule:
     return rule
 
 
-def _pair(target: int, mask: Mask) -> dict[int, Varying]:
-    return {target: mask, target + 1: Lost()}
+def _pair(target: int, *masks: Mask) -> dict[int, Varying]:
+    """A pair of registers that holds lanes that are on in all of these."""
+    return {target: Mask(tuple(one for mask in masks for one in mask.conditions)), target + 1: Lost()}
 
 
 def _mask_of(g: Programs, pair: int) -> Mask:
@@ -319,42 +308,12 @@ def _mask_of(g: Programs, pair: int) -> Mask:
     off = bits == 0
     if not (off | (bits == ALL_ON)).all():
         raise NotFollowed
-    return Mask(None, ((g.batch.no_difference, off.astype(np.int64)),) if off.any() else ())
-
-
-def _narrow(source: int, saved: int) -> _Rule | None:
-    """Lanes are switched off by a mask. EXEC itself keeps all ones; that it is meant otherwise is kept beside it."""
-    if source >= VECTOR_BASE or EXEC in (source, saved):
-        return None
-
-    def rule(g: Programs) -> dict[int, Varying]:
-        mask = _mask_of(g, source)
-        if g.some_lanes_off:
-            raise NotFollowed
-        g.pairs64[saved >> 1] = ALL_ON
-        return _pair(EXEC, mask) | _NO_SCC
-
-    return rule
-
-
-def _restore(saved: set[int]) -> _Rule | None:
-    """All lanes are switched on again."""
-    if len(saved) != 1 or max(saved) >= VECTOR_BASE:
-        return None
-    (pair,) = saved
-
-    def rule(g: Programs) -> dict[int, Varying]:
-        off = g.lanes is not None or (g.pairs64[pair >> 1] != ALL_ON).any()
-        if off or not {pair, pair + 1}.isdisjoint(g.varying):
-            raise NotFollowed
-        return {**_NO_SCC}
-
-    return rule
+    return Mask(((g.batch.no_difference, off.astype(np.int64)),)) if off.any() else EVERY
 
 
 def _move(bound: Moves) -> Step:
     def step(g: Programs) -> None:
-        if bound.masked and g.some_lanes_off:
+        if bound.masked and g.lanes is not None:
             raise NotFollowed
         moved = {target: g.varying[source] for source, target in bound.moves if source in g.varying}
         if not all(isinstance(varying, Offset) for varying in moved.values()):
@@ -362,43 +321,5 @@ def _move(bound: Moves) -> Step:
         bound.execute(g)
         g.overwritten(bound.writes)
         g.varying.update(moved)
-
-    return step
-
-
-def _store(item: Kept, code: CodeObject) -> Step:
-    """A store of dwords through a raw buffer descriptor, as :mod:`aiterfix.gfx950.mubuf` has it."""
-    instruction = item.instruction
-    suffix = instruction.mnemonic.removeprefix("buffer_store_")
-    binder = Binder(instruction, code)
-    raw = suffix in STORES and suffix.startswith("dword") and instruction["offen"] and not instruction["idxen"]
-    if not raw:
-        raise NotUnderstoodError(
-            f"the kernel stores in a way that is not followed: {instruction.describe()}",
-            remedy="run `aiterfix validate`, which executes the whole kernel",
-        )
-    words = STORES[suffix][0] // 4
-    number = VECTOR_BASE + binder.row(instruction["vaddr"])
-    moved_by = binder.scalar_source(instruction["soffset"], Kind.U32)
-    immediate = np.uint32(instruction["offset"])
-    scalars = item.bound.steers - {number}
-
-    def step(g: Programs) -> None:
-        offset = g.varying.get(number, Offset(g.batch.no_difference))
-        held = [shared(g.scalar[instruction["srsrc"] + k]) for k in range(4)]
-        if g.some_lanes_off or not isinstance(offset, Offset) or not scalars.isdisjoint(g.varying) or not is_raw(held):
-            raise NotFollowed
-        shift = shared(moved_by(g)).astype(np.int64)
-        start, limit = (held[0] | held[1].astype(np.int64) << 32) + shift, held[2].astype(np.int64) - shift
-        base = shared(g.number(number)) + immediate
-        if offset.elsewhere is not None:
-            offset = offset._replace(elsewhere=offset.elsewhere + immediate)
-        reach = furthest(base, offset, limit, g.count)
-        for k in range(1, words):
-            # Each dword of a lane is in range, or is not, by itself.
-            further = furthest(base, offset, limit - 4 * k, g.count)
-            reach = np.maximum(reach, np.where(further >= 0, further + 4 * k, -1))
-        ends = g.batch.recorder.ends_of(instruction, start, reach)
-        np.maximum(g.ends, ends, out=g.ends)
 
     return step

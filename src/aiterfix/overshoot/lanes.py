@@ -16,11 +16,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
+from aiterfix.errors import NotUnderstoodError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Numbers: TypeAlias = "NDArray[Any]"
 """``(n,)``, or ``(1,)`` where all programs have the same."""
+
+
+def refused(problem: str, why: str = "") -> NotUnderstoodError:
+    """That a kernel cannot be measured, and what can be done instead."""
+    return NotUnderstoodError(problem, why=why, remedy="run `aiterfix validate`, which executes the whole kernel")
 
 
 class NotFollowed(Exception):  # noqa: N818 - what that means is for the machine to say
@@ -59,36 +66,30 @@ _TABLES: dict[bytes, Table] = {}
 
 
 class Mask(NamedTuple):
-    """Lanes that are on: where ``pure`` says so, and for every condition the table's number is at least the program's.
+    """Lanes that are on: those for which in every condition the table's number is at least the program's.
 
     It stands by the first of its two registers; the second is :class:`Lost`.
 
     Attributes:
-        pure: nonzero where a lane may be on; None for all.
         conditions: (table, int64 number of each program).
     """
 
-    pure: Table | None
-    conditions: tuple[tuple[Table, Numbers], ...]
+    conditions: tuple[tuple[Table, Numbers], ...] = ()
 
-    def both(self, other: Mask) -> Mask:
-        """Lanes that are on in both."""
-        pure = self.pure
-        if other.pure is not None:
-            pure = other.pure if pure is None else Table.of(pure.words & other.pure.words)
-        return Mask(pure, self.conditions + other.conditions)
+    @classmethod
+    def of(cls, lanes: Numbers) -> Mask:
+        """These lanes, ``(lanes,)`` bool, in all programs."""
+        return cls(((Table.of(lanes), np.ones(1, np.int64)),))
 
     def lanes(self, rows: Numbers, lanes: int) -> NDArray[np.bool_]:
         """``(rows, lanes)`` bool, for some programs."""
         on = np.ones((len(rows), lanes), np.bool_)
-        if self.pure is not None:
-            on &= self.pure.words != 0
         for table, least in self.conditions:
             on &= table.signed >= of_rows(least, rows)[:, np.newaxis]
         return on
 
 
-EVERY = Mask(None, ())
+EVERY = Mask()
 
 
 class Offset(NamedTuple):
@@ -96,12 +97,12 @@ class Offset(NamedTuple):
 
     Attributes:
         table: to be added, modulo 2^32.
-        mask: where that is so; None for every lane.
-        elsewhere: what lanes hold that are off in the mask, uint32.
+        mask: where that is so.
+        elsewhere: what lanes hold that are off in the mask, uint32; None where none can be.
     """
 
     table: Table
-    mask: Mask | None = None
+    mask: Mask = EVERY
     elsewhere: Numbers | None = None
 
 
@@ -164,8 +165,8 @@ def at_least(relation: str, table: Table, mine: Numbers, other: Numbers) -> Mask
         raise NotFollowed  # it wraps between its lanes
     gap = other - mine
     if relation in ("ge", "gt"):
-        return Mask(None, ((table, gap + (relation == "gt")),))
+        return Mask(((table, gap + (relation == "gt")),))
     mirrored = Table.of(np.uint32(0) - table.words)
     if mirrored.low != -table.high:  # -2^31 has no opposite
         raise NotFollowed
-    return Mask(None, ((mirrored, (relation == "lt") - gap),))
+    return Mask(((mirrored, (relation == "lt") - gap),))

@@ -13,6 +13,7 @@ from aiterfix.errors import NotUnderstoodError
 from aiterfix.family.portable import RAGGED_SPLITS, Portable
 from aiterfix.family.signature import OUTPUT, OUTPUT_BY_HEAD, Kernel, KernelConfig
 from aiterfix.gfx950.memory import DeviceMemory
+from aiterfix.overshoot.lanes import refused
 from aiterfix.overshoot.stores import OUTPUT as OUTPUT_ADDRESS
 
 if TYPE_CHECKING:
@@ -28,10 +29,8 @@ Launches: TypeAlias = Any
 """Launches, or some of the programs of each: a record array with the columns of :func:`launches_of`."""
 _SCALARS = ("batch_size", "next_n", "heads_num", "max_model_len", "SplitKV")
 _STRIDES = ("stride_out_batch", "stride_out_heads")
-DECIDING = {
-    *_SCALARS, *_STRIDES, OUTPUT, OUTPUT_BY_HEAD, "context_len_ptr", "prefix_sum_context_lens",
-    "safe_chunks_per_cta_ptr",
-}  # fmt: skip
+_LENGTHS = ("context_len_ptr", "prefix_sum_context_lens")
+DECIDING = {*_SCALARS, *_STRIDES, *_LENGTHS, OUTPUT, OUTPUT_BY_HEAD, "safe_chunks_per_cta_ptr"}
 """Arguments that where a kernel stores may depend on. The number of heads is the one that it is compiled for."""
 
 
@@ -40,7 +39,6 @@ def launches_of(
     context_length: Column,
     max_model_len: Column,
     next_n: Column,
-    heads: Column,
     splits: Column,
     count: Column,
     first: Column = 0,
@@ -53,7 +51,6 @@ def launches_of(
         context_length: tokens of a sequence; of several, see :func:`lengths_of`.
         max_model_len: columns of the output.
         next_n: rows of a sequence.
-        heads: programs that share the heads of a row.
         splits: programs that share a row; for the schedule kernel, chunks that one program takes.
         first, count: which programs of the grid.
         batch: sequences.
@@ -80,6 +77,13 @@ def lengths_of(context_length: NDArray[np.int64], batch: int) -> NDArray[np.int6
     return np.where(alike, longest, shorter)
 
 
+def programs_in(launches: Launches) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """For each program, its launch, and its place among those of the launch."""
+    count = launches["count"]
+    launch = np.repeat(np.arange(len(launches)), count)
+    return launch, np.arange(len(launch)) - (np.cumsum(count) - count)[launch]
+
+
 def describe(launches: Launches, number: int) -> str:
     """One of them, for messages."""
     return ", ".join(f"{name} {launches[name][number]}" for name in launches.dtype.names or ())
@@ -99,13 +103,10 @@ def whole_launch(
     The schedule kernel's grid is as large as the GPU; workgroups past the last chunk find no sequence and end. One of
     them is run for each row, so that this is seen and not assumed.
     """
-    behind = 1 if batch == 1 else 0
-    programs = programs_of(kernel, config.chunk_k, np.array([context_length]), np.array([splits]), behind)
-    heads = heads_apart(kernel, config)
-    count = batch * next_n * heads * programs
+    programs = programs_of(kernel, config.chunk_k, np.array([context_length]), np.array([splits]), int(batch == 1))
     return launches_of(
-        context_length=context_length, max_model_len=max_model_len, next_n=next_n, heads=heads, splits=splits,
-        count=count, batch=batch,
+        context_length=context_length, max_model_len=max_model_len, next_n=next_n, splits=splits,
+        count=batch * next_n * heads_apart(kernel, config) * programs, batch=batch,
     )  # fmt: skip
 
 
@@ -167,7 +168,6 @@ def heads_apart(kernel: AnyKernel, config: KernelConfig) -> int:
     return config.heads // tile if tile else 1
 
 
-_NULL_POINTERS = 0x3000_0000_0000
 _WORDS = 16
 MOST_SEQUENCES = _WORDS - 2
 """Of a launch: their sums take one word more, and one is left to show what is read past them."""
@@ -175,32 +175,71 @@ _JUNK = np.array([0, 3, 0x7ABC_DEF0, -5, 1000], np.int32)
 """What stands behind the lengths of a launch, each in turn: whoever reads it will come to different ends."""
 
 
-class LengthMemory:
-    """What launches point to, so laid out that equal lengths are at equal addresses.
+class Arguments:
+    """Those dwords of the kernarg segment that decide where a kernel stores, and the memory that they point to.
 
-    Each launch's stand alone: a kernel that read its neighbour would read nonsense, not another launch's.
+    Memory is so laid out that equal lengths are at equal addresses. Each launch's stand alone: a kernel that read its
+    neighbour would read nonsense, not another launch's.
 
     Args:
-        longest: largest number that stands in it.
+        part: the kernel's slice.
+        kernel: for the names and types of its arguments.
+        heads: that it is compiled for.
+        longest: largest number that stands in memory.
+
+    Attributes:
+        names: of the arguments that decide.
+
+    Raises:
+        NotUnderstoodError: others do than those that launches are varied in.
     """
 
-    def __init__(self, longest: int) -> None:
+    def __init__(self, part: Slice, kernel: CompiledKernel, heads: int, longest: int) -> None:
         self.memory = DeviceMemory()
+        self._heads = heads
         self._longest = longest
         self._at: dict[tuple[str, int], int] = {}
+        self._dwords: dict[int, tuple[str, int]] = {}
+        deciding = set(part.arguments.values())
+        if len(kernel.arguments) > len(part.code.kernarg):
+            raise NotUnderstoodError(f"the code object of {kernel.function} takes fewer arguments than its source says")
+        for position, place in enumerate(part.code.kernarg):
+            # Behind the declared arguments are those that the compiler appends: scratch, the grid.
+            name = f"{place.kind} (appended by the compiler)"
+            if position < len(kernel.arguments):
+                name, kind = kernel.arguments[position]
+                if place.size not in (4, 8) or place.offset % 4 or place.is_pointer != kind.startswith("*"):
+                    raise NotUnderstoodError(
+                        f"the code object of {kernel.function} declares {name} otherwise than its source"
+                    )
+            dwords = range(place.offset // 4, -(-(place.offset + place.size) // 4))
+            self._dwords |= {dword: (name, 32 * k) for k, dword in enumerate(dwords) if dword in deciding}
+        self.names = {name for name, _ in self._dwords.values()}
+        others = sorted(self.names - DECIDING)
+        if others:
+            raise refused(
+                f"where {kernel.function} stores depends on {', '.join(others)}",
+                why="launches are varied in their lengths and splits only",
+            )
 
-    def pointers(self, name: str, table: Launches) -> NDArray[np.int64]:
-        """Addresses for a parameter, one a launch."""
-        if name in (OUTPUT, OUTPUT_BY_HEAD):
-            return np.full(len(table), OUTPUT_ADDRESS)
+    def dwords(self, table: Launches) -> dict[int, NDArray[np.uint32]]:
+        """Each of the dwords, ``(launches,)``."""
+        columns = {name: np.broadcast_to(self._column(name, table), len(table)) for name in self.names}
+        return {
+            dword: (columns[name] >> shift & 0xFFFF_FFFF).astype(np.uint32)
+            for dword, (name, shift) in self._dwords.items()
+        }
+
+    def _column(self, name: str, table: Launches) -> Column:
         if name == "safe_chunks_per_cta_ptr":
             return np.asarray(self._place(name, 1) + 4 * _WORDS * table["splits"])
-        if name not in ("context_len_ptr", "prefix_sum_context_lens"):
-            return np.full(len(table), _NULL_POINTERS)
-        batches, place = np.unique(table["batch"], return_inverse=True)
-        starts = np.array([self._place(name, batch) for batch in batches.tolist()])
-        addresses: NDArray[np.int64] = starts[place.reshape(-1)] + 4 * _WORDS * table["context_length"]
-        return addresses
+        if name in _LENGTHS:
+            batches, place = np.unique(table["batch"], return_inverse=True)
+            starts = np.array([self._place(name, batch) for batch in batches.tolist()])
+            return np.asarray(starts[place.reshape(-1)] + 4 * _WORDS * table["context_length"])
+        given = (table["batch"], table["next_n"], self._heads, table["max_model_len"], table["splits"])
+        scalars: dict[str, Column] = dict(zip(_SCALARS, given, strict=True)) | dict.fromkeys(_STRIDES, table["stride"])
+        return scalars.get(name, OUTPUT_ADDRESS)
 
     def _place(self, name: str, batch: int) -> int:
         if (name, batch) not in self._at:
@@ -211,49 +250,3 @@ class LengthMemory:
             rows[:, : lengths.shape[1]] = lengths
             self._at[name, batch] = self.memory.allocate(name, rows).address
         return self._at[name, batch]
-
-
-def arguments_of(
-    part: Slice, kernel: CompiledKernel, config: KernelConfig, table: Launches, memory: LengthMemory
-) -> dict[int, NDArray[np.uint32]]:
-    """Those dwords of the kernarg segment that decide where a kernel stores, ``(launches,)`` each."""
-    given = (table["batch"], table["next_n"], config.heads, table["max_model_len"], table["splits"])
-    scalars = dict(zip(_SCALARS, given, strict=True)) | dict.fromkeys(_STRIDES, table["stride"])
-    words: dict[int, NDArray[np.uint32]] = {}
-    for position, (name, kind) in enumerate(kernel.arguments):
-        if position >= len(part.code.kernarg):
-            raise NotUnderstoodError(f"the code object of {kernel.function} takes fewer arguments than its source says")
-        argument = part.code.kernarg[position]
-        pointer = kind.startswith("*")
-        if argument.size not in (4, 8) or argument.offset % 4 or argument.is_pointer != pointer:
-            raise NotUnderstoodError(f"the code object of {kernel.function} declares {name} otherwise than its source")
-        places = range(argument.offset // 4, (argument.offset + argument.size) // 4)
-        if not part.arguments.isdisjoint(places):
-            values = memory.pointers(name, table) if pointer else scalars.get(name, 0)
-            for half, place in enumerate(places):
-                shifted = np.asarray(values) >> 32 * half & 0xFFFF_FFFF
-                words[place] = np.broadcast_to(shifted, len(table)).astype(np.uint32)
-    return words
-
-
-def check_arguments(part: Slice, kernel: CompiledKernel) -> tuple[str, ...]:
-    """Names of the arguments that decide where a kernel stores.
-
-    Raises:
-        NotUnderstoodError: others do than those that launches are varied in.
-    """
-    # Behind the declared arguments are those that the compiler appends: scratch, the grid.
-    declared = [name for name, _ in kernel.arguments]
-    names = tuple(
-        declared[position] if position < len(declared) else f"{place.kind} (appended by the compiler)"
-        for position, place in enumerate(part.code.kernarg)
-        if any(place.offset < 4 * (word + 1) and 4 * word < place.offset + place.size for word in part.arguments)
-    )
-    others = sorted(set(names) - DECIDING)
-    if others:
-        raise NotUnderstoodError(
-            f"where {kernel.function} stores depends on {', '.join(others)}",
-            why="launches are varied in their lengths and splits only",
-            remedy="run `aiterfix validate`, which executes the whole kernel",
-        )
-    return names

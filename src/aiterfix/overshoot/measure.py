@@ -72,15 +72,14 @@ class Overshoot:
         """Columns stored to at or past ``max_model_len``."""
         return max(0, self.end - self.max_model_len)
 
-    def take(self, launches: Launches, stored: Stored) -> None:
+    def take(self, stored: Stored) -> None:
         """Take account of what launches stored."""
-        ends = np.maximum.reduceat(stored.ends, np.cumsum(launches["count"]) - launches["count"])
+        ends, lengths = stored.furthest, stored.launches.context_length
         self.programs += len(stored.ends)
-        self.past_context = max(self.past_context, int((ends - launches.context_length).max()))
+        self.past_context = max(self.past_context, int((ends - lengths).max()))
         # Lengths are at most 2^20 or so: one number orders by end, then by length.
-        best = int((ends * (1 << 32) + launches.context_length).argmax())
-        reached = int(ends[best]), int(launches.context_length[best])
-        self.end, self.context_length = max(reached, (self.end, self.context_length))
+        best = int((ends * (1 << 32) + lengths).argmax())
+        self.end, self.context_length = max((int(ends[best]), int(lengths[best])), (self.end, self.context_length))
 
 
 class IntegerPart:
@@ -103,15 +102,7 @@ class IntegerPart:
         self.which = which
         self.config = config
         self.splits = splits
-        code = CodeObject.from_bytes(kernel.code, kernel=kernel.function)
-        asked = code.descriptor
-        if asked.dispatch_pointer or asked.queue_pointer or asked.dispatch_id:
-            raise NotUnderstoodError(
-                f"{kernel.function} asks for its dispatch packet, queue or number",
-                why="where it stores could depend on them, and its arguments are in other registers",
-                remedy="run `aiterfix validate`, which executes the whole kernel",
-            )
-        self.part = Slice(code)
+        self.part = Slice(CodeObject.from_bytes(kernel.code, kernel=kernel.function))
 
     def ends(self, launches: Sequence[Launches]) -> list[list[int]]:
         """For each launch, for each of its programs, one past the last column stored to; 0 where nothing was."""
@@ -146,9 +137,8 @@ class _Measurement:
         self.config = part.config
         self.width = width
         self.next_n = next_n
-        self.heads = heads_apart(part.which, part.config)
         # Programs side by side, of one split.
-        self.abreast = next_n * self.heads
+        self.abreast = next_n * heads_apart(part.which, part.config)
         self.splits = part.splits
         # Triton compiles a size of 1 in.
         self.several = any(name == "batch_size" for name, _ in part.kernel.arguments)
@@ -157,14 +147,14 @@ class _Measurement:
 
     def _launches(self, lengths: Numbers, splits: Numbers, count: Numbers, first: Numbers | int = 0) -> Launches:
         return launches_of(
-            context_length=lengths, max_model_len=self.width, next_n=self.next_n, heads=self.heads, splits=splits,
-            count=count, first=first,
+            context_length=lengths, max_model_len=self.width, next_n=self.next_n, splits=splits, count=count,
+            first=first,
         )  # fmt: skip
 
     def _run(self, launches: Launches) -> Stored:
         """Run launches, and take account of what each stored."""
         stored = self.runner.run(launches)
-        self.found.take(launches, stored)
+        self.found.take(stored)
         return stored
 
     def every_split(self) -> _Plan:
@@ -185,8 +175,7 @@ class _Measurement:
         stored = self._run(self._launches(lengths, np.tile(splits, 2), np.tile(counts, 2)))
         half = int(counts.sum())
         starts = np.cumsum(counts) - counts
-        of = np.repeat(np.arange(len(plan)), counts)
-        place = (np.arange(half) - starts[of]) // self.abreast
+        of, place = stored.launch[:half], stored.place[:half] // self.abreast
         ends = stored.ends[half:]
         last = np.maximum(np.maximum.reduceat(np.where(ends > 0, place, -1), starts), 0)
         # What stored and was in no state is like nothing else.
@@ -228,8 +217,7 @@ class _Measurement:
         row = np.arange(len(length_of)) - np.repeat(np.cumsum(high - low) - high, high - low)
         # Programs far behind the last with work were run in step 1.
         count = np.minimum(plan.counts[row], (plan.last[row] + 3) * self.abreast)
-        launches = self._launches(lengths[length_of], plan.splits[row], count)
-        self._check_plan(launches, self._run(launches), row, plan)
+        self._check_plan(self._run(self._launches(lengths[length_of], plan.splits[row], count)), row, plan)
 
     def sample(self, plan: _Plan) -> None:
         """Step 4."""
@@ -244,46 +232,43 @@ class _Measurement:
             parts.append(self._whole(length, int(plan.splits[row]), batch))
             rows.append(row)
         end, past_context = self.found.end, self.found.past_context
-        launches = joined(parts)
-        stored = self._run(launches)
-        if self.found.end > end or self.found.past_context > past_context:
-            furthest = np.maximum.reduceat(stored.ends, np.cumsum(launches["count"]) - launches["count"])
-            beyond = (furthest > end) | (furthest - launches.context_length > past_context)
-            raise self._contradicted(describe(launches, int(beyond.argmax())))
-        self._check_plan(launches, stored, np.array(rows), plan)
-        self._check_batches(launches, stored)
-        self._check_strides(launches, stored, generator)
+        stored = self._run(joined(parts))
+        beyond = (stored.furthest > end) | (stored.furthest - stored.launches.context_length > past_context)
+        if beyond.any():
+            raise self._contradicted(describe(stored.launches, int(beyond.argmax())))
+        self._check_plan(stored, np.array(rows), plan)
+        self._check_batches(stored)
+        self._check_strides(stored, generator)
 
     def _whole(self, length: int, splits: int, batch: int = 1) -> Launches:
         return whole_launch(self.which, self.config, length, self.width, self.next_n, splits, batch)
 
-    def _check_batches(self, launches: Launches, stored: Stored) -> None:
+    def _check_batches(self, stored: Stored) -> None:
         """Hold launches of several sequences to what each of these does in a launch of its own."""
-        parts, of = [], []
-        for number in np.flatnonzero(launches.batch > 1).tolist():
-            one = launches[number : number + 1]
-            for length in lengths_of(one.context_length, int(one.batch[0]))[0].tolist():
-                parts.append(self._whole(length, int(one.splits[0])))
-                of.append(number)
-        if not parts:
+        launches = stored.launches
+        numbers = np.flatnonzero(launches.batch > 1).tolist()
+        sequences = [
+            (number, length)
+            for number in numbers
+            for length in lengths_of(launches.context_length[[number]], int(launches.batch[number]))[0].tolist()
+        ]
+        if not sequences:
             return
-        alone = joined(parts)
-        ends = self.runner.run(alone).ends
-        several = np.repeat(np.arange(len(launches)), launches["count"])
+        alone = self.runner.run(joined([self._whole(length, int(launches.splits[n])) for n, length in sequences]))
+        of = np.array([number for number, _ in sequences])
         # Which program does what is the kernel's own affair: what all of a launch store counts.
         found, expected = (
             np.sort((launch << 32 | end)[(end > 0) & (launches.batch[launch] > 1)])
-            for launch, end in ((several, stored.ends), (np.repeat(of, alone["count"]), ends))
+            for launch, end in ((stored.launch, stored.ends), (of[alone.launch], alone.ends))
         )
         if not np.array_equal(found, expected):
             raise self._contradicted("sequences of one launch, and each alone")
 
-    def _check_strides(self, launches: Launches, stored: Stored, generator: random.Random) -> None:
+    def _check_strides(self, stored: Stored, generator: random.Random) -> None:
         """Hold rows that stand apart to what was stored of them from one place: only the place may differ."""
-        apart = launches.copy()
+        apart, of = stored.launches.copy(), stored.launch
         # A multiple of 16 is what code may take for granted that was compiled for one.
         apart["stride"] = [16 * generator.randint(-(-self.width // 16), LONGEST // 8) for _ in apart]
-        of = np.repeat(np.arange(len(apart)), apart["count"])
         moved = self._ends_apart(apart) - stored.ends
         rows = (apart.batch * self.next_n + (self.config.heads - 1 if isinstance(self.which, Portable) else 0))[of]
         wrong = (moved % apart.stride[of] != 0) | (moved < 0) | (moved >= rows * apart.stride[of])
@@ -300,16 +285,16 @@ class _Measurement:
             self.runner = self.part.runner(self.width)
             return np.concatenate([self.runner.run(launches[k : k + 1]).ends for k in range(len(launches))])
 
-    def _check_plan(self, launches: Launches, stored: Stored, row: Numbers, plan: _Plan) -> None:
+    def _check_plan(self, stored: Stored, row: Numbers, plan: _Plan) -> None:
         """Hold launches from their first program to what step 1 says of those that a length does not bear on."""
-        of = np.repeat(np.arange(len(launches)), launches["count"])
-        place = np.arange(len(of)) - np.repeat(np.cumsum(launches["count"]) - launches["count"], launches["count"])
-        alone = launches.batch[of] == 1
-        of, place, ends = of[alone], place[alone], stored.ends[alone]
+        if self.width <= WHOLE:
+            return  # nothing rests on that: all of every length are run
+        alone = stored.launches.batch[stored.launch] == 1
+        of, place, ends = stored.launch[alone], stored.place[alone], stored.ends[alone]
         expected = plan.starts[row[of]] + place
         differ = (ends != plan.ends[expected]) & ~plan.varies[expected]
         if differ.any():
-            raise self._contradicted(describe(launches, int(of[differ.argmax()])))
+            raise self._contradicted(describe(stored.launches, int(of[differ.argmax()])))
 
     def _contradicted(self, launch: str) -> NotUnderstoodError:
         return NotUnderstoodError(

@@ -12,26 +12,16 @@ from aiterfix.gfx950.instruction import EXEC
 from aiterfix.gfx950.machine import Machine
 from aiterfix.gfx950.operands import SCC_REGISTER, VECTOR_BASE
 from aiterfix.gfx950.waves import ALL_ON, LANES, Waves
-from aiterfix.overshoot.lanes import (
-    Lost,
-    Mask,
-    Numbers,
-    Offset,
-    Table,
-    Varying,
-    changed,
-    numbers_of,
-    shape_of,
-)
+from aiterfix.overshoot.lanes import Lost, Mask, Numbers, Offset, Table, Varying, changed, numbers_of, shape_of
+from aiterfix.overshoot.stores import Refusing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
     from aiterfix.gfx950.memory import DeviceMemory
-    from aiterfix.overshoot.slicing import Live, Slice
-    from aiterfix.overshoot.stores import StoreRecorder
+    from aiterfix.overshoot.slicing import Bits, Slice
 
 STEP_LIMIT = 5_000_000
 _LOW = 0xFFFF_FFFF
@@ -41,38 +31,26 @@ class ProgramBatch(Batch):
     """Programs of any launches.
 
     Attributes:
-        recorder: takes what the programs store, by their numbers.
         part: what decides where they store.
-        words: those dwords of the kernel arguments that decide, each for every launch.
-        launch: for each program, its launch; ``identity``: its place there.
+        ends: for each program, by its number, one past the last column stored to so far.
         lanes: lanes of a program; ``no_difference``: 0 for each.
         sample: all lanes of one program, to see on them what an instruction does.
     """
 
-    recorder: StoreRecorder
-
-    def __init__(
-        self,
-        part: Slice,
-        memory: DeviceMemory,
-        recorder: StoreRecorder,
-        words: Mapping[int, NDArray[np.uint32]],
-        launch: NDArray[np.int64],
-        identity: NDArray[np.int64],
-        lanes: int,
-    ) -> None:
-        super().__init__(memory, recorder, 0, len(launch), 1, 0, 0)
+    def __init__(self, part: Slice, memory: DeviceMemory, programs: int, lanes: int) -> None:
+        super().__init__(memory, Refusing(part.code, memory, {}), 0, programs, 1, 0, 0)
         self.part = part
-        self.words = words
-        self.launch = launch
-        self.identity = identity
+        self.ends: NDArray[np.int64] = np.zeros(programs, np.int64)
         self.lanes = lanes
         self.no_difference = Table.of(np.zeros(lanes))
         self.sample = Sample(self)
 
-    def word(self, place: int, programs: NDArray[np.int64]) -> NDArray[np.uint32]:
-        """A dword of the arguments of some programs' launches."""
-        return self.words[place][self.launch[programs]]
+
+def _contents(g: Waves, number: int) -> Any:
+    """A register in place: ``(n,)``, of a vector register ``(n, 64)``, or ``(n, 1)`` where one stands for all lanes."""
+    if number == SCC_REGISTER:
+        return g.scc
+    return g.vector[number - VECTOR_BASE] if number >= VECTOR_BASE else g.scalar[number]
 
 
 class Sample(Waves):
@@ -82,26 +60,19 @@ class Sample(Waves):
 
     def __init__(self, batch: ProgramBatch) -> None:
         waves = batch.lanes // LANES
-        vector, pairs = (
-            np.zeros((max(1, batch.part.highest), waves, LANES), np.uint32),
-            np.full((64, waves, 2), 0xFFFF_FFFF, np.uint32),
-        )
-        written = np.zeros((waves, 0), np.bool_)
-        super().__init__(batch, np.arange(waves), vector, pairs, np.zeros(waves, np.bool_), written, 0, 0)
+        vector, scc = np.zeros((batch.part.highest, waves, LANES), np.uint32), np.zeros(waves, np.bool_)
+        pairs, written = np.full((64, waves, 2), _LOW, np.uint32), np.zeros((waves, 0), np.bool_)
+        super().__init__(batch, np.arange(waves), vector, pairs, scc, written, 0, 0)
 
     def put(self, number: int, words: NDArray[np.uint32]) -> None:
         """Set a register: ``(lanes,)``, or one number for all."""
         lanes = np.broadcast_to(words, (self.count * LANES,)).reshape(self.count, LANES)
-        if number >= VECTOR_BASE:
-            self.vector[number - VECTOR_BASE] = lanes
-        else:
-            (self.scalar[number] if number >= 0 else self.scc)[...] = lanes[:, 0]
+        _contents(self, number)[...] = lanes if number >= VECTOR_BASE else lanes[:, 0]
 
     def get(self, number: int) -> NDArray[np.uint32]:
         """``(lanes,)``, of a vector or a scalar register."""
-        vector = number >= VECTOR_BASE
-        words = self.vector[number - VECTOR_BASE].reshape(-1) if vector else self.scalar[number].repeat(LANES)
-        return np.asarray(words)
+        words: NDArray[np.uint32] = _contents(self, number)
+        return words.reshape(-1) if number >= VECTOR_BASE else words.repeat(LANES)
 
 
 class Programs(Waves):
@@ -109,10 +80,9 @@ class Programs(Waves):
 
     Attributes:
         varying: by register number, what lanes hold besides the number of their program.
-        ends: for each program, one past the last column stored to so far.
     """
 
-    __slots__ = ("ends", "varying")
+    __slots__ = ("varying",)
     batch: ProgramBatch
 
     def __init__(
@@ -123,23 +93,17 @@ class Programs(Waves):
         pairs: NDArray[np.uint32],
         scc: NDArray[np.bool_],
         varying: dict[int, Varying],
-        ends: NDArray[np.int64],
         block: int,
         steps: int,
     ) -> None:
         # Which registers were ever written is the whole machine's concern.
         super().__init__(batch, ids, vector, pairs, scc, np.zeros((len(ids), 0), np.bool_), block, steps)
         self.varying = varying
-        self.ends = ends
 
     def number(self, register: int) -> Numbers:
         """``(n,)``: the programs' numbers in a register, in place."""
-        if register == SCC_REGISTER:
-            return self.scc
-        numbers: Numbers = (
-            self.vector[register - VECTOR_BASE, :, 0] if register >= VECTOR_BASE else self.scalar[register]
-        )
-        return numbers
+        held: Numbers = _contents(self, register)
+        return held[:, 0] if held.ndim > 1 else held
 
     def overwritten(self, writes: frozenset[int]) -> None:
         """Registers hold numbers of the program from here on."""
@@ -148,11 +112,6 @@ class Programs(Waves):
             del varying[number]
             if isinstance(varying.get(number - 1), Mask) and number - 1 not in writes:
                 varying[number - 1] = Lost()
-
-    @property
-    def some_lanes_off(self) -> bool:
-        """Whether EXEC is not all ones, or not known to be."""
-        return self.lanes is not None or EXEC in self.varying
 
     def exec_changed(self) -> None:
         """Bring ``lanes`` up to date after a write to EXEC: None, or something."""
@@ -166,15 +125,11 @@ class Programs(Waves):
         """A copy of some programs, with what is live behind the block."""
         return gathered([self], self.batch.part.leaving[self.block], np.flatnonzero(rows))
 
-    def state(self, live: Live, place: int) -> NDArray[np.uint32]:
-        """``(programs, words)``: a place, and what is live there of registers and arguments, a row for each program."""
-        varying, codes = self.varying, live.scalars
+    def state(self, live: Bits, place: int) -> NDArray[np.uint32]:
+        """``(programs, words)``: a place, and what is live there of registers, a row for each program."""
         columns: list[Numbers] = [np.full(1, place, np.uint32)]
-        columns += [self.scalar[n] & np.uint32(live.bits[n]) for n in codes if n not in varying]
-        columns += [self.vector[row][:, 0] for row in live.vectors if VECTOR_BASE + row not in varying]
-        columns += [self.batch.word(dword, self.ids) for dword in live.arguments]
-        columns += [self.scc] * (SCC_REGISTER in live.bits)
-        for number, lanes in sorted(varying.items()):
+        columns += [self.number(n) & np.uint32(bits) for n, bits in live.items() if n not in self.varying]
+        for number, lanes in sorted(self.varying.items()):
             columns += [self.number(number)] * isinstance(lanes, Offset) + numbers_of(lanes)
         parts = [half for x in columns for half in ([x] if x.itemsize <= 4 else [x & _LOW, x >> 32 & _LOW])]
         table = np.zeros((self.count, len(parts)), np.uint32)
@@ -182,18 +137,18 @@ class Programs(Waves):
             table[:, at] = part
         return table
 
-    def keep(self, live: Live) -> tuple[Any, ...]:
+    def keep(self, live: Bits) -> tuple[Any, ...]:
         """Keep what is live of what differs; what must be equal for programs to be run together."""
         self.varying = _living(self.varying, live)
         return tuple((number, shape_of(varying)) for number, varying in sorted(self.varying.items()))
 
 
-def _living(varying: dict[int, Varying], live: Live) -> dict[int, Varying]:
+def _living(varying: dict[int, Varying], live: Bits) -> dict[int, Varying]:
     # A mask counts by either of its registers.
-    return {n: v for n, v in varying.items() if n in live.bits or (isinstance(v, Mask) and n + 1 in live.bits)}
+    return {n: v for n, v in varying.items() if not {n, n + isinstance(v, Mask)}.isdisjoint(live)}
 
 
-def gathered(groups: Sequence[Programs], live: Live, rows: NDArray[np.int64] | None = None) -> Programs:
+def gathered(groups: Sequence[Programs], live: Bits, rows: NDArray[np.int64] | None = None) -> Programs:
     """Groups at one place put together, whose lanes differ alike; or some programs of one group. With what is live."""
     first = groups[0]
 
@@ -207,17 +162,17 @@ def gathered(groups: Sequence[Programs], live: Live, rows: NDArray[np.int64] | N
 
     ids = joined([g.ids for g in groups])
     vector = np.empty((len(first.vector), len(ids), 1), np.uint32)
-    for row in live.vectors:
+    for row in (n - VECTOR_BASE for n in live if n >= VECTOR_BASE):
         joined([g.vector[row, :, 0] for g in groups], vector[row, :, 0])
     pairs = np.empty((64, len(ids), 2), np.uint32)
-    for pair in live.pairs:
+    for pair in {n >> 1 for n in live if 0 <= n < VECTOR_BASE} | {EXEC >> 1}:
         joined([g.pairs64[pair] for g in groups], pairs[pair].view(np.uint64)[:, 0])
     varying = _living(first.varying, live)
     for number, lanes in varying.items():
         taken = map(numbers, zip(*(numbers_of(g.varying[number]) for g in groups), strict=True))
         varying[number] = changed(lanes, lambda _, taken=taken: next(taken))  # type: ignore[misc]
-    scc, ends = joined([g.scc for g in groups]), joined([g.ends for g in groups])
-    return Programs(first.batch, ids, vector, pairs, scc, varying, ends, first.block, max(g.steps for g in groups))
+    scc = joined([g.scc for g in groups])
+    return Programs(first.batch, ids, vector, pairs, scc, varying, first.block, max(g.steps for g in groups))
 
 
 class ProgramMachine(Machine):
@@ -231,14 +186,9 @@ class ProgramMachine(Machine):
             their lanes differ; None where they are past that.
     """
 
-    def __init__(
-        self,
-        batch: ProgramBatch,
-        arrived: Callable[[Programs, Live, tuple[Any, ...]], None] | None,
-    ) -> None:
+    def __init__(self, batch: ProgramBatch, arrived: Callable[[Programs, Bits, Any], None] | None) -> None:
         super().__init__(batch, batch.part, STEP_LIMIT, False)
         self.part = batch.part
-        self._ends = batch.recorder.ends
         self._arrived_at_stores = arrived
 
     def _met(self, here: list[Waves]) -> list[Waves]:
@@ -253,10 +203,6 @@ class ProgramMachine(Machine):
         for shape, group in met.items():
             self._arrived_at_stores(group, live, shape)
         return []
-
-    def _end(self, group: Waves) -> None:
-        assert isinstance(group, Programs)
-        self._ends[group.ids] = group.ends
 
     def _arrive(self, group: Waves) -> None:
         self._ready.append(group)  # a program is whole

@@ -20,19 +20,18 @@ import numpy as np
 from aiterfix.errors import NotUnderstoodError
 from aiterfix.gfx950.instruction import EXEC
 from aiterfix.gfx950.operands import VECTOR_BASE
+from aiterfix.gfx950.waves import LANES
 from aiterfix.overshoot.lanes import Offset, Table, Varying
-from aiterfix.overshoot.launches import LengthMemory, arguments_of, check_arguments
+from aiterfix.overshoot.launches import Arguments, Launches, programs_in
 from aiterfix.overshoot.programs import ProgramBatch, ProgramMachine, Programs, gathered
 from aiterfix.overshoot.states import StateTable
-from aiterfix.overshoot.stores import StoreRecorder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from aiterfix.family.signature import KernelConfig
     from aiterfix.gfx950.cache import CompiledKernel
-    from aiterfix.overshoot.launches import Launches
-    from aiterfix.overshoot.slicing import Live, Slice
+    from aiterfix.overshoot.slicing import Bits, Slice
 
 _PROGRAMS = 16384
 """Programs that are run together, one element each: more do not stay in the processor's cache."""
@@ -45,13 +44,25 @@ class Stored:
     """What the programs of some launches stored, launch after launch.
 
     Attributes:
+        launches: the launches.
+        launch, place: for each program, its launch, and its place among those of the launch.
         ends: for each program, one past the last column stored to; 0 where nothing was stored.
         states: for each program, the number of the state in which it came to its first stores; -1 where it stored
             nothing, or never was in one. Programs of one state did the same from there on.
     """
 
+    launches: Launches
+    launch: NDArray[np.int64]
+    place: NDArray[np.int64]
     ends: NDArray[np.int64]
     states: NDArray[np.int64]
+
+    @property
+    def furthest(self) -> NDArray[np.int64]:
+        """For each launch, the end that gets furthest."""
+        count = self.launches["count"]
+        furthest: NDArray[np.int64] = np.maximum.reduceat(self.ends, np.cumsum(count) - count)
+        return furthest
 
 
 class Runner:
@@ -68,18 +79,13 @@ class Runner:
     """
 
     def __init__(self, part: Slice, kernel: CompiledKernel, config: KernelConfig, longest: int) -> None:
-        check_arguments(part, kernel)
-        if kernel.threads % 64:
-            raise NotUnderstoodError(f"{kernel.function} has {kernel.threads} threads, which are no whole waves")
-        descriptor = part.code.descriptor
-        if not descriptor.workgroup_ids[0]:
-            raise NotUnderstoodError(f"kernel {part.code.name} does not ask which program it is")
         self.part = part
-        self.kernel = kernel
-        self.config = config
-        self._memory = LengthMemory(longest + 1)
+        self.arguments = Arguments(part, kernel, config.heads, longest + 1)
+        if kernel.threads % LANES:
+            raise NotUnderstoodError(f"{kernel.function} has {kernel.threads} threads, which are no whole waves")
+        self._lanes = kernel.threads
         self._states = StateTable()
-        self._places: dict[Any, int] = {}
+        self._kinds: dict[Any, int] = {}
         self._ends: NDArray[np.int64] = np.zeros(0, np.int64)
 
     def run(self, table: Launches) -> Stored:
@@ -89,51 +95,47 @@ class Runner:
             NotUnderstoodError: an instruction is not modelled, loads what only data decide, or makes of what differs
                 between lanes something that is not followed.
         """
-        launch = np.repeat(np.arange(len(table)), table["count"])
-        identity = np.arange(len(launch)) - np.repeat(
-            np.cumsum(table["count"]) - table["count"] - table["first"], table["count"]
-        )
-        words = arguments_of(self.part, self.kernel, self.config, table, self._memory)
-        ends, states = np.zeros(len(launch), np.int64), np.full(len(launch), -1)
-        recorder = StoreRecorder(self.part.code, self._memory.memory, ends)
-        batch = ProgramBatch(self.part, self._memory.memory, recorder, words, launch, identity, self.kernel.threads)
+        launch, place = programs_in(table)
+        identity, words = place + table["first"][launch], self.arguments.dwords(table)
+        states = np.full(len(launch), -1)
+        batch = ProgramBatch(self.part, self.arguments.memory, len(launch), self._lanes)
         waiting: list[Programs] = []
 
-        def arrived(group: Programs, live: Live, shape: Any) -> None:
-            place = self._places.setdefault((group.block, shape), len(self._places))
-            states[group.ids], fresh = self._states.number(group.state(live, place))
+        def arrived(group: Programs, live: Bits, shape: Any) -> None:
+            kind = self._kinds.setdefault((group.block, shape), len(self._kinds))
+            states[group.ids], fresh = self._states.number(group.state(live, kind))
             if len(fresh):
                 waiting.append(gathered([group], live, fresh))
 
         begins, goes_on = (ProgramMachine(batch, to) for to in (arrived, None))
         for first in range(0, len(launch), _PROGRAMS):
-            begins.run(self._start(batch, np.arange(first, min(first + _PROGRAMS, len(launch)))))
+            some = slice(first, first + _PROGRAMS)
+            begins.run(self._start(batch, first, identity[some], {k: words[k][launch[some]] for k in words}))
         heaps = np.cumsum([group.count for group in waiting]) // _WAITING
         for heap in np.unique(heaps):
             goes_on.run(*(waiting[k] for k in np.flatnonzero(heaps == heap)))
         # Nothing is stored before a state is numbered: what its first program stored is what every one stores.
-        fresh = [ends[group.ids] for group in waiting]
-        self._ends = np.concatenate([self._ends, *fresh])
-        numbered = states >= 0
+        self._ends = np.concatenate([self._ends, *(batch.ends[group.ids] for group in waiting)])
+        ends, numbered = batch.ends, states >= 0
         ends[numbered] = self._ends[states[numbered]]
-        return Stored(ends, np.where(ends > 0, states, -1))
+        return Stored(table, launch, place, ends, np.where(ends > 0, states, -1))
 
-    def _start(self, batch: ProgramBatch, ids: NDArray[np.int64]) -> Programs:
+    def _start(
+        self, batch: ProgramBatch, first: int, identity: NDArray[np.int64], words: dict[int, NDArray[np.uint32]]
+    ) -> Programs:
         """Programs as the hardware sets them up, with their own launches' arguments.
 
         The address of the arguments is left out: nothing that is kept reads it.
         """
-        part, count, descriptor = self.part, len(ids), self.part.code.descriptor
-        pairs = np.zeros((64, count, 2), np.uint32)
-        first = 2 if descriptor.kernarg_pointer else 0
-        for k in range(descriptor.preload_length):
-            if descriptor.preload_offset + k in batch.words:
-                pairs[(first + k) >> 1, :, (first + k) & 1] = batch.word(descriptor.preload_offset + k, ids)
-        pairs[descriptor.user_sgprs >> 1, :, descriptor.user_sgprs & 1] = batch.identity[ids]
+        part, count = self.part, len(identity)
+        pairs, vector = np.zeros((64, count, 2), np.uint32), np.zeros((part.highest, count, 1), np.uint32)
         pairs[EXEC >> 1] = 0xFFFF_FFFF
-        vector = np.zeros((max(1, part.highest), count, 1), np.uint32)
         varying: dict[int, Varying] = {}
-        if VECTOR_BASE in part.live[part.entry].bits:
+        if VECTOR_BASE in part.live[part.entry]:
             varying[VECTOR_BASE] = Offset(Table.of(np.arange(batch.lanes)))
-        scc, ends = np.zeros(count, np.bool_), np.zeros(count, np.int64)
-        return Programs(batch, ids, vector, pairs, scc, varying, ends, part.entry, 0)
+        ids, scc = np.arange(first, first + count), np.zeros(count, np.bool_)
+        programs = Programs(batch, ids, vector, pairs, scc, varying, part.entry, 0)
+        programs.number(part.code.descriptor.user_sgprs)[...] = identity
+        for register, dword in part.arguments.items():
+            programs.number(register)[...] = words[dword]
+        return programs

@@ -1,37 +1,41 @@
 """Which instructions of a compiled kernel decide where it stores: all others are left out.
 
-A backward slice of the machine code, by the liveness of registers. Needed are the operands of every branch, of EXEC,
-and the *addresses* of every store to memory; the stored data are not. An instruction is kept if something it writes is
-live behind it. The analysis starts from nothing live and grows to a fixed point, so that a value that only feeds its
-own next iteration is left out too ("faint" variables). What remains of an attention kernel is its integer part: a few
-dozen instructions of some thousands. The result is a program of its own, which the emulator's machine runs on one
-element a program (:mod:`~aiterfix.overshoot.programs`).
+A backward slice of the machine code, by the liveness of registers. Needed are the operands of branches, and the
+*addresses* of every store to memory, with the lanes that are on; the stored data are not. An instruction is kept if
+something it writes is live behind it. The analysis starts from nothing live and grows to a fixed point, so that a value
+that only feeds its own next iteration is left out too ("faint" variables), and so is a branch around instructions of
+which none is kept. What remains of an attention kernel is its integer part: a few dozen instructions of some thousands.
+The result is a program of its own, which the emulator's machine runs on one element a program
+(:mod:`~aiterfix.overshoot.programs`).
 
 Of a register not only is it known whether it is live, but which bits of it are: where a kernel looks at one bit of a
 context length, lengths that have it alike are alike.
 
 A write to a vector register changes the active lanes only, so it ends the register's life only where EXEC is known to
 be all ones. That is followed through the program, as is which scalar registers hold the address of the arguments.
+Where EXEC becomes all ones again, it does so whatever it was: masks around loads of data are left out.
 
-What is spilled at fixed places is followed like registers (:mod:`~aiterfix.overshoot.spills`), and so are the kernel's
-arguments, dword by dword: which of them are live at the entry is which of them decide where the kernel stores. The
-slice refuses (:class:`~aiterfix.errors.NotUnderstoodError`) kernels whose store addresses depend on matrix results,
+What is spilled at fixed places is followed like registers, and so are the kernel's arguments, dword by dword
+(:mod:`~aiterfix.overshoot.moves`): which of them are live at the entry is which of them decide where the kernel stores.
+The slice refuses (:class:`~aiterfix.errors.NotUnderstoodError`) kernels whose store addresses depend on matrix results,
 LDS, private memory at computed places, or atomics: then only a full execution tells.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from aiterfix.errors import NotUnderstoodError
 from aiterfix.gfx950 import control, mfma
 from aiterfix.gfx950.blocks import PRELOAD_ENTRY, Block
 from aiterfix.gfx950.instruction import EXEC, Encoding, Instruction
 from aiterfix.gfx950.operands import SCC_REGISTER, VECTOR_BASE, Bound, Kind, constant_bits
 from aiterfix.gfx950.program import Program
+from aiterfix.gfx950.waves import ALL_ON
 from aiterfix.overshoot.instructions import branch_of, step_of
-from aiterfix.overshoot.spills import Moves, followed_spills
+from aiterfix.overshoot.lanes import refused
+from aiterfix.overshoot.moves import Moves, Places, moves_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,13 +46,12 @@ _EXEC = frozenset({EXEC, EXEC + 1})
 _MEMORY = frozenset({Encoding.MUBUF, Encoding.GLOBAL, Encoding.FLAT})
 _MINUS_ONE = 193
 """Operand code of an inline constant."""
-_ARGUMENT_BASE = 1 << 24
-"""Kernel arguments in register sets: a number above every register for each dword of the kernarg segment."""
 _ONES, _ARGUMENTS = "all ones", "the arguments' address"
 _Facts = frozenset[tuple[int, str]]
 """Pairs of scalar registers, by the first, that are known to hold something."""
-_Bits = dict[int, int]
-"""Registers that are live, and the bits of each that are."""
+Bits = dict[int, int]
+"""Registers that are live at some place, by :data:`~aiterfix.gfx950.operands.VECTOR_BASE`, and the bits of each that
+are: programs with equal contents behave alike from there."""
 _ALL = 0xFFFF_FFFF
 
 
@@ -58,44 +61,13 @@ class Kept:
 
     Attributes:
         instruction: the instruction.
-        bound: its effect and registers; for a load of kernel arguments it writes those that are needed.
+        bound: its effect and registers; of moves, those that are needed.
         is_store: whether it stores to memory.
     """
 
     instruction: Instruction
     bound: Bound
     is_store: bool
-
-
-@dataclass(frozen=True)
-class Live:
-    """Registers that are live at some place: programs with equal contents behave alike from there.
-
-    Attributes:
-        bits: by the numbers of :data:`~aiterfix.gfx950.operands.VECTOR_BASE`, the bits of each that are live.
-        scalars: scalar operand codes; ``pairs``: their pairs, and that of EXEC.
-        vectors: rows of ``Waves.vector``, private memory and lanes that hold scalars among them.
-        arguments: dwords of the kernarg segment that may still be loaded.
-    """
-
-    bits: _Bits
-    scalars: tuple[int, ...]
-    pairs: tuple[int, ...]
-    vectors: tuple[int, ...]
-    arguments: tuple[int, ...]
-
-    @classmethod
-    def of(cls, live: _Bits) -> Live:
-        """Sort register numbers by kind."""
-        numbers = sorted(live)
-        scalars = tuple(n for n in numbers if 0 <= n < VECTOR_BASE)
-        return cls(
-            live,
-            scalars,
-            tuple(sorted({code >> 1 for code in scalars} | {EXEC >> 1})),
-            tuple(n - VECTOR_BASE for n in numbers if VECTOR_BASE <= n < _ARGUMENT_BASE),
-            tuple(n - _ARGUMENT_BASE for n in numbers if n >= _ARGUMENT_BASE),
-        )
 
 
 class Slice(Program):
@@ -109,8 +81,9 @@ class Slice(Program):
         live: for each block, what is live at its entry; ``leaving``: what is live behind it.
         skips: blocks whose branch leads past instructions of which none is kept: all may as well take it.
         merges: blocks that lead to the first stores: programs with equal states are one from there.
-        arguments: dwords of the kernarg segment that decide where the kernel stores.
-        highest: number of vector registers up to the last that is kept, with what stands for spills.
+        arguments: registers that hold kernel arguments at the entry and decide where the kernel stores: for each, the
+            dword of the kernarg segment.
+        highest: number of vector registers up to the last that is kept, with what stands for spills and arguments.
 
     Raises:
         NotUnderstoodError: store addresses depend on what a slice cannot follow, or an instruction is not modelled.
@@ -120,34 +93,41 @@ class Slice(Program):
         super().__init__(code)
         whole = self.blocks
         successors = [self.successors(block) for block in whole]
-        bound = followed_spills(self)
+        bound = [self.bound_instructions(block) for block in whole]
         facts = _facts(self, bound, successors)
-        entries: list[_Bits] = [{} for _ in whole]
-        marks: list[list[bool]] = [[] for _ in whole]
+        places = Places(self, bound)
+        followed = [
+            [
+                _followed(*one, places)
+                for one in zip(block.instructions, bound[block.number], facts[block.number], strict=True)
+            ]
+            for block in whole
+        ]
+        self.live: list[Bits] = [{} for _ in whole]
+        self.kept: list[tuple[Kept, ...]] = [() for _ in whole]
         changed = True
         while changed:
             changed = False
             for number in reversed(range(len(whole))):
-                after = _joined(entries[n] for n in successors[number])
-                walked = _walk(whole[number], bound[number], facts[number], after)
-                if walked != (entries[number], marks[number]):
+                after = _joined(self.live[n] for n in successors[number])
+                if not self._skips(number, successors):
+                    _need(after, _of_branch(whole[number].last, bound[number][-1]))
+                walked = _walk(whole[number], followed[number], facts[number], after)
+                if walked != (self.live[number], self.kept[number]):
                     changed = True
-                    entries[number], marks[number] = walked
-        leaving = [_joined(entries[n] for n in following) for following in successors]
-        self.live = [Live.of(entry) for entry in entries]
-        self.leaving = [Live.of(live) for live in leaving]
-        self.kept = [_kept(b, bound[b.number], facts[b.number], marks[b.number], leaving[b.number]) for b in whole]
-        self.skips = {b.number for b in whole if self._skips(b.number, successors)}
+                    self.live[number], self.kept[number] = walked
+        self._check()
+        self.highest = self._pack(places)
+        self.leaving = [_joined(self.live[n] for n in following) for following in successors]
+        self.skips = {block.number for block in whole if self._skips(block.number, successors)}
         storing = _behind(successors, [any(map(is_store, block.instructions)) for block in whole])
         self.merges = {
             number
             for number, following in enumerate(successors)
-            if number not in storing and any(n in storing and entries[n] for n in following)
+            if number not in storing and any(n in storing and self.live[n] for n in following)
         }
         self.blocks = tuple(_always_taken(b) if b.number in self.skips else b for b in whole)
-        self.arguments = self._deciding()
-        touched = (k.bound.steers if k.is_store else k.bound.reads | k.bound.writes for kept in self.kept for k in kept)
-        self.highest = max((n for numbers in touched for n in numbers), default=0) + 1 - VECTOR_BASE
+        self.arguments = self._deciding(places)
 
     def bind(self, block: Block) -> None:
         """Make ready what is kept of a block, for programs of which one element stands for each."""
@@ -167,30 +147,57 @@ class Slice(Program):
             (after,) = successors[after]
         return True
 
-    def _deciding(self) -> frozenset[int]:
-        """Dwords of the kernarg segment that are loaded later, or are in preloaded registers that are live.
+    def _check(self) -> None:
+        for instruction in (k.instruction for kept in self.kept for k in kept if not isinstance(k.bound, Moves)):
+            name = instruction.mnemonic
+            if instruction.encoding in (Encoding.SCRATCH, Encoding.DS) or name in mfma.NAMES or "atomic" in name:
+                raise refused(
+                    f"where the kernel stores depends on {instruction.describe()}",
+                    why="the integer part of a kernel is run without matrix results, LDS and atomics",
+                )
+
+    def _pack(self, places: Places) -> int:
+        """Give places rows that nothing else has any more: what is run stays small. The number of rows."""
+        touched = (k.bound.steers if k.is_store else k.bound.reads | k.bound.writes for kept in self.kept for k in kept)
+        used = {VECTOR_BASE, *(n for numbers in touched for n in numbers if n >= VECTOR_BASE)}
+        free = (n for n in count(VECTOR_BASE) if n not in used)
+        packed = {n: next(free) for n in sorted(used) if n >= places.first}
+        self.live = [{packed.get(n, n): bits for n, bits in live.items()} for live in self.live]
+        self.kept = [tuple(_renumbered(item, packed) for item in kept) for kept in self.kept]
+        places.arguments = {packed[n]: dword for n, dword in places.arguments.items() if n in packed}
+        return max({packed.get(n, n) for n in used}) + 1 - VECTOR_BASE
+
+    def _deciding(self, places: Places) -> dict[int, int]:
+        """Dwords of the kernarg segment that are loaded later, or are in preloaded registers, and are live.
 
         Raises:
             NotUnderstoodError: something is live that no launch sets up: it could be anything on a GPU.
         """
         descriptor, entry = self.code.descriptor, self.live[self.entry]
+        if descriptor.dispatch_pointer or descriptor.queue_pointer or descriptor.dispatch_id:
+            raise refused(
+                f"{self.code.name} asks for its dispatch packet, queue or number",
+                why="where it stores could depend on them, and its arguments are in other registers",
+            )
+        if not descriptor.workgroup_ids[0]:
+            raise refused(f"kernel {self.code.name} does not ask which program it is")
         first = 2 if descriptor.kernarg_pointer else 0
-        preloaded = range(first, first + descriptor.preload_length)
-        begun = {*preloaded, VECTOR_BASE, EXEC, EXEC + 1}
-        if descriptor.workgroup_ids[0]:
-            begun.update(range(descriptor.user_sgprs, descriptor.user_sgprs + sum(descriptor.workgroup_ids)))
-        unknown = sorted(number for number in entry.bits if number < _ARGUMENT_BASE and number not in begun)
+        preloaded = {first + k: descriptor.preload_offset + k for k in range(descriptor.preload_length)}
+        begun = {**places.arguments, **preloaded}
+        identity = range(descriptor.user_sgprs, descriptor.user_sgprs + sum(descriptor.workgroup_ids))
+        unknown = sorted(entry.keys() - begun.keys() - {VECTOR_BASE, EXEC, EXEC + 1, *identity})
         if unknown:
             pointer = descriptor.kernarg_pointer and not {0, 1}.isdisjoint(unknown)
-            what = (
-                "its arguments in a way" if pointer else f"register {unknown[0]}, which nothing has written, in a way"
-            )
-            raise NotUnderstoodError(
-                f"kernel {self.code.name} reads {what} that is not followed",
-                remedy="run `aiterfix validate`, which executes the whole kernel",
-            )
-        decides = {descriptor.preload_offset + code - first for code in preloaded if code in entry.bits}
-        return frozenset(decides.union(entry.arguments))
+            what = "its arguments" if pointer else f"register {unknown[0]}, which nothing has written,"
+            raise refused(f"kernel {self.code.name} reads {what} in a way that is not followed")
+        return {number: begun[number] for number in sorted(entry.keys() & begun.keys())}
+
+
+def _renumbered(item: Kept, numbers: dict[int, int]) -> Kept:
+    if not isinstance(item.bound, Moves):
+        return item
+    moves = tuple((numbers.get(source, source), numbers.get(target, target)) for source, target in item.bound.moves)
+    return replace(item, bound=moves_of(moves, masked=item.bound.masked))
 
 
 def is_store(instruction: Instruction) -> bool:
@@ -251,63 +258,74 @@ def _gained(instruction: Instruction, known: _Facts) -> _Facts:
     return frozenset()
 
 
-def _argument(instruction: Instruction, known: _Facts) -> int | None:
-    """The first dword that an instruction loads if it loads kernel arguments."""
-    if (
-        instruction.mnemonic.startswith("s_load_dword")
-        and (instruction["sbase"], _ARGUMENTS) in known
-        and instruction["imm"]
-        and not instruction["soffset_en"]
-        and instruction["offset"] % 4 == 0
-        and instruction["offset"] < 4096
-    ):
-        return instruction["offset"] // 4
-    return None
+def _followed(instruction: Instruction, item: Bound, known: _Facts, places: Places) -> Bound:
+    """An instruction, as what is known of it."""
+    if (EXEC, _ONES) in _gained(instruction, known):
+        return Bound(_all_on if SCC_REGISTER in item.writes else _on, frozenset(), item.writes, frozenset())
+    return places.followed(instruction, item, (instruction.get("sbase"), _ARGUMENTS) in known)
 
 
-def _joined(entries: Iterable[_Bits]) -> _Bits:
+def _on(g: Any) -> None:
+    g.pairs64[EXEC >> 1] = ALL_ON
+    g.exec_changed()
+
+
+def _all_on(g: Any) -> None:
+    _on(g)
+    g.scc[...] = True  # it is not 0
+
+
+def _joined(entries: Iterable[Bits]) -> Bits:
     """What is live in any of them."""
-    found: _Bits = {}
+    found: Bits = {}
     for entry in entries:
-        _need(found, entry)
+        for number, bits in entry.items():
+            found[number] = found.get(number, 0) | bits
     return found
 
 
-def _need(live: _Bits, numbers: Iterable[int], bits: int | None = None) -> None:
-    """More that is live: of every number those bits, or what it is given with."""
+def _need(live: Bits, numbers: Iterable[int], bits: int = _ALL) -> None:
+    """These bits of more registers are live."""
     for number in numbers:
-        more = numbers[number] if isinstance(numbers, dict) else _ALL if bits is None else bits
-        live[number] = live.get(number, 0) | more
+        live[number] = live.get(number, 0) | bits
 
 
-def _walk(block: Block, bound: tuple[Bound, ...], facts: list[_Facts], after: _Bits) -> tuple[_Bits, list[bool]]:
-    """Registers live at a block's entry; which of its instructions are needed."""
-    live = dict(after)
-    marks = [False] * len(bound)
-    for index in reversed(range(len(bound))):
-        instruction, item = block.instructions[index], bound[index]
+def _of_branch(last: Instruction, item: Bound) -> frozenset[int]:
+    """What a block's last instruction reads if it branches."""
+    if not control.is_terminator(last):
+        return frozenset()
+    return item.reads | (_EXEC if "_cbranch_exec" in last.mnemonic else frozenset())
+
+
+def _walk(block: Block, bound: list[Bound], facts: list[_Facts], after: Bits) -> tuple[Bits, tuple[Kept, ...]]:
+    """Registers live at a block's entry, where those ``after`` are behind it; which of its instructions are needed."""
+    live, kept = dict(after), []
+    for instruction, item, known in zip(reversed(block.instructions), reversed(bound), reversed(facts), strict=True):
+        wanted = {number: live[number] for number in item.writes & live.keys()}
+        whole = (EXEC, _ONES) in known
         if is_store(instruction):
-            marks[index] = True
+            kept.append(Kept(instruction, item, is_store=True))
             _need(live, item.steers | _EXEC)
-        elif control.is_terminator(instruction):
-            _need(live, item.reads | (_EXEC if "_cbranch_exec" in instruction.mnemonic else frozenset()))
-        elif not item.writes.isdisjoint(live) or item.writes & _EXEC:
-            marks[index] = True
-            first = _argument(instruction, facts[index])
-            wanted = {n: live[n] for n in item.writes if n in live}
-            for number in item.writes:
-                if first is not None or number < VECTOR_BASE or _kills(instruction, item, facts[index]):
-                    live.pop(number, None)
-            if first is not None:
-                _need(live, {_ARGUMENT_BASE + first + number - min(item.writes): _ALL for number in wanted})
-                continue
+        elif isinstance(item, Moves) and wanted:
+            moves = tuple(move for move in item.moves if move[1] in wanted)
+            kept.append(Kept(instruction, moves_of(moves, masked=item.masked), is_store=False))
+            for source, target in moves:
+                if whole or not item.masked:
+                    del live[target]
+                _need(live, (source,), wanted[target])
+            _need(live, _EXEC if item.masked else ())
+        elif wanted:
+            kept.append(Kept(instruction, item, is_store=False))
+            for number in wanted:
+                if number < VECTOR_BASE or (whole and instruction.mnemonic != "v_writelane_b32"):
+                    del live[number]
             _need(live, item.reads, _bits_read(instruction, wanted))
-            if any(number >= VECTOR_BASE for number in item.reads | item.writes) and not _unmasked(item):
+            if any(number >= VECTOR_BASE for number in item.reads | item.writes):
                 _need(live, _EXEC)
-    return live, marks
+    return live, tuple(reversed(kept))
 
 
-def _bits_read(instruction: Instruction, wanted: _Bits) -> int:
+def _bits_read(instruction: Instruction, wanted: Bits) -> int:
     """The bits of its register that decide those wanted of its result; all where that is not followed."""
     name = instruction.mnemonic
     if name not in ("s_and_b32", "s_lshl_b32", "s_lshr_b32", "s_ashr_i32") or SCC_REGISTER in wanted:
@@ -322,51 +340,6 @@ def _bits_read(instruction: Instruction, wanted: _Bits) -> int:
         return bits >> count
     sign = name == "s_ashr_i32" and bits >> (31 - count)
     return bits << count & _ALL | (1 << 31 if sign else 0)
-
-
-def _unmasked(item: Bound) -> bool:
-    return isinstance(item, Moves) and not item.masked
-
-
-def _kills(instruction: Instruction, item: Bound, known: _Facts) -> bool:
-    """Whether what an instruction writes to vector registers is written in every lane."""
-    return _unmasked(item) or ((EXEC, _ONES) in known and instruction.mnemonic != "v_writelane_b32")
-
-
-def _kept(
-    block: Block, bound: tuple[Bound, ...], facts: list[_Facts], marks: list[bool], leaving: _Bits
-) -> tuple[Kept, ...]:
-    kept: list[Kept] = []
-    for index, (instruction, item) in enumerate(zip(block.instructions, bound, strict=True)):
-        if not marks[index]:
-            continue
-        if not isinstance(item, Moves) and (
-            instruction.encoding in (Encoding.SCRATCH, Encoding.DS)
-            or instruction.mnemonic in mfma.NAMES
-            or "atomic" in instruction.mnemonic
-        ):
-            raise NotUnderstoodError(
-                f"where the kernel stores depends on {instruction.describe()}",
-                why="the integer part of a kernel is run without matrix results, LDS and atomics",
-                remedy="run `aiterfix validate`, which executes the whole kernel",
-            )
-        first = _argument(instruction, facts[index])
-        if first is not None:
-            rest = Block(block.number, block.first, block.instructions[index + 1 :] or (instruction,))
-            after, _ = _walk(rest, bound[index + 1 :], facts[index + 1 :], leaving)
-            item = _load(sorted(item.writes & after.keys()), first - min(item.writes), item)
-        kept.append(Kept(instruction, item, is_store(instruction)))
-    return tuple(kept)
-
-
-def _load(registers: list[int], distance: int, item: Bound) -> Bound:
-    """Kernel arguments, as each program's launch has them, into those of the registers that are needed."""
-
-    def execute(g: Any) -> None:
-        for register in registers:
-            g.scalar[register][...] = g.batch.word(register + distance, g.ids)
-
-    return replace(item, execute=execute, reads=frozenset(), writes=frozenset(registers))
 
 
 def _always_taken(block: Block) -> Block:

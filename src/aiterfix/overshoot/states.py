@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _MULTIPLIER = np.uint64(0x9E37_79B9_7F4A_7C15)
-_SHIFT = np.uint64(29)
 
 
 class StateTable:
@@ -26,17 +25,13 @@ class StateTable:
         """Numbers of states, a row each; and which rows are the first of those that are new, in order of number."""
         _, first, place = np.unique(_hashed(states), return_index=True, return_inverse=True)
         if (states[first[place]] != states).any():  # unlike states of one hash
-            _, first, place = np.unique(states, axis=0, return_index=True, return_inverse=True)
+            first = place = np.arange(len(states))
         before, known = len(self), self._numbers
-        whole: list[bytes] = states[first].view((np.void, 4 * states.shape[1]))[:, 0].tolist()
-        numbers = np.array([known.setdefault(state, len(known)) for state in whole], np.int64)
-        return numbers[place.reshape(-1)], first[numbers >= before]
+        rows: list[bytes] = states[first].view((np.void, 4 * states.shape[1]))[:, 0].tolist()
+        numbers = np.array([known.setdefault(row, len(known)) for row in rows], np.int64)
+        found, at = np.unique(numbers, return_index=True)
+        return numbers[place], first[at[found >= before]]
 
 
-def _hashed(states: NDArray[Any]) -> NDArray[np.uint64]:
-    result = np.zeros(len(states), np.uint64)
-    for column in states.T:
-        result ^= column
-        result *= _MULTIPLIER
-        result ^= result >> _SHIFT
-    return result
+def _hashed(states: NDArray[np.uint32]) -> NDArray[np.uint64]:
+    return states.astype(np.uint64) @ np.cumprod(np.full(states.shape[1], _MULTIPLIER))

@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import Annotated
 
 from aiterfix.faults.base import Presence
-from aiterfix.overshoot.stored import Measured
+from aiterfix.overshoot.results import Measured
 from aiterfix.report.document import Body, Limits
 from aiterfix.report.types.common import Count, Lengths, Positive
 from aiterfix.storage.record import record

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from aiterfix.overshoot import stored
-from aiterfix.overshoot.stored import FORMAT, Measured
+from aiterfix.overshoot import results
+from aiterfix.overshoot.results import FORMAT, Measured
 
 KEPT = Measured("a" * 64, "preshuffle", 64, 64, 256, 1, 1000, "3.6.0", "b" * 64, 24, 1000, 5)
 NUMBERS = (64, 64, 256, 1, 1000)
@@ -23,18 +23,18 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def find() -> Measured | None:
-    return stored.find(KEPT.source_sha256, KEPT.kernel, NUMBERS, KEPT.triton)
+    return results.find(KEPT.source_sha256, KEPT.kernel, NUMBERS, KEPT.triton)
 
 
 def test_what_was_stored_is_found_for_its_own_question() -> None:
     assert find() is None
-    path = stored.store(KEPT)
+    path = results.store(KEPT)
     assert find() == KEPT
-    assert path == KEPT.path and path.parent == stored.directory(KEPT.source_sha256)
-    assert stored.find("c" * 64, KEPT.kernel, NUMBERS, KEPT.triton) is None
-    assert stored.find(KEPT.source_sha256, "base", NUMBERS, KEPT.triton) is None
-    assert stored.find(KEPT.source_sha256, KEPT.kernel, (64, 64, 256, 1, 1001), KEPT.triton) is None
-    assert stored.find(KEPT.source_sha256, KEPT.kernel, NUMBERS, "3.6.1") is None
+    assert path == KEPT.path and path.parent == results.directory(KEPT.source_sha256)
+    assert results.find("c" * 64, KEPT.kernel, NUMBERS, KEPT.triton) is None
+    assert results.find(KEPT.source_sha256, "base", NUMBERS, KEPT.triton) is None
+    assert results.find(KEPT.source_sha256, KEPT.kernel, (64, 64, 256, 1, 1001), KEPT.triton) is None
+    assert results.find(KEPT.source_sha256, KEPT.kernel, NUMBERS, "3.6.1") is None
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_what_was_stored_is_found_for_its_own_question() -> None:
     ],
 )
 def test_what_does_not_say_what_its_place_says_is_not_believed(changed: dict[str, object]) -> None:
-    path = stored.store(KEPT)
+    path = results.store(KEPT)
     said = {"format": FORMAT, **asdict(KEPT), **changed}
     path.write_text(json.dumps({name: value for name, value in said.items() if value is not None}))
     assert find() is None
@@ -60,26 +60,26 @@ def test_what_does_not_say_what_its_place_says_is_not_believed(changed: dict[str
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"format": 1}'])
 def test_damage_is_not_believed(content: bytes) -> None:
-    path = stored.store(KEPT)
+    path = results.store(KEPT)
     path.write_bytes(content)
     assert find() is None
 
 
 def test_a_result_of_another_place_is_not_believed() -> None:
-    path = stored.store(KEPT)
+    path = results.store(KEPT)
     other = replace(KEPT, max_model_len=1024, columns=0)
-    stored.store(other).rename(path)
+    results.store(other).rename(path)
     assert find() is None
 
 
 def test_writers_at_once_leave_a_whole_file() -> None:
-    results = [replace(KEPT, programs=number) for number in range(8)]
-    threads = [threading.Thread(target=lambda m=m: [stored.store(m) for _ in range(20)]) for m in results]
+    written = [replace(KEPT, programs=number) for number in range(8)]
+    threads = [threading.Thread(target=lambda m=m: [results.store(m) for _ in range(20)]) for m in written]
     for thread in threads:
         thread.start()
     seen = [find() for _ in range(200)]
     for thread in threads:
         thread.join()
-    assert all(found in results for found in seen if found is not None)
-    assert find() in results
+    assert all(found in written for found in seen if found is not None)
+    assert find() in written
     assert [p.name for p in KEPT.path.parent.iterdir()] == [KEPT.path.name]

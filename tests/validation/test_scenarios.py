@@ -148,6 +148,7 @@ def facts_of(scenario: Scenario) -> dict[str, int]:
         "preshuffle": scenario.kernel.preshuffled,
         "plain": isinstance(scenario.kernel, Portable),
         "schedule": scenario.kernel is Kernel.PRESHUFFLE_VARCTX,
+        "output_rank": 3 if isinstance(scenario.kernel, Portable) else 2,  # those that reduce are not asked about
         "triton": 30501,
         "triton_published": 1,
     }

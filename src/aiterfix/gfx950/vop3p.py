@@ -12,6 +12,7 @@ from aiterfix.gfx950.control import sets_overflow
 from aiterfix.gfx950.instruction import AGPR, VGPR
 from aiterfix.gfx950.kernel_descriptor import Denormals
 from aiterfix.gfx950.operands import Array, Binder, Bound, Fetch, Kind, write_vector
+from aiterfix.gfx950.vector_operation import modified
 from aiterfix.gfx950.workspace import temporary
 
 if TYPE_CHECKING:
@@ -208,9 +209,8 @@ def _bind_mix(binder: Binder, shift: int | None) -> Bound:
             binder.refuse("a constant other than 0 as a half among singles")
         else:
             fetch = _widened(_half_16(binder, number, instruction["opsel"] >> number & 1, Kind.F16))
-        if instruction["neg_hi"] >> number & 1:
-            fetch = _sized(fetch)
-        fetches.append(_signed(fetch, instruction["neg"] >> number & 1))
+        absolute, negative = (bool(instruction[bits] >> number & 1) for bits in ("neg_hi", "neg"))
+        fetches.append(modified(binder, fetch, Kind.F32, absolute, negative))
     row = binder.row(instruction["vdst"])
     binder.note_vector(row, 1, binder.writes)
     if shift is not None:
@@ -231,10 +231,6 @@ def _bind_mix(binder: Binder, shift: int | None) -> Bound:
 
 def _widened(fetch: Fetch) -> Fetch:
     return lambda g: numerics.from_half(fetch(g))
-
-
-def _sized(fetch: Fetch) -> Fetch:
-    return lambda g: np.abs(fetch(g))
 
 
 def _bind_dot(binder: Binder, bits: int, kind: str) -> Bound:

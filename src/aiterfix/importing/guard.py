@@ -34,7 +34,6 @@ from aiterfix.judge.launched import (
     Outcome,
     judge_launch,
     launchables,
-    misuse,
 )
 from aiterfix.judge.process import judge_process, prebuilt_variable
 
@@ -174,7 +173,7 @@ class _Watch:
         if outcome is Outcome.NOT_REACHED:
             return Action.LAUNCHED, theirs
         # What no kernel can carry out ours refuses by an exception.
-        ours = self._own(theirs) if self._misused(judgement) is None else None
+        ours = self._own(theirs) if not judgement.remedy else None
         if ours is not None:
             return Action.OWN_KERNEL, ours
         if ledger.strict() and outcome in (Outcome.REACHED, Outcome.UNKNOWN):
@@ -212,8 +211,8 @@ class _Watch:
         return f"{met or reason}. {_facts(judgement)}"
 
     def _remedy(self, judgement: LaunchJudgement) -> str:
-        if asked := self._misused(judgement):
-            return asked[1]
+        if judgement.remedy:
+            return judgement.remedy
         known = _launchables().known
         ids = [f.fault for f in judgement.faults if f.decides and f.reach is not Reach.NOT_REACHED]
         said = [known.get(f).remedy for f in ids if known.get(f).remedy]
@@ -224,10 +223,6 @@ class _Watch:
         if COLUMN_BOUND in ids:
             said.append(KEEP_PADDING)
         return ". ".join(dict.fromkeys(said)) + "."
-
-    def _misused(self, judgement: LaunchJudgement) -> tuple[str, str] | None:
-        gluon = any(k.name in judgement.kernels and not k.plain for k in _launchables().kernels)
-        return misuse(judgement.launch, gluon=gluon)
 
     def _note(self, judgement: LaunchJudgement, action: Action) -> None:
         new = seen.note(self.module, judgement, action)

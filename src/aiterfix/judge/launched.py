@@ -143,12 +143,14 @@ class LaunchJudgement:
         kernels: names of those that it may come to.
         faults: every fault that is in one of them, or is not understood.
         reason: why nothing certain can be said; empty where it can.
+        remedy: what to hand over instead, where no kernel is made for what is handed over; empty elsewhere.
     """
 
     launch: Launch
     kernels: tuple[str, ...]
     faults: tuple[FaultOfLaunch, ...]
     reason: str = ""
+    remedy: str = ""
 
     @property
     def outcome(self) -> Outcome:
@@ -214,23 +216,19 @@ def judge_launch(there: Launchables, launch: Launch) -> LaunchJudgement:
     found = [k for name in names for k in there.kernels if k.name == name]
     deciding = there.deciding | (there.by_compiler if facts.triton is not None else frozenset[str]())
     faults = tuple(_joined(f, found, facts, deciding) for f in there.known.judged if _is_there(f, found))
-    return LaunchJudgement(
-        launch, tuple(dict.fromkeys(k.name for k in found)), faults, _reason(there, launch, names, found)
-    )
+    reason, remedy = _misuse(launch, found) or (_reason(there, launch, names, found), "")
+    return LaunchJudgement(launch, tuple(dict.fromkeys(k.name for k in found)), faults, reason, remedy)
 
 
 def _reason(there: Launchables, launch: Launch, names: tuple[str, ...], found: Collection[Launchable]) -> str:
     """Why nothing certain can be said of a launch."""
     if launch.entry not in ENTRIES:
         return f"{launch.entry} is no function that is judged"
-    gluon = not all(k.plain for k in found)
-    if asked := misuse(launch, gluon=gluon):
-        return asked[0]
     if doubts := there.doubts_about(found):
         return "; ".join(doubts[:3])
     if not found:
         return f"no kernel that it launches was found ({', '.join(names)})"
-    if gluon:
+    if not all(k.plain for k in found):
         if there.prebuilt:
             return "prebuilt code objects run in the place of the source"
         if launch.gpu == OTHER_GPU and launch.entry == ENTRY:
@@ -238,14 +236,12 @@ def _reason(there: Launchables, launch: Launch, names: tuple[str, ...], found: C
     return ""
 
 
-def misuse(launch: Launch, *, gluon: bool) -> tuple[str, str] | None:
+def _misuse(launch: Launch, kernels: Iterable[Launchable]) -> tuple[str, str] | None:
     """Why a launch is wrong whatever faults its kernels have, for what it hands over, and what to hand over instead;
-    None where nothing says so.
-
-    Args:
-        gluon: whether it may come to a Gluon kernel.
-    """
+    None where nothing says so, or the function is not judged."""
     facts = launch.facts
+    if launch.entry not in ENTRIES:
+        return None
     if misfit := facts.misfit():
         return misfit, "Pass an output of whole rows, each of at least max_model_len columns that follow one another."
     if launch.entry in _BY_HEAD and facts.output_rank not in (None, 3):
@@ -254,7 +250,7 @@ def misuse(launch: Launch, *, gluon: bool) -> tuple[str, str] | None:
     if launch.entry == ENTRY and facts.schedule == 1 and facts.preshuffle == 0:
         why = "a schedule is passed without Preshuffle, and no kernel that goes by one takes such a cache"
         return why, "Pass VarCtxSchedule=None, or a preshuffled cache and Preshuffle=True."
-    if gluon and facts.output_bytes is not None:
+    if facts.output_bytes is not None and not all(k.plain for k in kernels):
         why = f"the output has elements of {facts.output_bytes} bytes, and Gluon kernels write float32"
         return why, "Pass an output of float32."
     return None

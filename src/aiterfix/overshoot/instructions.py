@@ -30,6 +30,7 @@ from aiterfix.overshoot.moves import Moves
 from aiterfix.overshoot.stores import store_of
 
 if TYPE_CHECKING:
+    from aiterfix.errors import NotUnderstoodError
     from aiterfix.gfx950.code_object import CodeObject
     from aiterfix.overshoot.programs import Programs
     from aiterfix.overshoot.slicing import Kept
@@ -112,7 +113,7 @@ def branch_of(last: Instruction) -> Step:
     return see
 
 
-def _not_followed(instruction: Instruction) -> Exception:
+def _not_followed(instruction: Instruction) -> NotUnderstoodError:
     return refused(
         f"where the kernel stores depends on what {instruction.describe()} makes of numbers that differ between lanes",
         why="such a number is followed as one of the program plus one of the lane",

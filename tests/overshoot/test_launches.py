@@ -9,10 +9,10 @@ pytest.importorskip("triton")
 
 from aiterfix.family.portable import Portable
 from aiterfix.family.signature import Kernel, KernelConfig
+from aiterfix.family.splits import head_tiles
 from aiterfix.overshoot.launches import (
     Arguments,
     every_split,
-    heads_apart,
     joined,
     lengths_of,
     whole_launch,
@@ -72,9 +72,9 @@ def test_what_decides(kernel: Kernel, text: bytes) -> None:
 
 def test_splits_of_a_plain_kernel() -> None:
     """They are compiled in; two programs a row share 128 heads, and the ragged form has one value."""
-    assert heads_apart(Portable.STAGE1, KernelConfig(heads=128)) == 2
-    assert heads_apart(Portable.STAGE1_RAGGED, KernelConfig(heads=64)) == 2
-    assert heads_apart(Kernel.BASE, KernelConfig(heads=128)) == 1
+    assert head_tiles(Portable.STAGE1, KernelConfig(heads=128)) == 2
+    assert head_tiles(Portable.STAGE1_RAGGED, KernelConfig(heads=64)) == 2
+    assert head_tiles(Kernel.BASE, KernelConfig(heads=128)) == 1
     assert every_split(Portable.STAGE1, 7, 2, 2) == every_split(Kernel.BASE, 7, 2, 2)
     assert every_split(Portable.STAGE1_RAGGED, 7, 2, 2) == (5,)
     launch = whole_launch(Portable.STAGE1, KernelConfig(heads=128), 1000, 1000, 2, 10, batch=3)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import threading
-from dataclasses import asdict, replace
+from dataclasses import asdict, astuple, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from aiterfix.overshoot import results
-from aiterfix.overshoot.results import FORMAT, Measured
+from aiterfix.overshoot.results import FORMAT, Key, Measured
 
 KEPT = Measured("a" * 64, "preshuffle", 64, 64, 256, 1, 1000, "3.6.0", "b" * 64, 24, 1000, 5)
-NUMBERS = (64, 64, 256, 1, 1000)
+KEY = Key(*astuple(KEPT)[:8])
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +24,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def find() -> Measured | None:
-    return results.find(KEPT.source_sha256, KEPT.kernel, NUMBERS, KEPT.triton)
+    return results.find(KEY)
 
 
 def test_what_was_stored_is_found_for_its_own_question() -> None:
@@ -31,10 +32,11 @@ def test_what_was_stored_is_found_for_its_own_question() -> None:
     path = results.store(KEPT)
     assert find() == KEPT
     assert path == KEPT.path and path.parent == results.directory(KEPT.source_sha256)
-    assert results.find("c" * 64, KEPT.kernel, NUMBERS, KEPT.triton) is None
-    assert results.find(KEPT.source_sha256, "base", NUMBERS, KEPT.triton) is None
-    assert results.find(KEPT.source_sha256, KEPT.kernel, (64, 64, 256, 1, 1001), KEPT.triton) is None
-    assert results.find(KEPT.source_sha256, KEPT.kernel, NUMBERS, "3.6.1") is None
+    others: list[dict[str, Any]] = [{"source_sha256": "c" * 64}, {"kernel": "base"}, {"triton": "3.6.1"}]
+    others += [
+        {name: getattr(KEY, name) + 1} for name in ("heads", "kv_block_size", "chunk_k", "next_n", "max_model_len")
+    ]
+    assert [results.find(replace(KEY, **other)) for other in others] == [None] * len(others)
 
 
 @pytest.mark.parametrize(

@@ -35,8 +35,7 @@ def kept_code() -> object:
 
 
 def kept_measurement() -> object:
-    numbers = (MEASURED.heads, MEASURED.kv_block_size, MEASURED.chunk_k, MEASURED.next_n, MEASURED.max_model_len)
-    return results.find(MEASURED.source_sha256, MEASURED.kernel, numbers, MEASURED.triton)
+    return results.find(MEASURED)
 
 
 def kept_evidence() -> object:

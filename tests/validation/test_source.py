@@ -187,8 +187,7 @@ def test_the_schedule_kernel_runs_before_the_kernel_that_reads_it(compiler: Comp
 def plain(scenario: Scenario, text: bytes) -> dict[str, object]:
     file = KernelFile(text, "file.py")
     assert isinstance(scenario.kernel, Portable)
-    parameters = read_parameters(text, "file.py", scenario.kernel.function)
-    request = plain_request(file, scenario, inputs_of(scenario), parameters, 8192)
+    request, _ = plain_request(file, scenario, inputs_of(scenario).cache_blocks)
     attributes = {request.signature[index][0]: dict(found) for index, found in request.attributes}
     return {"types": dict(request.signature), "constants": dict(request.constants), "attributes": attributes}
 

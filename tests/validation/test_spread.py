@@ -16,6 +16,7 @@ import pytest
 from aiterfix.errors import AiterfixError, EnvironmentProblem, NotUnderstoodError
 from aiterfix.family.inputs import LaunchInputs
 from aiterfix.family.own_kernel import own_kernel_file
+from aiterfix.family.portable import AnyKernel
 from aiterfix.family.signature import Kernel
 from aiterfix.gfx950.cache import CodeObjectCache, CompiledKernel
 from aiterfix.gfx950.compile import Compiler, CompilerDiedError
@@ -26,7 +27,7 @@ from aiterfix.validation.execution import KernelCompiler, Launcher
 from aiterfix.validation.own import OwnKernel
 from aiterfix.validation.pipeline import validate
 from aiterfix.validation.report import Report
-from aiterfix.validation.scenarios import AnyKernel, Scenario
+from aiterfix.validation.scenarios import Scenario
 from aiterfix.validation.selection import Selection
 from aiterfix.validation.series import Progress
 from aiterfix.validation.source import AiterSource

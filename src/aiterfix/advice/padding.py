@@ -415,7 +415,8 @@ def _stored(question: Question, held: HeldKernel) -> int | None:
         return None
     block = 1 if short in ("base", "stage1_ragged_k") else q.kv_block_size
     chunk = chunk_of(held.name, q.chunk_k)
-    found = results.find(held.sha256, short, (q.heads, block, chunk, q.next_n, q.max_model_len), release)
+    key = results.Key(held.sha256, short, q.heads, block, chunk, q.next_n, q.max_model_len, release)
+    found = results.find(key)
     return found.columns if found is not None else None
 
 

@@ -22,8 +22,8 @@ from aiterfix.validation.choice import kernel_texts, read
 from aiterfix.validation.requirements import require_emulator, run_as
 
 if TYPE_CHECKING:
+    from aiterfix.family.portable import AnyKernel
     from aiterfix.family.signature import KernelConfig
-    from aiterfix.validation.scenarios import AnyKernel
 
 _BLOCKS = (16, 64, 128, 256)
 

@@ -14,7 +14,6 @@ from aiterfix.cli.steps import place_of, steps_at
 from aiterfix.cli.target import Target, add_installation, targets_of
 from aiterfix.errors import EnvironmentProblem, ExitCode, UsageError
 from aiterfix.faults.base import Presence
-from aiterfix.installation.view import View
 from aiterfix.judge.judgement import Judgement
 from aiterfix.judge.process import OnDisk, judge_importable
 from aiterfix.overshoot.results import Measured
@@ -170,14 +169,15 @@ def _measure(options: argparse.Namespace, questions: list[Question], disk: OnDis
         raise UsageError("--measure compiles with this interpreter's Triton: run it there instead of giving --python")
     require_emulator("padding --measure")
     from aiterfix.overshoot.certify import certify, files_of
+    from aiterfix.validation.choice import wrapper_facts
 
     # The wrapper is there too, and is not run; nor are files of kernels that are not asked about.
     texts = disk.judgement.texts
     files = files_of({t.path: t.text for t in texts if t.path is not None}, options.kernel)
     guarded = {k.name for k in held_kernels(disk.judgement) if k.presence.harmless}
     owner = run_as(output.note, *files) if files else None
-    view = View(targets_of(options)[0].root)
-    return tuple(m for q in questions for m in certify(files, q, view, owner, guarded))
+    wrapper = wrapper_facts(disk.judgement)
+    return tuple(m for q in questions for m in certify(files, q, wrapper, owner, guarded))
 
 
 def _row(q: Question, a: Advice, safe: Lengths | None) -> PaddingRow:

@@ -6,7 +6,7 @@ import ast
 from enum import Enum
 
 from aiterfix.errors import UsageError
-from aiterfix.family.signature import KernelConfig, parse
+from aiterfix.family.signature import Kernel, KernelConfig, parse
 
 
 class Portable(str, Enum):
@@ -55,11 +55,9 @@ class Portable(str, Enum):
         return {Portable.STAGE1: 64, Portable.STAGE1_RAGGED: 32}.get(self, 0)
 
 
+AnyKernel = Kernel | Portable
 SCHEDULE = "_deepgemm_fp8_paged_mqa_logits_varctx_schedule"
 """The kernel that decides how the schedule kernel's programs share the work; the wrapper runs it before."""
-
-RAGGED_SPLITS = 5
-"""``SplitKV`` of the ragged wrappers, in every release."""
 
 
 def find_portable(text: bytes, filename: str) -> tuple[Portable, ...]:

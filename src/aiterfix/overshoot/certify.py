@@ -4,39 +4,31 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
-from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-import numpy as np
+from typing import TYPE_CHECKING, NamedTuple
 
 from aiterfix.errors import EnvironmentProblem, NotUnderstoodError
-from aiterfix.family.inputs import LaunchInputs
-from aiterfix.family.kernels import GLUON
-from aiterfix.family.launcher import read_parameters
-from aiterfix.family.portable import Portable, check_portable, find_portable
+from aiterfix.family.portable import AnyKernel, Portable, check_portable, find_portable
 from aiterfix.family.rounding import chunk_of
 from aiterfix.family.signature import (
     KernelConfig,
     WrapperFacts,
     find_kernels,
     make_request,
-    read_wrapper,
 )
+from aiterfix.family.splits import COMPUTE_UNITS, head_tiles, split_of
 from aiterfix.gfx950.compile import Compiler
 from aiterfix.gfx950.request import CompileRequest
-from aiterfix.overshoot.launches import COMPUTE_UNITS, AnyKernel, every_split, heads_apart, split_of
+from aiterfix.overshoot.launches import every_split
 from aiterfix.overshoot.measure import IntegerPart
 from aiterfix.overshoot.results import Measured, store
 from aiterfix.storage.children import Owner
-from aiterfix.validation.execution import scale_offset
 from aiterfix.validation.kernel_file import KernelFile
 from aiterfix.validation.scenarios import Scenario
-from aiterfix.validation.source import plain_request, takes_blocks
+from aiterfix.validation.source import plain_request
 
 if TYPE_CHECKING:
     from aiterfix.advice.padding import Question
-    from aiterfix.installation.view import View
 
 
 _CACHE_BLOCKS = 1024
@@ -47,7 +39,6 @@ class Asked(NamedTuple):
     """A kernel to measure: what is compiled for each of the values of ``SplitKV`` that are compiled in; (None,) where
     it is an argument."""
 
-    file: Path
     text: bytes
     kernel: AnyKernel
     config: KernelConfig
@@ -64,7 +55,7 @@ def files_of(texts: Mapping[Path, bytes], asked: str) -> dict[Path, bytes]:
 def certify(
     files: Mapping[Path, bytes],
     question: Question,
-    view: View,
+    wrapper: WrapperFacts | None = None,
     owner: Owner | None = None,
     guarded: Collection[str] = (),
 ) -> list[Measured]:
@@ -73,7 +64,7 @@ def certify(
     Args:
         files: their texts.
         question: which kernels, and what they are launched with.
-        view: how what stands beside them is read.
+        wrapper: what the module that launches the Gluon kernels says of argument types, where that is known.
         owner: whose rights the compiling process has, which runs the files' top level; None for this process's.
         guarded: plain-Triton kernels that are left out, as source shows that their stores are bounded.
 
@@ -81,7 +72,7 @@ def certify(
         EnvironmentProblem: no such kernel, no Triton, or the cache cannot be written.
         NotUnderstoodError: where a kernel stores depends on more than integers.
     """
-    asked = [*_gluon(files, question, view)] if question.kernel != "stage1" else []
+    asked = [*_gluon(files, question, wrapper)] if question.kernel != "stage1" else []
     if question.kernel in ("stage1", "all") or (question.kernel == "auto" and not asked):
         asked += plain(files, question, guarded)
     if not asked:
@@ -123,19 +114,20 @@ def measured(asked: Asked, question: Question, compiler: Compiler) -> Measured:
     )
 
 
-def _gluon(files: Mapping[Path, bytes], question: Question, view: View) -> Iterator[Asked]:
+def _gluon(files: Mapping[Path, bytes], question: Question, wrapper: WrapperFacts | None) -> Iterator[Asked]:
     for file, text in files.items():
         for kernel in find_kernels(text, str(file)):
             if kernel.function in question.gluon_kernels:
                 block = question.kv_block_size if kernel.preshuffled else 1
                 config = KernelConfig(question.heads, block, chunk_k=question.chunk_k)
-                request = make_request(text, str(file), kernel, config, _wrapper(file, view))
-                yield Asked(file, text, kernel, config, {None: request})
+                request = make_request(text, str(file), kernel, config, wrapper)
+                yield Asked(text, kernel, config, {None: request})
 
 
 def plain(files: Mapping[Path, bytes], question: Question, guarded: Collection[str]) -> Iterator[Asked]:
     """The plain-Triton kernels of files, ``SplitKV`` being compiled into them."""
     for file, text in files.items():
+        source = KernelFile(text, str(file))
         for kernel in find_portable(text, str(file)):
             if kernel.function in guarded:
                 continue
@@ -151,19 +143,22 @@ def plain(files: Mapping[Path, bytes], question: Question, guarded: Collection[s
                 chunk_k=chunk_of(kernel.function, question.chunk_k),
             )
             check_portable(kernel, config)
-            abreast = question.next_n * heads_apart(kernel, config)
-            requests: dict[tuple[int, ...] | None, CompileRequest] = {}
-            for splits in every_split(kernel, 1, abreast, config.waves_per_eu):
-                requests[splits,] = _plain_request(KernelFile(text, str(file)), kernel, config, question, splits)
-            yield Asked(file, text, kernel, config, requests)
+            abreast = question.next_n * head_tiles(kernel, config)
+            yield Asked(
+                text,
+                kernel,
+                config,
+                {
+                    (splits,): plain_request(source, _scenario(kernel, config, question, splits), _CACHE_BLOCKS)[0]
+                    for splits in every_split(kernel, 1, abreast, config.waves_per_eu)
+                },
+            )
 
 
-def _plain_request(
-    file: KernelFile, kernel: Portable, config: KernelConfig, question: Question, splits: int
-) -> CompileRequest:
-    """What Triton compiles for a launch of so many splits: of a batch that has them and is no multiple of 16, nor 1,
-    where there is one; that is the code that assumes least."""
-    width, next_n, heads = question.max_model_len, question.next_n, heads_apart(kernel, config)
+def _scenario(kernel: Portable, config: KernelConfig, question: Question, splits: int) -> Scenario:
+    """A launch of so many splits: of a batch that has them and is no multiple of 16, nor 1, where there is one; what
+    Triton compiles for that assumes least."""
+    width, next_n, heads = question.max_model_len, question.next_n, head_tiles(kernel, config)
     batches = [
         batch
         for batch in range(1, COMPUTE_UNITS + 2)
@@ -172,34 +167,4 @@ def _plain_request(
     batch = min(batches, key=lambda batch: (batch == 1, batch % 16 == 0, batch))
     # A stride of 1 would be compiled in, and here it must be free to be 0.
     gap, share = int(width == 1), heads * splits // config.waves_per_eu
-    scenario = Scenario(kernel, config, "overshoot", (width,) * batch, next_n, width, gap, share)
-    parameters = read_parameters(file.text, file.filename, kernel.function)
-    offset = scale_offset(scenario, blocks_known=takes_blocks(kernel, parameters, scenario))
-    return plain_request(file, scenario, _sizes(scenario), parameters, offset)
-
-
-def _sizes(scenario: Scenario) -> LaunchInputs:
-    """Inputs of a launch of which nothing but shapes is looked at."""
-    config, rows, batch = scenario.config, scenario.rows, len(scenario.context_lengths)
-    shapes: tuple[tuple[Any, tuple[int, ...]], ...] = (
-        (np.uint8, (batch, scenario.next_n, config.heads, config.hidden)),
-        (np.uint8, (_CACHE_BLOCKS, config.kv_block_size, config.hidden)),
-        (np.float32, (_CACHE_BLOCKS, config.kv_block_size)),
-        (np.int32, (batch, -(-scenario.max_model_len // config.kv_block_size))),
-        (np.int32, (batch,)),
-        (np.float32, (rows, config.heads)),
-    )
-    q, keys, scales, table, lengths, weights = (np.broadcast_to(np.zeros((), kind), shape) for kind, shape in shapes)
-    return LaunchInputs(q, keys, scales, table, lengths, weights, scenario.max_model_len, scenario.row_stride)
-
-
-def _wrapper(file: Path, view: View) -> WrapperFacts | None:
-    """What the wrapper beside a kernel file says of argument types."""
-    for module, name in product(GLUON.modules, GLUON.wrappers):
-        parts = module.split(".")[1:]
-        if file.with_suffix("").parts[-len(parts) :] == tuple(parts):
-            path = file.parents[len(parts) - 1].joinpath(*name.split(".")[1:]).with_suffix(".py")
-            text = view.text(path)
-            if text is not None and (facts := read_wrapper(text, str(path))) is not None:
-                return facts
-    return None
+    return Scenario(kernel, config, "overshoot", (width,) * batch, next_n, width, gap, share)

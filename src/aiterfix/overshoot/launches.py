@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from aiterfix.errors import NotUnderstoodError
-from aiterfix.family.portable import RAGGED_SPLITS, Portable
+from aiterfix.family.portable import AnyKernel
 from aiterfix.family.signature import OUTPUT, OUTPUT_BY_HEAD, Kernel, KernelConfig
+from aiterfix.family.splits import COMPUTE_UNITS, head_tiles, split_of
 from aiterfix.gfx950.memory import DeviceMemory
 from aiterfix.overshoot.lanes import refused
 from aiterfix.overshoot.stores import OUTPUT as OUTPUT_ADDRESS
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from aiterfix.gfx950.cache import CompiledKernel
     from aiterfix.overshoot.slicing import Slice
 
-AnyKernel = Kernel | Portable
 Launches: TypeAlias = Any
 """Launches, or some of the programs of each: a record array with the columns of :func:`launches_of`."""
 _SCALARS = ("batch_size", "next_n", "heads_num", "max_model_len", "SplitKV")
@@ -106,7 +106,7 @@ def whole_launch(
     programs = programs_of(kernel, config.chunk_k, np.array([context_length]), np.array([splits]), int(batch == 1))
     return launches_of(
         context_length=context_length, max_model_len=max_model_len, next_n=next_n, splits=splits,
-        count=batch * next_n * heads_apart(kernel, config) * programs, batch=batch,
+        count=batch * next_n * head_tiles(kernel, config) * programs, batch=batch,
     )  # fmt: skip
 
 
@@ -118,23 +118,6 @@ def programs_of(
         return splits
     chunks = -(-lengths // chunk_k)
     return -(-chunks // splits) + behind
-
-
-COMPUTE_UNITS = 256
-"""Of the MI350 series, which gfx950 is. Its partitions have 128, 64 and 32: each of their splits is one of 256 too."""
-
-
-def split_of(kernel: AnyKernel, rows: int, waves_per_eu: int) -> int:
-    """``SplitKV`` that the wrapper computes for a launch of so many rows, on a whole GPU.
-
-    Args:
-        kernel: not the schedule kernel.
-        rows: of all sequences; of stage1, times the programs that share the heads of a row.
-        waves_per_eu: occupancy hint of the wrapper's caller.
-    """
-    if isinstance(kernel, Portable) and kernel.ragged:
-        return RAGGED_SPLITS
-    return (max(1, COMPUTE_UNITS // rows) + 4) // 5 * 5 * waves_per_eu
 
 
 @cache
@@ -149,23 +132,12 @@ def every_split(kernel: AnyKernel, chunks: int, rows: int, waves_per_eu: int) ->
     if kernel is not Kernel.PRESHUFFLE_VARCTX:
         every = range(rows, COMPUTE_UNITS + rows + 1, rows)
         return tuple(sorted({split_of(kernel, number, waves_per_eu) for number in every}))
-    if chunks <= _ALL_SCHEDULES:
-        return tuple(range(1, chunks + 2))
-    least: dict[int, int] = {}
-    most: dict[int, int] = {}
-    for count in range(1, chunks + 2):
-        most[-(-chunks // count)] = count
-        least.setdefault(-(-chunks // count), count)
-    return tuple(sorted({*least.values(), *most.values()}))
+    programs = [-(-chunks // count) for count in range(1, chunks + 2)]
+    differ = [before != after for before, after in zip([0, *programs], [*programs, 0], strict=True)]
+    return tuple(n for n in range(1, chunks + 2) if chunks <= _ALL_SCHEDULES or differ[n - 1] or differ[n])
 
 
 _ALL_SCHEDULES = 64
-
-
-def heads_apart(kernel: AnyKernel, config: KernelConfig) -> int:
-    """Programs that share the heads of a row."""
-    tile = kernel.head_tile if isinstance(kernel, Portable) else 0
-    return config.heads // tile if tile else 1
 
 
 _WORDS = 16

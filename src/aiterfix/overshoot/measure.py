@@ -13,20 +13,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from aiterfix.errors import NotUnderstoodError
-from aiterfix.family.portable import Portable
+from aiterfix.family.portable import AnyKernel, Portable
 from aiterfix.family.signature import KernelConfig
+from aiterfix.family.splits import head_tiles
 from aiterfix.gfx950 import CodeObject
 from aiterfix.gfx950.cache import CompiledKernel
 from aiterfix.overshoot.launches import (
     MOST_SEQUENCES,
-    AnyKernel,
     Launches,
     describe,
     every_split,
-    heads_apart,
     joined,
     launches_of,
     lengths_of,
+    programs_in,
     programs_of,
     whole_launch,
 )
@@ -43,6 +43,8 @@ LONGEST = 131072
 WHOLE = 8192
 """Up to this length every program with work is run, of every length and split."""
 _SAMPLES = 400
+_STRIDES = 64
+"""Of rows, in the sample."""
 _AT_ONCE = 1 << 20
 """Launches that are run together."""
 _FEW = 16
@@ -138,7 +140,7 @@ class _Measurement:
         self.width = width
         self.next_n = next_n
         # Programs side by side, of one split.
-        self.abreast = next_n * heads_apart(part.which, part.config)
+        self.abreast = next_n * head_tiles(part.which, part.config)
         self.splits = part.splits
         # Triton compiles a size of 1 in.
         self.several = any(name == "batch_size" for name, _ in part.kernel.arguments)
@@ -267,8 +269,9 @@ class _Measurement:
     def _check_strides(self, stored: Stored, generator: random.Random) -> None:
         """Hold rows that stand apart to what was stored of them from one place: only the place may differ."""
         apart, of = stored.launches.copy(), stored.launch
-        # A multiple of 16 is what code may take for granted that was compiled for one.
-        apart["stride"] = [16 * generator.randint(-(-self.width // 16), LONGEST // 8) for _ in apart]
+        # Multiples of 16, as code may be compiled for these only; of every remainder by 1024.
+        strides = [1024 * generator.randint(-(-self.width // 1024), LONGEST // 512) + 16 * k for k in range(_STRIDES)]
+        apart["stride"] = np.resize(strides, len(apart))
         moved = self._ends_apart(apart) - stored.ends
         rows = (apart.batch * self.next_n + (self.config.heads - 1 if isinstance(self.which, Portable) else 0))[of]
         wrong = (moved % apart.stride[of] != 0) | (moved < 0) | (moved >= rows * apart.stride[of])
@@ -277,13 +280,17 @@ class _Measurement:
             raise self._contradicted(describe(apart, int(of[wrong.argmax()])))
 
     def _ends_apart(self, launches: Launches) -> Numbers:
-        """The ends of launches that each have a row stride of their own."""
+        """The ends of launches whose row strides are each in turn one of so many."""
         try:
             return self.runner.run(launches).ends
         except NotUnderstoodError:
             # A lane's number times the stride is followed where all programs have one stride.
             self.runner = self.part.runner(self.width)
-            return np.concatenate([self.runner.run(launches[k : k + 1]).ends for k in range(len(launches))])
+            of, ends = programs_in(launches)[0], np.zeros(int(launches["count"].sum()), np.int64)
+            for number in range(_STRIDES):
+                some = np.arange(len(launches)) % _STRIDES == number
+                ends[some[of]] = self.runner.run(launches[some]).ends
+            return ends
 
     def _check_plan(self, stored: Stored, row: Numbers, plan: _Plan) -> None:
         """Hold launches from their first program to what step 1 says of those that a length does not bear on."""

@@ -65,6 +65,11 @@ class Places:
         self._rows: dict[tuple[str, int, int], int] = {}
         self.arguments: dict[int, int] = {}
 
+    @property
+    def end(self) -> int:
+        """One past the last row."""
+        return self.first + len(self._rows)
+
     def _row(self, kind: str, register: int, place: int) -> int:
         return self._rows.setdefault((kind, register, place), self.first + len(self._rows))
 

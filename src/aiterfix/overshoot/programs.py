@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from aiterfix.gfx950.memory import DeviceMemory
-    from aiterfix.overshoot.slicing import Bits, Slice
+    from aiterfix.overshoot.slicing import Live, Slice
 
 STEP_LIMIT = 5_000_000
 _LOW = 0xFFFF_FFFF
@@ -125,10 +125,10 @@ class Programs(Waves):
         """A copy of some programs, with what is live behind the block."""
         return gathered([self], self.batch.part.leaving[self.block], np.flatnonzero(rows))
 
-    def state(self, live: Bits, place: int) -> NDArray[np.uint32]:
+    def state(self, live: Live, place: int) -> NDArray[np.uint32]:
         """``(programs, words)``: a place, and what is live there of registers, a row for each program."""
         columns: list[Numbers] = [np.full(1, place, np.uint32)]
-        columns += [self.number(n) & np.uint32(bits) for n, bits in live.items() if n not in self.varying]
+        columns += [self.number(n) for n in sorted(live - self.varying.keys())]
         for number, lanes in sorted(self.varying.items()):
             columns += [self.number(number)] * isinstance(lanes, Offset) + numbers_of(lanes)
         parts = [half for x in columns for half in ([x] if x.itemsize <= 4 else [x & _LOW, x >> 32 & _LOW])]
@@ -137,18 +137,18 @@ class Programs(Waves):
             table[:, at] = part
         return table
 
-    def keep(self, live: Bits) -> tuple[Any, ...]:
+    def keep(self, live: Live) -> tuple[Any, ...]:
         """Keep what is live of what differs; what must be equal for programs to be run together."""
         self.varying = _living(self.varying, live)
         return tuple((number, shape_of(varying)) for number, varying in sorted(self.varying.items()))
 
 
-def _living(varying: dict[int, Varying], live: Bits) -> dict[int, Varying]:
+def _living(varying: dict[int, Varying], live: Live) -> dict[int, Varying]:
     # A mask counts by either of its registers.
     return {n: v for n, v in varying.items() if not {n, n + isinstance(v, Mask)}.isdisjoint(live)}
 
 
-def gathered(groups: Sequence[Programs], live: Bits, rows: NDArray[np.int64] | None = None) -> Programs:
+def gathered(groups: Sequence[Programs], live: Live, rows: NDArray[np.int64] | None = None) -> Programs:
     """Groups at one place put together, whose lanes differ alike; or some programs of one group. With what is live."""
     first = groups[0]
 
@@ -186,7 +186,7 @@ class ProgramMachine(Machine):
             their lanes differ; None where they are past that.
     """
 
-    def __init__(self, batch: ProgramBatch, arrived: Callable[[Programs, Bits, Any], None] | None) -> None:
+    def __init__(self, batch: ProgramBatch, arrived: Callable[[Programs, Live, Any], None] | None) -> None:
         super().__init__(batch, batch.part, STEP_LIMIT, False)
         self.part = batch.part
         self._arrived_at_stores = arrived

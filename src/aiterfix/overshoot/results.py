@@ -5,7 +5,7 @@ One JSON file each, written whole or not at all. A file that does not say what i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from aiterfix.storage import codec
@@ -19,20 +19,16 @@ _MOST_BYTES = 1 << 16  # a result has some 500
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What was established for one kernel, configuration and width, for every context length up to the width.
+class Key:
+    """What a result is kept by.
 
     Attributes:
         source_sha256: digest of the kernel file.
-        kernel: ``base``, ``preshuffle`` or ``preshuffle_varctx``.
+        kernel: ``base``, ``preshuffle`` or ``preshuffle_varctx``, or a plain-Triton kernel.
         heads, kv_block_size, chunk_k: the configuration.
         next_n: rows of a sequence.
         max_model_len: width of a row, columns.
         triton: release that compiled it.
-        code_sha256: digest of the code object that was run.
-        columns: columns stored to at or past ``max_model_len``.
-        context_length: a context length that gets furthest.
-        programs: how many programs were run.
     """
 
     source_sha256: str
@@ -43,21 +39,30 @@ class Measured:
     next_n: int
     max_model_len: int
     triton: str
-    code_sha256: str
-    columns: Count
-    context_length: int
-    programs: int
 
     @property
     def path(self) -> Path:
         """Its place in the cache."""
         numbers = (self.heads, self.kv_block_size, self.chunk_k, self.next_n, self.max_model_len)
-        return _path(self.source_sha256, self.kernel, numbers, self.triton)
+        release = "".join(c if c.isalnum() or c in ".-" else "_" for c in self.triton)
+        return directory(self.source_sha256) / f"{'_'.join((self.kernel, *map(str, numbers), release))}.json"
 
 
-def _path(digest: str, kernel: str, numbers: tuple[int, ...], triton: str) -> Path:
-    release = "".join(c if c.isalnum() or c in ".-" else "_" for c in triton)
-    return directory(digest) / f"{'_'.join((kernel, *map(str, numbers), release))}.json"
+@dataclass(frozen=True)
+class Measured(Key):
+    """What was established for one kernel, configuration and width, for every context length up to the width.
+
+    Attributes:
+        code_sha256: digest of the code object that was run.
+        columns: columns stored to at or past ``max_model_len``.
+        context_length: a context length that gets furthest.
+        programs: how many programs were run.
+    """
+
+    code_sha256: str
+    columns: Count
+    context_length: int
+    programs: int
 
 
 def directory(digest: str) -> Path:
@@ -75,19 +80,17 @@ def store(measured: Measured) -> Path:
     return measured.path
 
 
-def find(digest: str, kernel: str, numbers: tuple[int, int, int, int, int], triton: str) -> Measured | None:
-    """The result for heads, block, chunk, ``next_n`` and width; None where there is none that can be believed."""
-    path = _path(digest, kernel, numbers, triton)
-    data = believed(path)
+def find(key: Key) -> Measured | None:
+    """The result that is kept by this; None where there is none that can be believed."""
+    data = believed(key.path)
     if data is None:
         return None
     try:
-        said = codec.parse(data, path)
+        said = codec.parse(data, key.path)
         if not isinstance(said, dict) or said.pop("format", None) != FORMAT:
             return None
-        measured = codec.build(said, Measured, path)
+        measured = codec.build(said, Measured, key.path)
     except StoredError:
         return None
     # Two releases may share a file name; they do not share results.
-    told = (measured.path, measured.source_sha256, measured.kernel, measured.triton)
-    return measured if told == (path, digest, kernel, triton) else None
+    return measured if all(getattr(measured, f.name) == getattr(key, f.name) for f in fields(Key)) else None

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from aiterfix.family.signature import KernelConfig
     from aiterfix.gfx950.cache import CompiledKernel
-    from aiterfix.overshoot.slicing import Bits, Slice
+    from aiterfix.overshoot.slicing import Live, Slice
 
 _PROGRAMS = 16384
 """Programs that are run together, one element each: more do not stay in the processor's cache."""
@@ -101,7 +101,7 @@ class Runner:
         batch = ProgramBatch(self.part, self.arguments.memory, len(launch), self._lanes)
         waiting: list[Programs] = []
 
-        def arrived(group: Programs, live: Bits, shape: Any) -> None:
+        def arrived(group: Programs, live: Live, shape: Any) -> None:
             kind = self._kinds.setdefault((group.block, shape), len(self._kinds))
             states[group.ids], fresh = self._states.number(group.state(live, kind))
             if len(fresh):

@@ -8,9 +8,6 @@ which none is kept. What remains of an attention kernel is its integer part: a f
 The result is a program of its own, which the emulator's machine runs on one element a program
 (:mod:`~aiterfix.overshoot.programs`).
 
-Of a register not only is it known whether it is live, but which bits of it are: where a kernel looks at one bit of a
-context length, lengths that have it alike are alike.
-
 A write to a vector register changes the active lanes only, so it ends the register's life only where EXEC is known to
 be all ones. That is followed through the program, as is which scalar registers hold the address of the arguments.
 Where EXEC becomes all ones again, it does so whatever it was: masks around loads of data are left out.
@@ -24,13 +21,12 @@ LDS, private memory at computed places, or atomics: then only a full execution t
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from aiterfix.gfx950 import control, mfma
 from aiterfix.gfx950.blocks import PRELOAD_ENTRY, Block
 from aiterfix.gfx950.instruction import EXEC, Encoding, Instruction
-from aiterfix.gfx950.operands import SCC_REGISTER, VECTOR_BASE, Bound, Kind, constant_bits
+from aiterfix.gfx950.operands import SCC_REGISTER, VECTOR_BASE, Bound
 from aiterfix.gfx950.program import Program
 from aiterfix.gfx950.waves import ALL_ON
 from aiterfix.overshoot.instructions import branch_of, step_of
@@ -38,10 +34,9 @@ from aiterfix.overshoot.lanes import refused
 from aiterfix.overshoot.moves import Moves, Places, moves_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from aiterfix.gfx950.code_object import CodeObject
 
+_NONE: frozenset[int] = frozenset()
 _EXEC = frozenset({EXEC, EXEC + 1})
 _MEMORY = frozenset({Encoding.MUBUF, Encoding.GLOBAL, Encoding.FLAT})
 _MINUS_ONE = 193
@@ -49,10 +44,9 @@ _MINUS_ONE = 193
 _ONES, _ARGUMENTS = "all ones", "the arguments' address"
 _Facts = frozenset[tuple[int, str]]
 """Pairs of scalar registers, by the first, that are known to hold something."""
-Bits = dict[int, int]
-"""Registers that are live at some place, by :data:`~aiterfix.gfx950.operands.VECTOR_BASE`, and the bits of each that
-are: programs with equal contents behave alike from there."""
-_ALL = 0xFFFF_FFFF
+Live = frozenset[int]
+"""Registers that are live at some place, by :data:`~aiterfix.gfx950.operands.VECTOR_BASE`: programs with equal contents
+behave alike from there."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +77,7 @@ class Slice(Program):
         merges: blocks that lead to the first stores: programs with equal states are one from there.
         arguments: registers that hold kernel arguments at the entry and decide where the kernel stores: for each, the
             dword of the kernarg segment.
-        highest: number of vector registers up to the last that is kept, with what stands for spills and arguments.
+        highest: number of vector rows: registers, and what stands for spills and arguments.
 
     Raises:
         NotUnderstoodError: store addresses depend on what a slice cannot follow, or an instruction is not modelled.
@@ -103,22 +97,22 @@ class Slice(Program):
             ]
             for block in whole
         ]
-        self.live: list[Bits] = [{} for _ in whole]
+        self.live: list[Live] = [frozenset()] * len(whole)
         self.kept: list[tuple[Kept, ...]] = [() for _ in whole]
         changed = True
         while changed:
             changed = False
             for number in reversed(range(len(whole))):
-                after = _joined(self.live[n] for n in successors[number])
+                after = _NONE.union(*(self.live[n] for n in successors[number]))
                 if not self._skips(number, successors):
-                    _need(after, _of_branch(whole[number].last, bound[number][-1]))
+                    after |= _of_branch(whole[number].last, bound[number][-1])
                 walked = _walk(whole[number], followed[number], facts[number], after)
                 if walked != (self.live[number], self.kept[number]):
                     changed = True
                     self.live[number], self.kept[number] = walked
         self._check()
-        self.highest = self._pack(places)
-        self.leaving = [_joined(self.live[n] for n in following) for following in successors]
+        self.highest = places.end - VECTOR_BASE
+        self.leaving = [_NONE.union(*(self.live[n] for n in following)) for following in successors]
         self.skips = {block.number for block in whole if self._skips(block.number, successors)}
         storing = _behind(successors, [any(map(is_store, block.instructions)) for block in whole])
         self.merges = {
@@ -156,17 +150,6 @@ class Slice(Program):
                     why="the integer part of a kernel is run without matrix results, LDS and atomics",
                 )
 
-    def _pack(self, places: Places) -> int:
-        """Give places rows that nothing else has any more: what is run stays small. The number of rows."""
-        touched = (k.bound.steers if k.is_store else k.bound.reads | k.bound.writes for kept in self.kept for k in kept)
-        used = {VECTOR_BASE, *(n for numbers in touched for n in numbers if n >= VECTOR_BASE)}
-        free = (n for n in count(VECTOR_BASE) if n not in used)
-        packed = {n: next(free) for n in sorted(used) if n >= places.first}
-        self.live = [{packed.get(n, n): bits for n, bits in live.items()} for live in self.live]
-        self.kept = [tuple(_renumbered(item, packed) for item in kept) for kept in self.kept]
-        places.arguments = {packed[n]: dword for n, dword in places.arguments.items() if n in packed}
-        return max({packed.get(n, n) for n in used}) + 1 - VECTOR_BASE
-
     def _deciding(self, places: Places) -> dict[int, int]:
         """Dwords of the kernarg segment that are loaded later, or are in preloaded registers, and are live.
 
@@ -185,19 +168,12 @@ class Slice(Program):
         preloaded = {first + k: descriptor.preload_offset + k for k in range(descriptor.preload_length)}
         begun = {**places.arguments, **preloaded}
         identity = range(descriptor.user_sgprs, descriptor.user_sgprs + sum(descriptor.workgroup_ids))
-        unknown = sorted(entry.keys() - begun.keys() - {VECTOR_BASE, EXEC, EXEC + 1, *identity})
+        unknown = sorted(entry - begun.keys() - {VECTOR_BASE, EXEC, EXEC + 1, *identity})
         if unknown:
             pointer = descriptor.kernarg_pointer and not {0, 1}.isdisjoint(unknown)
             what = "its arguments" if pointer else f"register {unknown[0]}, which nothing has written,"
             raise refused(f"kernel {self.code.name} reads {what} in a way that is not followed")
-        return {number: begun[number] for number in sorted(entry.keys() & begun.keys())}
-
-
-def _renumbered(item: Kept, numbers: dict[int, int]) -> Kept:
-    if not isinstance(item.bound, Moves):
-        return item
-    moves = tuple((numbers.get(source, source), numbers.get(target, target)) for source, target in item.bound.moves)
-    return replace(item, bound=moves_of(moves, masked=item.bound.masked))
+        return {number: begun[number] for number in sorted(entry & begun.keys())}
 
 
 def is_store(instruction: Instruction) -> bool:
@@ -275,21 +251,6 @@ def _all_on(g: Any) -> None:
     g.scc[...] = True  # it is not 0
 
 
-def _joined(entries: Iterable[Bits]) -> Bits:
-    """What is live in any of them."""
-    found: Bits = {}
-    for entry in entries:
-        for number, bits in entry.items():
-            found[number] = found.get(number, 0) | bits
-    return found
-
-
-def _need(live: Bits, numbers: Iterable[int], bits: int = _ALL) -> None:
-    """These bits of more registers are live."""
-    for number in numbers:
-        live[number] = live.get(number, 0) | bits
-
-
 def _of_branch(last: Instruction, item: Bound) -> frozenset[int]:
     """What a block's last instruction reads if it branches."""
     if not control.is_terminator(last):
@@ -297,49 +258,29 @@ def _of_branch(last: Instruction, item: Bound) -> frozenset[int]:
     return item.reads | (_EXEC if "_cbranch_exec" in last.mnemonic else frozenset())
 
 
-def _walk(block: Block, bound: list[Bound], facts: list[_Facts], after: Bits) -> tuple[Bits, tuple[Kept, ...]]:
+def _walk(block: Block, bound: list[Bound], facts: list[_Facts], after: Live) -> tuple[Live, tuple[Kept, ...]]:
     """Registers live at a block's entry, where those ``after`` are behind it; which of its instructions are needed."""
-    live, kept = dict(after), []
+    live, kept = set(after), []
     for instruction, item, known in zip(reversed(block.instructions), reversed(bound), reversed(facts), strict=True):
-        wanted = {number: live[number] for number in item.writes & live.keys()}
+        wanted = item.writes & live
         whole = (EXEC, _ONES) in known
         if is_store(instruction):
             kept.append(Kept(instruction, item, is_store=True))
-            _need(live, item.steers | _EXEC)
+            live |= item.steers | _EXEC
         elif isinstance(item, Moves) and wanted:
-            moves = tuple(move for move in item.moves if move[1] in wanted)
-            kept.append(Kept(instruction, moves_of(moves, masked=item.masked), is_store=False))
-            for source, target in moves:
-                if whole or not item.masked:
-                    del live[target]
-                _need(live, (source,), wanted[target])
-            _need(live, _EXEC if item.masked else ())
+            item = moves_of(tuple(move for move in item.moves if move[1] in wanted), masked=item.masked)
+            kept.append(Kept(instruction, item, is_store=False))
+            if whole or not item.masked:
+                live -= wanted
+            live |= item.reads | (_EXEC if item.masked else _NONE)
         elif wanted:
             kept.append(Kept(instruction, item, is_store=False))
-            for number in wanted:
-                if number < VECTOR_BASE or (whole and instruction.mnemonic != "v_writelane_b32"):
-                    del live[number]
-            _need(live, item.reads, _bits_read(instruction, wanted))
+            whole = whole and instruction.mnemonic != "v_writelane_b32"
+            live -= {number for number in wanted if number < VECTOR_BASE or whole}
+            live |= item.reads
             if any(number >= VECTOR_BASE for number in item.reads | item.writes):
-                _need(live, _EXEC)
-    return live, tuple(reversed(kept))
-
-
-def _bits_read(instruction: Instruction, wanted: Bits) -> int:
-    """The bits of its register that decide those wanted of its result; all where that is not followed."""
-    name = instruction.mnemonic
-    if name not in ("s_and_b32", "s_lshl_b32", "s_lshr_b32", "s_ashr_i32") or SCC_REGISTER in wanted:
-        return _ALL
-    constant, bits = constant_bits(instruction["ssrc1"], Kind.U32, instruction.literal), max(wanted.values(), default=0)
-    if constant is None:
-        return _ALL
-    if name == "s_and_b32":
-        return bits & constant
-    count = constant & 31
-    if name == "s_lshl_b32":
-        return bits >> count
-    sign = name == "s_ashr_i32" and bits >> (31 - count)
-    return bits << count & _ALL | (1 << 31 if sign else 0)
+                live |= _EXEC
+    return frozenset(live), tuple(reversed(kept))
 
 
 def _always_taken(block: Block) -> Block:

@@ -23,7 +23,7 @@ from aiterfix.family import standins
 from aiterfix.family.cases import CHUNK
 from aiterfix.family.entries import SHUFFLED
 from aiterfix.family.kernels import ENTRY
-from aiterfix.family.portable import Portable
+from aiterfix.family.portable import AnyKernel, Portable
 from aiterfix.family.signature import STORE_STRIDE, Kernel
 from aiterfix.faults.base import Presence
 from aiterfix.source.launch_arguments import Arguments, parameters_of
@@ -33,7 +33,7 @@ from aiterfix.storage.digest import sha256_hex
 from aiterfix.validation.interface import RefusedLaunchError
 from aiterfix.validation.kernel_file import KernelFile
 from aiterfix.validation.report import ScenarioResult, SourceFacts
-from aiterfix.validation.scenarios import CALLS_OF_FAULT, AnyKernel, Scenario
+from aiterfix.validation.scenarios import CALLS_OF_FAULT, Scenario
 
 _CHILD = Path(__file__).with_name("_call_child.py")
 _WITH_GLUON, _WITHOUT = "3.6.0", "3.3.1"

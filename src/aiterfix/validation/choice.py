@@ -20,6 +20,7 @@ from aiterfix.storage.held import read_file
 from aiterfix.validation.requirements import require_emulator, require_packages, run_as
 
 if TYPE_CHECKING:
+    from aiterfix.family.portable import AnyKernel
     from aiterfix.family.signature import StrideType, WrapperFacts
     from aiterfix.faults.diagnosis import TextDiagnosis
     from aiterfix.faults.mend import Mended
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from aiterfix.validation.interface import Executor, Subject
     from aiterfix.validation.kernel_file import KernelFile
     from aiterfix.validation.report import Hardware
-    from aiterfix.validation.scenarios import AnyKernel, Suite
+    from aiterfix.validation.scenarios import Suite
     from aiterfix.validation.selection import Selection
 
 GROUPS = ("all", "gluon", "stage1", "own")
@@ -311,7 +312,7 @@ def _from_installation(asked: Asked) -> Texts:
     files = tuple((file.text, file.relative, file.where, file.diagnosis) for _, file in found)
     launchers = tuple((t.relative, t.text) for t in judgement.launchers)
     places = tuple(file.path for file in (*(file for _, file in found), *judgement.launchers))
-    return _mended(asked, files, _wrapper(judgement), launchers)._replace(prebuilt=prebuilt, places=places)
+    return _mended(asked, files, wrapper_facts(judgement), launchers)._replace(prebuilt=prebuilt, places=places)
 
 
 FileText = tuple[bytes, str, str, "TextDiagnosis | None"]
@@ -404,9 +405,11 @@ def _root(judgement: Judgement) -> Path:
     return judgement.installation.root
 
 
-def _wrapper(judgement: Judgement) -> WrapperFacts | None:
+def wrapper_facts(judgement: Judgement) -> WrapperFacts | None:
     """What the module that compiles the kernels says, where the installation has one that is understood."""
-    view = View(judgement.installation.image_root if judgement.installation is not None else None)
+    if judgement.installation is None:
+        return None
+    view = View(judgement.installation.image_root)
     for module in GLUON_GROUP.wrappers:
         path = _root(judgement).joinpath(*module.split(".")).with_suffix(".py")
         text = view.text(path)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiterfix.family.inputs import LaunchInputs
+from aiterfix.family.portable import AnyKernel
 from aiterfix.family.signature import KernelConfig, WrapperFacts
 from aiterfix.faults.base import Fault
 from aiterfix.faults.mend import mend
@@ -21,7 +22,7 @@ from aiterfix.storage.children import Owner
 from aiterfix.validation.emulator import EmulatorLauncher
 from aiterfix.validation.execution import Execution
 from aiterfix.validation.kernel_file import KernelFile
-from aiterfix.validation.scenarios import AnyKernel, Scenario, inputs_of
+from aiterfix.validation.scenarios import Scenario, inputs_of
 from aiterfix.validation.source import AiterSource
 
 # CDNA 4 ("MI350 Series" ISA guide, and LLVM's AMDGPU usage guide): a SIMD has 512 vector registers a lane, shared by

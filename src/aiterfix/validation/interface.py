@@ -11,9 +11,10 @@ from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
 from aiterfix.errors import AiterfixError
+from aiterfix.family.portable import AnyKernel
 from aiterfix.family.signature import KernelConfig
 from aiterfix.validation.report import Report, ScenarioResult
-from aiterfix.validation.scenarios import AnyKernel, Scenario, Suite
+from aiterfix.validation.scenarios import Scenario, Suite
 
 
 class RefusedLaunchError(AiterfixError):

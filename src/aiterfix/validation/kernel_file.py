@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from aiterfix.family.portable import find_portable
+from aiterfix.family.portable import AnyKernel, find_portable
 from aiterfix.family.signature import find_kernels
 from aiterfix.faults.base import Presence
 from aiterfix.storage.digest import sha256_hex
 from aiterfix.validation.report import SourceFacts
-from aiterfix.validation.scenarios import AnyKernel
 
 
 @dataclass(frozen=True)

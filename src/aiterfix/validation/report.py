@@ -11,7 +11,8 @@ from aiterfix.family.portable import Portable
 from aiterfix.faults.base import Presence
 
 if TYPE_CHECKING:
-    from aiterfix.validation.scenarios import AnyKernel, Scenario
+    from aiterfix.family.portable import AnyKernel
+    from aiterfix.validation.scenarios import Scenario
 
 NO_CODE = "instruction-shape"
 """The fault by which a kernel gives no code in any configuration: one that runs has it not."""

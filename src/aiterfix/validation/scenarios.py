@@ -43,12 +43,12 @@ from typing import Literal
 
 from aiterfix.errors import UsageError
 from aiterfix.family.inputs import LaunchInputs, make_inputs
-from aiterfix.family.portable import RAGGED_SPLITS, Portable, check_portable, portable_configs
+from aiterfix.family.portable import AnyKernel, Portable, check_portable, portable_configs
 from aiterfix.family.signature import OUTPUT, Kernel, KernelConfig
+from aiterfix.family.splits import head_tiles, split_of
 from aiterfix.validation.report import NO_CODE, AccessOutside
 
 Suite = Literal["quick", "full"]
-AnyKernel = Kernel | Portable
 
 GAP = 385
 """Sentinel columns between rows: more than any overshoot below two stages of block 256, and odd, so that no two rows
@@ -152,8 +152,7 @@ class Scenario:
     @property
     def head_tiles(self) -> int:
         """Programs that share the heads of a row."""
-        tile = self.kernel.head_tile if isinstance(self.kernel, Portable) else 0
-        return self.config.heads // tile if tile else 1
+        return head_tiles(self.kernel, self.config)
 
     def split_constant(self, processors: int) -> int:
         """``SplitKV`` of the plain kernels as their wrappers compute it.
@@ -161,10 +160,7 @@ class Scenario:
         Args:
             processors: multiprocessors that the wrapper is told of.
         """
-        if isinstance(self.kernel, Portable) and self.kernel.ragged:
-            return RAGGED_SPLITS
-        tiles = self.rows * self.head_tiles
-        return (max(1, processors // tiles) + 4) // 5 * 5 * self.config.waves_per_eu
+        return split_of(self.kernel, self.rows * self.head_tiles, self.config.waves_per_eu, processors)
 
     def safe_chunks(self) -> int:
         """What the schedule kernel of ``aiter`` stores for these lengths: fewest chunks a program takes that fit.

@@ -6,17 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from aiterfix.errors import UsageError
+from aiterfix.family.portable import AnyKernel
 from aiterfix.family.signature import Kernel, KernelConfig, check_config
-from aiterfix.validation.scenarios import (
-    CALLS_OF_FAULT,
-    SCENARIOS_OF_FAULT,
-    AnyKernel,
-    Scenario,
-    Suite,
-    select,
-    shows,
-    suits,
-)
+from aiterfix.validation.scenarios import CALLS_OF_FAULT, SCENARIOS_OF_FAULT, Scenario, Suite, select, shows, suits
 
 Offered = Callable[[Suite, tuple[AnyKernel, ...], "tuple[KernelConfig, ...] | None"], tuple[Scenario, ...]]
 

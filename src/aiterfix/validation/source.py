@@ -9,7 +9,7 @@ from aiterfix.errors import NotUnderstoodError
 from aiterfix.family import standins
 from aiterfix.family.inputs import LaunchInputs
 from aiterfix.family.launcher import Parameter, Pointer, read_parameters, specialise
-from aiterfix.family.portable import SCHEDULE, Portable, defines
+from aiterfix.family.portable import SCHEDULE, AnyKernel, Portable, defines
 from aiterfix.family.signature import OUTPUT, OUTPUT_BY_HEAD, Kernel, WrapperFacts, make_request
 from aiterfix.gfx950.cache import CompiledKernel
 from aiterfix.gfx950.request import CompileRequest
@@ -26,7 +26,7 @@ from aiterfix.validation.execution import (
 from aiterfix.validation.interface import RefusedLaunchError
 from aiterfix.validation.kernel_file import KernelFile
 from aiterfix.validation.report import Report, SourceFacts
-from aiterfix.validation.scenarios import AnyKernel, Scenario
+from aiterfix.validation.scenarios import Scenario
 from aiterfix.validation.source_lines import SourceLines
 
 _OPTIONS = (("num_warps", 4), ("num_stages", 2))
@@ -115,9 +115,8 @@ class _Launches:
             schedule = self._schedule(scenario, inputs) if kernel is Kernel.PRESHUFFLE_VARCTX else None
             code = self.compiled[key]
             return Launched(code, self.launcher.launch(code, scenario, inputs, schedule=schedule))
-        parameters = read_parameters(file.text, file.filename, kernel.function)
-        offset = scale_offset(scenario, blocks_known=takes_blocks(kernel, parameters, scenario))
-        code = self._compile(plain_request(file, scenario, inputs, parameters, offset))
+        request, offset = plain_request(file, scenario, inputs.cache_blocks)
+        code = self._compile(request)
         return Launched(code, self.launcher.launch(code, scenario, inputs, scale_offset=offset))
 
     def _schedule(self, scenario: Scenario, inputs: LaunchInputs) -> CompiledKernel | None:
@@ -149,38 +148,43 @@ def takes_blocks(kernel: Portable, parameters: tuple[Parameter, ...], scenario: 
     return known
 
 
-def plain_request(
-    file: KernelFile, scenario: Scenario, inputs: LaunchInputs, parameters: tuple[Parameter, ...], offset: int
-) -> CompileRequest:
-    """What Triton's launcher has compiled where the wrapper launches a plain kernel.
+def plain_request(file: KernelFile, scenario: Scenario, blocks: int) -> tuple[CompileRequest, int]:
+    """What Triton's launcher has compiled where the wrapper launches a plain kernel; and the bytes from a block to its
+    scales.
 
     Args:
-        offset: bytes from a block to its scales.
+        blocks: of the cache.
+
+    Raises:
+        RefusedLaunchError: the wrapper refuses what the scenario asks for.
     """
     config, kernel = scenario.config, scenario.kernel
     assert isinstance(kernel, Portable)
+    parameters = read_parameters(file.text, file.filename, kernel.function)
+    offset = scale_offset(scenario, blocks_known=takes_blocks(kernel, parameters, scenario))
+    batch, table_width = len(scenario.context_lengths), -(-scenario.max_model_len // config.kv_block_size)
     values: dict[str, int | str | Pointer] = {
-        **scalar_arguments(scenario, inputs.cache_blocks, inputs.block_table.shape[1]),
+        **scalar_arguments(scenario, blocks, table_width),
         "ChunkQ": kernel.head_tile or config.heads,
         "ChunkK": config.chunk_k,
         "HiddenDim": config.hidden,
         "KVBlockSize": config.kv_block_size,
         "SplitKV": scenario.split_constant(scenario.splits * scenario.rows),
     }
-    cache = inputs.cache_blocks * cache_row_bytes(scenario)
+    cache = blocks * cache_row_bytes(scenario)
     output = Pointer("*fp32", 4 * scenario.outputs * scenario.rows * scenario.row_stride)
     values |= {
-        "Q_buffer": Pointer("*fp8e4nv", inputs.q.nbytes),
+        "Q_buffer": Pointer("*fp8e4nv", scenario.rows * config.heads * config.hidden),
         "KV_buffer": Pointer("*fp8e4nv", cache),
         "scale_buffer": Pointer("*fp32", cache, offset),
-        "context_len_ptr": Pointer("*i32", inputs.context_lengths.nbytes),
-        "prefix_sum_context_lens": Pointer("*i32", inputs.context_lengths.nbytes + 4),
-        "kv_indices": Pointer("*i32", inputs.block_table.nbytes),
-        "weights": Pointer("*fp32", inputs.weights.nbytes),
+        "context_len_ptr": Pointer("*i32", 4 * batch),
+        "prefix_sum_context_lens": Pointer("*i32", 4 * batch + 4),
+        "kv_indices": Pointer("*i32", 4 * batch * table_width),
+        "weights": Pointer("*fp32", 4 * scenario.rows * config.heads),
         OUTPUT: output,
         OUTPUT_BY_HEAD: output,
     }
-    return _request(file, kernel.function, parameters, values, config.waves_per_eu, scenario)
+    return _request(file, kernel.function, parameters, values, config.waves_per_eu, scenario), offset
 
 
 def _request(

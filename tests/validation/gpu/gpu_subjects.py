@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from aiterfix.family.portable import Portable
+from aiterfix.family.portable import AnyKernel, Portable
 from aiterfix.family.reference import reference
 from aiterfix.family.signature import Kernel
 from aiterfix.validation.comparison import SENTINEL
 from aiterfix.validation.gpu.buffers import Buffers
 from aiterfix.validation.gpu.subjects import GpuSubject, Loaded
 from aiterfix.validation.report import SourceFacts
-from aiterfix.validation.scenarios import AnyKernel, inputs_of
+from aiterfix.validation.scenarios import inputs_of
 
 
 @dataclass(frozen=True)

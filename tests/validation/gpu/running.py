@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from aiterfix.family.portable import AnyKernel
 from aiterfix.family.signature import KernelConfig
 from aiterfix.validation.gpu.executor import Gpu
 from aiterfix.validation.gpu.subjects import AiterFunction, GpuSubject
 from aiterfix.validation.gpu.suite import gpu_scenarios
 from aiterfix.validation.pipeline import validate
 from aiterfix.validation.report import Report
-from aiterfix.validation.scenarios import AnyKernel, Scenario, Suite
+from aiterfix.validation.scenarios import Scenario, Suite
 from aiterfix.validation.selection import Selection, choose_scenarios
 
 

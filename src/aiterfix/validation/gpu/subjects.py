@@ -18,13 +18,12 @@ from types import ModuleType
 from typing import Any, Protocol
 
 from aiterfix.errors import EnvironmentProblem, NotUnderstoodError
-from aiterfix.family.portable import Portable
+from aiterfix.family.portable import AnyKernel, Portable
 from aiterfix.family.signature import Kernel
 from aiterfix.storage.digest import sha256_hex
 from aiterfix.validation.gpu.buffers import Buffers
 from aiterfix.validation.interface import Subject
 from aiterfix.validation.report import SourceFacts
-from aiterfix.validation.scenarios import AnyKernel
 
 Launch = Callable[[Buffers], None]
 

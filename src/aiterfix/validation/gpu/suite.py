@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from aiterfix.family.portable import Portable
+from aiterfix.family.portable import AnyKernel, Portable
 from aiterfix.family.signature import Kernel, KernelConfig
-from aiterfix.validation.scenarios import GAP, AnyKernel, Scenario, Suite, default_configs, scenarios, suits
+from aiterfix.validation.scenarios import GAP, Scenario, Suite, default_configs, scenarios, suits
 
 
 def gpu_scenarios(

@@ -172,6 +172,75 @@ def attention(q, k, v, out, scale, LENGTH: tl.constexpr, D: tl.constexpr, BLOCK:
     tl.store(out + rows[:, None] * D + columns[None, :], result / total[:, None])
 
 
+@triton.jit(noinline=True)
+def halved(n):
+    return n // 2
+
+
+@triton.jit(noinline=True)
+def collatz_step(n):
+    if n % 2 == 0:
+        return halved(n)
+    return 3 * n + 1
+
+
+@triton.jit
+def called(start, out):
+    n = tl.load(start + tl.program_id(0))
+    steps = 0
+    while n > 1:
+        n = collatz_step(n)
+        steps += 1
+    tl.store(out + tl.program_id(0), steps)
+
+
+@triton.jit
+def locked_sum(x, lock, out, BLOCK: tl.constexpr):  # noqa: N803
+    at = tl.arange(0, BLOCK)
+    value = tl.load(x + tl.program_id(0) * BLOCK + at)
+    while tl.atomic_cas(lock, 0, 1) == 1:
+        pass
+    tl.store(out + at, tl.load(out + at) + value)
+    tl.debug_barrier()
+    tl.atomic_xchg(lock, 0)
+
+
+@triton.jit
+def small_product(a, b, out, M: tl.constexpr, N: tl.constexpr, K: tl.constexpr):  # noqa: N803
+    rows, columns, inner = tl.arange(0, M), tl.arange(0, N), tl.arange(0, K)
+    left = tl.load(a + rows[:, None] * K + inner[None, :])
+    right = tl.load(b + inner[:, None] * N + columns[None, :])
+    total = tl.dot(left, right, out_dtype=out.dtype.element_ty)
+    tl.store(out + rows[:, None] * N + columns[None, :], total)
+
+
+@triton.jit
+def packed_rows(a, a_scales, b, b_scales, out, K: tl.constexpr, N: tl.constexpr):  # noqa: N803
+    rows, half, k, blocks = tl.arange(0, N), tl.arange(0, N // 2), tl.arange(0, K), tl.arange(0, K // 32)
+    left = tl.load(a + rows[:, None] * (K // 2) + tl.arange(0, K // 2)[None, :])
+    right = tl.load(b + k[:, None] * (N // 2) + half[None, :])
+    at = rows[:, None] * (K // 32) + blocks[None, :]
+    scales = tl.load(a_scales + at), tl.load(b_scales + at)
+    total = tl.dot_scaled(left, scales[0], "e2m1", right, scales[1], "e2m1", rhs_k_pack=False)
+    tl.store(out + rows[:, None] * N + rows[None, :], total)
+
+
+@gluon.jit
+def narrow_product(a, b, out, K: gl.constexpr):  # noqa: N803
+    matrix: gl.constexpr = gl.amd.AMDMFMALayout(
+        version=4, instr_shape=[4, 64, 64], transposed=False, warps_per_cta=[4, 1]
+    )
+    left: gl.constexpr = gl.DotOperandLayout(0, matrix, 4)
+    right: gl.constexpr = gl.DotOperandLayout(1, matrix, 4)
+    rows, inner = gl.arange(0, 16, layout=gl.SliceLayout(1, left)), gl.arange(0, K, layout=gl.SliceLayout(0, left))
+    x = gl.load(a + rows[:, None] * K + inner[None, :])
+    inner, columns = gl.arange(0, K, layout=gl.SliceLayout(1, right)), gl.arange(0, 64, layout=gl.SliceLayout(0, right))
+    y = gl.load(b + inner[:, None] * 64 + columns[None, :])
+    total = gl.amd.cdna4.mfma(x, y, gl.zeros([16, 64], gl.float32, layout=matrix))
+    rows, columns = gl.arange(0, 16, layout=gl.SliceLayout(1, matrix)), gl.arange(0, 64, gl.SliceLayout(0, matrix))
+    gl.store(out + rows[:, None] * 64 + columns[None, :], total)
+
+
 @gluon.jit
 def buffer_copy(x, out, n, limit, BLOCK: gl.constexpr):  # noqa: N803
     layout: gl.constexpr = gl.BlockedLayout([1], [64], [4], [0])
@@ -251,6 +320,22 @@ SAMPLES: dict[str, tuple[Any, dict[str, str], dict[str, Any]]] = {
         {"q": "*bf16", "k": "*bf16", "v": "*bf16", "out": "*fp32", "scale": "fp32"},
         {"LENGTH": 64, "D": 64, "BLOCK": 32},
     ),
+    "called": (called, {"start": "*i32", "out": "*i32"}, {}),
+    "locked_sum": (locked_sum, {"x": "*i32", "lock": "*i32", "out": "*i32"}, {"BLOCK": 256}),
+    **{
+        f"small_{t}": (
+            small_product,
+            {"a": f"*{t}", "b": f"*{t}", "out": f"*{o}"},
+            dict(zip("MNK", shape, strict=True)),
+        )
+        for t, o, shape in (("fp64", "fp64", (32, 32, 64)), ("fp16", "fp32", (4, 8, 16)), ("bf16", "fp32", (2, 16, 32)))
+    },
+    "packed_rows": (
+        packed_rows,
+        {"a": "*u8", "a_scales": "*u8", "b": "*u8", "b_scales": "*u8", "out": "*fp32"},
+        {"K": 128, "N": 64},
+    ),
+    "narrow_product": (narrow_product, {"a": "*fp16", "b": "*fp16", "out": "*fp32"}, {"K": 128}),
     "buffer_copy": (buffer_copy, {"x": "*fp32", "out": "*fp32", "n": "i32", "limit": "i32"}, {"BLOCK": 256}),
 }
 
@@ -259,7 +344,7 @@ def main(directory: str) -> None:
     """Compile every sample."""
     target = GPUTarget("hip", "gfx950", 64)
     for name, (kernel, signature, constants) in SAMPLES.items():
-        source = GluonASTSource if kernel is buffer_copy else ASTSource
+        source = GluonASTSource if kernel in (buffer_copy, narrow_product) else ASTSource
         full = {**signature, **dict.fromkeys(constants, "constexpr")}
         compiled = triton.compile(source(fn=kernel, signature=full, constexprs=constants), target=target)
         place = pathlib.Path(directory) / name

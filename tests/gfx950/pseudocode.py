@@ -608,7 +608,7 @@ _FUNCTIONS: dict[str, Callable[..., Value]] = {
         v.number if v.number > 0 else math.nan, v.width
     ),
     "pow": lambda b, v: real(
-        math.inf if v.number > 1100 else 0.0 if v.number < -1100 else math.pow(b.number, v.number), v.width
+        math.inf if v.number >= 1024 else 0.0 if v.number < -1100 else math.pow(b.number, v.number), v.width
     ),
     "f32_to_i32": _to_int(32, True),
     "f32_to_u32": _to_int(32, False),

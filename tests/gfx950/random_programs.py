@@ -232,9 +232,8 @@ def _alike(name: str, got: int, want: int, wave: Wave, before: Any, lane: int, o
     if abs(got - want) <= 1:
         return True
     # Denormals are zeros to these: what the pseudocode makes of them is not asked for.
-    source = (
-        wave.source(operands[1], "f", 32, lane) if operands[1][0] not in "v" else before[int(operands[1][1:])][lane]
-    )
+    vector = re.fullmatch(r"v(\d+)", operands[1])
+    source = before[int(vector[1])][lane] if vector else wave.source(operands[1], "f", 32, lane)
     return not source & 0x7F80_0000 or not want & 0x7F80_0000
 
 

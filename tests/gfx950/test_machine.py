@@ -36,6 +36,7 @@ from aiterfix.gfx950 import Allocation, DeviceMemory, KernelArgument, Launch, Ru
 from aiterfix.gfx950.findings import FindingKind
 from aiterfix.gfx950.instruction import UnmodelledInstructionError
 from aiterfix.gfx950.machine import StepLimitError
+from tests.gfx950.lane_machine import assemble as assembled
 from tests.gfx950.single import code_of
 
 OUT = KernelArgument("out", 0, 8, "global_buffer")
@@ -200,6 +201,54 @@ def test_ending_before_the_barrier_is_reported() -> None:
     assert [f.kind for f in result.findings] == [FindingKind.MISSING_BARRIER_PARTNER]
 
 
+def test_who_waits_for_another_wave_lets_it_go_on() -> None:
+    """One asks for a flag and stands before the one that is to set it: a lock, or a semaphore between workgroups."""
+    ask = (ins.GLOBAL(GLOBALOp.GLOBAL_LOAD_DWORD, v[4], v[1], saddr=s[4:5], offset=4), wait(vector=0))
+    program = (
+        *PROLOGUE,
+        ins.VOP2(VOP2Op.V_LSHRREV_B32_E32, v[2], 6, v[0]),
+        ins.VOP1(VOP1Op.V_READFIRSTLANE_B32_E32, v[8], v[2]),
+        ins.VOP1(VOP1Op.V_MOV_B32_E32, v[1], 0),
+        ins.SOPC(SOPCOp.S_CMP_EQ_U32, s[8], 1),
+        branch("S_CBRANCH_SCC1", 7),
+        *ask,
+        ins.VOP1(VOP1Op.V_READFIRSTLANE_B32_E32, v[9], v[4]),
+        ins.SOPC(SOPCOp.S_CMP_EQ_U32, s[9], 0),
+        branch("S_CBRANCH_SCC1", -6),
+        END,
+        ins.VOP1(VOP1Op.V_MOV_B32_E32, v[3], 7),
+        ins.GLOBAL(GLOBALOp.GLOBAL_STORE_DWORD, addr=v[1], data=v[3], saddr=s[4:5], offset=4),
+        END,
+    )
+    result, out = launch(program, items=128, step_limit=1_000_000)
+    assert out.array(np.uint32)[1] == 7
+    assert result.findings == ()
+
+
+def test_calls_go_where_registers_say_and_come_back() -> None:
+    """Two waves call different functions, then both a third by a constant; each returns to where it came from."""
+    lines = [
+        "s_load_dwordx2 s[4:5], s[0:1], 0x0", "s_waitcnt lgkmcnt(0)", "v_lshlrev_b32_e32 v1, 2, v0",
+        "v_lshrrev_b32_e32 v2, 6, v0", "v_readfirstlane_b32 s8, v2", "s_mul_i32 s8, s8, 8",
+        "s_getpc_b64 s[10:11]", "s_add_u32 s10, s10, s8", "s_addc_u32 s11, s11, 0", "s_add_u32 s10, s10, 44",
+        "s_addc_u32 s11, s11, 0", "s_swappc_b64 s[30:31], s[10:11]", "v_mov_b32_e32 v4, v3",
+        "s_call_b64 s[30:31], 8", "v_add_u32_e32 v3, v3, v4", "global_store_dword v1, v3, s[4:5]", "s_endpgm",
+        # The two functions, 8 bytes each.
+        "v_add_u32_e32 v3, 7, v0", "s_setpc_b64 s[30:31]", "v_sub_u32_e32 v3, 60, v0", "s_setpc_b64 s[30:31]",
+        "v_mov_b32_e32 v3, 1", "s_setpc_b64 s[30:31]",
+    ]  # fmt: skip
+    result, out = launch((), code=code_of(assembled(lines), kernarg=(OUT, COUNT)), items=128)
+    item = np.arange(128, dtype=np.uint32)
+    assert (out.array(np.uint32)[:128] == 1 + np.where(item < 64, item + 7, 60 - item)).all()
+    assert (result.findings, result.violations) == ((), ())
+
+
+def test_a_call_to_somewhere_else_is_an_error() -> None:
+    lines = ["s_getpc_b64 s[10:11]", "s_add_u32 s10, s10, 4000", "s_addc_u32 s11, s11, 0", "s_setpc_b64 s[10:11]"]
+    with pytest.raises(NotUnderstoodError, match="leaves kernel"):
+        launch((), code=code_of(assembled(lines), kernarg=(OUT, COUNT)))
+
+
 def test_endless_loop() -> None:
     with pytest.raises(StepLimitError, match=r"more than 1000 instructions.*pc 0x4"):
         launch((ins.SOPP(SOPPOp.S_NOP, 0), branch("S_BRANCH", -1)), step_limit=1000)
@@ -345,6 +394,7 @@ LDS_PROLOGUE = (
     ins.VOP2(VOP2Op.V_ADD_U32_E32, v[5], 7, v[0]),
 )
 WRITE, READ = ins.DS(DSOp.DS_WRITE_B32, v[0], v[1], v[5]), ins.DS(DSOp.DS_READ_B32, v[6], v[2])
+ADD = ins.DS(DSOp.DS_ADD_U32, v[0], v[1], v[5])
 WRITE_WIDE = ins.DS(DSOp.DS_WRITE2_B32, v[0], v[1], v[5], v[5], offset0=0, offset1=128)
 
 
@@ -352,10 +402,15 @@ WRITE_WIDE = ins.DS(DSOp.DS_WRITE2_B32, v[0], v[1], v[5], v[5], offset0=0, offse
     ("middle", "found"),
     [
         ((WRITE, wait(lgkm=0), BARRIER), []),
-        ((WRITE, BARRIER), [(FindingKind.MISSING_WAIT, "s_barrier")]),
+        ((WRITE, BARRIER), [(FindingKind.LDS_RACE, "ds_read_b32")]),
+        ((WRITE, BARRIER, wait(lgkm=0)), [(FindingKind.LDS_RACE, "ds_read_b32")]),  # the other wave need not wait for it
+        ((WRITE, BARRIER, wait(lgkm=0), BARRIER), []),  # as pipelines have it: the second barrier is the one that counts
+        ((WRITE, BARRIER, BARRIER), [(FindingKind.LDS_RACE, "ds_read_b32")]),
+        ((WRITE, wait(lgkm=0), BARRIER, WRITE, BARRIER), []),  # the same values once more, under way
+        ((ADD, BARRIER), [(FindingKind.LDS_RACE, "ds_read_b32")]),
         ((WRITE_WIDE, wait(lgkm=0), BARRIER), []),
         ((WRITE_WIDE, ins.DS(DSOp.DS_READ_B32, v[9], v[1]), wait(lgkm=1), BARRIER), []),
-        ((ins.DS(DSOp.DS_READ_B32, v[9], v[1]), WRITE_WIDE, wait(lgkm=1), BARRIER), [(FindingKind.MISSING_WAIT, "s_barrier")]),
+        ((ins.DS(DSOp.DS_READ_B32, v[9], v[1]), WRITE_WIDE, wait(lgkm=1), BARRIER), [(FindingKind.LDS_RACE, "ds_read_b32")]),
         ((WRITE, wait(lgkm=0)), [(FindingKind.LDS_RACE, "ds_read_b32")]),
         ((BARRIER, WRITE, wait(lgkm=0)), [(FindingKind.LDS_RACE, "ds_read_b32")]),
         ((WRITE, wait(lgkm=0), BARRIER, WRITE, wait(lgkm=0)), []),  # the same values once more
@@ -379,6 +434,13 @@ def test_overwriting_what_another_wave_reads_is_a_race() -> None:
     with_barrier = (*program[:-3], BARRIER, *program[-3:])
     result, _ = launch(with_barrier, items=128, lds=512)
     assert result.findings == ()
+
+
+def test_overwriting_what_another_wave_is_still_writing_is_a_race() -> None:
+    for waits, found in (((), ["ds_write_b32"]), ((wait(lgkm=0),), [])):
+        other = ins.DS(DSOp.DS_WRITE_B32, v[0], v[2], v[0])
+        result, _ = launch((*LDS_PROLOGUE, WRITE, *waits, BARRIER, other, wait(lgkm=0), END), items=128, lds=512)
+        assert [f.mnemonic for f in result.findings] == found
 
 
 OVERWRITE = ins.DS(DSOp.DS_WRITE_B32, v[0], v[1], v[0])

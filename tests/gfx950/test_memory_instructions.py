@@ -19,6 +19,7 @@ from tinygrad.runtime.autogen.amd.cdna.enum import DSOp, FLATOp, GLOBALOp, MUBUF
 from aiterfix.gfx950.findings import Access, FindingKind
 from aiterfix.gfx950.instruction import UnmodelledInstructionError
 from aiterfix.gfx950.memory import DeviceMemory
+from tests.gfx950.lane_machine import assemble
 from tests.gfx950.single import code_of, execute, new_waves, set_exec
 
 OFF = s[0:1].__class__(127, 2)
@@ -331,6 +332,23 @@ def test_lds_round_trip(suffix: str) -> None:
         )
         assert (waves.vector[12 + k] == want).all()
     assert waves.batch.recorder.findings() == ()
+
+
+@pytest.mark.parametrize("bits", [4, 8, 16])
+def test_transposing_reads(bits: int) -> None:
+    """Sixteen lanes read a matrix of rows of 16 elements in order and get a column each."""
+    waves = new_waves(code_of(b"", lds=512), 1)
+    content = np.random.default_rng(bits).integers(0, 256, 512, dtype=np.uint8)
+    waves.batch.lds[:512] = content
+    waves.vector[0] = 8 * np.arange(64)
+    execute(assemble([f"ds_read_b64_tr_b{bits} v[2:3], v0"]), waves)
+    count = 64 // bits
+    for lane in range(64):
+        got = int(waves.vector[2][0, lane]) | int(waves.vector[3][0, lane]) << 32
+        block = int.from_bytes(content[lane // 16 * 128 : lane // 16 * 128 + 128].tobytes(), "little")
+        for row in range(count):
+            place = 16 * row + lane % 16
+            assert got >> bits * row & (1 << bits) - 1 == block >> bits * place & (1 << bits) - 1
 
 
 def test_lds_pairs_and_workgroups_apart() -> None:

@@ -17,7 +17,9 @@ from tinygrad.runtime.autogen.amd.cdna import ins
 from tinygrad.runtime.autogen.amd.cdna.enum import VOP1Op, VOP3POp, VOP3PX2Op
 
 from aiterfix.gfx950 import mfma
+from aiterfix.gfx950.instruction import UnmodelledInstructionError
 from aiterfix.gfx950.numerics import fp8_table
+from tests.gfx950.lane_machine import assemble
 from tests.gfx950.single import code_of, execute, new_waves, set_exec
 
 RNG = np.random.default_rng(11)
@@ -60,7 +62,7 @@ def _registers(name: str) -> tuple[Any, mfma.MatrixOperation]:
     return VOP3POp[name.upper()], mfma.OPERATIONS[name]
 
 
-@pytest.mark.parametrize("name", sorted(n for n, op in mfma.OPERATIONS.items() if op.a != "i8"))
+@pytest.mark.parametrize("name", sorted(n for n, op in mfma.OPERATIONS.items() if op.any_order))
 @pytest.mark.parametrize("in_place", [False, True])
 def test_layout(name: str, in_place: bool) -> None:
     opcode, op = _registers(name)
@@ -213,7 +215,7 @@ def test_formats_and_scales_of_one_instruction(
     assert not scaled or np.isnan(waves.vector_f32[48 : 48 + results]).any()
 
 
-@pytest.mark.parametrize("name", sorted(n for n, op in mfma.OPERATIONS.items() if op.a == "i8"))
+@pytest.mark.parametrize("name", sorted(n for n, op in mfma.OPERATIONS.items() if op.a == "i8" and op.blocks == 1))
 def test_integer_products_are_exact_and_wrap(name: str) -> None:
     opcode, op = _registers(name)
     size, depth, results, per_lane = op.size, op.depth, op.size * op.size // 64, op.elements_per_lane
@@ -233,6 +235,105 @@ def test_integer_products_are_exact_and_wrap(name: str) -> None:
             row = 8 * (register // 4) + 4 * (lane // size) + register % 4 if size == 32 else 4 * (lane // 16) + register
             want = (int(product[row, lane % size]) + int(addend[register, 0, lane])) & 0xFFFF_FFFF
             assert int(waves.vector[40 + register][0, lane]) == want
+
+
+def _place(kind: str, block: int, row: int, column: int) -> tuple[int, int]:
+    """Number within the result, and lane, of an element of D: AMD's matrix instruction calculator."""
+    if kind == "4x4_16b":
+        return row, 4 * block + column
+    if kind == "16x16_4b":
+        return 4 * block + row % 4, 16 * (row // 4) + column
+    if kind == "32x32_2b":
+        return 16 * block + 4 * (row // 8) + row % 4, 32 * (row // 4) % 64 + column
+    if kind == "16x16":
+        return row // 4, 16 * (row % 4) + column
+    return 0, 16 * row + 4 * block + column
+
+
+@pytest.mark.parametrize("addend", [False, True])
+@pytest.mark.parametrize(
+    ("name", "kind", "size", "depth", "blocks", "negative"),
+    [
+        *(
+            (f"v_mfma_{'i' if f == 'i8' else 'f'}32_{n}x{n}x{k}_{blocks}b_{f}", f"{n}x{n}_{blocks}b", n, k, blocks, 0)
+            for n, blocks in ((4, 16), (16, 4), (32, 2))
+            for f, k in (("f32", 1), ("f16", 4), ("bf16", 4), ("i8", 4))
+        ),
+        *(("v_mfma_f64_16x16x4_f64", "16x16", 16, 4, 1, negative) for negative in (0, 1, 2, 4, 7)),
+        *(("v_mfma_f64_4x4x4_4b_f64", "4x4_4b", 4, 4, 4, negative) for negative in (0, 1, 2, 4, 7)),
+    ],
+)
+def test_products_of_several_blocks_and_of_doubles(
+    name: str, kind: str, size: int, depth: int, blocks: int, addend: bool, negative: int
+) -> None:
+    """Small whole numbers, so that every order of the sum gives the same."""
+    fmt = name.rsplit("_", 1)[1]
+    rng = np.random.default_rng(size + negative)
+    a, b = (rng.integers(-8, 9, (2, blocks, size, depth)).astype(np.float64) for _ in range(2))
+    c = rng.integers(-99, 99, (2, blocks, size, size)).astype(np.float64)
+    waves = new_waves(code_of(b"", vgprs=128), 2)
+    per_lane = depth * size * blocks // 64
+    dtype: Any = {"i8": np.int8, "f16": np.float16, "bf16": np.uint16, "f32": np.float32, "f64": np.float64}[fmt]
+    for first, matrix in ((0, a), (4, b)):
+        raw = np.zeros((2, 64, per_lane), dtype)
+        for block, row, k in np.ndindex(blocks, size, depth):
+            lane, place = size * block + size * blocks * (k // per_lane) + row, k % per_lane
+            number = matrix[:, block, row, k]
+            raw[:, lane, place] = number.astype(np.float32).view(np.uint32) >> 16 if fmt == "bf16" else number
+        words = raw.view(np.uint32)
+        waves.vector[first : first + words.shape[2]] = words.transpose(2, 0, 1)
+    out: Any = {"i8": np.int32, "f64": np.float64}.get(fmt, np.float32)
+    wide = np.dtype(out).itemsize // 4
+    count = size * size * blocks // 64 * wide
+    given = np.zeros((2, 64, count // wide), out)
+    for block, row, column in np.ndindex(blocks, size, size):
+        register, lane = _place(kind, block, row, column)
+        given[:, lane, register] = c[:, block, row, column]
+    waves.vector[32 : 32 + count] = given.view(np.uint32).transpose(2, 0, 1)
+    signs = f" neg:[{negative & 1},{negative >> 1 & 1},{negative >> 2}]" if negative else ""
+
+    def span(first: int) -> str:
+        return f"v[{first}:{first + count - 1}]"
+
+    width = max(per_lane * np.dtype(dtype).itemsize // 4, 1)
+    source = [f"v[{n}:{n + width - 1}]" if width > 1 else f"v{n}" for n in (0, 4)]
+    line = f"{name} {span(80)}, {source[0]}, {source[1]}, {span(32) if addend else '1.0' if fmt != 'i8' else '1'}"
+    execute(assemble([line + signs]), waves, code_of(b"", vgprs=128))
+    left, right = -a if negative & 1 else a, -b if negative & 2 else b
+    start = c if addend else np.ones_like(c)
+    want = left @ right.swapaxes(2, 3) + (-start if negative & 4 else start)
+    got = np.ascontiguousarray(waves.vector[80 : 80 + count].transpose(1, 2, 0)).view(out)
+    for block, row, column in np.ndindex(blocks, size, size):
+        register, lane = _place(kind, block, row, column)
+        assert (got[:, lane, register] == want[:, block, row, column]).all(), (block, row, column)
+
+
+@pytest.mark.parametrize(("modifier", "block_of", "lane_of"), [
+    ("cbsz:1 abid:1", lambda b: b | 1, lambda n: n),
+    ("cbsz:2 abid:2", lambda b: b & ~3 | 2, lambda n: n),
+    ("cbsz:4 abid:13", lambda b: 13, lambda n: n),
+    ("blgp:1", lambda b: b, lambda n: n % 32),
+    ("blgp:2", lambda b: b, lambda n: n % 32 + 32),
+    ("blgp:3", lambda b: b, lambda n: (n + 16) % 64),
+    ("blgp:4", lambda b: b, lambda n: n % 16),
+    ("blgp:6", lambda b: b, lambda n: n % 16 + 32),
+    ("cbsz:1 abid:0 blgp:7", lambda b: b & ~1, lambda n: n % 16 + 48),
+])  # fmt: skip
+def test_blocks_and_lanes_that_stand_for_others(modifier: str, block_of: Any, lane_of: Any) -> None:
+    waves = new_waves(code_of(b""), 1)
+    waves.vector_f32[0:2] = np.random.default_rng(8).integers(-9, 9, (2, 1, 64))
+    execute(assemble([f"v_mfma_f32_4x4x1_16b_f32 v[8:11], v0, v1, 0 {modifier}"]), waves)
+    a, b = waves.vector_f32[0][0], waves.vector_f32[1][0]
+    for block, row, column in np.ndindex(16, 4, 4):
+        want = a[4 * block_of(block) + row] * b[lane_of(4 * block + column)]
+        assert waves.vector_f32[8 + row][0, 4 * block + column] == want
+
+
+def test_a_block_that_is_none_is_refused() -> None:
+    for modifier in ("cbsz:3", "cbsz:1 abid:2"):
+        line = f"v_mfma_f32_16x16x4_4b_f16 v[8:23], v[0:1], v[2:3], 0 {modifier}"
+        with pytest.raises(UnmodelledInstructionError, match="a block to broadcast"):
+            execute(assemble([line]), new_waves(code_of(b""), 1))
 
 
 def test_nan_and_infinity() -> None:

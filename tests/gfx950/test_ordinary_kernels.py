@@ -173,3 +173,54 @@ def test_attention(samples: Path) -> None:
     weights = np.exp(scores - scores.max(axis=1, keepdims=True))
     want = weights / weights.sum(axis=1, keepdims=True) @ v
     assert np.abs(memory["out"].array(np.float32, (64, 64)) - want).max() < 2e-2
+
+
+def test_calls(samples: Path) -> None:
+    """Functions that are not inlined, one of which calls the other."""
+    start = np.array([1, 2, 7, 27, 97], np.int32)
+    memory = run(samples, "called", 5, start=start, out=np.zeros(5, np.int32))
+    assert memory["out"].array(np.int32).tolist() == [0, 1, 16, 111, 118]
+
+
+def test_workgroups_that_wait_for_a_lock(samples: Path) -> None:
+    x = RNG.integers(-99, 99, (5, 256)).astype(np.int32)
+    memory = run(samples, "locked_sum", 5, x=x, lock=np.zeros(1, np.int32), out=np.zeros(256, np.int32))
+    assert (memory["out"].array(np.int32) == x.sum(axis=0)).all()
+
+
+@pytest.mark.parametrize(("kind", "m", "n", "k"), [("fp64", 32, 32, 64), ("fp16", 4, 8, 16), ("bf16", 2, 16, 32)])
+def test_products_of_doubles_and_of_few_rows(samples: Path, kind: str, m: int, n: int, k: int) -> None:
+    """By matrix instructions of doubles, and by dot products of halves where a matrix would be mostly empty."""
+    raw = [RNG.standard_normal(shape) for shape in ((m, k), (k, n))]
+    given = [{"fp64": x, "fp16": x.astype(np.float16), "bf16": _bf16(x)}[kind] for x in raw]
+    a, b = [(_wide(x) if kind == "bf16" else x).astype(np.float64) for x in given]
+    dtype = np.float64 if kind == "fp64" else np.float32
+    memory = run(samples, f"small_{kind}", a=given[0], b=given[1], out=np.zeros((m, n), dtype))
+    error = np.abs(memory["out"].array(dtype, (m, n)) - a @ b)
+    # One rounding for each of k sums.
+    assert (error <= k * np.finfo(dtype).eps * (np.abs(a) @ np.abs(b))).all()
+
+
+def test_scaled_product_of_numbers_packed_along_rows(samples: Path) -> None:
+    """Two 4-bit numbers of a byte belong to neighbouring columns, so that they are transposed on their way."""
+    a = RNG.integers(0, 256, (64, 64), dtype=np.uint8)
+    b = RNG.integers(0, 256, (128, 32), dtype=np.uint8)
+    scales = RNG.integers(120, 134, (2, 64, 4), dtype=np.uint8)
+    memory = run(
+        samples, "packed_rows", a=a, a_scales=scales[0], b=b, b_scales=scales[1], out=np.zeros((64, 64), np.float32)
+    )
+    left = np.array([[_decoded(row.tobytes(), k, "fp4") for k in range(128)] for row in a])
+    right = np.array([[_decoded(row.tobytes(), n, "fp4") for n in range(64)] for row in b]).T
+    left *= np.exp2(scales[0].astype(np.float64) - 127).repeat(32, axis=1)
+    right *= np.exp2(scales[1].astype(np.float64) - 127).repeat(32, axis=1)
+    got = memory["out"].array(np.float32, (64, 64))
+    assert (np.abs(got - left @ right.T) <= 1e-6 * (np.abs(left) @ np.abs(right).T)).all()
+
+
+def test_product_of_sixteen_blocks(samples: Path) -> None:
+    """Matrix instructions of 4 rows and 16 blocks, which share A's blocks."""
+    a, b = RNG.standard_normal((16, 128)).astype(np.float16), RNG.standard_normal((128, 64)).astype(np.float16)
+    memory = run(samples, "narrow_product", a=a, b=b, out=np.zeros((16, 64), np.float32))
+    left, right = a.astype(np.float64), b.astype(np.float64)
+    error = np.abs(memory["out"].array(np.float32, (16, 64)) - left @ right)
+    assert (error <= 1e-5 * (np.abs(left) @ np.abs(right))).all()

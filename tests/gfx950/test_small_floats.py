@@ -173,6 +173,20 @@ def test_scaled_back(kind: str, fmt: str) -> None:
 
 @pytest.mark.parametrize("fmt", ["fp8", "bf8"])
 @pytest.mark.parametrize("kind", ["f16", "bf16"])
+def test_two_halves_in_a_scalar_register(fmt: str, kind: str) -> None:
+    waves = new_waves(code_of(b""), 2)
+    numbers = np.array([[1.5, -3.25], [0.1, 1000.0]], np.float32)
+    raw = numbers.astype(np.float16).view(np.uint16) if kind == "f16" else (numbers.view(np.uint32) >> 16)
+    waves.scalar[5][:] = raw.astype(np.uint16).view(np.uint32)[:, 0]
+    waves.vector[0] = raw.astype(np.uint16).view(np.uint32)
+    execute(assemble([f"v_cvt_scalef32_pk_{fmt}_{kind} v2, v0, 2.0"]), waves)
+    execute(assemble([f"v_cvt_scalef32_pk_{fmt}_{kind} v3, s5, 2.0"]), waves)
+    assert (waves.vector[2] == waves.vector[3]).all()
+    assert waves.vector[2].any()
+
+
+@pytest.mark.parametrize("fmt", ["fp8", "bf8"])
+@pytest.mark.parametrize("kind", ["f16", "bf16"])
 @pytest.mark.parametrize("half", [0, 1])
 def test_two_halves(fmt: str, kind: str, half: int) -> None:
     """Both numbers lie in one register; the other half of the result's is kept."""

@@ -948,6 +948,17 @@ def test_multiply_add_of_singles_and_halves(name: str) -> None:
         assert got == want or (np.isnan(got) and np.isnan(want))
 
 
+@pytest.mark.parametrize("constant", ["1.0", "-0.5", "0", "0.15915494"])
+def test_constants_as_halves_among_singles(constant: str) -> None:
+    """A sum of two halves, as LLVM makes it of their product with 1: the constant has the source's format."""
+    waves = _waves(1)
+    halves = RNG.standard_normal((2, 64)).astype(np.float16)
+    waves.vector[0:2] = halves.view(np.uint16)[:, np.newaxis]
+    execute(assemble([f"v_fma_mix_f32 v3, v0, {constant}, v1 op_sel_hi:[1,1,1]"]), waves)
+    factor = float(np.float16(float(constant)))
+    assert (waves.vector_f32[3][0] == (halves[0] * np.float64(factor) + halves[1]).astype(np.float32)).all()
+
+
 @pytest.mark.parametrize(("count", "bits"), [(2, 16), (4, 8), (8, 4)])
 @pytest.mark.parametrize("kind", ["i", "u"])
 def test_dot_products_of_integers(count: int, bits: int, kind: str) -> None:
@@ -968,9 +979,54 @@ def test_dot_products_of_integers(count: int, bits: int, kind: str) -> None:
         assert int(waves.vector[3][wave, lane]) == total & 0xFFFF_FFFF
 
 
+@pytest.mark.parametrize("kind", ["f16", "bf16"])
+@pytest.mark.parametrize("form", ["three sources", "adds to its result", "DPP", "clamp"])
+def test_dot_products_of_halves(kind: str, form: str) -> None:
+    """Every step rounded to single precision, in the order of AMD's text: the addend comes last in one of them."""
+    waves = _waves(2)
+    numbers = (RNG.standard_normal((2, 2, 64, 2)) * np.exp2(RNG.integers(-6, 7, (2, 2, 64, 2)))).astype(np.float32)
+    numbers[0, 0, :4, 0] = [np.inf, np.nan, 1e-6, -0.0]
+    raw = numbers.astype(np.float16).view(np.uint16) if kind == "f16" else (numbers.view(np.uint32) >> 16)
+    raw = raw.astype(np.uint16)
+    numbers = raw.view(np.float16) if kind == "f16" else (raw.astype(np.uint32) << 16).view(np.float32)
+    waves.vector[0:2] = raw.view(np.uint32)[..., 0]
+    waves.vector_f32[2] = RNG.standard_normal((2, 64))
+    c = waves.vector_f32[2].copy()
+    line = {
+        "three sources": f"v_dot2_f32_{kind} v2, v0, v1, v2",
+        "adds to its result": f"v_dot2c_f32_{kind} v2, v0, v1",
+        "DPP": f"v_dot2c_f32_{kind}_dpp v2, v0, v1 quad_perm:[1,0,3,2] row_mask:0xf bank_mask:0xf",
+        "clamp": f"v_dot2c_f32_{kind}_e64 v2, v0, v1 clamp",
+    }[form]
+    execute(assemble([line]), waves)
+    for wave, lane in np.ndindex(2, 64):
+        a = [np.float32(x) for x in numbers[0, wave, lane ^ 1 if form == "DPP" else lane]]
+        b = [np.float32(x) for x in numbers[1, wave, lane]]
+        with np.errstate(all="ignore"):
+            if (form, kind) == ("three sources", "bf16"):
+                want = a[0] * b[0] + a[1] * b[1] + c[wave, lane]
+            else:
+                want = c[wave, lane] + a[0] * b[0] + a[1] * b[1]
+        if form == "clamp":
+            want = np.float32(0) if want != want else np.clip(want, np.float32(0), np.float32(1))
+        got = waves.vector_f32[2][wave, lane]
+        assert got == want or (np.isnan(got) and np.isnan(want)), (wave, lane)
+
+
+def test_registers_change_places_where_lanes_are_on() -> None:
+    waves = _waves(2)
+    set_exec(waves, HALF_OFF)
+    first, second = waves.vector[3].copy(), waves.vector[7].copy()
+    execute(assemble(["v_swap_b32 v3, v7"]), waves)
+    on = np.array([HALF_OFF >> lane & 1 for lane in range(64)], bool)
+    assert (waves.vector[3] == np.where(on, second, first)).all()
+    assert (waves.vector[7] == np.where(on, first, second)).all()
+
+
 @pytest.mark.parametrize("line", [
-    "v_dot4_i32_i8 v3, v0, v1, v2 clamp", "v_fma_mix_f32 v3, v0, 1.0, v2 op_sel_hi:[0,1,0]",
-    "v_cvt_scalef32_pk_fp8_f16 v3, s0, v1",
+    "v_dot4_i32_i8 v3, v0, v1, v2 clamp", "v_dot2_f32_f16 v3, v0, 1.0, v2", "v_dot2c_f32_bf16 v3, 1.0, v2",
+    "v_dot2_f32_bf16 v3, v0, v1, v2 neg_lo:[1,0,0]", "v_fma_mix_f32 v3, v0, 3, v2 op_sel_hi:[0,1,0]", "v_fma_mix_f32 v3, v0, 1.0, v2 op_sel:[0,1,0] op_sel_hi:[0,1,0]",
+    "v_cvt_scalef32_pk_fp8_f16 v3, 1.0, v1",
 ])  # fmt: skip
 def test_forms_that_are_refused(line: str) -> None:
     with pytest.raises(UnmodelledInstructionError):

@@ -76,6 +76,18 @@ _INTEGER: dict[str, tuple[Callable[..., Array], str]] = {
 
 
 def _compare_and_swap(old: Array, value: Array, expected: Array) -> Array:
+    return _swap_if_equal(old, expected, value)
+
+
+def _less(old: Array, value: Array) -> Array:
+    return np.where(value < old, value, old)
+
+
+def _greater(old: Array, value: Array) -> Array:
+    return np.where(value > old, value, old)
+
+
+def _swap_if_equal(old: Array, expected: Array, value: Array) -> Array:
     return np.where(old == expected, value, old)
 
 
@@ -84,6 +96,8 @@ _FLOAT = {
     "add_f64": AtomicOperation(np.add, np.float64),
     "pk_add_f16": AtomicOperation(_pack_add_f16, np.uint32),
     "pk_add_bf16": AtomicOperation(_pack_add_bf16, np.uint32),
+    "min_f64": AtomicOperation(_less, np.float64),
+    "max_f64": AtomicOperation(_greater, np.float64),
 }
 MEMORY: dict[str, AtomicOperation] = {
     **{
@@ -114,11 +128,11 @@ def _lds() -> dict[str, AtomicOperation]:
             for name, meaning in _LDS_INTEGER.items()
         }
         # The value expected comes first here.
-        plain[f"cmpst_b{bits}"] = AtomicOperation(
-            lambda old, expected, value: np.where(old == expected, value, old), f"u{bits // 8}", 2
-        )
+        for kind, code in (("b", "u"), ("f", "f")):
+            plain[f"cmpst_{kind}{bits}"] = AtomicOperation(_swap_if_equal, f"{code}{bits // 8}", 2)
         table |= plain
     table |= _FLOAT
+    table |= {"min_f32": AtomicOperation(_less, np.float32), "max_f32": AtomicOperation(_greater, np.float32)}
     named = {}
     for name, op in table.items():
         verb, kind = name.rsplit("_", 1)

@@ -25,6 +25,7 @@ class Batch:
         lds_written: 1 for every byte of it that was written; None once every byte has been written.
         lds_watch: what looks for waves that disturb each other there, if anything does.
         counted_rows: vector registers whose writes ``Waves.versions`` counts.
+        code_address: of the kernel's first instruction; 0 where no instruction asks for it.
         scratch: private memory, ``scratch_bytes`` a lane, lanes end to end.
     """
 
@@ -49,6 +50,7 @@ class Batch:
         self.lds_written: NDArray[np.uint8] | None = aligned_bytes(workgroups * lds_bytes)
         self.lds_watch: LdsWatch | None = None
         self.counted_rows: frozenset[int] = frozenset()
+        self.code_address = 0
         self.scratch: NDArray[np.uint8] = aligned_bytes(workgroups * waves_per_workgroup * 64 * scratch_bytes)
 
     def workgroup_of(self, wave_ids: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from aiterfix.errors import NotUnderstoodError
 from aiterfix.gfx950 import control, semantics
+from aiterfix.gfx950.instruction import JUMPS
 from aiterfix.gfx950.operands import Binder, Bound, Execute
 
 if TYPE_CHECKING:
@@ -70,7 +71,11 @@ class ControlFlow:
     def _cut(self) -> tuple[Block, ...]:
         starts = {0, PRELOAD_ENTRY}
         known = {instruction.pc for instruction in self.instructions}
+        before = None
         for instruction in self.instructions:
+            if before is None or instruction.pc != before.end:
+                starts.add(instruction.pc)  # a function that the kernel calls
+            before = instruction
             if control.is_terminator(instruction):
                 starts.add(instruction.end)
                 if instruction.mnemonic in control.CONDITIONS or instruction.mnemonic == control.BRANCH:
@@ -113,8 +118,17 @@ class ControlFlow:
         """Numbers of the blocks that may follow: the next one, and where a branch leads.
 
         Padding behind the last branch falls off the kernel's end; executing it is an error of its own.
+
+        Raises:
+            NotUnderstoodError: it ends in a call or a return.
         """
         last = block.last
+        if last.mnemonic in JUMPS:
+            raise NotUnderstoodError(
+                f"{last.describe()} goes where a register says.",
+                why="What may follow is known only where it is executed.",
+                remedy="Compile the kernel without noinline functions.",
+            )
         pcs = [] if last.mnemonic in (control.BRANCH, control.END) else [last.end]
         if last.mnemonic in control.CONDITIONS or last.mnemonic == control.BRANCH:
             pcs.append(control.branch_target(last))

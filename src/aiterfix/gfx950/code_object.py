@@ -14,7 +14,7 @@ from aiterfix.errors import EnvironmentProblem, NotUnderstoodError, install_line
 from aiterfix.gfx950 import messagepack
 from aiterfix.gfx950.decode import decode
 from aiterfix.gfx950.findings import SourceLine
-from aiterfix.gfx950.instruction import Instruction
+from aiterfix.gfx950.instruction import JUMPS, Instruction
 from aiterfix.gfx950.kernel_descriptor import SIZE, KernelDescriptor
 
 _MACHINE_AMDGPU = 224
@@ -202,8 +202,46 @@ class CodeObject:
 
     @cached_property
     def instructions(self) -> tuple[Instruction, ...]:
-        """The decoded machine code, in order of pc."""
-        return decode(self.text)
+        """The decoded machine code, in order of pc; behind it, where the kernel calls any, the file's functions."""
+        own = decode(self.text)
+        if not any(instruction.mnemonic in JUMPS for instruction in own):
+            return own
+        elf = self._parsed()
+        table = None if elf is None else elf.get_section_by_name(".symtab")
+        called = []
+        for symbol in () if table is None else table.iter_symbols():
+            address, size = symbol["st_value"], symbol["st_size"]
+            if symbol["st_info"]["type"] == "STT_FUNC" and size and symbol.name not in self.kernels:
+                start = address - self._address
+                body = decode(_bytes_at(elf, address, size, f"kernel {self.name}'s file"))
+                called += [instruction.at(start + instruction.pc) for instruction in body]
+        return own + tuple(called)
+
+    def image(self) -> tuple[bytes, int]:
+        """What a loader puts into memory, and where in it the kernel's first instruction is.
+
+        Raises:
+            NotUnderstoodError: the loader would have to change it.
+        """
+        elf = self._parsed()
+        if elf is None:
+            return self.text, 0
+        if any(section["sh_type"] in ("SHT_RELA", "SHT_REL") and section["sh_size"] for section in elf.iter_sections()):
+            raise NotUnderstoodError(
+                f"Kernel {self.name} asks for its own address, and its file holds relocations.",
+                why="The emulator does what a loader does only where nothing has to be changed.",
+                remedy="Run on a gfx950 GPU instead.",
+            )
+        loaded = [segment for segment in elf.iter_segments() if segment["p_type"] == "PT_LOAD"]
+        data = bytearray(max(segment["p_vaddr"] + segment["p_memsz"] for segment in loaded))
+        for segment in loaded:
+            data[segment["p_vaddr"] : segment["p_vaddr"] + segment["p_filesz"]] = segment.data()
+        return bytes(data), self._address
+
+    def _parsed(self) -> Any:
+        from elftools.elf.elffile import ELFFile
+
+        return ELFFile(io.BytesIO(self._elf)) if self._elf else None
 
     @cached_property
     def _lines(self) -> tuple[list[int], list[SourceLine | None]]:

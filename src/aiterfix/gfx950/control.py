@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aiterfix.gfx950.instruction import EXEC, MODE, VCC, Instruction
+from aiterfix.gfx950.instruction import EXEC, JUMPS, MODE, VCC, Instruction
 from aiterfix.gfx950.operands import SCC_REGISTER, Binder, Bound, Kind
 
 if TYPE_CHECKING:
@@ -36,12 +36,14 @@ NOTHING = frozenset(
 """No effect on what is computed: loads complete when they are issued, and there is no timing."""
 
 BRANCH, BARRIER, END = "s_branch", "s_barrier", "s_endpgm"
-NAMES = frozenset({*CONDITIONS, *NOTHING, BRANCH, BARRIER, END, "s_setreg_imm32_b32", "s_setreg_b32"})
+OWN_ADDRESS = frozenset({*JUMPS, "s_getpc_b64"})
+"""Instructions to which the kernel's address in memory matters."""
+NAMES = frozenset({*CONDITIONS, *NOTHING, *OWN_ADDRESS, BRANCH, BARRIER, END, "s_setreg_imm32_b32", "s_setreg_b32"})
 
 
 def is_terminator(instruction: Instruction) -> bool:
     """True where the instruction ends a basic block."""
-    return instruction.mnemonic in CONDITIONS or instruction.mnemonic in (BRANCH, BARRIER, END)
+    return instruction.mnemonic in CONDITIONS or instruction.mnemonic in (BRANCH, BARRIER, END, *JUMPS)
 
 
 def branch_target(instruction: Instruction) -> int:
@@ -51,9 +53,11 @@ def branch_target(instruction: Instruction) -> int:
 
 
 def bind(binder: Binder) -> Bound:
-    """Bind an instruction of this group; terminators do nothing here but name the registers they read."""
+    """Bind an instruction of this group; terminators do nothing here but name the registers they read, and write."""
     instruction = binder.instruction
     name = instruction.mnemonic
+    if name in OWN_ADDRESS:
+        return _bind_own_address(binder)
     if name == "s_sethalt" and instruction["simm16"] & 1:
         binder.refuse("it halts the wave")
     if name == "s_sendmsg":
@@ -98,6 +102,27 @@ def _bind_set_overflow(binder: Binder) -> Bound:
         return binder.bound(lambda g: np.copyto(g.scalar[MODE], bit))
     fetch = binder.scalar_source(instruction["sdst"], Kind.U32)
     return binder.bound(lambda g: np.copyto(g.scalar[MODE], fetch(g) & np.uint32(1)))
+
+
+def _bind_own_address(binder: Binder) -> Bound:
+    """The address of the next instruction to a register, and where to go on to ``Waves.target``."""
+    instruction = binder.instruction
+    name = instruction.mnemonic
+    write = None if name == "s_setpc_b64" else binder.scalar_result(instruction["sdst"], 64)
+    fetch = binder.scalar_source(instruction["ssrc0"], Kind.U64, steer=True) if name in _TO_A_REGISTER else None
+
+    def execute(g: Waves) -> None:
+        if fetch is not None:
+            g.target = fetch(g).astype(np.int64) - g.batch.code_address
+        elif name in JUMPS:
+            g.target = np.full(g.count, branch_target(instruction))
+        if write is not None:
+            write(g, np.full(g.count, g.batch.code_address + instruction.end, np.uint64))
+
+    return binder.bound(execute)
+
+
+_TO_A_REGISTER = frozenset({"s_setpc_b64", "s_swappc_b64"})
 
 
 def _nothing(g: Waves) -> None:

@@ -34,8 +34,8 @@ PAIRS = {"2_b32": ("b32", 4), "2_b64": ("b64", 8), "2st64_b32": ("b32", 256), "2
 """Suffix of two-address forms to that of one address and the unit of the two offsets."""
 _WRITTEN = np.uint32(0x0101_0101)
 """Four bytes of ``Batch.lds_written``, all set."""
-TRANSPOSES = {"ds_read_b64_tr_b8": 1, "ds_read_b64_tr_b16": 2}
-"""Mnemonic to bytes of an element."""
+TRANSPOSES = {f"ds_read_b64_tr_b{bits}": bits for bits in (4, 8, 16)}
+"""Mnemonic to bits of an element."""
 PERMUTES = frozenset({"ds_bpermute_b32", "ds_permute_b32", "ds_swizzle_b32"})
 NAMES = frozenset(
     {f"ds_read_{s}" for s in READS}
@@ -52,11 +52,6 @@ def narrowest(mnemonic: str) -> int:
     """Bytes that an LDS access of this name tells apart, 4 at most."""
     narrow = re.match(r"ds_(?:read|write)_[bui](8|16)(?:_|$)", mnemonic)
     return int(narrow[1]) // 8 if narrow else 4
-
-
-def changes_lds(mnemonic: str) -> bool:
-    """Is this an LDS instruction that writes there?"""
-    return mnemonic in NAMES and not mnemonic.startswith("ds_read") and mnemonic not in PERMUTES | {"ds_nop"}
 
 
 def bind(binder: Binder) -> Bound:
@@ -104,7 +99,7 @@ def _offset(instruction: Instruction) -> int:
     return instruction["offset0"] | instruction["offset1"] << 8
 
 
-def _bind_transpose(binder: Binder, address_row: int, size: int) -> Bound:
+def _bind_transpose(binder: Binder, address_row: int, bits: int) -> Bound:
     """Each 16 lanes read 8 bytes each and exchange them: of the ``n`` elements that lane ``i`` gets, the ``j``-th is
     element ``i % n`` of those read by lane ``16 / n * j + i // n``.
 
@@ -113,7 +108,7 @@ def _bind_transpose(binder: Binder, address_row: int, size: int) -> Bound:
     instruction = binder.instruction
     row = binder.row(instruction["vdst"], bool(instruction["acc"]))
     binder.note_vector(row, 2, binder.writes)
-    offset, count = _offset(instruction), 8 // size
+    offset, count = _offset(instruction), 64 // bits
     lane, place = np.arange(64)[:, np.newaxis], np.arange(count)
     sources = lane // 16 * 16 + 16 // count * place + lane % 16 // count
     elements = np.broadcast_to(lane % count, sources.shape)
@@ -122,7 +117,12 @@ def _bind_transpose(binder: Binder, address_row: int, size: int) -> Bound:
         if g.lanes is not None:
             binder.refuse("a transposing read with lanes that are off")
         found = np.ascontiguousarray(_read(g, instruction, address_row, offset, 8))
-        exchanged = found.view(f"u{size}")[:, sources, elements]
+        parts = found.view(np.uint8 if bits == 4 else f"u{bits // 8}")
+        if bits == 4:
+            parts = np.stack([parts & 15, parts >> 4], axis=-1).reshape(g.count, 64, count)
+        exchanged = parts[:, sources, elements]
+        if bits == 4:
+            exchanged = exchanged[..., 0::2] | exchanged[..., 1::2] << 4
         words = np.ascontiguousarray(exchanged).view(np.uint32)
         g.vector[row : row + 2] = words.transpose(2, 0, 1)
 

@@ -87,6 +87,10 @@ class Instruction:
         return f"{self.mnemonic} at pc {self.pc:#x} ({self.raw.hex(' ', 4)})"
 
 
+JUMPS = frozenset({"s_setpc_b64", "s_swappc_b64", "s_call_b64"})
+"""Calls of functions and returns from them: they go where a register says, or say in one where they came from."""
+
+
 class UnmodelledInstructionError(NotUnderstoodError):
     """An instruction, modifier or mode whose effect this emulator does not know.
 

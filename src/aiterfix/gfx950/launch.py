@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aiterfix.errors import UsageError
-from aiterfix.gfx950 import semantics
+from aiterfix.gfx950 import control, semantics
 from aiterfix.gfx950.batch import Batch
 from aiterfix.gfx950.blas import one_thread
 from aiterfix.gfx950.blocks import PRELOAD_ENTRY
@@ -112,7 +112,11 @@ def run(
         raise UsageError(f"Kernel {code.name} takes 1 to {code.workgroup_size} work-items, not {items}.")
     if min(launch.grid) < 1:
         raise UsageError(f"The grid {launch.grid} holds no workgroup.")
+    program = program_of(code)
     kernarg, names = kernarg_of(code, launch)
+    code_address = 0
+    if any(name in control.OWN_ADDRESS for name in program.mnemonics[0]):
+        memory, code_address = _with_code(memory, code)
     lds_bytes = code.lds_bytes + launch.lds_bytes
     # The segment is read through device memory of its own view, so that a caller's memory does not grow with runs.
     visible = memory.extended(kernarg)
@@ -125,7 +129,6 @@ def run(
         recorder = Recorder(code, visible, names)
         packet_address = next(a.address for a in visible if a.data is packet.data)
     pointers = _user_registers(code.descriptor, packet_address, segment.address)
-    program = program_of(code)
     waves_per_workgroup = -(-items // 64)
     size = batch_workgroups or max(1, _BATCH_WAVES // waves_per_workgroup)
     threads = threads or min(2, os.cpu_count() or 1)
@@ -137,6 +140,7 @@ def run(
         count = min(size, workgroups - first)
         batch = Batch(visible, recorder, first, count, waves_per_workgroup, lds_bytes, code.scratch_bytes)
         batch.counted_rows = program.counted_rows
+        batch.code_address = code_address
         if lds_bytes and (waves_per_workgroup > 1 or program.loads_to_lds):
             batch.lds_watch = LdsWatch(batch, program.lds_cell, program.loads_to_lds, program.barriers)
         machine = Machine(batch, program, step_limit, profile)
@@ -154,6 +158,15 @@ def run(
     seconds = perf_counter() - started
     program.report_missing_waits(recorder, set().union(*(machine.edges for machine in machines)))
     return _result(program, recorder, machines, seconds)
+
+
+def _with_code(memory: DeviceMemory, code: CodeObject) -> tuple[DeviceMemory, int]:
+    """A memory in which the loaded code object lies as well, and the address of the kernel there."""
+    image, start = code.image()
+    data = aligned_bytes(len(image))
+    data[: len(image)] = np.frombuffer(image, np.uint8)
+    visible = memory.extended(Allocation("code object", 0, len(image), 4, data))
+    return visible, start + next(a.address for a in visible if a.data is data)
 
 
 def program_of(code: CodeObject) -> Program:

@@ -9,8 +9,8 @@ told from one, three writers of one value not from two, so that nothing is found
 Following every access takes a quarter of the time of all else, so of each batch only the first workgroups are watched.
 
 Loads straight into LDS are numbered for each wave. What one brings may be read by its own wave after a wait, by another
-after a wait and a barrier. Reads are numbered too: one that reaches a barrier with no wait goes on behind it, where
-another wave may change what it reads. (Writes that reach one are found without running: see ``waits``.)
+after a wait and a barrier. Reads and writes are numbered too: one that reaches a barrier with no wait goes on behind
+it, where another wave may change what it reads, or read what it has not written yet.
 """
 
 from __future__ import annotations
@@ -33,10 +33,11 @@ if TYPE_CHECKING:
 _NEVER = -1
 WATCHED = 2
 """Workgroups of a batch."""
-_MOST_READS = 64
-"""Reads kept before those that are complete are looked for."""
+_MOST_KEPT = 64
+"""Reads, or writes, kept before those that are complete are looked for."""
 _EARLY = "touches LDS that a load into it may not have reached: vmcnt, and a barrier for another wave's"
-_CHANGES = "changes what another wave uses with no barrier between, or only one that its read crosses with no wait"
+_CHANGES = "changes what another wave uses with no barrier between, or only one that its access crosses with no wait"
+_READS = "reads what another wave wrote with no barrier between, or only one that its write crosses with no wait"
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class LdsWatch:
         batch: whose LDS.
         cell: bytes that are told apart: 4, or what the kernel's narrowest LDS instruction accesses.
         direct: the kernel has loads straight into LDS.
-        barriers: it has barriers, which reads may cross.
+        barriers: it has barriers, which reads and writes may cross.
     """
 
     def __init__(self, batch: Batch, cell: int, direct: bool, barriers: bool) -> None:
@@ -84,6 +85,7 @@ class LdsWatch:
         self._issued = {counter: np.zeros(waves, np.int32) for counter in (VMCNT, LDS)}
         self._complete = {counter: np.zeros(waves, np.int32) for counter in (VMCNT, LDS)}
         self._reads: list[tuple[Any, Any, Any]] = []
+        self._writes: list[tuple[Any, Any, Any]] = []
         """Those that may be under way: wave and number of each lane's, ``(lanes,)``, and its cells, ``(lanes, k)``."""
         if direct:
             self._complete_at_barrier = np.zeros(waves, np.int32)
@@ -105,10 +107,15 @@ class LdsWatch:
         ids = g.ids[: self.rows(g)]
         if (self._issued[LDS][ids] == self._complete[LDS][ids]).all():
             return  # as compilers have it
-        self._forget_complete_reads()
-        for waves, number, cells in self._reads:
-            late = np.isin(waves, g.ids) & (number > self._complete[LDS][waves])
-            self._stamp_readers(cells[late], *self._stamps(waves[late]))
+        for kept, reads in ((self._reads, True), (self._writes, False)):
+            self._forget_complete(kept)
+            for waves, number, cells in kept:
+                late = np.isin(waves, g.ids) & (number > self._complete[LDS][waves])
+                me, first = self._stamps(waves[late])
+                if reads:
+                    self._stamp_readers(cells[late], me, first)
+                else:
+                    self._written[cells[late]] = me
 
     def issued(self, g: Waves, counter: str) -> None:
         """These waves have issued something that this counter counts."""
@@ -121,9 +128,15 @@ class LdsWatch:
             complete = self._complete[counter]
             complete[ids] = np.maximum(complete[ids], self._issued[counter][ids] - count)
 
-    def _forget_complete_reads(self) -> None:
+    def _keep(self, kept: list[tuple[Any, Any, Any]], waves: Any, cells: Any) -> None:
+        """Note an access that is being issued."""
+        kept.append((waves, self._issued[LDS].take(waves) + 1, cells))
+        if len(kept) > _MOST_KEPT:
+            self._forget_complete(kept)
+
+    def _forget_complete(self, kept: list[tuple[Any, Any, Any]]) -> None:
         complete = self._complete[LDS]
-        self._reads = [read for read in self._reads if (read[1] > complete[read[0]]).any()]
+        kept[:] = [each for each in kept if (each[1] > complete[each[0]]).any()]
 
     def read(self, g: Waves, instruction: Instruction, touched: Touched) -> None:
         """Lanes read; of the waves watched."""
@@ -132,14 +145,12 @@ class LdsWatch:
         writers = self._written.take(cells)
         foreign = (writers >= first) & (writers != me) & (writers != first + self._step - 1)
         if foreign.any():
-            self._found(g, instruction, touched, foreign, "reads what another wave wrote with no barrier between")
+            self._found(g, instruction, touched, foreign, _READS)
         if self.direct:
             self._check_landed(g, instruction, touched)
         self._stamp_readers(cells, me, first)
         if self._barriers:
-            self._reads.append((waves, self._issued[LDS].take(waves) + 1, cells))
-            if len(self._reads) > _MOST_READS:
-                self._forget_complete_reads()
+            self._keep(self._reads, waves, cells)
 
     def _stamp_readers(self, cells: Any, me: Any, first: Any) -> None:
         readers = self._read.take(cells)
@@ -181,6 +192,11 @@ class LdsWatch:
             if clash.any():
                 self._found(g, instruction, touched, clash, "several waves write different values to one place")
             self._written[cells[together]] = np.broadcast_to(several, cells.shape)[together]
+        if self._barriers and not direct:
+            alone = fresh & (self._written.take(cells) == me)
+            self._keep(
+                self._writes, np.broadcast_to(waves[:, np.newaxis], cells.shape)[alone], cells[alone, np.newaxis]
+            )
         if self.direct:
             self._number[cells] = self._issued[VMCNT][waves][:, np.newaxis] + 1 if direct else 0
             self._owner[cells] = waves[:, np.newaxis]
@@ -198,6 +214,8 @@ class LdsWatch:
             self._found(g, instruction, touched, foreign, _CHANGES)
         self._written[cells] = np.where(others, first + self._step - 1, me)
         self._by_atomic[cells] = True
+        if self._barriers:
+            self._keep(self._writes, touched.waves, cells)
 
     def touched(self, g: Waves, index: Any, chosen: Any, size: int) -> Touched:
         """What lanes of watched waves access: ``size`` bytes at byte ``index`` of the batch's LDS where ``chosen``."""

@@ -2,7 +2,8 @@
 
 Waves that stand at the same basic block form a group and execute together. A branch that they do not all take splits
 the group; groups that meet at a block are merged. The group that stands furthest back in the program goes first,
-which brings the two sides of an if and the stragglers of a loop together again where the program does.
+which brings the two sides of an if and the stragglers of a loop together again where the program does. One that has got
+far ahead of another in instructions lets it go on: it may be waiting for what the other is about to write.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from aiterfix.errors import NotUnderstoodError
 from aiterfix.gfx950 import control
 from aiterfix.gfx950.findings import FindingKind
+from aiterfix.gfx950.instruction import JUMPS
 from aiterfix.gfx950.waves import Waves, merge
 
 if TYPE_CHECKING:
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
     from aiterfix.gfx950.blocks import Block
     from aiterfix.gfx950.instruction import Instruction
     from aiterfix.gfx950.program import Program
+
+
+_PATIENCE = 1 << 14
+"""Instructions that one group may be ahead of another that could go on."""
 
 
 class StepLimitError(NotUnderstoodError):
@@ -72,7 +78,9 @@ class Machine:
                 self._step()
 
     def _step(self) -> None:
-        number = min(group.block for group in self._ready)
+        chosen = min(self._ready, key=lambda group: group.block)
+        behind = min(self._ready, key=lambda group: group.steps)
+        number = (behind if chosen.steps - behind.steps > _PATIENCE else chosen).block
         here = [group for group in self._ready if group.block == number]
         self._ready = [group for group in self._ready if group.block != number]
         for group in self._met(here):
@@ -168,6 +176,15 @@ class Machine:
                 self._go(group.select(taken), control.branch_target(last), last)
                 self._go(group.select(~taken), last.end, last)
                 group.dissolve()
+        elif name in JUMPS:
+            targets: NDArray[np.int64] = np.asarray(group.target)
+            places = np.unique(targets).tolist()
+            if len(places) == 1:
+                self._go(group, places[0], last)
+                return
+            for place in places:
+                self._go(group.select(targets == place), place, last)
+            group.dissolve()
         else:
             self._go(group, last.end, last)
 

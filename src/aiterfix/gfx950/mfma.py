@@ -1,15 +1,18 @@
 """Matrix instructions: MFMA (ISA manual, chapter 7).
 
-Operand layout. ``A`` is M x K, ``B`` is K x N, one block. Lane ``l`` holds row ``l % M`` of ``A`` (column ``l % N`` of
-``B``) and ``K / (64 / M)`` values of k. Which ones plays no part where ``A`` and ``B`` are laid out alike: the order
-in which k is summed is free. Else, and where they are scaled, ``matrix_formats`` has it. ``D`` and ``C``: lane ``l``
-holds column ``l % N``; register ``r`` of a 16 x 16 result is row ``4 * (l // 16) + r``, of a 32 x 32 result row
-``8 * (r // 4) + 4 * (l // 32) + r % 4``.
+Operand layout. ``A`` is M x K, ``B`` is K x N, of one block or of several that are multiplied apart. Lane ``l`` holds
+row ``l % M`` of ``A`` (column ``l % N`` of ``B``) of block ``l // M % blocks`` and ``K * M * blocks / 64`` values of k.
+Which ones plays no part where ``A`` and ``B`` are laid out alike: the order in which k is summed is free. Else, and
+where they are scaled, ``matrix_formats`` has it. ``D`` and ``C``: lane ``l`` holds column ``l % N``. Four rows at a
+time, all blocks' one after the other, lie in four registers, of as many groups of N lanes as there are, then in the
+next four: row ``4 * (l // 16) + r`` of a 16 x 16 result is in register ``r``. Doubles lie row by row, the same row of
+all blocks first (AMD's matrix instruction calculator has every layout). Of several blocks, one of A may stand for its
+neighbours, and B's lanes for each other.
 
 Products of 8- and 16-bit floats are exact in single precision; sums are taken by BLAS in single precision, in an
-order that may differ from the hardware's (ISA manual: the order is not specified). Scaled and mixed products are summed
-in double precision and rounded once; integer ones are exact and wrap. NaN and infinity propagate as in IEEE arithmetic.
-EXEC plays no part.
+order that may differ from the hardware's (ISA manual: the order is not specified). Scaled and mixed products and those
+of several blocks are summed in double precision and rounded once, those of doubles by BLAS in double precision; integer
+ones are exact and wrap. NaN and infinity propagate as in IEEE arithmetic. EXEC plays no part.
 
 Converted operands are kept until a register under them is written (``Waves.versions`` tells): a kernel multiplies
 the same registers many times.
@@ -46,6 +49,7 @@ class MatrixOperation:
         depth: K.
         a, b: element format, a key of ``matrix_formats.BITS``.
         scaled: each has scales.
+        blocks: products of that size done at once.
     """
 
     size: int
@@ -53,23 +57,34 @@ class MatrixOperation:
     a: str
     b: str
     scaled: bool = False
+    blocks: int = 1
 
     @property
     def elements_per_lane(self) -> int:
         """Values of k that a lane holds."""
-        return self.depth * self.size // 64
+        return self.depth * self.size * self.blocks // 64
 
     def registers(self, fmt: str) -> int:
         """Registers of an operand."""
         return self.elements_per_lane * matrix_formats.BITS[fmt] // 32
 
     @property
+    def result(self) -> Kind:
+        """What each number of C and D is."""
+        return {"i8": Kind.I32, "f64": Kind.F64}.get(self.a, Kind.F32)
+
+    @property
+    def results(self) -> int:
+        """Registers of C and D."""
+        return self.size * self.size * self.blocks // 64 * (self.result.bits // 32)
+
+    @property
     def any_order(self) -> bool:
         """Is the order of k free, so that operands may stay as they lie?"""
-        return not self.scaled and self.a not in _ORDERED and self.b not in _ORDERED
+        return not self.scaled and self.blocks == 1 and self.a not in _ORDERED and self.b not in _ORDERED
 
 
-_ORDERED = ("i8", "fp6", "bf6", "fp4")
+_ORDERED = ("i8", "fp6", "bf6", "fp4", "f64")
 
 
 _EIGHT_BIT = [("fp8", "fp8"), ("fp8", "bf8"), ("bf8", "fp8"), ("bf8", "bf8")]
@@ -86,6 +101,15 @@ OPERATIONS: dict[str, MatrixOperation] = {
         f"v_mfma_i32_{n}x{n}x{k}_i8": MatrixOperation(n, k, "i8", "i8")
         for n, k in ((16, 32), (16, 64), (32, 16), (32, 32))
     },
+    **{
+        f"v_mfma_{'i' if fmt == 'i8' else 'f'}32_{n}x{n}x{k}_{blocks}b_{fmt}": MatrixOperation(
+            n, k, fmt, fmt, blocks=blocks
+        )
+        for n, blocks in ((4, 16), (16, 4), (32, 2))
+        for fmt, k in (("f32", 1), ("f16", 4), ("bf16", 4), ("i8", 4))
+    },
+    "v_mfma_f64_16x16x4_f64": MatrixOperation(16, 4, "f64", "f64"),
+    "v_mfma_f64_4x4x4_4b_f64": MatrixOperation(4, 4, "f64", "f64", blocks=4),
 }
 _F8F6F4 = {
     f"v_mfma_{scale}f32_{shape}_f8f6f4": MatrixOperation(size, depth, "", "", bool(scale))
@@ -107,8 +131,14 @@ def operation_of(binder: Binder) -> MatrixOperation:
         if not op.scaled:
             binder.only_zero("abid")
         return op
-    binder.only_zero("cbsz", "abid", "blgp")
-    return OPERATIONS[instruction.mnemonic]
+    op = OPERATIONS[instruction.mnemonic]
+    if op.result is Kind.F64:
+        binder.only_zero("cbsz", "abid")  # the third field holds signs here
+    elif op.blocks == 1:
+        binder.only_zero("cbsz", "abid", "blgp")
+    elif 1 << instruction["cbsz"] > op.blocks or instruction["abid"] >> instruction["cbsz"]:
+        binder.refuse("a block to broadcast that there is not")
+    return op
 
 
 @dataclass(frozen=True)
@@ -130,11 +160,6 @@ class Matrices:
     constant: float
     target: int
 
-    @property
-    def results(self) -> int:
-        """Registers of C and D."""
-        return self.op.size * self.op.size // 64
-
 
 def matrices(binder: Binder) -> Matrices:
     """The operands of a matrix instruction; notes what it reads and writes."""
@@ -150,19 +175,17 @@ def matrices(binder: Binder) -> Matrices:
         rows.append(tuple(range(first, first + count)))
     code = instruction["src2"]
     accumulation = bool(instruction["acc_cd"])
-    results = op.size * op.size // 64
     addend, constant = None, 0.0
     if code >= VGPR:
         addend = binder.row(code, accumulation)
-        binder.note_vector(addend, results, binder.reads)
+        binder.note_vector(addend, op.results, binder.reads)
     else:
-        kind = Kind.I32 if op.a == "i8" else Kind.F32
-        bits = constant_bits(code, kind, None)
+        bits = constant_bits(code, op.result, None)
         if bits is None:
             binder.refuse("a scalar register as addend")
-        constant = float(np.uint32(bits).view(kind.dtype))
+        constant = float(np.array(bits, f"u{op.result.bits // 8}").view(op.result.dtype))
     target = binder.row(instruction["vdst"], accumulation)
-    binder.note_vector(target, results, binder.writes)
+    binder.note_vector(target, op.results, binder.writes)
     return Matrices(op, rows[0], rows[1], addend, constant, target)
 
 
@@ -172,39 +195,62 @@ def bind(binder: Binder) -> Bound:
     return binder.bound(executor([operands]) if operands.op.any_order else _ordered(binder, operands))
 
 
+_LANES = np.arange(64)
+_LANE_GROUPS = [_LANES, _LANES % 32, _LANES % 32 + 32, (_LANES + 16) % 64, *(_LANES % 16 + 16 * k for k in range(4))]
+"""The lane that stands for each lane of B, by the field (AMD's matrix instruction calculator)."""
+
+
 def _ordered(binder: Binder, operands: Matrices) -> Execute:
-    """A product whose operands must be brought into the order of k: scaled, mixed, or of integers."""
+    """A product whose operands must be brought into the order of k: scaled, mixed, of blocks, integers or doubles."""
     op, instruction = operands.op, binder.instruction
-    size, depth = op.size, op.depth
+    size, depth, blocks, dtype = op.size, op.depth, op.blocks, op.result.dtype
     exponents: list[Fetch | None] = [None, None]
     if op.scaled:
         for number in range(2):
             fetch = binder.vector_source(instruction[f"scale_src{number}"], Kind.U32)
             byte = (instruction["opsel"] >> number & 1) + 2 * (instruction["opsel_hi"] >> number & 1)
             exponents[number] = _byte(fetch, byte)
-    dtype = np.dtype(np.int32 if op.a == "i8" else np.float32)
+    doubles = op.result is Kind.F64
+    negative = instruction["blgp"] if doubles else 0  # A's, B's and C's sign (AMD's matrix instruction calculator)
+    together = 1 if doubles else 4  # rows that lie in registers side by side
+    lanes = slice(None) if blocks == 1 or doubles else _LANE_GROUPS[instruction["blgp"]]
+    spread = instruction["cbsz"] if blocks > 1 else 0
+    source = (np.arange(blocks) >> spread << spread) + (instruction["abid"] if spread else 0)
 
-    def operand(g: Waves, rows: tuple[int, ...], fmt: str, exponent: Fetch | None) -> Any:
-        packed = np.stack([g.vector[row] for row in rows], axis=-1)
-        values = matrix_formats.values(packed, fmt, size, depth)
+    def operand(g: Waves, rows: tuple[int, ...], fmt: str, exponent: Fetch | None, lanes: Any = slice(None)) -> Any:
+        packed = np.stack([g.vector[row][:, lanes] for row in rows], axis=-1)
+        values = matrix_formats.values(packed, fmt, size, depth, blocks)
         return values if exponent is None else values * matrix_formats.scales(exponent(g), size)
 
     def execute(g: Waves) -> None:
         left = operand(g, operands.a, op.a, exponents[0])
-        right = operand(g, operands.b, op.b, exponents[1])
-        product = np.matmul(left, right.swapaxes(1, 2))
-        # (wave, r // 4, l // N, r % 4, column) to (r // 4, r % 4, wave, l // N, column): see the docstring above.
-        split = product.reshape(g.count, operands.results // 4, 64 // size, 4, size).transpose(1, 3, 0, 2, 4)
-        total = split.reshape(operands.results, g.count, 64)
-        out = g.vector[operands.target : operands.target + operands.results].view(dtype)
+        right = operand(g, operands.b, op.b, exponents[1], lanes)
+        if spread:
+            left = left[:, source]
+        product = np.matmul(-left if negative & 1 else left, (-right if negative & 2 else right).swapaxes(2, 3))
+        if doubles:
+            product = product.swapaxes(1, 2)
+        # To (chunk of rows, row in it, wave, lane group, column): see the docstring above.
+        split = product.reshape(g.count, -1, 64 // size, together, size).transpose(1, 3, 0, 2, 4)
+        total = split.reshape(-1, g.count, 64)
+        out = g.vector[operands.target : operands.target + op.results]
         addend: Any = operands.constant
         if operands.addend is not None:
-            addend = g.vector[operands.addend : operands.addend + operands.results].view(dtype).astype(np.float64)
+            addend = g.vector[operands.addend : operands.addend + op.results]
+            addend = _doubles(addend) if doubles else addend.view(dtype).astype(np.float64)
+        wide = total - addend if negative & 4 else total + addend
+        if doubles:
+            out[0::2], out[1::2] = np.moveaxis(wide.view(np.uint32).reshape(*wide.shape, 2), -1, 0)
+            return
         # Integer sums stay far below 2^53, so that they are exact before they wrap.
-        wide = total + addend
-        out[...] = wide.astype(np.int64).astype(np.int32) if dtype.kind == "i" else wide
+        out.view(dtype)[...] = wide.astype(np.int64).astype(np.int32) if dtype.kind == "i" else wide
 
     return execute
+
+
+def _doubles(registers: Any) -> Any:
+    """``(2 n, waves, 64)`` registers as ``(n, waves, 64)`` doubles."""
+    return np.ascontiguousarray(np.stack([registers[0::2], registers[1::2]], axis=-1)).view(np.float64)[..., 0]
 
 
 def _byte(fetch: Fetch, number: int) -> Fetch:
@@ -216,7 +262,7 @@ def executor(chain: Sequence[Matrices]) -> Execute:
 
     One product over all their k together takes half the time of a product each.
     """
-    op, first, results = chain[0].op, chain[0], chain[0].results
+    op, first, results = chain[0].op, chain[0], chain[0].op.results
     target = chain[-1].target
     size, depth = op.size, op.depth * len(chain)
     a = _operand(tuple(row for link in chain for row in link.a), op.a, size, depth)

@@ -148,6 +148,18 @@ def dot_product(bits: int) -> Any:
     return compute
 
 
+def half_dot_product(kind: str, addend_first: bool) -> Any:
+    """The sum of the products of the halves (``f16`` or ``bf16``) of two registers and a single, each step rounded to
+    single precision in the order of AMD's pseudocode; hardware may round otherwise.
+    """
+
+    def compute(a: Array, b: Array, c: Array, out: Array) -> None:
+        low, high = (from_half_of(a, shift, kind) * from_half_of(b, shift, kind) for shift in (0, 16))
+        out[...] = c + low + high if addend_first else low + high + c
+
+    return compute
+
+
 def of_revolutions(function: Any) -> Any:
     """Sine or cosine of an angle in revolutions, evaluated in double precision and rounded once."""
 
@@ -286,6 +298,17 @@ def from_half(values: Array) -> Array:
     nan = (bits & np.uint32(0x8000)) << np.uint32(16) | (bits & np.uint32(0x3FF)) << np.uint32(13)
     single = np.asarray(values).astype(np.float32)
     return np.where(np.isnan(values), nan | np.uint32(0x7FC0_0000), single.view(np.uint32)).view(np.float32)
+
+
+def from_bf16(bits: Array) -> Array:
+    """The single that bits of bfloat16 are the upper half of."""
+    return (np.ascontiguousarray(bits).astype(np.uint32) << np.uint32(16)).view(np.float32)
+
+
+def from_half_of(register: Array, shift: int, kind: str) -> Array:
+    """The single that the ``f16`` or ``bf16`` from bit ``shift`` of a register is."""
+    half = (register >> np.uint32(shift)).astype(np.uint16)
+    return from_half(half.view(np.float16)) if kind == "f16" else from_bf16(half)
 
 
 def fp8_table(fmt: str) -> NDArray[np.float32]:

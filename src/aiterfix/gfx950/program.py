@@ -14,7 +14,6 @@ from aiterfix.gfx950.instruction import VGPR, Encoding, UnmodelledInstructionErr
 from aiterfix.gfx950.operands import VECTOR_BASE, Binder, Bound, Execute
 from aiterfix.gfx950.waits import (
     LDS,
-    LDS_WRITES,
     VMCNT,
     MissingWait,
     counters_of,
@@ -88,14 +87,8 @@ class Program(ControlFlow):
             if taken not in self._missing_waits:
                 self._missing_waits[taken] = missing_waits(self.blocks, self.entry, taken)
         for missing in self._missing_waits[taken]:
-            what = (
-                "lets other waves go on while its own writes to LDS may be under way,"
-                if missing.register == LDS_WRITES
-                else f"touches {self.register_name(missing.register)}"
-            )
-            recorder.finding(
-                FindingKind.MISSING_WAIT, missing.instruction, f"{what} without waiting for {missing.counter}"
-            )
+            what = f"touches {self.register_name(missing.register)} without waiting for {missing.counter}"
+            recorder.finding(FindingKind.MISSING_WAIT, missing.instruction, what)
 
     def register_name(self, number: int) -> str:
         """The assembler's name of a register number."""
@@ -195,13 +188,13 @@ def chained(block: Block, bound: Sequence[Bound], code: CodeObject) -> dict[int,
 
 def _continuation(chain: list[int], operands: dict[int, mfma.Matrices], bound: Sequence[Bound]) -> int | None:
     link = operands[chain[-1]]
-    result = frozenset(range(VECTOR_BASE + link.target, VECTOR_BASE + link.target + link.results))
+    result = frozenset(range(VECTOR_BASE + link.target, VECTOR_BASE + link.target + link.op.results))
     inputs = frozenset(
         VECTOR_BASE + row for position in chain for row in (*operands[position].a, *operands[position].b)
     )
     first = operands[chain[0]]
     if first.addend is not None:
-        inputs |= frozenset(range(VECTOR_BASE + first.addend, VECTOR_BASE + first.addend + first.results))
+        inputs |= frozenset(range(VECTOR_BASE + first.addend, VECTOR_BASE + first.addend + first.op.results))
     position = chain[-1] + 1
     while position < len(bound):
         item = bound[position]

@@ -31,6 +31,8 @@ _TABLE: dict[str, tuple[str, Bind]] = {
     **dict.fromkeys(vop.INTEGER, (vop.NAME_INTEGER, vop.bind)),
     **dict.fromkeys(vop.FLOAT, (vop.NAME_FLOAT, vop.bind)),
     **dict.fromkeys(vop.BITOP3, (vop.NAME_INTEGER, vop.bind_bitop3)),
+    **dict.fromkeys(vop.HALF_DOTS, (vop.NAME_FLOAT, vop.bind_half_dot)),
+    "v_swap_b32": (vop.NAME_INTEGER, vop.bind_swap),
     **dict.fromkeys(vop.LITERAL_FMA, (vop.NAME_FLOAT, vop.bind_literal_fma)),
     **dict.fromkeys(division.NAMES, (division.NAME, division.bind)),
     **dict.fromkeys(small_floats.NAMES, (small_floats.NAME, small_floats.bind)),

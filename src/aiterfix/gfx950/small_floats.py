@@ -103,17 +103,15 @@ def _bind_narrow(binder: Binder) -> Bound:
     instruction = binder.instruction
     fmt, kind = _NARROWS[instruction.mnemonic]
     binder.only_zero("omod", "clmp", "abs", "neg")
-    if instruction["src0"] < VGPR:
-        binder.refuse("two halves that are no vector register")
-    halves = [binder.vector_source(instruction["src0"], Kind.U16, high_half=bool(high)) for high in (0, 1)]
-    widened = [_widened(half, kind) for half in halves]
+    if 128 <= instruction["src0"] < VGPR:
+        binder.refuse("two halves that are no register")
+    both = binder.vector_source(instruction["src0"], Kind.U32)
+    widened = [_widened(both, shift, kind) for shift in (0, 16)]
     return _packed(binder, fmt, widened, binder.vector_source(instruction["src1"], Kind.F32))
 
 
-def _widened(fetch: Fetch, kind: str) -> Fetch:
-    if kind == "f16":
-        return lambda g: numerics.from_half(np.ascontiguousarray(fetch(g)).view(np.float16))
-    return lambda g: (fetch(g).astype(np.uint32) << np.uint32(16)).view(np.float32)
+def _widened(fetch: Fetch, shift: int, kind: str) -> Fetch:
+    return lambda g: numerics.from_half_of(fetch(g), shift, kind)
 
 
 def _packed(binder: Binder, fmt: str, sources: list[Fetch], scale_source: Fetch | None) -> Bound:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from aiterfix.gfx950 import division, numerics, small_floats
 from aiterfix.gfx950.instruction import LITERAL, Instruction
-from aiterfix.gfx950.operands import Array, Binder, Bound, Kind
+from aiterfix.gfx950.operands import Array, Binder, Bound, Kind, write_vector
 from aiterfix.gfx950.vector import bind_vector, plain_result
 from aiterfix.gfx950.vector_operation import VectorOperation, operation
+from aiterfix.gfx950.vop3p import check_halves
+
+if TYPE_CHECKING:
+    from aiterfix.gfx950.waves import Waves
 
 NAME_INTEGER = "vector integer"
 NAME_FLOAT = "vector float"
@@ -233,10 +237,6 @@ def _pack_f16_nearest(a: Array, b: Array, out: Array) -> None:
     out[...] = low | high << np.uint32(16)
 
 
-def _from_bf16(bits: Array) -> Array:
-    return (np.ascontiguousarray(bits).astype(np.uint32) << np.uint32(16)).view(np.float32)
-
-
 def _pack_bf16(a: Array, b: Array, out: Array) -> None:
     out[...] = numerics.to_bf16(a) | numerics.to_bf16(b) << np.uint32(16)
 
@@ -379,7 +379,7 @@ FLOAT: dict[str, VectorOperation] = {
     "v_cvt_f32_f64": operation(_convert, "F32 <- F64"),
     "v_cvt_f16_f32": operation(lambda a, out: np.copyto(out, numerics.to_half(a)), "F16 <- F32"),
     "v_cvt_f32_f16": operation(lambda a, out: np.copyto(out, numerics.from_half(a)), "F32 <- F16"),
-    "v_cvt_f32_bf16": operation(lambda a, out: np.copyto(out, _from_bf16(a)), "F32 <- U16"),
+    "v_cvt_f32_bf16": operation(lambda a, out: np.copyto(out, numerics.from_bf16(a)), "F32 <- U16"),
     **{f"v_cvt_f32_ubyte{k}": operation(_unsigned_byte(k), "F32 <- U32") for k in range(4)},
     "v_cvt_pkrtz_f16_f32": operation(_pack_f16, "U32 <- F32 F32"),
     "v_cvt_pk_f16_f32": operation(_pack_f16_nearest, "U32 <- F32 F32"),
@@ -387,6 +387,13 @@ FLOAT: dict[str, VectorOperation] = {
     **division.FIXUPS,
     **small_floats.OPERATIONS,
 }  # fmt: skip
+
+HALF_DOTS: dict[str, VectorOperation] = {
+    f"v_dot2c_f32_{kind}": operation(
+        numerics.half_dot_product(kind, addend_first=True), "F32 <- U32 U32", accumulates=True
+    )
+    for kind in ("f16", "bf16")
+}
 
 LITERAL_FMA = {"v_fmamk_f32": ("src0", "literal", "vsrc1"), "v_fmaak_f32": ("src0", "vsrc1", "literal")}
 """Fused multiply-adds with a literal: the order of factor, factor, addend."""
@@ -398,6 +405,27 @@ def bind(binder: Binder) -> Bound:
     """Bind a vector instruction of this module's tables."""
     name = binder.instruction.mnemonic
     return bind_vector(binder, INTEGER.get(name) or FLOAT[name])
+
+
+def bind_half_dot(binder: Binder) -> Bound:
+    """Bind a dot product of halves that adds to its destination."""
+    check_halves(binder, "src0", "src1")
+    return bind_vector(binder, HALF_DOTS[binder.instruction.mnemonic])
+
+
+def bind_swap(binder: Binder) -> Bound:
+    """Bind the exchange of two vector registers, in the lanes that are on."""
+    rows = [binder.row(binder.instruction[field]) for field in ("vdst", "src0")]
+    for row in rows:
+        binder.note_vector(row, 1, binder.reads)
+        binder.note_vector(row, 1, binder.writes)
+
+    def execute(g: Waves) -> None:
+        old = [g.vector[row].copy() for row in rows]
+        for row, values in zip(rows, reversed(old), strict=True):
+            write_vector(g, row, values)
+
+    return binder.bound(execute)
 
 
 def bind_literal_fma(binder: Binder) -> Bound:

@@ -9,7 +9,7 @@ import numpy as np
 
 from aiterfix.gfx950 import numerics
 from aiterfix.gfx950.control import sets_overflow
-from aiterfix.gfx950.instruction import AGPR, VGPR
+from aiterfix.gfx950.instruction import AGPR, LITERAL, VGPR
 from aiterfix.gfx950.kernel_descriptor import Denormals
 from aiterfix.gfx950.operands import Array, Binder, Bound, Fetch, Kind, write_vector
 from aiterfix.gfx950.vector_operation import modified
@@ -58,10 +58,16 @@ MIXES = {"v_mad_mix_f32": None, "v_mad_mixlo_f16": 0, "v_mad_mixhi_f16": 16}
 """Multiply-adds of singles and halves, fused (so LLVM: ``v_fma_mix``; the names are those of older hardware), and the
 bit of the result's register that a half goes to; the other half stays."""
 
-DOTS: dict[str, tuple[int, str]] = {
-    f"v_dot{count}_{kind}32_{kind}{bits}": (bits, kind) for count, bits in ((2, 16), (4, 8), (8, 4)) for kind in "iu"
+DOTS: dict[str, tuple[Callable[..., Any], Kind]] = {
+    **{
+        f"v_dot{32 // bits}_{kind}32_{kind}{bits}": (numerics.dot_product(bits), Kind[f"{kind.upper()}32"])
+        for bits in (16, 8, 4)
+        for kind in "iu"
+    },
+    "v_dot2_f32_f16": (numerics.half_dot_product("f16", addend_first=True), Kind.F32),
+    "v_dot2_f32_bf16": (numerics.half_dot_product("bf16", addend_first=False), Kind.F32),
 }
-"""Sums of products of the parts of two registers and a third: bits of a part, and whether it is signed."""
+"""Sums of products of the parts of two registers and a third, and what that is."""
 
 ACCUMULATION = frozenset({"v_accvgpr_read", "v_accvgpr_write", "v_accvgpr_mov_b32"})
 NAMES = frozenset({*PACKED_32, *PACKED_16, *PACKED_16_OF_THREE, *MIXES, *DOTS, *ACCUMULATION, "v_pk_mov_b32"})
@@ -205,8 +211,9 @@ def _bind_mix(binder: Binder, shift: int | None) -> Bound:
         code = instruction[field]
         if not halves >> number & 1:
             fetch = binder.vector_source(code, Kind.F32)
-        elif 128 < code < VGPR:
-            binder.refuse("a constant other than 0 as a half among singles")
+        elif 128 < code < 240 or code == LITERAL:
+            # LLVM (its pull request 183487): F16 sources use F16 constants in the low half; of others it says nothing.
+            binder.refuse("an integer or a literal as a half among singles")
         else:
             fetch = _widened(_half_16(binder, number, instruction["opsel"] >> number & 1, Kind.F16))
         absolute, negative = (bool(instruction[bits] >> number & 1) for bits in ("neg_hi", "neg"))
@@ -233,23 +240,35 @@ def _widened(fetch: Fetch) -> Fetch:
     return lambda g: numerics.from_half(fetch(g))
 
 
-def _bind_dot(binder: Binder, bits: int, kind: str) -> Bound:
+def _bind_dot(binder: Binder, compute: Callable[..., Any], kind: Kind) -> Bound:
     instruction = binder.instruction
     binder.only_zero("neg", "neg_hi", "opsel")
     if instruction["opsel_hi"] != 3 or instruction["opsel_hi2"] != 1:
         binder.refuse("halves of a dot product's sources swapped")
-    a, b, c = (binder.vector_source(instruction[field], Kind.U32) for field in _SOURCES)
+    if kind.is_float:
+        check_halves(binder, "src0", "src1")
+    parts = Kind.U32 if kind.is_float else kind
+    fetches = [
+        binder.vector_source(instruction[field], k) for field, k in zip(_SOURCES, (parts, parts, kind), strict=True)
+    ]
     row = binder.row(instruction["vdst"])
     binder.note_vector(row, 1, binder.writes)
-    compute = numerics.dot_product(bits)
-    dtype = np.dtype(f"{kind}4")
 
     def execute(g: Waves) -> None:
-        out = np.empty((g.count, 64), dtype)
-        compute(a(g).view(dtype), b(g).view(dtype), c(g).view(dtype), out)
+        out = np.empty((g.count, 64), kind.dtype)
+        compute(*[fetch(g) for fetch in fetches], out)
         write_vector(g, row, out.view(np.uint32))
 
     return binder.bound(execute)
+
+
+def check_halves(binder: Binder, *fields: str) -> None:
+    """Refuse a dot product of halves in a mode or with a constant whose effect on it is told nowhere."""
+    mode = binder.code.descriptor.mode
+    if mode.denormals_32 is not Denormals.KEEP or mode.denormals_16_64 is not Denormals.KEEP:
+        binder.refuse("a dot product of halves while denormals are flushed")
+    if any(240 <= binder.instruction.get(field) <= 248 for field in fields):
+        binder.refuse("a floating-point constant as two halves")
 
 
 def _half_16(binder: Binder, number: int, high: int, kind: Kind) -> Fetch:

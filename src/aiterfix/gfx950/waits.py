@@ -12,8 +12,8 @@ edges between them that were taken (ISA manual, section 4.4):
   and it does not make up for what others are waited for (LLVM: on gfx9 they "can report early completion").
 
 A register with a load under way may neither be read nor be overwritten, except by a later load that counts in the
-same counter and finishes in order. A barrier may not be reached with writes to LDS under way: the other waves would
-read what is not there yet. Loads straight into LDS may cross one, as pipelines have them; ``lds_watch`` follows those.
+same counter and finishes in order. What reads, writes and loads to LDS that cross a barrier do to other waves
+``lds_watch`` follows.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aiterfix.gfx950 import control, ds
 from aiterfix.gfx950.instruction import Encoding, Instruction
 
 if TYPE_CHECKING:
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
 VMCNT, LDS, _SCALAR = "vmcnt", "lgkmcnt (LDS)", "lgkmcnt (scalar)"
 _FLAT_VMCNT, _FLAT_LGKM = "vmcnt (flat)", "lgkmcnt (flat)"
 _UNORDERED = (_SCALAR, _FLAT_VMCNT, _FLAT_LGKM)
-LDS_WRITES = -2
-"""Writes to LDS, where registers have their numbers."""
 _COUNTERS = {
     Encoding.MUBUF: (VMCNT,),
     Encoding.GLOBAL: (VMCNT,),
@@ -126,14 +123,11 @@ class _Step:
 def _steps(block: Block) -> list[_Step]:
     found = []
     for instruction, bound in zip(block.instructions, block.bound, strict=True):
-        counters, results, waits = counters_of(instruction), bound.writes, []
-        if LDS in counters and ds.changes_lds(instruction.mnemonic):
-            results |= {LDS_WRITES}
+        counters, waits = counters_of(instruction), []
         if instruction.mnemonic == "s_waitcnt":
             vector, lgkm = counts_waited_for(instruction)
             waits = [(VMCNT, vector), (_FLAT_VMCNT, vector), (LDS, lgkm), (_SCALAR, lgkm), (_FLAT_LGKM, lgkm)]
-        reads = bound.reads | {LDS_WRITES} if instruction.mnemonic == control.BARRIER else bound.reads
-        found.append(_Step(instruction, reads, reads | bound.writes, counters, results, tuple(waits)))
+        found.append(_Step(instruction, bound.reads, bound.reads | bound.writes, counters, bound.writes, tuple(waits)))
     return found
 
 
@@ -150,8 +144,7 @@ def _walk(steps: list[_Step], state: _Ages, found: dict[tuple[int, int, str], Mi
                     key = (step.instruction.pc, register, counter)
                     found[key] = MissingWait(step.instruction, register, counter)
                 # Reported once; a register overwritten by something else is no longer the load's.
-                if register != LDS_WRITES:
-                    del ages[register]
+                del ages[register]
         for counter, limit in step.waits:
             oldest = (1 << 30 if counter in _UNORDERED and limit else limit) - issued[counter]
             state[counter] = {register: age for register, age in state[counter].items() if age < oldest}

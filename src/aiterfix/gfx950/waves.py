@@ -68,6 +68,7 @@ class Waves:
         scc: ``(n,)`` bool.
         lanes: None while every lane of every wave is on, else ``(n, 64)`` uint32, all ones where the lane is on.
         block: number of the basic block to execute next.
+        target: ``(n,)`` int64, the pc that each goes to from the call or return at the end of the block.
         steps: instructions executed by each wave so far (the most of any, after merging).
         written: ``(n, registers)`` bool, the registers ever written, by ``Program`` register number;
             ``written_by_all`` is true where every wave has.
@@ -79,7 +80,7 @@ class Waves:
 
     __slots__ = (
         "_lds_start", "_store", "_team", "addresses", "batch", "block", "conversions", "count", "ids", "lanes", "pairs",
-        "pairs64", "scalar", "scc", "steps", "vector", "vector_f32", "vector_i32", "versions", "watched",
+        "pairs64", "scalar", "scc", "steps", "target", "vector", "vector_f32", "vector_i32", "versions", "watched",
         "written", "written_by_all",
     )  # fmt: skip
 
@@ -111,6 +112,7 @@ class Waves:
         self.written_by_all: NDArray[np.bool_] = np.asarray(written.all(axis=0))
         self.block = block
         self.steps = steps
+        self.target: NDArray[np.int64] | None = None
         self.conversions: dict[Any, Any] = {}
         self.addresses: dict[tuple[int, int, int], Any] = {}
         self.watched: int | None = None

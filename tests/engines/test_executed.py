@@ -21,6 +21,57 @@ from tests.engines.frames import CALL, LENGTH, MODEL, ops
 WORDS = (*LENGTH, "--ranks", "64", "--compress-ratio", "64")
 COUNT = int(os.environ.get("AITERFIX_RANDOM_CALLERS", "60"))
 HELPERS = """\
+from dataclasses import dataclass
+from functools import partial
+from types import SimpleNamespace
+from typing import NamedTuple
+
+
+class Sizes:
+    extra = 64
+
+    def __init__(self, n, more=0):
+        self.n = n
+        self.width = self.n + more
+
+    def grown(self):
+        return self.width + 64
+
+    @property
+    def twice(self):
+        return self.n * 2
+
+    @classmethod
+    def of(cls, n):
+        return n + cls.extra
+
+
+@dataclass
+class Data:
+    n: int
+    more: int = 64
+
+    def grow(self):
+        self.n += 1
+
+
+class Pair(NamedTuple):
+    a: int
+    b: int = 64
+
+
+KINDS = {"same": lambda n: n, "odd": lambda n: n + 1}
+
+
+def grow(sizes):
+    sizes.n += 1
+    return sizes
+
+
+def last(sizes):
+    return sizes[-1]
+
+
 def same(n):
     return n
 
@@ -58,11 +109,15 @@ WHOLE = (
     "{}", "{} + 0", "int({})", "max({}, 1)", "({} + 63) // 64 * 64", "-(-{} // 64) * 64", "({} + 63) & ~63", "{} + 64",
     "same({})", "cdiv({}, 64) * 64", "up({})", "{} * 2", "wider({}, {} + 64)", "two({})[1]", "plus(m=0, n={})", "pad({})",
     "min({}, {} + 1)", "({}, 7)[0]", "{} - {} % 64", "({} if rows > 2 else {})", "({} or 64)", "(lambda n: n)({})",
-    "{{'a': {}}}['a']",
+    "{{'a': {}}}['a']", "[7, {}][1]", "sum(({}, 64))", "max([{}, 64])", "partial(plus, m=64)({})", "Sizes({}).n",
+    "Sizes({}, 64).grown()", "Sizes({}).twice", "Sizes.of({})", "Data({}).n", "Pair({}).a", "Pair(7, {})[1]", "last([7, {}])",
+    "dict(n={})['n']", "SimpleNamespace(n={}).n", "KINDS['same']({})",
 )  # fmt: skip
 ODD = (
     "{} + 1", "{} - 1", "{} // 3", "{} + rows", "min({}, rows * 64)", "{} | 1", "({} if rows != 3 else {} + 1)",
     "wider({}, {} - 1)", "two({})[2]", "plus({}, m=1)", "up({}, 63)", "pad({}, 7)", "tables.shape[1]", "{} * rows // 3",
+    "sum([{}, rows])", "partial(plus, 1)({})", "Sizes({}, 1).width", "grow(Sizes({})).n", "Pair({})[1] + rows",
+    "KINDS['odd']({})",
 )  # fmt: skip
 STATEMENTS = (
     "{v} = {w}", "{v} = {w}", "{v} = {w}", "if rows > 4:\n    {v} = {w}",
@@ -73,12 +128,17 @@ STATEMENTS = (
     "def inner(n={v}):\n    return n\n\n{v} = inner()", "def inner():\n    nonlocal {v}\n    {v} = {w}\n\ninner()",
     "sizes = [{v}, {w}]\n{v} = sizes[1]", "sizes = dict(a={v}, b={w})\n{v} = sizes['b']",
     "sizes = [{v}]\nsizes.append({w})\n{v} = sizes.pop()", "for {v} in ({v}, {w}):\n    pass",
-    "while {v} % 64:\n    {v} += 1",
+    "while {v} % 64:\n    {v} += 1", "sizes = Sizes({v})\n{v} = sizes.width", "sizes = Sizes({v})\nsizes.n = {w}\n{v} = sizes.n",
+    "data = Data({v}, {w})\n{v} = data.more", "data = Data({v})\ndata.grow()\n{v} = data.n", "a, {v} = Pair({s}, {w})",
+    "data = Data({v})\nother = data\nother.n = {w}\n{v} = data.n", "sizes = [{v}]\nalso = sizes\nalso[0] = {w}\n{v} = sizes[0]",
+    "pair = Pair({s}, {w})\n{v} = pair.a", "up = partial(plus, {v})\n{v} = up(m=64)", "sizes = dict(a={v})\nsizes['a'] = {w}\n{v} = sizes['a']",
+    "sizes = Sizes({v})\ngrow(sizes)\n{v} = sizes.n", "up = partial(plus, m={v})\nup.keywords['m'] = {w}\n{v} = up(64)",
 )  # fmt: skip
 BUFFERS = (
     "torch.empty((rows, {}), dtype=torch.float32)", "torch.empty(rows, {})", "torch.full((rows, {}), 0.0)",
     "q.new_empty((rows, {}))", "make(rows, {})", "torch.empty((rows, {} + 1))[:, :width]", "torch.empty((rows + 1, {}))[1:]",
     "torch.empty((rows, {} + 64))[:, 64:]", "torch.empty((rows, {} * 2))[:, ::2]", "torch.empty((1, rows, {}))[0]",
+    "[torch.empty((rows, {}))][0]", "dict(out=torch.empty((rows, {})))['out']",
     "torch.empty((rows, {})).narrow(1, 0, width)", "torch.empty(rows * {}).view(rows, -1)",
 )  # fmt: skip
 
@@ -188,7 +248,10 @@ def _caller(chosen: random.Random) -> dict[str, str]:
     width = "width" if chosen.random() < 0.8 else _width(chosen, "width", 0.3)
     late = statements("width") if chosen.random() < 0.1 else []
     body = ["width = max_model_len", *statements("width"), f"out = {_some(chosen, BUFFERS).format(width)}", *late, CALL]
-    given = "from vllm.tools import cdiv, make, pad, plus, same, two, up, wider\n"
+    given = (
+        "from functools import partial\nfrom types import SimpleNamespace\nfrom vllm.tools import "
+        "KINDS, Data, Pair, Sizes, cdiv, grow, last, make, pad, plus, same, two, up, wider\n"
+    )
     model = MODEL
     if chosen.random() < 0.2:
         lines = ["n = vllm_config.model_config.max_model_len", "rows = 2", *statements("n"), "self.max_model_len = n"]

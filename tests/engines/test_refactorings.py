@@ -69,6 +69,53 @@ GOOD = f"def good(it, vllm_config, q):\n    return it.score_rocm(q, q, q, q, q, 
 BRANCHES = "if rows > 9:\n    width = max_model_len\nelse:\n    width = max_model_len + 64\n"
 
 
+def sized_by(text: str, before: str = "") -> dict[str, str]:
+    """One whose function finds its width by these statements."""
+    return body(f"{text}\n{OUT}\n{CALL}", before)
+
+
+def keeper(after: str, out: str = "self.buf", more: str = "") -> dict[str, str]:
+    """A class that makes its buffer once, and does this after a launch."""
+    init = f"self.width = {LIMIT}\nself.buf = torch.empty((64, self.width))"
+    return classes(
+        indexer(init, out=f"out = {out}", before="KEPT = []", more=more).replace(
+            "        return out", f"        {after}"
+        )
+    )
+
+
+def two(part: str, first: str, second: str) -> dict[str, str]:
+    """A buffer with padding as wide as one of two objects says, of the width that the other one says."""
+    return classes(
+        f"{HEAD}{PAIR}\n\nclass Sizes:\n    def __init__(self, n):\n        self.part = {part}\n\n\n"
+        f"def paged_logits({ARGS}, a: Sizes, b: Sizes):\n    width = {first}\n    out = torch.empty((4, width + 256))[:, :width]\n"
+        f"    width = {second}\n    {CALL}\n\n\ndef go({ARGS}, x, y):\n    paged_logits({ARGS}, Sizes(x), Sizes(y))\n"
+    )
+
+
+PARTIAL = "from functools import partial\n\n\ndef plus(n, m):\n    return n + m\n\n\n"
+PAIR = "from typing import NamedTuple\n\n\nclass Pair(NamedTuple):\n    rows: int\n    width: int\n"
+RECORD = "class Sizes:\n    def __init__(self, n):\n        self.n = n\n        self.width = self.n\n"
+RECORDED = "sizes = Sizes(max_model_len)\nwidth = sizes.width"
+DATA = (
+    "from dataclasses import dataclass\n\n\n@dataclass(frozen=True)\nclass Sizes:\n    n: int\n    block: int = 64\n\n"
+    "    @property\n    def width(self):\n        return (self.n + self.block - 1) // self.block * self.block\n\n"
+    "    def rounded(self):\n        return self.width\n"
+)
+OF = "class Sizes:\n    extra = 64\n\n    @classmethod\n    def of(cls, n):\n        return n + cls.extra\n"
+HOOK = (
+    "class Hook:\n    def __init__(self, f):\n        self.f = f\n\n    def __set_name__(self, owner, name):\n"
+    "        owner.extra = 1\n        owner.width = property(lambda s: 7, lambda s, n: None)\n\n\n"
+    "override = Hook\n"
+)
+COMMON = {
+    "others": "".join(
+        f"class A{i}:\n    def of(self, n):\n        self.width = self.n = self.of = n\n\n\n" for i in range(9)
+    )
+}
+"""Classes that store under the same names, in more places than are followed."""
+
+
 def held(init: str = f"self.sizes = Sizes({LIMIT})", more: str = "", width: str = "self.sizes.width") -> dict[str, str]:
     """A class that asks an object of another one, which it has made."""
     record = f"class Sizes:\n    def __init__(self, n):\n        self.width = n\n{more}"
@@ -76,6 +123,228 @@ def held(init: str = f"self.sizes = Sizes({LIMIT})", more: str = "", width: str 
 
 
 UNSAFE: dict[str, dict[str, str]] = {
+    "tensor changed by a function before it": body(
+        f"width = max_model_len\n\ndef grow():\n    out.resize_(rows, 7)\n\n{OUT}\ngrow()\n{CALL}"
+    ),
+    "partial of a kernel, whose tensor is resized": body(
+        f"width = max_model_len\n{OUT}\nlaunch = partial({KERNEL}, q, cache, weights, out, Preshuffle=True, KVBlockSize=64)\n"
+        "out.resize_(rows, 7)\nlaunch(lengths, tables, width)",
+        PARTIAL,
+    ),
+    "partial of a kernel, changed": body(
+        f"width = max_model_len\n{OUT}\nlaunch = partial({KERNEL}, Preshuffle=True, KVBlockSize=64)\n"
+        "launch.keywords['KVBlockSize'] = 128\nlaunch(q, cache, weights, out, lengths, tables, width)",
+        PARTIAL,
+    ),
+    "partial of a kernel, told otherwise": body(
+        f"width = max_model_len\n{OUT}\nlaunch = partial({KERNEL}, Preshuffle=True, KVBlockSize=64)\n"
+        "launch(q, cache, weights, out, lengths, tables, width, KVBlockSize=128)",
+        PARTIAL,
+    ),
+    "shape that is changed": body(
+        f"width = max_model_len\nshape = [rows, width]\nshape[1] = 7\nout = torch.empty(shape)\n{CALL}"
+    ),
+    "keywords that are changed": body(
+        "width = max_model_len\nmade = dict(size=(rows, width))\nmade['size'] = (rows, 7)\n"
+        f"out = torch.empty(**made)\n{CALL}"
+    ),
+    "tensor given another name by a helper": body(
+        f"width = max_model_len\nbuf = torch.empty((rows, width))\nout = same(buf)\nbuf.resize_(rows, 7)\n{CALL}",
+        "def same(t):\n    return t\n",
+    ),
+    "tensor of a tuple, resized there": body(
+        f"width = max_model_len\nbufs = (torch.empty((rows, width)), 1)\nout = bufs[0]\nbufs[0].resize_(rows, 7)\n{CALL}"
+    ),
+    "tensor of a dict, resized there": body(
+        f"width = max_model_len\nbufs = {{'out': torch.empty((rows, width))}}\nout = bufs['out']\n"
+        f"bufs['out'].resize_(rows, 7)\n{CALL}"
+    ),
+    "tensor of a named tuple, resized before": body(
+        f"width = max_model_len\nbuf = torch.empty((rows, width))\npair = Pair(1, buf)\nbuf.resize_(rows, 7)\n"
+        f"out = pair.width\n{CALL}",
+        PAIR,
+    ),
+    "tensor resized by what is asked first": body(
+        f"width = max_model_len\n{OUT}\n{CALL.replace(' out,', ' (out if grow(out) else None),')}",
+        "def grow(t):\n    t.resize_(4, 7)\n    return 1\n",
+    ),
+    "held buffer resized after a launch": keeper("out.resize_(3, 7)"),
+    "held buffer given away after a launch": keeper("KEPT.append(out)"),
+    "held buffer given out by a method": keeper("pass", "self.get()", "\n    def get(self):\n        return self.buf\n"),
+    "held buffer got by its name": keeper("getattr(self, 'buf').resize_(3, 7)"),
+    "held buffer resized by its giver": {
+        "ops": f"{HEAD}\n\nclass Keeper:\n    def __init__(self, out):\n        self.held = out\n\n"
+        f"    def go(self, {ARGS}, width):\n        out = self.held\n        {CALL}\n",
+        "model": f"import torch\nfrom vllm.ops import Keeper\n\n\ndef score(vllm_config, {ARGS}):\n    width = {LIMIT}\n"
+        "    buf = torch.empty((4, width))\n    keeper = Keeper(buf)\n    buf.resize_(4, width + 7)\n"
+        f"    keeper.go({ARGS}, width)\n",
+    },
+    "tuples of two objects": two("(1, n.odd)", "a.part[1]", "b.part[1]"),
+    "dicts of two objects": two("{'n': n.odd}", "a.part['n']", "b.part['n']"),
+    "records of two objects": two("Pair(1, n.odd)", "a.part.width", "b.part.width"),
+    **{f"partial {name}": more for name, more in {
+        "that adds one": sized("partial(plus, m=1)(max_model_len)", PARTIAL),
+        "that is told otherwise": sized("partial(plus, m=64)(max_model_len, m=1)", PARTIAL),
+        "of a list that is changed": sized_by("m = [64]\nup = partial(plus, m=m)\nm[0] = 1\nwidth = up(max_model_len)", PARTIAL.replace("+ m", "+ m[0]")),
+        "changed": sized_by("up = partial(plus, m=64)\nup.keywords['m'] = 1\nwidth = up(max_model_len)", PARTIAL),
+        "of a module, changed": sized("up(max_model_len)", f"{PARTIAL}up = partial(plus, m=64)\n") | {"a": "from vllm.ops import up\n\nup.keywords['m'] = 1\n"},
+        "of a module, got by its name": sized("up(max_model_len)", f"{PARTIAL}up = partial(plus, m=64)\n") | {"a": "from vllm import ops\n\ngetattr(ops, 'up').keywords['m'] = 1\n"},
+        "of a function that is replaced": sized("partial(plus, m=64)(max_model_len)", PARTIAL) | {"a": "from vllm import ops\n\nops.plus = max\n"},
+        "of the engine's own": sized("partial(plus, m=64)(max_model_len)", PARTIAL.replace("from functools import", "from vllm.a import")) | {"a": "def partial(f, m):\n    return lambda n: f(n, m + 1)\n"},
+        "replaced": sized("functools.partial(plus, m=64)(max_model_len)", f"import functools\n{PARTIAL}") | {"a": "import functools\n\nfunctools.partial = lambda f, m: lambda n: n + 1\n"},
+    }.items()},
+    **{f"list {name}": sized_by(text, "def grow(s):\n    s[1] += 1\n    return 1\n\n\ndef same(s):\n    return s\n\n\ndef asked(s):\n    grow(s)\n    return s[1]\n") for name, text in {
+        "set": "sizes = [rows, max_model_len]\nsizes[1] = 7\nwidth = sizes[1]",
+        "appended": "sizes = [max_model_len]\nsizes.append(7)\nwidth = sizes[-1]",
+        "changed by a helper": "sizes = [rows, max_model_len]\ngrow(sizes)\nwidth = sizes[1]",
+        "changed within a helper": "sizes = [rows, max_model_len]\nwidth = asked(sizes)",
+        "changed as it is asked for": "sizes = [rows, max_model_len]\nwidth = sizes[1] if grow(sizes) else 64",
+        "of two names": "sizes = [rows, max_model_len]\nother = sizes\nother += [7]\nwidth = sizes[-1]",
+        "of two names, by a helper": "sizes = [rows, max_model_len]\nother = same(sizes)\nsizes[1] = 7\nwidth = other[1]",
+        "in a list, by another name": "sizes = [[rows, max_model_len]]\nrow = sizes[0]\nsizes[0][1] = 7\nwidth = row[1]",
+        "in a dict": "sizes = [rows, max_model_len]\nkept = {'s': sizes}\nkept['s'][1] = 7\nwidth = sizes[1]",
+        "changed in a loop": "sizes = [rows, max_model_len]\nfor i in range(2):\n    width = sizes[1]\n    sizes[1] += 1",
+        "changed by a function within": "sizes = [rows, max_model_len]\n\ndef more():\n    sizes[1] += 1\n\nmore()\nwidth = sizes[1]",
+    }.items()},
+    "list that is a default": sized("up(max_model_len)", "def up(n, seen=[0]):\n    width = n + seen[0]\n    seen[0] += 1\n    return width\n"),
+    "list of a module, changed from afar": sized("SIZES[0] + max_model_len", "SIZES = [64]\n") | {"a": "from vllm.ops import SIZES\n\n\ndef tune():\n    SIZES[0] = 1\n"},
+    "list of a module, given out": sized("SIZES[0] + max_model_len", "SIZES = [64]\n\n\ndef get():\n    return SIZES\n") | {"a": "from vllm.ops import get\n\nget()[0] = 1\n"},
+    "dict changed": sized_by("sizes = dict(width=max_model_len)\nsizes['width'] += 1\nwidth = sizes['width']"),
+    "dict changed by another function": sized_by("sizes = {'width': max_model_len}\ntune(sizes)\nwidth = sizes['width']", "from vllm.a import tune\n") | {"a": "def tune(d):\n    d['width'] += 1\n"},
+    "dict of the engine's own": sized_by("sizes = dict(width=max_model_len)\nwidth = sizes['width']", "def dict(width):\n    return {'width': width + 1}\n"),
+    "dict of functions, registered": sized("UP['rocm'](max_model_len)", "def up(n):\n    return n + 64\n\n\nUP = {'rocm': up}\n\n\ndef register(kind, f):\n    UP[kind] = f\n"),
+    "dict held, changed from afar": classes(indexer(f"self.sizes = {{'n': {LIMIT}}}", "self.sizes['n']"), a="def tune(it):\n    it.sizes['n'] += 1\n"),
+    "dict held, and by another name": classes(indexer(f"self.sizes = {{'n': {LIMIT}}}", "self.sizes['n']"), a="def tune(it):\n    sizes = it.sizes\n    sizes['n'] += 1\n"),
+    "dict held, given out": classes(indexer(f"self.sizes = {{'n': {LIMIT}}}", "self.sizes['n']", "\n    def get(self):\n        return self.sizes\n"), a="def tune(it):\n    it.get()['n'] += 1\n"),
+    "sum of odd parts": sized("sum((max_model_len, 1))"),
+    "sum from one on": sized("sum((max_model_len, 64), 1)"),
+    "namespace changed": sized_by("sizes = SimpleNamespace(width=max_model_len)\nsizes.width += 1\nwidth = sizes.width", "from types import SimpleNamespace\n"),
+    **{f"record {name}": sized_by(text, cls) | COMMON | files for name, (text, cls, files) in {
+        "changed": ("sizes = Sizes(max_model_len)\nsizes.width += 1\nwidth = sizes.width", RECORD, {}),
+        "changed by its method": ("sizes = Sizes(max_model_len)\nsizes.grow()\nwidth = sizes.width", f"{RECORD}\n    def grow(self):\n        self.width += 1\n", {}),
+        "changed by who is given it": ("sizes = Sizes(max_model_len)\ngrow(sizes)\nwidth = sizes.width", f"{RECORD}\n\ndef grow(s):\n    s.width += 1\n", {}),
+        "changed under another name": ("sizes = Sizes(max_model_len)\nother = sizes\nother.width += 1\nwidth = sizes.width", RECORD, {}),
+        "that gives itself away": (RECORDED, f"{RECORD}        grow(self)\n\n\ndef grow(s):\n    s.width += 1\n", {}),
+        "made on branches": (RECORDED, f"{RECORD}        if n > 9:\n            self.width = n + 1\n", {}),
+        "of a metaclass": (RECORDED, "class Meta(type):\n    def __call__(cls, n):\n        return super().__call__(n + 1)\n\n\n" + RECORD.replace("Sizes:", "Sizes(metaclass=Meta):"), {}),
+        "of a descriptor set from afar": (RECORDED, RECORD, {"a": "from vllm.ops import Sizes\n\nSizes.width = property(lambda s: 7, lambda s, n: None)\n"}),
+        "that stores otherwise": (RECORDED, f"{RECORD}\n    def __setattr__(self, name, n):\n        object.__setattr__(self, name, n + 1)\n", {}),
+        "of a cache": ("sizes = make(max_model_len)\nwidth = sizes.width", f"from functools import cache\n\n\n{RECORD}\n\n@cache\ndef make(n):\n    return Sizes(n)\n\n\ndef tune(n):\n    make(n).width += 1\n", {}),
+        "whose method is kept": ("sizes = Sizes(max_model_len)\nwide = sizes.wide\nsizes.width = 7\nwidth = wide()", f"{RECORD}\n    def wide(self):\n        return self.width\n", {}),
+        "whose heir says otherwise": ("sizes = Wide(max_model_len)\nwidth = sizes.width", f"{RECORD}\n\nclass Wide(Sizes):\n    width = property(lambda s: 7, lambda s, n: None)\n", {}),
+        "that is frozen, and set": ("sizes = Sizes(max_model_len)\nobject.__setattr__(sizes, 'n', 7)\nwidth = sizes.n", DATA, {}),
+        "worked out after": ("sizes = Sizes(max_model_len)\nwidth = sizes.n", f"{DATA}\n    def __post_init__(self):\n        object.__setattr__(self, 'n', self.n + 1)\n", {}),
+        "of odd blocks": (RECORDED, DATA.replace("= 64", "= 63"), {}),
+        "that is a tuple, with another width": ("pair = Pair(1, max_model_len)._replace(width=7)\nwidth = pair.width", PAIR, {}),
+        "that is a tuple, in another order": ("rows, width = Pair(max_model_len, 7)", PAIR, {}),
+        "that is a tuple, asked its own way": ("pair = Pair(1, max_model_len)\nwidth = pair[1]", f"{PAIR}\n    def __getitem__(self, i):\n        return 7\n", {}),
+    }.items()},
+    **{f"classmethod {name}": sized("Sizes.of(max_model_len)", f"{OF}{more}") | COMMON | files for name, (more, files) in {
+        "of an odd constant": ("\n    extra = 1\n", {}),
+        "whose constant is set": ("\n\nSizes.extra = 1\n", {}),
+        "whose constant is set from afar": ("", {"a": "from vllm.ops import Sizes as S\n\nS.extra = 1\n"}),
+        "whose constant is set by its name": ("", {"a": "from vllm import ops\n\nsetattr(ops.Sizes, 'extra', 1)\n"}),
+        "whose constant another sets": ("\n    @classmethod\n    def tune(cls):\n        cls.extra = 1\n", {}),
+        "of a class that is given away": ("", {"a": "from vllm.b import tune\nfrom vllm.ops import Sizes\n\ntune(Sizes)\n", "b": "def tune(c):\n    c.extra = 1\n"}),
+        "replaced from afar": ("", {"a": "from vllm import ops\n\nops.Sizes.of = lambda n: n + 1\n"}),
+        "of an heir": ("\n\nclass Wide(Sizes):\n    extra = 1\n\n\nSizes = Wide\n", {}),
+    }.items()},
+    **{f"tensor {name}": body(f"width = max_model_len\n{text}", "from vllm.a import len\n\n\ndef grow(t):\n    t.resize_(4, 7)\n    return t\n") | {"a": "def len(t):\n    t.resize_(4, 7)\n"} for name, text in {
+        "measured by the engine's own": f"{OUT}\nlen(out)\n{CALL}",
+        "filled under another name": f"{OUT}\nother = out.zero_()\nother.resize_(rows, 7)\n{CALL}",
+        "filled as another": f"buf = torch.empty((rows, width))\nout = buf.zero_()\nbuf.resize_(rows, 7)\n{CALL}",
+        "resized by a later argument": f"{OUT}\n{CALL.replace(' tables,', ' grow(out),')}",
+        "of a shape that a later argument changes": f"shape = [rows, width]\nout = torch.empty(shape, device=q.set(shape))\n{CALL}",
+        "asked anew": f"{OUT}\n{CALL.replace(' out,', ' (out if (out := q.odd) is not None else None),')}",
+        "of keywords that is resized": f"keys = {{'size': [rows, width]}}\nkeys['size'][1] = 7\nout = torch.empty(**keys)\n{CALL}",
+        "of keywords whose shape is changed": f"shape = [rows, width]\nkeys = dict(size=shape)\nshape[1] = 7\nout = torch.empty(**keys)\n{CALL}",
+        "with keywords of a function within": f"{OUT}\n\ndef inner():\n    KEYS = dict(Preshuffle=True, KVBlockSize=64)\n    q.go(**KEYS)\n\n{CALL.replace('Preshuffle=True, KVBlockSize=64', '**KEYS')}",
+        "with keywords of a dict that is none": f"{OUT}\ndict = tables.odd\nkeys = dict(Preshuffle=True, KVBlockSize=64)\n{CALL.replace('Preshuffle=True, KVBlockSize=64', '**keys')}",
+    }.items()},
+    "held buffer filled under another name": keeper("out.resize_(3, 7)", "self.buf.zero_()"),
+    "held buffer resized among all that is held": keeper("for t in vars(self).values(): t.resize_(3, 7)"),
+    "held buffer got by a name worked out": keeper("for n in q.names: getattr(self, n).resize_(3, 7)"),
+    "held list of two names": classes(indexer(f"self.sizes = self.other = [{LIMIT}]\nself.other[0] = 7", "self.sizes[0]")),
+    "held list of a name within": classes(indexer(f"self.sizes = (sizes := [{LIMIT}])\nsizes[0] = 7", "self.sizes[0]")),
+    **{f"tensor given, {name}": {"ops": f"{HEAD}from types import SimpleNamespace\n\n\ndef same(t):\n    return t\n\n\n{RECORD}\n\ndef go({ARGS}, buf, width):\n    held = {text}\n    buf.resize_(3, 7)\n    out = {out}\n    {CALL}\n", "model": f"import torch\nfrom vllm.ops import go\n\n\ndef score(vllm_config, {ARGS}):\n    width = {LIMIT}\n    go({ARGS}, torch.empty((4, width)), width)\n"} for name, (text, out) in {
+        "in a record": ("Sizes(buf)", "held.n"), "in a namespace": ("SimpleNamespace(n=buf)", "held.n"),
+        "in a dict": ("dict(n=buf)", "held['n']"), "by a helper": ("same(buf)", "held"),
+    }.items()},
+    **{f"class {name}": sized("Sizes.of(max_model_len)", before) | COMMON | {"a": a} for name, (before, a) in {
+        "whose list is changed from afar": (OF.replace("= 64", "= [64]").replace("cls.extra", "cls.extra[0]"), "from vllm.ops import Sizes\n\nSizes.extra[0] = 1\n"),
+        "whose constant is set by an object's type": (OF, "def tune(s):\n    type(s).extra = 1\n"),
+        "whose method is replaced by an object's type": (OF, "def tune(s):\n    type(s).of = lambda n: 7\n"),
+        "whose method has other defaults": (OF.replace("n):", "n, m=64):").replace("cls.extra", "m"), "from vllm.ops import Sizes\n\nSizes.of.__func__.__defaults__ = (1,)\n"),
+        "whose partial is changed": (f"{PARTIAL}class Sizes:\n    of = partial(plus, m=64)\n", "from vllm.ops import Sizes\n\nSizes.of.keywords['m'] = 1\n"),
+    }.items()},
+    "class of a fixed width that is set by name": sized("Sizes.of(64)", OF) | {"a": "def tune(s, k):\n    setattr(s.__class__, k, 1)\n"},
+    **{f"record, {name}": sized_by(text, before) | COMMON | files for name, (text, before, files) in {
+        "stored by super": (RECORDED, f"{RECORD}        super().__setattr__('width', 7)\n", {}),
+        "stored by super afterwards": ("width = Sizes(max_model_len).n", DATA.replace("(frozen=True)", "") + "\n    def __post_init__(self):\n        super().__setattr__('n', 7)\n", {}),
+        "stored by text": ("width = Sizes(max_model_len).n", DATA.replace("(frozen=True)", "") + "\n    def __post_init__(self):\n        exec('self.n = 7')\n", {}),
+        "whose maker is decorated": (RECORDED, "def override(f):\n    return lambda self, n: f(self, n + 1)\n\n\n" + RECORD.replace("    def __i", "    @override\n    def __i"), {}),
+        "of a descriptor": ("width = Sizes(max_model_len).n", "from dataclasses import dataclass\n\n\nclass Odd:\n    def __get__(self, it, cls):\n        return 7\n\n    def __set__(self, it, n):\n        pass\n\n\nODD = Odd()\n\n\n@dataclass\nclass Sizes:\n    n: int = ODD\n", {}),
+        "of a variable of the class": ("width = Sizes(max_model_len).m", "from dataclasses import dataclass\nfrom typing import ClassVar as Of\n\n\n@dataclass\nclass Sizes:\n    m: Of[int] = 7\n    n: int = 0\n", {}),
+        "of what it takes and does not keep": ("width = Sizes(max_model_len).n", "from dataclasses import InitVar as Of\nfrom dataclasses import dataclass\n\n\n@dataclass\nclass Sizes:\n    n: Of[int] = 7\n", {}),
+        "by a dataclass that is replaced": ("width = Sizes(max_model_len).n", DATA.replace("from dataclasses import dataclass", "import dataclasses").replace("@data", "@dataclasses.data"), {"a": "import dataclasses\n\ndataclasses.dataclass = lambda **k: max\n"}),
+        "of a property that its type is given": (RECORDED, RECORD, {"a": "def tune(s):\n    type(s).width = property(lambda s: 7, lambda s, n: None)\n"}),
+        "whose kept property is changed": ("s = Sizes(max_model_len)\ns.kept[0] = 7\nwidth = s.kept[0]", f"from functools import cached_property\n\n\n{RECORD}\n    @cached_property\n    def kept(self):\n        return [self.n]\n", {}),
+        "got back from its method": ("s = Sizes(max_model_len)\ns.up.__self__.n = 7\nwidth = s.n", f"{RECORD}\n    def up(self):\n        return 1\n", {}),
+    }.items()},
+    **{f"class {name}": sized("Sizes.of(max_model_len)", f"def change(c):\n    c.extra = 1\n\n\n{HOOK}\n\n{OF}{more}") | COMMON | files for name, (more, files) in {
+        "that its own method gives away": ("\n    @classmethod\n    def tune(cls):\n        change(cls)\n", {}),
+        "that a function gets as a method": ("    tune = classmethod(change)\n", {}),
+        "that a value is told": ("    hook = Hook(None)\n", {}),
+        "that a decorator is told": ("\n    @Hook\n    def odd(self):\n        return 1\n", {}),
+        "of a name in a default": ("\n    def odd(self, m=(extra := 1)):\n        return m\n", {}),
+        "given to a function by the name of one that looks": ("", {"a": "from vllm.b import signature\nfrom vllm.ops import Sizes\n\nsignature(Sizes)\n", "b": "def signature(c):\n    c.extra = 1\n"}),
+        "given to a method by the name of one that looks": ("", {"a": "from vllm.b import Tool\nfrom vllm.ops import Sizes\n\nTool().print(Sizes)\n", "b": "class Tool:\n    def print(self, c):\n        c.extra = 1\n"}),
+        "by the type of what a function gives": ("\n\ndef get():\n    return Sizes()\n", {"a": "from vllm.ops import get\n\ntype(get()).extra = 1\n"}),
+        "by the type of what a function gives, kept": ("\n\ndef get():\n    return Sizes()\n", {"a": "from vllm.ops import get\n\nc = type(get())\nc.extra = 1\n"}),
+        "whose method is replaced by a path": ("", {"a": "from unittest import mock\n\nmock.patch('vllm.ops.Sizes.of', lambda n: 7).start()\n"}),
+        "by the types of many": ("\n\ndef tune(them):\n    for c in map(type, them):\n        c.extra = 1\n", {}),
+    }.items()},
+    "class whose own method sets what its name is mangled to": sized("Sizes.of(max_model_len)", OF.replace("extra", "__extra") + "\n    @classmethod\n    def tune(cls):\n        cls._Sizes__extra = 1\n") | COMMON,
+    "class that type makes another of": classes(
+        f"{HEAD}\nclass Sizes:\n    extra = 64\n\n    @classmethod\n    def go(cls, {ARGS}):\n        width = cls.extra\n        out = torch.empty((4, width))\n        {CALL}\n",
+        a="from vllm.ops import Sizes\n\n\ndef go(q):\n    Sizes.go(q, q, q, q, q)\n    type('W', (Sizes,), {'extra': 7}).go(q, q, q, q, q)\n",
+        **COMMON,
+    ),
+    **{f"record, {name}": sized_by(text, f"{HOOK}\n\n{RECORD}{more}") | COMMON for name, (text, more) in {
+        "to which its class gives a property": (RECORDED, "\n    @classmethod\n    def tune(cls):\n        cls.width = property(lambda s: 7, lambda s, n: None)\n"),
+        "to which a decorator gives a property": (RECORDED, "\n    @override\n    def odd(self):\n        return 1\n"),
+        "whose class is given a method": (RECORDED, "\n\ndef tune(s):\n    s.__class__.__getattribute__ = lambda s, n: 7\n"),
+        "with a decorator in its body": ("width = Sizes(max_model_len).wide()", "\n    def record_function(f):\n        return lambda self: 7\n\n    @record_function\n    def wide(self):\n        return self.width\n"),
+        "with a property in its body": ("width = Sizes(max_model_len).wide", "\n    def property(f):\n        return 7\n\n    @property\n    def wide(self):\n        return self.width\n"),
+    }.items()},
+    **{f"{what}, {name}": sized_by(f"{text}\n{how}\nwidth = {read}", f"{RECORD}\n\nclass Odd:\n    def __eq__(self, s):\n        {change}\n        return True\n\n    def __contains__(self, s):\n        {change}\n        return True\n") | COMMON for what, (text, read, change) in {
+        "record": ("s = Sizes(max_model_len)", "s.width", "s.width = 7"), "list": ("s = [max_model_len]", "s[0]", "s[0] = 7"),
+    }.items() for name, how in {"changed as it is compared": "s == Odd()", "changed as it is sought": "s in Odd()"}.items()},
+    "tensor resized as it is sought": body(f"width = max_model_len\n{OUT}\nout in Odd()\n{CALL}", "class Odd:\n    def __contains__(self, t):\n        t.resize_(3, 7)\n        return True\n"),
+    **{f"record with a field {name}": sized_by("width = Sizes(max_model_len).m", f"from dataclasses import KW_ONLY, InitVar, dataclass\nfrom typing import ClassVar\n{before}\n\n@dataclass\nclass Sizes:\n    m: {kind} = 7\n    n: int = 0\n") | COMMON | {"kinds": "from typing import ClassVar as Of\n\nOf2 = Of[int]\n"} for name, (before, kind) in {
+        "of the class, in quotes": ("from typing import ClassVar as Of\n", "'Of[int]'"),
+        "of the class, by another name": ("Of = ClassVar[int]\n", "Of"),
+        "of the class, by another name from afar": ("from vllm.kinds import Of2\n", "Of2"),
+        "of the class, from afar": ("from vllm.kinds import Of\n", "Of[int]"),
+        "of the class, if it can be imported": ("try:\n    from typing import ClassVar as Of\nexcept ImportError:\n    Of = None\n", "Of[int]"),
+        "that is not kept, by another name": ("Of = InitVar[int]\n", "Of"),
+    }.items()},
+    **{f"held buffer resized, got by {name}": keeper(text) for name, text in {
+        "attrgetter": "for n in q.names: attrgetter(n)(self).resize_(3, 7)",
+        "getmembers": "for n, b in inspect.getmembers(self): b.resize_(3, 7)",
+        "its own way": "for n in q.names: self.__getattribute__(n).resize_(3, 7)",
+        "the way of all objects": "for n in q.names: object.__getattribute__(self, n).resize_(3, 7)",
+        "what is pickled": "for b in self.__getstate__().values(): b.resize_(3, 7)",
+        "getattr of another name": "get = getattr; [get(self, n).resize_(3, 7) for n in q.names]",
+        "a map of getattr": "for b in map(getattr, q.its, q.names): b.resize_(3, 7)",
+    }.items()},
+    **{f"attribute set by setattr {name}": classes(indexer(SET), a=f"{before}\n\ndef tune(it, n{more}):\n    put(it, n, 7)\n") for name, (before, more) in {
+        "of another name": ("put = setattr\n", ""), "imported": ("from builtins import setattr as put\n", ""),
+        "that is a default": ("", ", put=setattr"), "of all objects": ("put = object.__setattr__\n", ""),
+    }.items()},
+    "list changed by its own index": sized_by("sizes = [rows, max_model_len]\nwidth = sizes[grow(sizes)]", "def grow(s):\n    s[1] = 7\n    return 1\n"),
+    "list with a name within": sized_by("sizes = (other := [rows, max_model_len])\nother[1] = 7\nwidth = sizes[1]"),
+    "width asked anew": sized_by("n = max_model_len\nwidth = n if (n := 7) else 64"),
     "tensor of two names": body(
         f"width = max_model_len\nout = other = torch.empty((rows, width))\nother.resize_(rows, width + 7)\n{CALL}"
     ),
@@ -110,6 +379,9 @@ UNSAFE: dict[str, dict[str, str]] = {
     ),
     "tensor got at through locals": body(
         f"width = max_model_len\n{OUT}\nlocals()['out'].resize_(rows, width + 7)\n{CALL}"
+    ),
+    "tensor got at through its frame": body(
+        f"width = max_model_len\n{OUT}\nsys._getframe().f_locals['out'].resize_(3, 7)\n{CALL}"
     ),
     "tensor got at by text": body(f"width = max_model_len\n{OUT}\neval('out').resize_(rows, width + 7)\n{CALL}"),
     "tensor given by a function within": body(
@@ -612,6 +884,47 @@ UNSAFE: dict[str, dict[str, str]] = {
     },
 }  # fmt: skip
 SAFE: dict[str, dict[str, str]] = {
+    "partial of a kernel": body(
+        f"width = max_model_len\n{OUT}\nlaunch = partial({KERNEL}, Preshuffle=True, KVBlockSize=64)\n"
+        "launch(q, cache, weights, out, lengths, tables, width)",
+        PARTIAL,
+    ),
+    "shape of a list": body(f"width = max_model_len\nshape = [rows, width]\nout = torch.empty(shape)\n{CALL}"),
+    "shape of a named tuple": body(
+        f"width = max_model_len\nshape = Pair(rows, width)\nout = torch.empty(shape)\n{CALL}", PAIR
+    ),
+    "keywords of a buffer": body(
+        f"width = max_model_len\nkeys = {{'dtype': torch.float32}}\nout = torch.empty((rows, width), **keys)\n{CALL}"
+    ),
+    "second buffer of a name": body(
+        f"width = max_model_len\nout = lengths.odd()\nout.fix(1)\nout = make(rows, width)\n{CALL}",
+        "def make(rows, n):\n    return torch.empty((rows, n))\n",
+    ),
+    "partial": sized("partial(plus, m=64)(max_model_len)", PARTIAL),
+    "partial of a module": sized("up(max_model_len)", f"{PARTIAL}up = partial(plus, m=64)\n"),
+    "list": sized_by("sizes = [rows, max_model_len]\nwidth = sizes[-1]"),
+    "list taken apart": sized_by("sizes = [rows, max_model_len]\nrows, width = sizes"),
+    "dict": sized_by("sizes = {'width': max_model_len}\nwidth = sizes['width']"),
+    "dict called": sized_by("sizes = dict(width=max_model_len)\nwidth = sizes['width']"),
+    "dict of functions": sized("UP['rocm'](max_model_len)", "def up(n):\n    return n + 64\n\n\nUP = {'rocm': up}\n"),
+    "dict of a helper": sized_by("sizes = sized(max_model_len)\nwidth = sizes['n']", "def sized(n):\n    sizes = {'n': n}\n    return sizes\n"),
+    "dict held": classes(indexer(f"self.sizes = {{'n': {LIMIT}}}", "self.sizes['n']")),
+    "dict of buffers": body(f"width = max_model_len\nbufs = {{'out': torch.empty((rows, width))}}\nout = bufs['out']\n{CALL}"),
+    "sum": sized("sum((max_model_len, 64))"),
+    "most of a list": sized("max([max_model_len, 64])"),
+    "namespace": sized_by("sizes = SimpleNamespace(width=max_model_len)\nwidth = sizes.width", "from types import SimpleNamespace\n"),
+    **{f"record {name}": sized_by(text, cls) | COMMON for name, (text, cls) in {
+        "of a class": (RECORDED, RECORD),
+        "of data": (RECORDED, DATA),
+        "of data, by its method": ("sizes = Sizes(max_model_len)\nwidth = sizes.rounded()", DATA),
+        "that is a tuple": ("pair = Pair(1, max_model_len)\nwidth = pair.width", PAIR),
+        "that is a tuple, taken apart": ("rows, width = Pair(1, max_model_len)", PAIR),
+        "given to a helper": ("sizes = Sizes(max_model_len)\nwidth = wide(sizes)", f"{RECORD}\n\ndef wide(s):\n    return s.width\n"),
+    }.items()},
+    "record held by one that is held": classes(indexer(f"self.part = Part({LIMIT})", "self.part.sizes.width", before=f"{DATA}\n\nclass Part:\n    def __init__(self, n):\n        self.sizes = Sizes(n)\n")),
+    "classmethod": sized("Sizes.of(max_model_len)", OF) | COMMON,
+    "staticmethod": sized("Sizes.of(max_model_len)", "class Sizes:\n    @staticmethod\n    def of(n):\n        return n + 64\n") | COMMON,
+    "buffer held": keeper("pass"),
     "lambda": sized("size(max_model_len)", "size = lambda n: (n + 63) // 64 * 64\n"),
     "lambda of the function": body(
         f"size = lambda n, block=64: (n + block - 1) // block * block\nwidth = size(max_model_len)\n{OUT}\n{CALL}"

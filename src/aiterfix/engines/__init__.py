@@ -11,7 +11,7 @@ The rooms, in the order in which a call goes through them:
     package    searches their files as text, and parses those that matter
     uses       every mention of a function: a call, another name for it, or not understood
     trace      what an expression can be; ``values`` are its numbers, ``tensors`` its rows and columns. It asks
-    flow       which binding of a local name a use may see,
+    flow       which binding of a local name a use may see, and whether what it names is left alone,
     callers    who calls the function at hand, and with what,
     attributes what an attribute can be, of all that ``names`` finds stored under its name
     read       puts it together: one ``model.Call`` a call

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aiterfix.engines import bounds
-from aiterfix.engines.flow import leaves_alone
+from aiterfix.engines.flow import BY_TEXT, alone, left_alone
 from aiterfix.engines.names import OPERATOR, Names, Store
 from aiterfix.engines.package import FUNCTIONS, FunctionNode, Package, Source, parameters, text_of
 from aiterfix.engines.uses import called, last
@@ -19,17 +20,18 @@ from aiterfix.engines.values import (
     Frame,
     Nothing,
     Number,
-    Tensor,
     Thing,
     Value,
     absolute,
     atoms_of,
+    changeable,
     has_parameter,
-    holds_tensor,
+    inside,
     of,
     placed,
     role,
 )
+from aiterfix.source.tree import descend
 from aiterfix.storage.record import record
 
 if TYPE_CHECKING:
@@ -65,7 +67,8 @@ class Attributes:
         self._package, self._tracer, self.names = package, tracer, Names(package)
         self._fields: dict[object, _Kept] = {}
         self._busy: set[object] = set()
-        self._makers: dict[ast.ClassDef, FunctionNode | None] = {}
+        self._holders: dict[ast.ClassDef, FunctionNode | None] = {}
+        self._closed: dict[ast.ClassDef, bool] = {}
 
     def read(self, base: Thing, node: ast.Attribute, frame: Frame) -> tuple[Value, ...]:
         """What an attribute of an object of the package is."""
@@ -121,9 +124,8 @@ class Attributes:
         length &= name == OPERATOR or not any(s.late for s in doubtful)
         for text in conditions:
             self._tracer.condition(text, length=length)
-        values = [unknown if holds_tensor(v) else v for v in values]
-        if any(isinstance(v, Tensor) for v in values):
-            return self._held(node, frame, values, kept)
+        if any(map(changeable, values)):
+            values = self._held(node, frame, values, kept)
         if len(values) == 1 or not all(isinstance(v, Number) for v in values):
             return tuple(values)
         return (of(Atom("field", place, text_of(node), (), tuple(values))),)
@@ -193,55 +195,134 @@ class Attributes:
         if store.kind == "property":
             assert isinstance(store.node, FUNCTIONS)
             found += tracer.returned(source, store.node, {}, frame.key, unknown)
-        elif store.kind == "field" and (maker := self._maker(source, store.owner)) is not None:
+        elif store.kind == "field" and store.owner is not None and _is_record(store.owner):
+            maker = self.holds(Thing("class", "", source, store.owner)) or _filled(source, store.owner, unclear=True)
             found.append(tracer.callers.parameter(source, maker, name))
         elif value is not None:
             found += tracer.values(value, frame)
         elif store.kind != "field":
             found.append(unknown)
+        shared = not alone(source, source.up.get(store.node, store.node))
         for value_so in found:
             for way in tracer.callers.expand((value_so,), source, getattr(store.node, "lineno", 0)):
                 same = {a for a in atoms_of(way.state[0]) if a.kind == "same"}
                 if not (isinstance(one := way.state[0], Number) and one.atom in same and one.atom.key == name):
-                    yield unknown if same or has_parameter(one) else one
+                    # What a caller gives it, or goes by another name, may be changed by that.
+                    given = changeable(one) and (shared or not changeable(value_so))
+                    yield unknown if same or given or has_parameter(one) else one
 
-    def _maker(self, source: Source, owner: ast.ClassDef | None) -> FunctionNode | None:
-        """The ``__init__`` that a record is given, by its fields; of one of heirs or bases, or whose fields are not all
-        filled in their order, one that takes anything."""
-        if owner is None:
+    def _held(self, node: ast.Attribute, frame: Frame, values: list[Value], kept: _Kept) -> list[Value]:
+        """What may change while an object holds it, as long as nothing is done to it but to look at it."""
+        text = f"{text_of(node)}, which is used in ways that are not followed"
+        unknown = self._tracer.other(node, frame, text)
+        looked_at = kept.complete and left_alone(self._package, node.attr, values, (ast.Attribute,), node)
+        self._tracer.condition(self.names.reached, length=False)
+        found: list[Value] = []
+        for value in values[: bounds.VALUES]:
+            known = not changeable(value) or (looked_at and absolute(value) and not any(map(changeable, inside(value))))
+            found.append(value if known else replace(value, held=None) if isinstance(value, Thing) else unknown)
+        return found
+
+    def holds(self, thing: Thing) -> FunctionNode | None:
+        """How an object of a class is given its fields, where that is all that the class stores, ever: its
+        ``__init__``, or what a dataclass or named tuple has in its place, with an empty body."""
+        source, owner = thing.source, thing.node
+        if source is None or not isinstance(owner, ast.ClassDef) or not self.closed(source, owner):
             return None
-        if owner not in self._makers:
-            said = [text_of(d.func if isinstance(d, ast.Call) else d) for d in owner.decorator_list]
-            made = None
-            if any(_RECORD(text) for text in (*said, *(text_of(b) for b in owner.bases))):
-                fields = [n for n in owner.body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)]
-                found = self._tracer.callers.uses_of(source, owner)
-                plain = found is not None and not found.heirs and not any(_SHIFTS(text_of(f)) for f in fields)
-                plain &= not any(source.bound(owner, m) for m in ("__init__", "__new__"))
-                plain &= not any(self._tracer.class_of(b, Frame(source, None)) for b in owner.bases)
-                plain &= not any("validator" in last(d) for m in owner.body for d in getattr(m, "decorator_list", ()))
-                names = [ast.arg("self"), *(ast.arg(f.target.id) for f in fields)]  # type: ignore[union-attr]
-                stated = [f.value for f in fields[next((i for i, f in enumerate(fields) if f.value), len(fields)) :]]
-                values = [v for v in map(_default, stated) if v is not None]
-                arguments = ast.arguments([], names, None, [], [], None, values)
-                made = ast.FunctionDef("__init__", arguments, [ast.Pass()], [], lineno=owner.lineno, col_offset=0)
-                if not plain or len(values) != len(stated):
-                    made.decorator_list = [ast.Name("unclear", ast.Load())]
-                source.up[made] = owner
-            self._makers[owner] = made
-        return self._makers[owner]
+        if owner not in self._holders:
+            self._holders[owner] = None
+            self._holders[owner] = self._holder(source, owner)
+        return self._holders[owner]
 
-    def _held(self, node: ast.Attribute, frame: Frame, values: list[Value], kept: _Kept) -> tuple[Value, ...]:
-        """A tensor that an object holds, where nothing is done to it but to look at it."""
-        sources = {s.source for _, s in kept.values}
-        mentions = [
-            (s, n) for s in sources for n in s.mentions(node.attr) if isinstance(n, ast.Attribute) and n is not node
-        ]
-        alone = kept.complete and len(self._package.paths(node.attr)) <= len(sources)
-        if not alone or not all(leaves_alone(s, n) for s, n in mentions):
-            return (self._tracer.other(node, frame, f"{text_of(node)}, which is used in ways that are not followed"),)
-        unknown = self._tracer.other(node, frame)
-        return tuple(v if absolute(v) or isinstance(v, Nothing) else unknown for v in values[: bounds.VALUES])
+    def closed(self, source: Source, owner: ast.ClassDef) -> bool:
+        """Whether a class is what its body says: it has no heirs, and nothing elsewhere gives it attributes."""
+        if owner not in self._closed:
+            self._closed[owner] = False
+            records = (*owner.bases, *owner.decorator_list)
+            for one in records:
+                made = self._tracer.values(one.func if isinstance(one, ast.Call) else one, Frame(source, None))
+                names = [v.name if isinstance(v, Thing) else "" for v in made]
+                if names not in (["dataclasses.dataclass"], ["typing.NamedTuple"]) or _SHIFTS(text_of(one)):
+                    return False
+                if self._tracer.replaced(*names[0].split(".")):
+                    return False
+            odd = owner.keywords or len(records) > 1 or source.up.get(owner) is not source.tree
+            found = (
+                self._tracer.callers.uses_of(source, owner) if not odd and not self._package.handed(source) else None
+            )
+            kept = found is not None and not found.heirs and not found.escapes
+            self._closed[owner] = kept and all(self._keeps(source, part) for part in owner.body)
+        return self._closed[owner]
+
+    def _keeps(self, source: Source, part: ast.stmt) -> bool:
+        """Whether a statement of a class gives the class itself to nothing that may change it: neither to a method that
+        does more with it than to ask and to make objects, nor to a value or decorator that is told its class."""
+        if isinstance(part, FUNCTIONS):
+            made = (*part.decorator_list, *part.args.defaults, *part.args.kw_defaults)
+            first = parameters(part)[:1] if "classmethod" in map(last, part.decorator_list) else []
+            given = (source.up[n] for n in descend(part) if isinstance(n, ast.Name) and [n.id] == first)
+            return (
+                self._tracer.clear(source, part)
+                and not any(isinstance(n, ast.NamedExpr) for one in made if one is not None for n in ast.walk(one))
+                and all(
+                    (isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Load) and not n.attr.startswith("__"))
+                    or (isinstance(n, ast.Call) and getattr(n.func, "id", "") in first)
+                    for n in given
+                )
+            )
+        if isinstance(part, (ast.Assign, ast.AnnAssign)):
+            targets = part.targets if isinstance(part, ast.Assign) else [part.target]
+            named = all(isinstance(t, ast.Name) for t in targets)
+            return named and (part.value is None or self._plain(source, part.value))
+        return isinstance(part, ast.Pass) or (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))
+
+    def _holder(self, source: Source, owner: ast.ClassDef) -> FunctionNode | None:
+        fields, methods, others = [], [], []
+        for part in owner.body:
+            if isinstance(part, FUNCTIONS):
+                methods.append(part)
+            elif isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name):
+                fields.append(part)
+            elif isinstance(part, ast.Assign):
+                others += [t.id for t in part.targets if isinstance(t, ast.Name)]
+        maker = next((m for m in methods if m.name == "__init__"), None)
+        if any(self._shifts(source, f) for f in fields) or (maker is not None and maker.decorator_list):
+            return None
+        record = bool(owner.bases or owner.decorator_list)
+        names = [f.target.id for f in fields if isinstance(f.target, ast.Name)] if record else []
+        for method in methods:
+            if not {"staticmethod", "classmethod"} & {last(d) for d in method.decorator_list}:
+                stored = _stores(source, method)
+                if stored is None or (stored and method is not maker):
+                    return None
+                names += stored
+        others += [m.name for m in methods if m is not maker]
+        known = {*names, *others}
+        plain = len(known) == len(names) + len(set(others))
+        plain &= not any(n.startswith("__") for n in known - {"__slots__", "__post_init__"})
+        return (maker or _filled(source, owner)) if plain and (maker is None) is record else None
+
+    def _plain(self, source: Source, value: ast.expr) -> bool:
+        """Whether a class that holds a value gives its objects the same: a number, or what is written out."""
+        if all(isinstance(n, ast.Constant) for n in (value.elts if isinstance(value, ast.Tuple) else (value,))):
+            return True
+        found = self._tracer.values(value, Frame(source, None))
+        return all(isinstance(v, Number) and v.constant is not None for v in found)
+
+    def _shifts(self, source: Source, field: ast.AnnAssign) -> bool:
+        """Whether a field of a record is none that its maker takes in its place, and keeps."""
+        if _SHIFTS(text_of(field)):
+            return True
+        for node in ast.walk(field.annotation):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                return True  # what its names mean is not followed
+            own = isinstance(node, ast.Attribute) or (
+                isinstance(node, ast.Name) and (source.stars or source.bound(source.tree, node.id))
+            )
+            for value in self._tracer.values(node, Frame(source, None)) if own and isinstance(node, ast.expr) else ():
+                if not isinstance(value, Thing) or value.kind == "function" or _SHIFTS(value.name):
+                    return True
+        return False
 
     def _classes(self, base: Thing) -> list[tuple[Source, ast.ClassDef]] | None:
         """A class and what it derives from; None where that is of another package, which may set any attribute."""
@@ -296,6 +377,46 @@ class Attributes:
         finally:
             self._busy.discard(name)
         return ""
+
+
+def _is_record(owner: ast.ClassDef) -> bool:
+    """Whether whoever makes an object of a class says what its fields are."""
+    said = (text_of(d.func if isinstance(d, ast.Call) else d) for d in (*owner.decorator_list, *owner.bases))
+    return any(map(_RECORD, said))
+
+
+def _stores(source: Source, method: FunctionNode) -> list[str] | None:
+    """What a method stores in its object, a statement of its own for each; None where it does more with it than this
+    and to ask for attributes, or may."""
+    stored = []
+    first = parameters(method)[:1]
+    for node in descend(method):
+        if isinstance(node, ast.Name) and node.id in ("super", *BY_TEXT):
+            return None
+        if isinstance(node, ast.Name) and [node.id] == first:
+            above = source.up[node]
+            if not isinstance(above, ast.Attribute) or above.attr.startswith("__"):
+                return None
+            if not isinstance(above.ctx, ast.Load):
+                one = source.up[above]
+                if not isinstance(one, (ast.Assign, ast.AnnAssign)) or one not in method.body or one.value is None:
+                    return None
+                if isinstance(one, ast.Assign) and one.targets != [above]:
+                    return None
+                stored.append(above.attr)
+    return stored if first else None
+
+
+def _filled(source: Source, owner: ast.ClassDef, *, unclear: bool = False) -> FunctionNode:
+    """The ``__init__`` of a record, by its fields in their order; ``unclear``: where that is not all it does."""
+    fields = [n for n in owner.body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)]
+    names = [ast.arg("self"), *(ast.arg(f.target.id) for f in fields)]  # type: ignore[union-attr]
+    values = [v for v in (_default(f.value) for f in fields) if v is not None]
+    arguments = ast.arguments([], names, None, [], [], None, values)
+    others: list[ast.expr] = [ast.Name("unclear", ast.Load())] if unclear else []
+    made = ast.FunctionDef("__init__", arguments, [ast.Pass()], others, lineno=owner.lineno, col_offset=0)
+    source.up[made] = owner
+    return made
 
 
 def _default(value: ast.expr | None) -> ast.expr | None:

@@ -12,7 +12,7 @@ from aiterfix.engines import bounds
 from aiterfix.engines.names import OPERATOR
 from aiterfix.engines.package import FUNCTIONS, FunctionNode, Package, Source, parameters, takes, text_of
 from aiterfix.engines.uses import Bound, Escape, Site, Target, Uses, last
-from aiterfix.engines.values import LENGTH, Atom, Frame, Tensor, Thing, Value, atoms_of, of, role, with_values
+from aiterfix.engines.values import LENGTH, Atom, Frame, Thing, Value, atoms_of, changeable, of, role, with_values
 from aiterfix.source.tree import descend
 from aiterfix.storage.record import record
 
@@ -145,17 +145,19 @@ class Callers:
     # Arguments
 
     def bindings(
-        self, site: Site, source: Source, function: FunctionNode, frame: Frame | None = None
+        self, site: Site, source: Source, function: FunctionNode, frame: Frame | None = None, first: int | None = None
     ) -> Iterator[tuple[bool, Mapping[str, tuple[ast.expr | None, Frame]]]]:
         """Arguments of a call by parameter, defaults too, each with where it is looked at from, for every way in which
         it may be one of the function; None for what is not said. First of each, whether the call names the object, as
-        one through the class does."""
+        one through the class does. ``first``: which parameter the first argument is, where that is known."""
         stated, own = frame or Frame(site.source, site.source.function(site.call)), Frame(source, None)
         defaults = (*function.args.defaults, *function.args.kw_defaults)
         decorators = {last(d) for d in function.decorator_list}
         firsts, method = [1], source.class_around(function) is not None
         base = site.call.func.value if isinstance(site.call.func, ast.Attribute) and site.bound == Bound() else None
-        if "staticmethod" in decorators or (not method and base is None):
+        if first is not None:
+            firsts = [first]
+        elif "staticmethod" in decorators or (not method and base is None):
             firsts = [0]
         elif not method and base is not None:
             # Kept in a class it is a method: then the object is its first argument.
@@ -167,10 +169,10 @@ class Callers:
             makes = function.name == "__init__" and last(site.call) != "__init__"
             named = isinstance(base, ast.Name) and self._tracer.class_of(base, Frame(site.source, None)) is not None
             firsts = [1] if makes else [0] if named else [1, 0]
-        for first in firsts:
-            given = self.assigned(site, function, first)
+        for one in firsts:
+            given = self.assigned(site, function, one)
             if given is not None:
-                yield first == 0 and method, {n: (v, own if v in defaults else stated) for n, v in given.items()}
+                yield one == 0 and method, {n: (v, own if v in defaults else stated) for n, v in given.items()}
 
     def assigned(self, site: Site, function: FunctionNode, first: int = 0) -> dict[str, ast.expr | None] | None:
         """Arguments of a call by parameter, from the ``first`` on; None of one where it is not said, and of the whole
@@ -287,7 +289,7 @@ class Callers:
             unsaid = self._tracer.other(site.call, frame, f"{name}, which this call does not state plainly")
             values = self._tracer.values(value, inner) if value is not None else (unsaid,)
             changed = atom in self._tracer.touched
-            choices.append(tuple(unsaid if changed and isinstance(v, Tensor) else v for v in values))
+            choices.append(tuple(unsaid if changed and changeable(v) else v for v in values))
         unknown = self._tracer.other(site.call, frame)
         every = itertools.islice(itertools.product(*choices), bounds.VALUES + 1)
         return [tuple(with_values(v, dict(zip(own, one, strict=True)), unknown) for v in state) for one in every]

@@ -29,20 +29,36 @@ _REPLACES = re.compile(r"_*[A-Z]\w*|\w*(?:replace|update|copy|evolve|patch|multi
 _HOOKS = {
     # Whatever its object is, only a name that is stated as it stands is found by a search.
     "setattr": rb"setattr(?:__)?\s*\((?!\s*(?:[^,()]*(?:\((?:[^()]|\([^()]*\))*\)[^,()]*)*,\s*)?[\"']\w+[\"']\s*,)"
-    rb"|\(\s*setattr\s*,",
+    rb"|(?:[=,(\[:]|\breturn)\s*(?:\w+\.)*(?:__)?setattr(?:__)?\s*(?:[,)\]};#]|$)|\bimport\b.*\bsetattr\b",
     "__getattr": rb"def\s+(?:__getattr__|__getattribute__)\b",
     "__dict__": rb"__dict__(?!\w|\s*\.(?:copy|get|items|keys|values)\()",
     "vars(": rb"(?<!\*)vars\([^)]*\)(?!\s*\.(?:copy|get|items|keys|values)\()",
-    "__class__": rb"__class__(?!\.__|\s*(?:is|==|!=)\s)",
+    "defaults__": rb"__(?:kw)?defaults__\s*=(?!=)",
+    "__code__": rb"__code__\s*=(?!=)",
+    "__self__": rb"__self__(?!\w|\.__)",
+    "__class__": rb"__class__(?!\.__\w+(?!\w|\s*[^\s\w=!<>]{0,2}=(?!=))|\s*(?:is|==|!=)\s)",
     "__init_subclass__": rb"def\s+__init_subclass__\b",
     "__set": rb"\.__set(?:state)?__\s*\(",
     "replace(": rb"replace\((?:[^()]|\([^()]*\))*\*\*",
     "cls(": rb"\bcls\((?!\))",
-    "type(": rb"(?<![\w.])(?<!is )(?<!not )(?<!= )type\([^,()]*\)(?:\((?!\))|,|\s*$)|=\s*type\([^,()]*\)\s*$",
+    "type(": rb"(?<![\w.])(?<!is )(?<!not )(?<!= )type\([^,()]*\)(?:\((?!\))|,|\s*$)"
+    rb"|=\s*type\((?:[^,()]|\([^()]*\))*\)\s*$"
+    rb"|(?<![\w.])type\((?:[^,()]|\([^()]*\))*\)\.\w+\s*[^\s\w=!<>]{0,2}=(?!=)",
+    "(type,": rb"\bmap\(type,",
     ".__init__(": rb"\b[a-z_]\w*\.__init__\(",
     **dict.fromkeys(("__subclasses__", "__mro__", ".mro(", "__bases__", "__base__", "get_type_hints", "pydoc"), rb""),
 }
 """Ways to store attributes, or to make objects, that name neither."""
+
+_REACHES = {
+    "getattr(": rb"(?<!\w)getattr\((?!\s*[^,()]*(?:\((?:[^()]|\([^()]*\))*\)[^,()]*)*,\s*[\"']\w+[\"']\s*[,)])",
+    "getattr": rb"(?:[=,(\[:]|\breturn)\s*(?:\w+\.)*getattr\s*(?:[,)\]};#]|$)|\bimport\b.*\bgetattr\b",
+    "attrgetter(": rb"attrgetter\((?!\s*[\"'][\w.]+[\"']\s*[,)])",
+    **dict.fromkeys(("getmembers", "__getattribute__", "__getstate__"), rb""),
+    "__dict__": rb"",
+    "vars(": rb"(?<!\w)vars\(",
+}
+"""Ways to get what an object holds that do not name it."""
 
 
 @record(frozen=True)
@@ -122,6 +138,15 @@ class Names:
         for needle, pattern in _HOOKS.items():
             for one in self._package.matches(needle, re.compile(pattern, re.MULTILINE), 200):
                 return f"attributes are set or made by name: {said(*one)}"
+        return ""
+
+    @cached_property
+    def reached(self) -> str:
+        """The first place where what objects hold is got under no name that is stated: it may be changed there. Empty
+        where there is none."""
+        for needle, pattern in _REACHES.items():
+            for one in self._package.matches(needle, re.compile(pattern, re.MULTILINE), 200):
+                return f"what objects hold may be changed: {said(*one)}"
         return ""
 
     def sets_modules(self, name: str) -> bool:

@@ -12,13 +12,12 @@ from pathlib import Path
 from aiterfix.engines import bounds
 from aiterfix.engines.callers import Way
 from aiterfix.engines.model import Call, Entry, Known, RunTime, Setting, Unknown, Width, WidthKind
-from aiterfix.engines.package import FUNCTIONS, FunctionNode, Package, Source, TooCommonError, text_of
+from aiterfix.engines.package import FUNCTIONS, Package, Source, TooCommonError, text_of
 from aiterfix.engines.trace import Tracer
 from aiterfix.engines.uses import Site, Target, last
 from aiterfix.engines.values import ANY, LENGTH, Frame, Nothing, Number, Tensor, Value, made, plus, role
 from aiterfix.family.kernels import ENTRIES, ENTRY, NOT_JUDGED, WRAPPERS
 from aiterfix.installation.target import Skipped
-from aiterfix.source.syntax import dictionary, string_keys
 from aiterfix.source.tree import descend
 
 _BY_HEAD = (Entry.STAGE1, Entry.STAGE1_RAGGED)
@@ -120,7 +119,7 @@ def _call(tracer: Tracer, site: Site, entry: Entry) -> Call:
     function = source.function(call)
     frame = Frame(source, function)
     tracer.begin()
-    stated = Site(source, ast.Call(call.func, call.args, _keywords(source, call, function)), site.bound)
+    stated = Site(source, tracer.spread(source, call, function), site.bound)
     out = "out_qk" if entry in _BY_HEAD else "out_logits"
     given = tracer.callers.assigned(stated, _definition(entry, out)) or {}
     choices: list[tuple[Value, ...]] = []
@@ -170,18 +169,6 @@ def _definition(entry: Entry, out: str) -> ast.FunctionDef:
     rest = _SIGNATURES[entry] + ("" if entry is Entry.LOGITS else ", VarCtxSchedule=None")
     (found,) = ast.parse(f"def entry({_FIRST.format(out)}, {rest}, **others): ...").body
     assert isinstance(found, ast.FunctionDef)
-    return found
-
-
-def _keywords(source: Source, call: ast.Call, function: FunctionNode | None) -> list[ast.keyword]:
-    """Keywords of a call, with those of a dictionary that the function writes out; any other ``**`` as it is."""
-    found: list[ast.keyword] = []
-    called = not source.bound(source.tree, "dict")
-    for keyword in call.keywords:
-        spread = dictionary(function, keyword.value, called=called) if function and keyword.arg is None else None
-        keys = string_keys(spread)
-        known = zip(keys, spread.values, strict=True) if spread is not None and keys is not None else ()
-        found += [ast.keyword(k, v) for k, v in known] if keys is not None else [keyword]
     return found
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from aiterfix.engines.flow import ALLOCATES
+from aiterfix.engines.flow import ALLOCATES, FILLS
 from aiterfix.engines.package import FUNCTIONS, Package, text_of
-from aiterfix.engines.values import Frame, Items, Number, Tensor, Value
+from aiterfix.engines.values import Frame, Items, Number, Tensor, Value, sequence
 from aiterfix.source.tree import descend
 
 if TYPE_CHECKING:
@@ -28,13 +28,13 @@ def of_tensor(tracer: Tracer, node: ast.Call, function: ast.Attribute, frame: Fr
         given = node.args[0] if len(node.args) == 1 and not node.keywords else None
         if not all(_VIEWS(text_of(r.value)) for r in _returns(tracer.package, name) if r.value is not None):
             return (unknown,)
-        if isinstance(given, ast.Tuple) and len(given.elts) == 2 and isinstance(given.elts[0], ast.Tuple):
-            return [Items((tuple(_shaped(tracer, given.elts[0].elts, unknown, frame)),))]
+        if isinstance(given, ast.Tuple) and len(given.elts) == 2:
+            return [Items((tuple(_fresh(tracer.values(given.elts[0], frame), unknown)),))]
         return (unknown,)
     if name.startswith("new_") and ALLOCATES(name):
         own = any(True for _ in tracer.package.matches(f"def {name}("))
         return (unknown,) if own else allocated(tracer, node, name, frame)
-    if name not in ("stride", "size", "fill_", "zero_"):
+    if name not in ("stride", "size", *FILLS):
         return None
     found: list[Value] = []
     for value in tracer.values(function.value, frame):
@@ -42,8 +42,8 @@ def of_tensor(tracer: Tracer, node: ast.Call, function: ast.Attribute, frame: Fr
             return None
         axes = tracer.values(node.args[0], frame) if len(node.args) == 1 else ()
         axis = axes[0].constant if len(axes) == 1 and isinstance(axes[0], Number) else None
-        if name in ("fill_", "zero_"):
-            found.append(value)
+        if name in FILLS:  # it is what it fills, which must have no other name
+            found.append(value if isinstance(function.value, ast.Call) else unknown)
         elif name == "size" and axis in (-1, value.rank - 1):
             found.append(value.columns)
         else:
@@ -66,19 +66,17 @@ def allocated(tracer: Tracer, node: ast.Call, name: str, frame: Frame) -> Iterab
     if not sizes or not all(_KEYWORDS(k.arg or "") for k in node.keywords):
         return (unknown,)
     if len(node.args) > 1 and not name.endswith("full"):
-        return _shaped(tracer, node.args, unknown, frame)
+        return _fresh([Items(tuple(tracer.values(n, frame) for n in node.args))], unknown)
+    return _fresh(tracer.values(sizes[0], frame), unknown)
+
+
+def _fresh(shapes: Iterable[Value], unknown: Number) -> list[Value]:
     found: list[Value] = []
-    for value in tracer.values(sizes[0], frame):
-        if not isinstance(value, Items) or len(value.items) < 2:
-            return (unknown,)
-        found += [Tensor(v, v, len(value.items)) if isinstance(v, Number) else unknown for v in value.items[-1]]
+    for shape in map(sequence, shapes):
+        if shape is None or len(shape.items) < 2:
+            return [unknown]
+        found += [Tensor(v, v, len(shape.items)) if isinstance(v, Number) else unknown for v in shape.items[-1]]
     return found
-
-
-def _shaped(tracer: Tracer, sizes: Sequence[ast.expr], unknown: Number, frame: Frame) -> list[Value]:
-    if len(sizes) < 2 or any(isinstance(s, ast.Starred) for s in sizes):
-        return [unknown]
-    return [Tensor(v, v, len(sizes)) if isinstance(v, Number) else unknown for v in tracer.values(sizes[-1], frame)]
 
 
 def view(tracer: Tracer, index: ast.expr, tensor: Tensor, frame: Frame) -> Tensor | None:

@@ -6,11 +6,13 @@ import ast
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import reduce
 
 from aiterfix.engines import bounds
 from aiterfix.engines.attributes import OTHER_MODELS, THE_CONFIG, Attributes
 from aiterfix.engines.callers import Callers
-from aiterfix.engines.flow import ALLOCATES, dominates, end, reaching, start, untouched
+from aiterfix.engines.flow import ALLOCATES, alone, dominates, end, left_alone, reaching, start, untouched
 from aiterfix.engines.names import OPERATOR
 from aiterfix.engines.package import (
     FUNCTIONS,
@@ -27,9 +29,11 @@ from aiterfix.engines.package import (
     text_of,
 )
 from aiterfix.engines.tensors import allocated, of_tensor, view
-from aiterfix.engines.uses import OWN_DECORATORS, Site, clear_decorators, last, plain
+from aiterfix.engines.uses import OWN_DECORATORS, Bound, Site, clear_decorators, last, plain
 from aiterfix.engines.values import (
     ANY,
+    LENGTH,
+    ZERO,
     Atom,
     Frame,
     Items,
@@ -38,14 +42,17 @@ from aiterfix.engines.values import (
     Tensor,
     Thing,
     Value,
+    changeable,
     constant,
     has_parameter,
-    holds_tensor,
+    inside,
     made,
     of,
     plus,
+    sequence,
     times,
 )
+from aiterfix.source.syntax import dictionary, string_keys
 from aiterfix.source.tree import descend
 
 
@@ -114,7 +121,8 @@ class Tracer:
         if isinstance(node, ast.Attribute):
             return self._attribute(node, frame)
         if isinstance(node, ast.Call):
-            return self._call(node, frame) if plain(node) else (self.other(node, frame),)
+            call = node if plain(node) else self.spread(frame.source, node, frame.function)
+            return self._call(call, frame) if plain(call) else (self.other(node, frame),)
         if isinstance(node, ast.Subscript):
             return self._subscript(node, frame)
         if isinstance(node, ast.BinOp):
@@ -133,10 +141,10 @@ class Tracer:
         if isinstance(node, ast.NamedExpr):
             return self.values(node.value, frame)
         if isinstance(node, (ast.Tuple, ast.List)) and not any(isinstance(e, ast.Starred) for e in node.elts):
-            above = frame.source.up[node]
-            if isinstance(node, ast.List) and not (isinstance(above, ast.Call) and ALLOCATES(last(above))):
-                return (self.other(node, frame),)  # may be changed in place
-            return (Items(tuple(self.values(e, frame) for e in node.elts)),)
+            return (Items(tuple(self.values(e, frame) for e in node.elts), (), isinstance(node, ast.Tuple)),)
+        keys = string_keys(node)
+        if isinstance(node, ast.Dict) and keys and len(set(keys)) == len(keys):
+            return (Items(tuple(self.values(v, frame) for v in node.values), tuple(keys), fixed=False),)
         if isinstance(node, ast.Compare) and len(node.ops) == 1 and isinstance(node.comparators[0], ast.Constant):
             test = type(node.ops[0]), node.comparators[0].value
             many = test in ((ast.Gt, 1), (ast.GtE, 2))
@@ -206,17 +214,14 @@ class Tracer:
             elif isinstance(binding.node, FUNCTIONS):
                 values = (Thing("function", "", source, binding.node),)
             for value in values:
-                inside = binding.item is not None and isinstance(value, Items) and binding.item < len(value.items)
-                one = value.items[binding.item] if inside else (unknown,)  # type: ignore[union-attr, index]
-                found += one if binding.item is not None else (value,)
+                found += (value,) if binding.item is None else _item(value, binding.item) or (unknown,)
         if given and not (seen and dominates(source, seen[-1].node, node)):
             found += self._parameter(node, frame, scope)
         asked = {v.atom for v in found if isinstance(v, Number) and v.atom is not None and v.atom.kind == "parameter"}
-        inside = any(map(holds_tensor, found))
-        tensors = inside or any(isinstance(v, Tensor) for v in found)
-        if (tensors or asked) and not untouched(source, scope, seen, node, late=captured, inside=inside):
+        looked_at = [*filter(changeable, found), *[_ANY_TENSOR][: len(asked)]]
+        if looked_at and not untouched(source, scope, seen, node, looked_at, late=captured):
             self.touched |= asked
-            if tensors:
+            if looked_at != [_ANY_TENSOR]:
                 return (self.other(node, frame, f"{node.id}, which is used in ways that are not followed"),)
         several = tuple(dict.fromkeys(found))
         if len(several) > 1 and all(isinstance(v, Number) for v in several):
@@ -228,6 +233,8 @@ class Tracer:
     def _parameter(self, node: ast.Name, frame: Frame, scope: FunctionNode) -> tuple[Value, ...]:
         source, name, spec = frame.source, node.id, scope.args
         owner, decorators = source.class_around(scope), {last(d) for d in scope.decorator_list}
+        if frame.arguments is not None and scope is frame.function and name in frame.arguments:
+            return frame.arguments[name]
         if owner is not None and parameters(scope)[:1] == [name] and "staticmethod" not in decorators:
             self._lent(source, scope)
             return (Thing("class" if "classmethod" in decorators else "object", "", source, owner),)
@@ -301,8 +308,13 @@ class Tracer:
         if self.attributes.names.sets_modules(name) or self.package.handed(source):
             return (unknown,)
         found = self.values(value, Frame(source, None, None, ("global", source.relative)))
-        # What is done to a module's tensor is not followed.
-        return tuple(unknown if isinstance(v, Tensor) or holds_tensor(v) else v for v in found)
+        # What is done to a module's tensor is not followed; of what else may change, every mention is.
+        changing = [v for v in found if changeable(v)]
+        kept = not any(isinstance(v, Tensor) or any(map(changeable, inside(v))) for v in changing)
+        kept &= not changing or (
+            alone(source, node) and left_alone(self.package, name, changing, (ast.Name, ast.Attribute))
+        )
+        return found if kept else (unknown,)
 
     def _asserted(self, scope: FunctionNode, reaching: list[Binding], use: ast.Name, frame: Frame) -> Value | None:
         """What ``assert name == 64`` or ``assert isinstance(name, Class)`` says, where the name keeps its meaning."""
@@ -345,23 +357,63 @@ class Tracer:
             elif isinstance(base, Thing) and base.kind == "module" and base.source is not None:
                 found += self._global(node, frame, base.source, node.attr)
             elif isinstance(base, Thing) and base.kind in ("object", "class"):
-                found += self.attributes.read(base, node, frame)
+                held = self._field(base, node, frame)
+                if held and base.source is not None:  # what is set by name may be its class's
+                    length = all(isinstance(v, Number) and LENGTH.atom in v.atoms for v in held)
+                    self.condition(self.attributes.names.hook, length=length)
+                found += held or self.attributes.read(base, node, frame)
             else:
                 found.append(unknown)
         return found
 
+    def _field(self, base: Thing, node: ast.Attribute, frame: Frame) -> Iterable[Value]:
+        """What a class gives, or an object whose fields are known; nothing where others may have a say in it."""
+        source, owner, itself = base.source, base.node, base
+        if base.held is not None and (field := base.held.at(node.attr)):
+            return field
+        if source is None:
+            return (self.other(node, frame),)  # what makes it has no other attributes
+        if (base.held is None and base.kind == "object") or not isinstance(owner, ast.ClassDef):
+            return ()
+        bindings = source.bound(owner, node.attr)
+        if len(bindings) != 1 or not self.attributes.closed(source, owner):
+            return ()
+        if len(self.attributes.names.of_class(node.attr, source, owner)) != 1:
+            return ()
+        member, above = bindings[0].node, frame.source.up[node]
+        if not isinstance(member, FUNCTIONS):
+            values = self.values(bindings[0].value, Frame(source, None)) if bindings[0].value is not None else ()
+            return () if any(map(changeable, values)) else values  # every object of it has the same one
+        decorators = {last(d) for d in member.decorator_list}
+        if any("property" in d for d in decorators):
+            key = (*frame.key, frame.source.relative, node.lineno, node.col_offset)
+            unknown = self.other(node, frame)
+            if base.held is None:
+                return ()
+            found = self.returned(source, member, {parameters(member)[0]: (base,)}, key, unknown)
+            return [unknown if changeable(v) else v for v in found]  # it may be kept
+        if "classmethod" in decorators:
+            itself = Thing("class", "", source, owner)
+        bound = "staticmethod" not in decorators and (base.kind == "object" or itself is not base)
+        if bound and itself is base and not (isinstance(above, ast.Call) and above.func is node):
+            return (self.other(node, frame),)  # when it is called, the object may hold others
+        return (Thing("method", "", source, member, Items(((itself,),), (0,)) if bound else Items(())),)
+
     def _made(self, node: ast.Attribute, frame: Frame) -> bool:
         """Whether what an attribute of ``self`` holds is made by its class of one of the package that stores this."""
-        held, source, names = node.value, frame.source, self.attributes.names
-        owner = source.within(node, ast.ClassDef)
-        if not isinstance(held, ast.Attribute) or not isinstance(owner, ast.ClassDef):
-            return False
-        for store in names.of_class(held.attr, source, owner):
+        found = self._class_held(node.value, frame.source)
+        return found is not None and bool(self.attributes.names.of_class(node.attr, *found))
+
+    def _class_held(self, node: ast.expr, source: Source) -> tuple[Source, ast.ClassDef] | None:
+        """The class of ``self``, or of which ``self.part``, or a part of that, is made where it is stored."""
+        if not isinstance(node, ast.Attribute):
+            owner = source.within(node, ast.ClassDef)
+            return (source, owner) if text_of(node) == "self" and isinstance(owner, ast.ClassDef) else None
+        holder = self._class_held(node.value, source)
+        for store in self.attributes.names.of_class(node.attr, *holder) if holder is not None else ():
             if isinstance(store.value, ast.Call):
-                found = self.class_of(store.value.func, frame)
-                if found is not None and names.of_class(node.attr, *found):
-                    return True
-        return False
+                return self.class_of(store.value.func, Frame(store.source, None))
+        return None
 
     def class_of(self, node: ast.expr, frame: Frame) -> tuple[Source, ast.ClassDef] | None:
         """The class of the package that an expression names."""
@@ -381,18 +433,17 @@ class Tracer:
 
     def _call(self, node: ast.Call, frame: Frame) -> Iterable[Value]:
         unknown = self.other(node, frame)
-        if isinstance(node.func, ast.Name) and self._builtin(node.func, frame):
+        known = isinstance(node.func, ast.Name) and node.func.id in _BUILTINS
+        if isinstance(node.func, ast.Name) and known and self._builtin(node.func.id, node, frame.source):
             if node.func.id == "getattr":
                 return self._by_name(node, frame, unknown)
-            return self._of_numbers(node, node.func.id, frame, unknown)
+            return self._of_builtin(node, node.func.id, frame, unknown)
         if isinstance(node.func, ast.Attribute):
             made_so = of_tensor(self, node, node.func, frame)
             if made_so is not None:
                 return made_so
         if THE_CONFIG(text_of(node)) and not OTHER_MODELS(text_of(node)) and not node.args and not node.keywords:
             return self._current_config(node, frame)
-        if not isinstance(node.func, (ast.Name, ast.Attribute)):
-            return (unknown,)
         found: list[Value] = []
         for function in self.values(node.func, frame):
             if not isinstance(function, Thing):
@@ -400,19 +451,38 @@ class Tracer:
             elif function.kind == "elsewhere":
                 found += self._of_library(node, function.name, frame, unknown)
             elif function.kind == "class":
-                found.append(Thing("object", "", function.source, function.node))
+                held = self._fields(function, node, frame)
+                found.append(Thing("object", "", function.source, function.node, held))
             else:
                 found += self._entered(function, node, frame, unknown)
         return found
 
-    def _builtin(self, node: ast.Name, frame: Frame) -> bool:
-        source, name = frame.source, node.id
-        if name not in ("int", "min", "max", "getattr") or source.stars or source.bound(source.tree, name):
+    def _builtin(self, name: str, at: ast.AST, source: Source) -> bool:
+        """Whether a name is Python's own at a place."""
+        if source.stars or source.bound(source.tree, name) or self.replaced("builtins", name):
             return False
-        if self._replaced("builtins", name):
-            return False
-        around = [n for n in source.above(node) if isinstance(n, FUNCTIONS)]
+        around = [n for n in source.above(at) if isinstance(n, FUNCTIONS)]
         return not any(source.bound(n, name) or takes(n, name) for n in around)
+
+    def spread(self, source: Source, call: ast.Call, function: FunctionNode | None) -> ast.Call:
+        """A call with the keywords of a dictionary that the function writes out; any other ``**`` as it is."""
+        found: list[ast.keyword] = []
+        called, scope = self._builtin("dict", call, source), function or source.tree
+        for keyword in call.keywords:
+            e, other = keyword.value, False
+            for n in source.seen(e.id) if isinstance(e, ast.Name) else ():
+                # One of another function within it is another one; what is looked up in it, or given it, may change it.
+                up = source.up[n]
+                lent = isinstance(up, ast.Call) or (isinstance(up, ast.Subscript) and isinstance(up.ctx, ast.Load))
+                other |= scope in source.above(n) and (lent or source.within(n, SCOPED) is not function)
+            other |= isinstance(e, ast.Name) and len(source.bound(scope, e.id)) > 1
+            given = dictionary(function, e, called=called) if function and keyword.arg is None and not other else None
+            keys = string_keys(given)
+            known = zip(keys, given.values, strict=True) if given is not None and keys is not None else ()
+            found += [ast.keyword(k, v) for k, v in known] if keys is not None else [keyword]
+        made = ast.copy_location(ast.Call(call.func, call.args, found), call)
+        source.up[made] = source.up[call]
+        return made
 
     def _by_name(self, node: ast.Call, frame: Frame, unknown: Number) -> Iterator[Value]:
         """``getattr`` with a name that is stated: the attribute, or what is given for where there is none."""
@@ -425,18 +495,27 @@ class Tracer:
         for value in (attribute, *node.args[2:]):
             yield from self.values(value, frame)
 
-    def _of_numbers(self, node: ast.Call, name: str, frame: Frame, unknown: Number) -> Iterator[Value]:
-        """``int``, ``min`` and ``max``."""
-        for combination in itertools.product(*(self.values(n, frame) for n in node.args)):
+    def _of_builtin(self, node: ast.Call, name: str, frame: Frame, unknown: Number) -> Iterator[Value]:
+        """``int``, ``min``, ``max`` and ``sum``, and ``dict`` of names."""
+        if name == "dict":
+            yield self._held(node.keywords, frame) if node.keywords and not node.args else unknown
+            return
+        given = [self.values(n, frame) for n in node.args]
+        only = sequence(given[0][0]) if len(given) == 1 and len(given[0]) == 1 and name != "int" else None
+        given = [*only.items] if only is not None else given
+        for combination in itertools.islice(itertools.product(*given), bounds.VALUES + 1):
             numbers = tuple(v for v in combination if isinstance(v, Number))
             whole = len(numbers) == len(combination) and not node.keywords
+            if name == "sum":
+                yield reduce(plus, numbers, ZERO) if whole and only is not None else unknown
+                continue
             if name == "int":  # what is read as the program runs may be a fraction
                 stated = whole and len(numbers) == 1 and (numbers[0].atom is not None or _settled(numbers[0]))
                 yield numbers[0] if stated else unknown
             else:
                 yield made(name, numbers) if whole and len(numbers) > 1 else unknown
 
-    def _replaced(self, home: str, name: str) -> bool:
+    def replaced(self, home: str, name: str) -> bool:
         """Whether the package, its tests aside, gives a function of torch's or of Python's another meaning."""
         if name not in self._patched:
             near = self.package.files(home)
@@ -452,15 +531,65 @@ class Tracer:
 
     def _of_library(self, node: ast.Call, name: str, frame: Frame, unknown: Number) -> Iterable[Value]:
         home, _, what = name.rpartition(".")
-        if home == "torch" and not what.startswith("new_") and ALLOCATES(what) and not self._replaced(home, what):
+        if home == "torch" and not what.startswith("new_") and ALLOCATES(what) and not self.replaced(home, what):
             return allocated(self, node, what, frame)
-        if name == "triton.cdiv" and len(node.args) == 2 and not self._replaced("triton", "cdiv"):
+        if name == "triton.cdiv" and len(node.args) == 2 and not self.replaced("triton", "cdiv"):
             found = []
             for a, b in itertools.product(*(self.values(arg, frame) for arg in node.args)):
                 both = isinstance(a, Number) and isinstance(b, Number) and b.constant != 0
                 found.append(made("floor", (plus(plus(a, b), constant(1), -1), b)) if both else unknown)  # type: ignore[arg-type]
             return found
+        if home in ("types", "functools") and self.replaced(home, what):
+            return (unknown,)
+        if name == "types.SimpleNamespace" and node.keywords and not node.args:
+            return (Thing("object", held=self._held(node.keywords, frame)),)
+        if name == "functools.partial" and node.args:
+            bound = self._held([*map(ast.keyword, itertools.repeat(None), node.args[1:]), *node.keywords], frame)
+            functions = self.values(node.args[0], frame)
+            known = (f if isinstance(f, Thing) and f.kind == "function" and not f.held else None for f in functions)
+            return [replace(f, held=bound) if f is not None else unknown for f in known]
         return (unknown,)
+
+    def _held(self, given: Sequence[ast.keyword], frame: Frame) -> Items:
+        """What is kept under names, or in places; of what may change, when it is asked for nobody knows what it is."""
+        found = []
+        for one in given:
+            unknown = self.other(one.value, frame)
+            found.append(tuple(self._renamed(v, unknown) for v in self.values(one.value, frame)))
+        return Items(tuple(found), tuple(k.arg or i for i, k in enumerate(given)), fixed=False)
+
+    def _renamed(self, value: Value, unknown: Number) -> Value:
+        """A value that goes by another name from here on: of what may change nobody knows what becomes of it."""
+        if isinstance(value, Number) and value.atom is not None and value.atom.kind == "parameter":
+            self.touched.add(value.atom)
+        return unknown if changeable(value) else value
+
+    def _fields(self, made: Thing, node: ast.Call, frame: Frame) -> Items | None:
+        """What an object holds as it is made, where its class only holds what it is given."""
+        maker = self.attributes.holds(made)
+        key = (*frame.key, frame.source.relative, node.lineno, node.col_offset)
+        if maker is None or made.source is None or len(key) > bounds.KEY:
+            return None
+        own = (made.source.relative, maker.lineno)
+        for _, given in self.callers.bindings(Site(frame.source, node), made.source, maker, frame):
+            found = {}
+            for name, (value, where) in given.items():
+                unknown = self.other(value or node, where, "" if value else name)
+                values = self.values(value, where) if value is not None else (unknown,)
+                found[name] = tuple(unknown if has_parameter(v, own) else self._renamed(v, unknown) for v in values)
+            fixed = isinstance(made.node, ast.ClassDef) and bool(made.node.bases)  # a named tuple
+            if not isinstance(maker.body[0], ast.Pass):
+                arguments, found = found, {}
+                for one in maker.body:
+                    target = one.targets[0] if isinstance(one, ast.Assign) else getattr(one, "target", None)
+                    if isinstance(target, ast.Attribute) and isinstance(one, (ast.Assign, ast.AnnAssign)):
+                        so_far = Items(tuple(found.values()), tuple(found))
+                        itself = {parameters(maker)[0]: (replace(made, kind="object", held=so_far),)}
+                        unknown = self.other(one, frame)
+                        values = self.values(one.value, Frame(made.source, maker, {**arguments, **itself}, key))
+                        found[target.attr] = tuple(self._renamed(v, unknown) for v in values)
+            return Items(tuple(found.values()), tuple(found), fixed)
+        return None
 
     def _current_config(self, node: ast.Call, frame: Frame) -> tuple[Value, ...]:
         """The configuration that a function of the engine gives, which is imported by its name."""
@@ -490,12 +619,28 @@ class Tracer:
             mentions = (n for n in source.seen(function.name) if n is not function and around in source.above(n))
             if not all(isinstance(call := source.up[n], ast.Call) and call.func is n for n in mentions):
                 return (unknown,)
+        elif source.class_around(function) is not None and thing.held is not None:
+            pass  # of a class that is known to be what its body says
         elif self.attributes.names.sets_modules(function.name) or self.package.handed(source):
             return (unknown,)
         found: list[Value] = []
-        for _, given in self.callers.bindings(Site(frame.source, node), source, function, frame):
-            arguments = {n: self.values(v, where) if v is not None else (unknown,) for n, (v, where) in given.items()}
-            found += self.returned(source, function, arguments, key, unknown)
+        held = thing.held or Items(())
+        bound = {ast.Constant(k): values for k, values in zip(held.keys, held.items, strict=True)}  # type: ignore[arg-type]
+        before = tuple(n for n in bound if isinstance(n.value, int))
+        named = tuple(ast.keyword(n.value, n) for n in bound if isinstance(n.value, str))
+        first = 0 if thing.held is not None else None
+        site = Site(frame.source, node, Bound(before, named))
+        for _, given in self.callers.bindings(site, source, function, frame, first):
+            arguments: dict[str, tuple[Value, ...]] = {}
+            for name, (value, where) in given.items():
+                values = bound.get(value) or (self.values(value, where) if value else (unknown,))  # type: ignore[call-overload]
+                # A default is the same one in every call.
+                kept = any(map(changeable, values)) and where.function is None
+                arguments[name] = (unknown,) if kept else values
+            changing = any(changeable(v) for values in arguments.values() for v in values)
+            returned = self.returned(source, function, arguments, key, unknown)
+            # It may be one that it was given.
+            found += [v if changeable(v) and not changing else self._renamed(v, unknown) for v in returned]
         return found
 
     def returned(
@@ -527,14 +672,16 @@ class Tracer:
         self._busy.discard(function)
         own = (source.relative, function.lineno)
         # Of a tensor that others are given too nobody knows what they do to it.
-        return tuple(unknown if has_parameter(v, own) or (shared and isinstance(v, Tensor)) else v for v in values)
+        return tuple(unknown if has_parameter(v, own) or (shared and changeable(v)) else v for v in values)
 
     def clear(self, source: Source, function: FunctionNode) -> bool:
         """Whether decorators leave it as it is: those that are known by name, and not made by the engine itself."""
         if not clear_decorators(function):
             return False
         for one in function.decorator_list:
-            inner = one.func if isinstance(one, ast.Call) else one
+            inner, owner = one.func if isinstance(one, ast.Call) else one, source.class_around(function)
+            if isinstance(inner, ast.Name) and owner is not None and source.bound(owner, inner.id):
+                return False
             for value in self.values(inner, Frame(source, None)):
                 if isinstance(value, Thing) and value.kind != "elsewhere" and not OWN_DECORATORS(last(inner)):
                     return False
@@ -546,7 +693,8 @@ class Tracer:
         inner = node.value.value if shape and isinstance(node.value, ast.Attribute) else node.value
         found: list[Value] = []
         indices = self.values(node.slice, frame) if not isinstance(node.slice, (ast.Slice, ast.Tuple)) else ()
-        index = indices[0].constant if len(indices) == 1 and isinstance(indices[0], Number) else None
+        index: object = indices[0].constant if len(indices) == 1 and isinstance(indices[0], Number) else None
+        index = node.slice.value if isinstance(node.slice, ast.Constant) else index
         held = isinstance(inner, ast.Name) or (isinstance(inner, ast.Attribute) and text_of(inner.value) == "self")
         for value in self.values(inner, frame) if held or not shape else (unknown,):
             if isinstance(value, Nothing):
@@ -555,11 +703,15 @@ class Tracer:
                 found.append(value.columns)
             elif isinstance(value, Tensor) and not shape:
                 found.append(view(self, node.slice, value, frame) or unknown)
-            elif isinstance(value, Items) and index is not None and -len(value.items) <= index < len(value.items):
-                found += value.items[index]
             else:
-                found.append(unknown)
+                found += _item(value, index) or (unknown,)
         return found
+
+
+def _item(value: Value, key: object) -> tuple[Value, ...] | None:
+    """What a tuple, a list or a dictionary has under a key."""
+    items = sequence(value) or value
+    return items.at(key) if isinstance(items, Items) else None
 
 
 def _settled(number: Number) -> bool:
@@ -567,6 +719,8 @@ def _settled(number: Number) -> bool:
     return all(a.kind not in ("other", "field") or ".shape[" in a.text for a in number.atoms)
 
 
+_BUILTINS = ("int", "min", "max", "sum", "dict", "getattr")
+_ANY_TENSOR = Tensor(ZERO, ZERO, 2)
 _KINDS: dict[type, str] = {ast.Module: "module", ast.ClassDef: "class", **dict.fromkeys(FUNCTIONS, "function")}
 _OPAQUE = (ast.Yield, ast.YieldFrom, ast.Global, ast.Nonlocal)
 _CONFIG = re.compile(r"(?:^|[._])(?:config|server_args)(?:\(\))?$").search

@@ -33,6 +33,7 @@ OWN_DECORATORS = re.compile("eager_break_during_capture|torch_compile_guard|reco
 """Of those, the engines' own."""
 _CLEAR_ON_CLASSES = re.compile(r"(?:dataclasses\.)?dataclass|(?:CustomOp|PluggableLayer)\.register|final").fullmatch
 """Of vLLM's own two it is known that they make no object by themselves."""
+_LOOKING = ("inspect", "importlib", "importlib.util", "builtins")
 _RUN = re.compile("exec|eval|compile").fullmatch
 
 
@@ -203,9 +204,10 @@ class Uses:
             if above.attr == "__init__" or (above.attr == "default" and isinstance(node, ast.Attribute)):
                 self._climb(source, above, bound)  # a class's own, called with an object; of a registered operator
             elif above.attr in ("__dict__", "__getattribute__", "_make", "__new__", "__subclasses__") or not (
-                self._first.module or _DUNDERS(above.attr) or _is_class(node)
+                self._first.module or _DUNDERS(above.attr) or (_is_class(node) and isinstance(above.ctx, ast.Load))
             ):
-                self._lost(source, node, f"is asked for its {above.attr}")
+                how = "is asked for" if isinstance(above.ctx, ast.Load) else "is given"
+                self._lost(source, node, f"{how} its {above.attr}")
         elif not self._harmless(source, node, above):
             self._lost(source, node, f"is used in {text_of(above)[: bounds.TEXT]}")
 
@@ -222,6 +224,8 @@ class Uses:
                 self._pending.append(Target(target.attr, attribute=True, module=self._first.module))
         elif isinstance(target, ast.Name) and not partial:
             self._alias(source, node, target.id)
+        elif isinstance(target, ast.Name) and isinstance(function := source.within(node, SCOPED), FUNCTIONS):
+            self._local(source, function, target.id, bound)
         elif isinstance(target, ast.Name) and len(source.bound(source.tree, target.id)) == 1:
             for site in self._sites(Target(target.id, source, node)):
                 if site.bound == Bound():
@@ -243,8 +247,21 @@ class Uses:
             around = source.up[above]
             return isinstance(around, ast.Expr) or self._harmless(source, above, around)
         if isinstance(above, ast.Call):
-            return bool(ASKS(last(above)))
+            return self._asks(source, above)
         return isinstance(above, (ast.Expr, ast.Compare, ast.UnaryOp, ast.Assert, ast.arg, ast.ExceptHandler))
+
+    def _asks(self, source: Source, call: ast.Call) -> bool:
+        """Whether a call is one of Python's own that only looks at what it is given, and makes no class of it."""
+        name, bound = last(call), []
+        if isinstance(call.func, ast.Attribute):
+            known = text_of(call.func.value) in _LOOKING
+        else:
+            bound = [b.node for b in source.bound(source.tree, name)]
+            known = all(
+                isinstance(n, ast.ImportFrom) and (n.module or "").partition(".")[0] in _LOOKING and not n.level
+                for n in bound
+            )
+        return bool(ASKS(name)) and known and (name != "type" or len(call.args) == 1)
 
     def _given(self, source: Source, node: ast.AST, argument: ast.AST, call: ast.Call, bound: Bound) -> None:
         """It is an argument."""
@@ -253,7 +270,7 @@ class Uses:
             if not _constant(source, call.args[1]):
                 self._lost(source, call, f"is asked for a name worked out: {text_of(call.args[1])}")
         elif (
-            ASKS(name)
+            self._asks(source, call)
             or (LOGS(name) and "log" in called(call))
             or (name == "direct_register_custom_op" and kept == "fake_impl")
         ):
@@ -286,6 +303,10 @@ class Uses:
             return
         last_part = whole.removesuffix(".py")
         inside = last_part == target.name or last_part.endswith(tuple(f"{c}{target.name}" for c in ".:/"))
+        # What a path names within a class may be replaced by whoever follows it.
+        inside |= isinstance(target.node, ast.ClassDef) and bool(
+            re.fullmatch(rf"(?:\w+[.:])*{re.escape(target.name)}\.[\w.]+", whole)
+        )
         if not inside and (target.source is not None or " " in whole or "/" in whole):
             return  # prose
         self._named(source, node, whole)

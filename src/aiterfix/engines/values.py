@@ -7,7 +7,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -122,9 +122,25 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Items:
-    """A tuple or list, with what each item may be."""
+    """What a tuple, list, dictionary or object holds.
+
+    Attributes:
+        items: of each item, what it may be.
+        keys: of a dictionary, what its items are asked for by; of an object, their names; empty of the others.
+        fixed: whether nothing can put another item in its place.
+    """
 
     items: tuple[tuple[Value, ...], ...]
+    keys: tuple[Hashable, ...] = ()
+    fixed: bool = True
+
+    def at(self, key: Hashable) -> tuple[Value, ...] | None:
+        """What may be under a key, or in a place counted from 0, or back from -1; None where there is nothing."""
+        if self.keys:
+            return self.items[self.keys.index(key)] if key in self.keys else None
+        if isinstance(key, int) and -len(self.items) <= key < len(self.items):
+            return self.items[key]
+        return None
 
 
 @dataclass(frozen=True)
@@ -142,12 +158,15 @@ class Thing:
         name: dotted, of what is elsewhere.
         source: where it is defined.
         node: the definition; of an object, its class's.
+        held: of an object that is made at hand, its fields; of a method, those of its object; of a function, what
+            ``partial`` has bound, by place and by name; None where that is not known.
     """
 
     kind: str
     name: str = ""
     source: Source | None = field(default=None, repr=False)
     node: ast.AST | None = field(default=None, repr=False)
+    held: Items | None = None
 
 
 @dataclass(frozen=True)
@@ -268,14 +287,28 @@ def atoms_of(value: Value) -> frozenset[Atom]:
         return value.atoms
     if isinstance(value, Tensor):
         return value.columns.atoms | value.stride.atoms
-    if isinstance(value, Items):
-        return frozenset().union(*(atoms_of(v) for item in value.items for v in item))
-    return frozenset()
+    return frozenset().union(*map(atoms_of, inside(value)))
 
 
-def holds_tensor(value: Value) -> bool:
-    """Whether it is a tuple or list with a tensor in it."""
-    return isinstance(value, Items) and any(isinstance(v, Tensor) or holds_tensor(v) for i in value.items for v in i)
+def sequence(value: Value) -> Items | None:
+    """The items of a tuple, a named one too, or a list; None of anything else."""
+    if isinstance(value, Thing) and value.held is not None and value.held.fixed and value.kind == "object":
+        return Items(value.held.items)
+    return value if isinstance(value, Items) and not value.keys else None
+
+
+def inside(value: Value) -> tuple[Value, ...]:
+    """What it may hold."""
+    held = value.held if isinstance(value, Thing) else value
+    return tuple(v for item in held.items for v in item) if isinstance(held, Items) else ()
+
+
+def changeable(value: Value) -> bool:
+    """Whether who has it may make it, or what it holds, another: a tensor's shape, an item of a list, a field."""
+    held = value.held if isinstance(value, Thing) else value
+    return (
+        isinstance(value, Tensor) or (isinstance(held, Items) and not held.fixed) or any(map(changeable, inside(value)))
+    )
 
 
 def has_parameter(value: Value, of_function: tuple[object, ...] = ()) -> bool:
@@ -291,14 +324,17 @@ def with_values(value: Value, bound: Mapping[Atom, Value], unknown: Number) -> V
         return bound[value.atom] if value.atom in bound else value.replaced(numbers)  # type: ignore[index]
     if isinstance(value, Tensor):
         return Tensor(value.columns.replaced(numbers), value.stride.replaced(numbers), value.rank)
+    if isinstance(value, Items):
+        items = tuple(tuple(with_values(v, bound, unknown) for v in item) for item in value.items)
+        return replace(value, items=items)
+    if isinstance(value, Thing) and value.held is not None:
+        return replace(value, held=with_values(value.held, bound, unknown))  # type: ignore[arg-type]
     return value
 
 
 def absolute(value: Value) -> bool:
     """Whether it is the same for every object: made of the operator's length alone."""
-    return not isinstance(value, (Thing, Items)) and all(
-        a.kind in ("length", "floor", "min", "max") for a in atoms_of(value)
-    )
+    return all(a.kind in ("length", "floor", "min", "max") for a in atoms_of(value))
 
 
 def placed(value: Value, place: Hashable) -> Value:

@@ -185,21 +185,27 @@ def deepgemm_fp8_paged_mqa_logits_stage1(q_fp8, kv_cache_fp8, weights, out_qk, c
     """One head an output."""
     batch_size, next_n, heads, hidden_dim = q_fp8.size()
     kv_cache_fp8, kv_cache_scale = kv_cache_fp8[..., :hidden_dim], kv_cache_fp8[..., hidden_dim:]
-    config = {"ChunkQ": heads, "ChunkK": 64, "HiddenDim": hidden_dim}
+    config = {"ChunkQ": heads, "ChunkK": 64, "HiddenDim": hidden_dim, "max_blk_len": kv_indices.shape[1]}
     _deepgemm_fp8_paged_mqa_logits_stage1[(batch_size * next_n,)](
-        batch_size, next_n, heads, q_fp8, kv_cache_fp8, kv_cache_fp8.stride(0), kv_cache_scale,
-        kv_cache_scale.stride(0), context_lens, kv_indices, weights, out_qk, max_model_len, **config,
+        batch_size, next_n, heads, q_fp8, q_fp8.stride(0), q_fp8.stride(1), q_fp8.stride(2), kv_cache_fp8,
+        kv_cache_fp8.stride(0), kv_cache_scale, kv_cache_scale.stride(0), context_lens, kv_indices, weights,
+        weights.stride(0), out_qk, out_qk.stride(0), out_qk.stride(1), max_model_len, **config,
     )
 
 
-def deepgemm_fp8_paged_mqa_logits(q_fp8, kv_cache, out_logits, kv_indices, max_model_len, KVBlockSize=1):
+def deepgemm_fp8_paged_mqa_logits(
+    q_fp8, kv_cache, weights, out_logits, context_lens, kv_indices, max_model_len, KVBlockSize=1
+):
     """One sum over heads."""
     num_block, block_size, _, index_dim = kv_cache.size()
     assert block_size == KVBlockSize
     kv_cache = kv_cache.view(-1, KVBlockSize * index_dim)
     if max_model_len:
         assert KVBlockSize == 1
-        _deepgemm_fp8_paged_mqa_logits[(1,)](q_fp8, kv_cache, out_logits, kv_indices, max_model_len)
+        _deepgemm_fp8_paged_mqa_logits[(1,)](
+            q_fp8.shape[0], q_fp8.shape[1], q_fp8.shape[2], q_fp8, q_fp8.stride(0), q_fp8.stride(1), q_fp8.stride(2),
+            kv_cache, kv_cache.stride(0), kv_cache, kv_cache.stride(0), context_lens, kv_indices, weights,
+            weights.stride(0), out_logits, out_logits.stride(0), max_model_len, kv_indices.shape[1])
 '''
 
 

@@ -571,7 +571,6 @@ TILES = {
                 b"stride_out_batch * 0 + (batch * next_n + position) * stride",
             ),
             (b'gl.where(column <= length - next_n + position, scale, float("-inf"))', b"scale"),
-            (b"    for start in", b"    many = gl.load(weights + token)\n    for start in"),
         ],
     ),
 }
@@ -593,11 +592,11 @@ def test_a_changed_kernel_of_tiles(old: bytes, new: bytes, presence: Presence) -
 
 
 def test_a_rows_weights_are_no_part_of_how_it_comes_by_its_keys() -> None:
-    weighed = TILED.replace(b"    for start in", b"    many = gl.load(weights + token)\n    for start in")
+    heads = b"gl.load(weights + (batch * next_n + position) * stride_w_batch + gl.arange(0, ChunkQ, layout=lanes))"
+    weighed = TILED.replace(b"    for start in", b"    many = %b\n    for start in" % heads)
     weighed = weighed.replace(b"scale = gl.sum(key, axis=0)", b"scale = gl.sum(key, axis=0) * many")
-    other = weighed.replace(
-        b"gl.load(weights + token)", b"gl.load(weights + (batch * next_n + position) * stride_w_batch + token)"
-    )
+    first = b"gl.load(weights + batch * next_n * stride_w_batch + position * stride_w_batch + gl.arange(0, ChunkQ))"
+    other = weighed.replace(heads, first)
     known = examined(weighed, PRESHUFFLE)
     assert other != weighed and found(other, PAGING, PRESHUFFLE, known).presence is Presence.ABSENT
     for wrong in (b"gl.sum(key, axis=0) * key", b"gl.sum(key, axis=0) + many", b"gl.sum(key, axis=0)"):
@@ -644,6 +643,90 @@ def test_each_of_two_stores_in_a_turn_must_be_of_its_own_keys(old: bytes, new: b
 
 
 LINE_ENDINGS = [WRAPPER.replace(b"\n", b"\r\n"), WRAPPER.replace(b"    ", b"\t"), "# ä\n".encode() + WRAPPER]
+
+
+QUERIES = b"batch * stride_q_batch + position * stride_q_next_n"
+WEIGHTS = b"(batch * next_n + position) * stride_w_batch"
+LANES = b"gl.arange(0, ChunkQ, layout=gl.SliceLayout(1, acc))"
+OF_OTHERS = [
+    (QUERIES, b"batch * stride_q_next_n + position * stride_q_batch"),
+    (QUERIES, b"(batch * next_n + position) * stride_q_batch"),
+    (QUERIES, b"batch * stride_q_batch"),
+    (QUERIES, b"batch * stride_q_batch + (next_n - 1 - position) * stride_q_next_n"),
+    (QUERIES, b"(batch + 1) * stride_q_batch + position * stride_q_next_n"),
+    (QUERIES, b"share * stride_q_batch + position * stride_q_next_n"),
+    (b"head[:, None] * stride_q_heads", b"head[:, None] * stride_q_next_n"),
+    (b"head[:, None] * stride_q_heads", b"(head[:, None] + 1) * stride_q_heads"),
+    (b"head[:, None] * stride_q_heads", b"head[:, None] * stride_q_heads, mask=head[:, None] < position"),
+    (b"+ depth_q[None, :]", b"+ depth_q[None, :] * stride_q_heads"),
+    (b"    q = gl.load(", b"    Q_buffer += stride_q_heads\n    q = gl.load("),
+    (
+        b"    q = gl.load(\n        Q_buffer",
+        b"    at = gl.where(position > 0, Q_buffer, weights)\n    q = gl.load(\n        at",
+    ),
+    (b"gl.amd.cdna3.mfma(q, k, zero)", b"gl.amd.cdna3.mfma(zero, k, zero)"),
+    (b"    zero =", b"    q = gl.load(Q_buffer + head[:, None] * stride_q_heads + depth_q[None, :])\n    zero ="),
+    (b"Q_buffer", b"other_buffer"),
+    (WEIGHTS, b"(position * batch_size + batch) * stride_w_batch"),
+    (WEIGHTS, b"batch * stride_w_batch"),
+    (WEIGHTS, b"(batch * heads_num + position) * stride_w_batch"),
+    (WEIGHTS, b"(batch * next_n + position) * stride_q_next_n"),
+    (WEIGHTS + b" + " + LANES, WEIGHTS + b" + 1 + " + LANES),
+    (WEIGHTS + b" + " + LANES, WEIGHTS + b" + 2 * " + LANES),
+    (WEIGHTS + b" + " + LANES, WEIGHTS + b" + gl.arange(0, STEP, layout=gl.SliceLayout(0, acc))"),
+    (WEIGHTS + b" + " + LANES, b"batch * next_n + position + " + LANES + b" * stride_w_batch"),
+    (b"* weight[:, None]", b"* 1.0"),
+    (b"weights", b"factors"),
+]
+GROUPED = DIVIDED
+for _old, _new in (
+    (b"    pid = gl.program_id(0)\n", b"    groups = gl.cdiv(heads_num, ChunkQ)\n    group, pid = gl.program_id(0) % groups, gl.program_id(0) // groups\n"),
+    (b"head = gl.arange", b"head = group * ChunkQ + gl.arange"),
+    (LANES, b"group * ChunkQ + " + LANES),
+):  # fmt: skip
+    GROUPED = GROUPED.replace(_old, _new)
+OF_ANOTHER_GROUP = [
+    (b"head = group * ChunkQ + ", b"head = "),
+    (b"group * ChunkQ + " + LANES, LANES),
+    (b"group * ChunkQ", b"group"),
+    (b"group * ChunkQ", b"group * ChunkK"),
+    (b"gl.cdiv(heads_num, ChunkQ)", b"gl.cdiv(heads_num, ChunkK)"),
+]
+OF_ITS_OWN = [
+    (QUERIES, b"position * stride_q_next_n + batch.to(gl.int64) * stride_q_batch"),
+    (b"head[:, None] * stride_q_heads", b"(head * stride_q_heads)[:, None]"),
+    (b"    q = gl.load(\n        Q_buffer + batch * stride_q_batch", b"    own = Q_buffer + batch * stride_q_batch\n    q = gl.load(\n        own"),
+    (WEIGHTS, b"batch * next_n * stride_w_batch + stride_w_batch * position"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new"),
+    [*((DIVIDED, *change) for change in OF_OTHERS), *((GROUPED, *change) for change in OF_ANOTHER_GROUP)],
+)
+def test_a_row_that_may_be_scored_with_the_queries_or_weights_of_another_is_not_understood(
+    text: bytes, old: bytes, new: bytes
+) -> None:
+    assert old in text
+    diagnosis = found(text.replace(old, new), PAGING, BASE)
+    assert diagnosis.presence is Presence.UNKNOWN and diagnosis.obstacle
+
+
+@pytest.mark.parametrize(("old", "new"), OF_ITS_OWN)
+def test_a_row_that_is_scored_with_its_own_in_other_words_is_right(old: bytes, new: bytes) -> None:
+    for text in (DIVIDED, GROUPED):
+        assert old in text and found(text, PAGING, BASE).presence is Presence.ABSENT
+        assert found(text.replace(old, new), PAGING, BASE).presence is Presence.ABSENT
+
+
+def test_a_store_of_other_heads_than_those_that_are_loaded_is_not_understood() -> None:
+    head = b"    head = tl.arange(0, ChunkQ)\n    length"
+    load = b"    head = tl.arange(0, ChunkQ)\n    weight = tl.load(weights + row * stride_w_batch + head)\n    length"
+    weighed = PLAIN.replace(head, load).replace(b"* head[:, None]\n", b"* weight[:, None]\n")
+    assert weighed.count(b"weight[:, None]") == 2 and found(weighed, PAGING, STAGE1).findings[0].code == NO_SIZE
+    for wrong in (b"(head + 1)[:, None] * stride_out_heads", b"column[:, None] * stride_out_heads"):
+        text = weighed.replace(b"head[:, None] * stride_out_heads", wrong)
+        assert found(text, PAGING, STAGE1).presence is Presence.UNKNOWN
 
 
 @pytest.mark.parametrize("text", LINE_ENDINGS, ids=["crlf", "tabs", "umlaut"])

@@ -298,10 +298,15 @@ def test_a_kernel_that_is_used_by_no_function_that_is_known(tmp_path: Path, wrap
 
 
 SIZED = (
-    WRAPPER.replace("_compile(ChunkK, Preshuffle)", "_compile(ChunkK, Preshuffle, KVBlockSize)")
-    .replace('{"ChunkK": ChunkK}', '{"ChunkK": ChunkK, "KVBlockSize": KVBlockSize}')
+    WRAPPER.replace("_compile(ChunkK, Preshuffle)", "_compile(ChunkK, Preshuffle, KVBlockSize, ChunkQ, HiddenDim)")
+    .replace('{"ChunkK": ChunkK}', '{"ChunkK": ChunkK, "KVBlockSize": KVBlockSize, "ChunkQ": ChunkQ, "HiddenDim": HiddenDim}')
     .replace("Preshuffle=False, ChunkK=256", "Preshuffle=False, KVBlockSize=1, ChunkK=256")
-    .replace("    kernel = _compile(", "    _, block_size, _, _ = kv_cache.size()\n    assert block_size == KVBlockSize\n    kernel = _compile(KVBlockSize=KVBlockSize, ")
+    .replace("    kernel = _compile(", "    _, block_size, _, _ = kv_cache.size()\n    assert block_size == KVBlockSize\n    kernel = _compile(ChunkQ=q_fp8.shape[2], HiddenDim=q_fp8.shape[3], KVBlockSize=KVBlockSize, ")
+    .replace("weights, out_logits, max", "weights, out_logits, context_lens, kv_indices, max")
+    .replace("        1, 2, 3, ", "        q_fp8.shape[0], q_fp8.shape[1], q_fp8.shape[2], ")
+    .replace("q_fp8, 5, 6, 7,", "q_fp8, q_fp8.stride(0), q_fp8.stride(1), q_fp8.stride(2),")
+    .replace("12, 13, weights, 15,", "context_lens, kv_indices, weights, weights.stride(0),")
+    .replace("max_model_len, 19,", "max_model_len, kv_indices.size(1),")
 )  # fmt: skip
 """What it compiles is told the size of a block."""
 
@@ -310,6 +315,23 @@ def test_a_kernel_that_is_compiled_for_the_size_of_the_blocks_goes_by_it(tmp_pat
     assert _answer(_judged(tmp_path / "given", SIZED), PAGING)[0] is Presence.ABSENT
     taken = SIZED.replace("KVBlockSize=KVBlockSize, C", "KVBlockSize=block_size, C")
     assert _answer(_judged(tmp_path / "taken", taken), PAGING)[0] is Presence.ABSENT
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("ChunkQ=q_fp8.shape[2]", "ChunkQ=q_fp8.shape[2] // 2"),
+        ("ChunkQ=q_fp8.shape[2]", "ChunkQ=32"),
+        ("HiddenDim=q_fp8.shape[3]", "HiddenDim=q_fp8.shape[2]"),
+        ('"ChunkQ": ChunkQ', '"ChunkQ": ChunkK'),
+        ('"HiddenDim": HiddenDim', '"Other": HiddenDim'),
+    ],
+)
+def test_a_kernel_that_is_compiled_for_fewer_heads_or_elements_is_not_understood(
+    tmp_path: Path, old: str, new: str
+) -> None:
+    assert old in SIZED
+    assert _answer(_judged(tmp_path, SIZED.replace(old, new)), PAGING)[0] is Presence.UNKNOWN
 
 
 @pytest.mark.parametrize(

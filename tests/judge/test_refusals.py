@@ -85,6 +85,54 @@ def test_one_way_that_is_open_is_enough(text: bytes) -> None:
     assert bool(found.obstacle) is any(end in text for end in (b"\nlaunch = ", b"def other("))
 
 
+HANDED = [
+    (b"        batch_size, next_n, heads, q_fp8,", b"        batch_size, 1, heads, q_fp8,"),
+    (b"        batch_size, next_n, heads, q_fp8,", b"        next_n, batch_size, heads, q_fp8,"),
+    (b"        batch_size, next_n, heads, q_fp8,", b"        batch_size, next_n, heads, q_fp8[1:],"),
+    (b"batch_size, next_n, heads, hidden_dim =", b"next_n, batch_size, heads, hidden_dim ="),
+    (b"batch_size, next_n, heads, hidden_dim =", b"*batch_size, next_n, heads, hidden_dim ="),
+    (b"batch_size, next_n, heads, hidden_dim = q_fp8", b"batch_size, next_n, heads, hidden_dim = out_qk"),
+    (b"    config = {", b"    if max_model_len:\n        next_n = 1\n    config = {"),
+    (b"    config = {", b"    for next_n in (1, 2):\n        pass\n    config = {"),
+    (b"    config = {", b"    q_fp8 = q_fp8.transpose(1, 2)\n    config = {"),
+    (b"    config = {", b"    q_fp8.transpose_(1, 2)\n    config = {"),
+    (b"q_fp8.stride(0), q_fp8.stride(1)", b"q_fp8.stride(1), q_fp8.stride(0)"),
+    (b"weights.stride(0)", b"weights.stride(1)"),
+    (b"kv_indices, weights,", b"kv_indices, q_fp8,"),
+    (b"context_lens, kv_indices, weights,", b"kv_indices, context_lens, weights,"),
+    (b"context_lens, kv_indices, weights,", b"context_lens + 1, kv_indices, weights,"),
+    (b"kv_indices.shape[1]", b"kv_indices.shape[0]"),
+    (b"    config = {", b"    weights.zero_()\n    config = {"),
+    (b"    config = {", b"    weights[:] = 0\n    config = {"),
+    (b"    config = {", b"    kv_indices.view(-1)[1:].zero_()\n    config = {"),
+    (b"    config = {", b"    torch.neg(weights, out=weights)\n    config = {"),
+    # Which of two functions of a name runs is not told.
+    (b'"""Launches', b'if True:\n    def deepgemm_fp8_paged_mqa_logits_stage1(*a):\n        pass\n"""Launches'),
+]
+HANDED_TOO = [
+    (b"        batch_size, next_n, heads, q_fp8,", b"        q_fp8.shape[0], q_fp8.size(1), heads, q_fp8,"),
+    (b"batch_size, next_n, heads, hidden_dim = q_fp8.size()",
+     b"batch_size, _, heads, hidden_dim = q_fp8.shape\n    next_n = q_fp8.size(1)"),
+    (b"    config = {", b"    assert weights.shape[0] == batch_size * next_n\n    config = {"),
+    (b"q_fp8.stride(0)", b"q_fp8.stride()[0]"),
+    (b"    config = {", b"    out_qk.fill_(0)\n    config = {"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "presence"),
+    [
+        *((*change, Presence.UNKNOWN) for change in HANDED),
+        *((*change, Presence.REFUSED) for change in HANDED_TOO),
+    ],
+)
+def test_a_kernel_must_be_handed_what_its_entry_was(old: bytes, new: bytes, presence: Presence) -> None:
+    text = MENDED.replace(old, new)
+    assert text != MENDED and judged(text)[0] is presence
+    # What is there for certain outranks what is not understood of a launch.
+    assert judged(text, WRAPPER)[0] is Presence.PRESENT
+
+
 def test_a_judgement_can_be_made_again_with_other_launches() -> None:
     refused = with_refusals(PLAIN, diagnose(PLAIN, FAULTS), launches_in("w", MENDED), KNOWN)
     assert with_refusals(PLAIN, refused, launches_in("w", MENDED), KNOWN) == refused
@@ -110,6 +158,7 @@ SIZED = (
 def test_a_kernel_that_goes_by_blocks_is_right_where_it_is_told_their_size(size: bytes, presence: Presence) -> None:
     wrapper = WRAPPER.replace(b"    kv_cache_fp8, kv_cache_scale = ", b"    _, block_size, _, _ = kv_cache_fp8.size()\n"
                               b"    kv_cache_fp8, kv_cache_scale = ")  # fmt: skip
+    wrapper = wrapper.replace(b"kv_cache_fp8.stride(0),", b"kv_cache_fp8.stride(0), kv_cache_fp8.stride(1),")
     wrapper = wrapper.replace(b"max_model_len, **config", b"max_model_len, KVBlockSize=" + size + b", **config")
     known = load_faults()
     alone = diagnose(SIZED, known.judged)

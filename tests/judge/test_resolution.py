@@ -14,6 +14,7 @@ from aiterfix.installation.target import Installation
 from aiterfix.judge.disk import judge_installation
 from aiterfix.judge.judgement import Judgement
 from aiterfix.judge.resolution import Resolution, resolve
+from aiterfix.judge.verdict import Verdict
 from aiterfix.source.sites import analyse
 from tests.trees import amd_package, write
 
@@ -552,3 +553,13 @@ def test_an_encoding_that_hides_names_is_looked_into(codec: str, tmp_path: Path)
         text = text.replace("\\u005f", "+AF8-")
     assert b"mqa_logits" not in text.encode()
     assert bound(judged(tmp_path, {KERNELS: "", OTHER: text, WRAPPER: ""})) in (Presence.PRESENT, Presence.UNKNOWN)
+
+
+@pytest.mark.parametrize("name", ["deepgemm_fp8_paged_mqa_logits", K])
+def test_an_entry_or_kernel_that_another_file_replaces_is_in_doubt(name: str, tmp_path: Path) -> None:
+    module = "attention" if name != K else "gluon"
+    patch = f"from aiter.ops.triton.{module} import pa_mqa_logits\n\npa_mqa_logits.{name} = print\n"
+    judgement = judged(tmp_path, {"patch.py": patch})
+    assert judgement.verdict is Verdict.UNKNOWN
+    assert (str(tmp_path / "aiter/patch.py"), 3) in [(d.where, d.line) for d in judgement.doubts]
+    assert judged(tmp_path / "kept", {"patch.py": patch.replace(" = print", "")}).doubts == ()

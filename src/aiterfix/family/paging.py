@@ -1,4 +1,4 @@
-"""How the kernels find a row's keys, by parameter name: the lengths, the block table, the cache."""
+"""How the kernels find what a row is scored with, by parameter name: lengths, block table, cache, queries, weights."""
 
 from __future__ import annotations
 
@@ -18,6 +18,12 @@ _FLAT = PagingRoles(
     row_stride="stride_out_batch",
     lengths=("context_len_ptr", "prefix_sum_context_lens"),
     table="kv_indices",
+    queries="Q_buffer",
+    query_strides=("stride_q_batch", "stride_q_next_n", "stride_q_heads"),
+    weights="weights",
+    weight_stride="stride_w_batch",
+    heads="heads_num",
+    head_tile="ChunkQ",
     keys="KV_buffer",
     scales="scale_buffer",
     block_size="KVBlockSize",
@@ -46,3 +52,13 @@ CACHES = ("kv_cache_fp8", "kv_cache")
 
 UNTOLD = frozenset(k for k, roles in PAGING.items() if not roles.tiled and k != f"_gluon_{ENTRY}")
 """Kernels that are not told how large a block is, in some release at least. The base kernel always was."""
+
+
+OPERANDS = {
+    "Q_buffer": "q_fp8",
+    "weights": "weights",
+    "context_len_ptr": "context_lens",
+    "prefix_sum_context_lens": "prefix_sum_context_lens",
+    "kv_indices": "kv_indices",
+}
+"""What the entries call the tensors that they hand on as they were handed them, by the kernels' parameters."""

@@ -91,8 +91,8 @@ class Trigger:
         sentence: for people.
         condition: the same for programs, over the names of `LaunchFacts`.
         told: what a launch that meets it is told, the first that holds of it.
-        where_unknown: the sentence where what is not understood may be in a kernel of any kind; empty where it is the
-            same.
+        where_unknown: the sentence where what is not understood may be wrong in every launch; empty where it is wrong
+            where the fault bites.
     """
 
     sentence: str
@@ -171,6 +171,8 @@ class Fault:
         What is not understood may be in a kernel of any kind: then it is not the kind that keeps a launch from it.
         """
         if presence is Presence.UNKNOWN:
+            if self.trigger.where_unknown:
+                return Reach.REACHED, ()
             facts = {name: value for name, value in facts.items() if name not in ("preshuffle", "plain")}
         return self.trigger.reach(facts)
 

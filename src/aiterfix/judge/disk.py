@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aiterfix.family.kernels import NOT_JUDGED, SIBLING_MARK
+from aiterfix.family.kernels import ENTRIES, NOT_JUDGED, SIBLING_MARK
+from aiterfix.family.paging import PAGING
 from aiterfix.faults.diagnosis import TextDiagnosis, diagnose
 from aiterfix.faults.registry import Faults
 from aiterfix.history.known import diagnosis_of, resolves
@@ -18,6 +19,7 @@ from aiterfix.installation.view import View
 from aiterfix.judge.compiler import compiler_beside
 from aiterfix.judge.judgement import Doubt, JudgedText, Judgement, Question, everything
 from aiterfix.judge.refusals import NamedLaunch, launches_in, open_kernels, with_refusals
+from aiterfix.source.replaced import replaced_names
 from aiterfix.source.search import may_define, needles
 from aiterfix.storage.digest import sha256_hex
 
@@ -62,6 +64,7 @@ def judge_installation(
     texts, launchers = settled(judged, known)
     prebuilt = _prebuilt(installation, known, contents.view)
     doubts += [Doubt(str(s.path), s.reason) for s in contents.view.refused if s.doubt]
+    doubts += _replacing(contents.contents)
     return Judgement(
         installation,
         known,
@@ -174,6 +177,15 @@ def _prebuilt(installation: Installation, known: Faults, view: View) -> tuple[tu
         if group.prebuilt is not None
     ]
     return tuple((name, p) for name, p in found if p.present or p.enabled)
+
+
+def _replacing(contents: Mapping[str, bytes]) -> Iterator[Doubt]:
+    """Where files of a package replace an entry of the wrappers, or a kernel."""
+    names = (*ENTRIES, *PAGING)
+    for path, text in contents.items():
+        if SIBLING_MARK in text:
+            for line, name in replaced_names(text, names):
+                yield Doubt(path, f"it replaces {name}, and what then runs is not understood", line)
 
 
 def _siblings(root: Path, contents: Mapping[str, bytes]) -> tuple[tuple[str, str], ...]:

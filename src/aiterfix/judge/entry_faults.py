@@ -7,8 +7,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from aiterfix.family.cases import ARGUMENTS, CHUNK_OF_TILES, OTHER_ROWS, OTHER_SIZE, ROW_STRIDE, SAID, WIDTH
-from aiterfix.family.paging import PAGING, UNTOLD
+from aiterfix.family.cases import (
+    ARGUMENTS,
+    CHUNK_OF_TILES,
+    OTHER_OPERANDS,
+    OTHER_ROWS,
+    OTHER_SIZE,
+    ROW_STRIDE,
+    SAID,
+    WIDTH,
+)
+from aiterfix.family.paging import OPERANDS, PAGING, UNTOLD
 from aiterfix.faults.base import Diagnosis, Finding, Presence
 from aiterfix.faults.diagnosis import TextDiagnosis, Unit
 from aiterfix.faults.registry import Faults
@@ -55,6 +64,27 @@ def _unit(unit: Unit, text: bytes, launches: Sequence[NamedLaunch], known: Fault
     return replace(unit, diagnoses=tuple(diagnoses))
 
 
+def at_operands(
+    diagnosis: Diagnosis, unit: Unit, text: bytes, launches: Sequence[NamedLaunch], known: Faults
+) -> Diagnosis:
+    """A diagnosis of what rows are scored with, where an entry hands on other tensors or axes than it was handed.
+
+    Args:
+        unit: which it is about.
+        text: that it stands in.
+        launches: every launch of it in sight.
+    """
+    if (roles := PAGING.get(unit.name)) is None or not unit.stores:
+        return diagnosis
+    what = "queries, weights, lengths or block table, or axes of them, than it was handed"
+    summed = any(k.name == unit.name and len(k.strides) == 1 for k in known.kernels)
+
+    def same(arguments: Arguments, parameters: ast.arguments) -> bool:
+        return arguments.hands_operands(parameters, roles, OPERANDS, summed=summed)
+
+    return _handed_another(diagnosis, unit, _handed_on(unit, text, launches), OTHER_OPERANDS, what, same)
+
+
 def _handed_on(unit: Unit, text: bytes, launches: Sequence[NamedLaunch]) -> _Handed:
     mine = [(n.where, n.arguments) for n in launches if n.arguments is not None and not n.replaced]
     if not mine:
@@ -95,7 +125,7 @@ def _handed_another(
     alone = tuple(f for f in diagnosis.findings if f.code != code)  # whatever was said of its launches before
     if len(alone) < len(diagnosis.findings):
         diagnosis = replace(diagnosis, findings=alone)
-    if diagnosis.presence is not Presence.ABSENT:
+    if not diagnosis.presence.harmless:
         return diagnosis
     findings = tuple(
         Finding(
@@ -121,7 +151,7 @@ def _at_entry(
 ) -> Diagnosis:
     if verb == _BY_WIDTH:
         rows = f"{WIDTH}, output or stride than it was handed"
-        return _handed_another(diagnosis, unit, handed, OTHER_ROWS, rows, lambda a, p: a.hands_rows(p, roles))
+        return _handed_another(diagnosis, unit, handed, OTHER_ROWS, rows, lambda a, p: a.hands_rows(p, roles, WIDTH))
     if verb == _BY_SIZE:
         size = PAGING[unit.name].block_size if unit.name in PAGING and unit.name not in UNTOLD else ""
         told = "size of a block than that of the cache that it was handed"
@@ -167,7 +197,7 @@ def entry_launches(tree: ast.Module) -> Iterator[tuple[KernelLaunch, Arguments |
     ):
         yield launch, None
     size = next(iter(PAGING.values())).block_size
-    for a in handed_on(tree, tuple(PAGING), ENTRIES, WIDTH, CACHES, size):
+    for a in handed_on(tree, tuple(PAGING), ENTRIES, (WIDTH, *OPERANDS.values()), CACHES, size):
         # To hand on too much or too little lets nothing through that a refusal would keep out.
         yield KernelLaunch(a.kernel, a.entry, a.line, told=True, refused=False, about=ARGUMENTS), a
 

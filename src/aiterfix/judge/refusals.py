@@ -18,7 +18,7 @@ from aiterfix.family.paging import UNTOLD
 from aiterfix.faults.base import NO_SIZE, Diagnosis, Finding, Presence, takes_no_size
 from aiterfix.faults.diagnosis import TextDiagnosis, Unit
 from aiterfix.faults.registry import Faults
-from aiterfix.judge.entry_faults import at_entries, entry_launches, unseen_launches
+from aiterfix.judge.entry_faults import at_entries, at_operands, entry_launches, unseen_launches
 from aiterfix.storage.record import record
 
 if TYPE_CHECKING:
@@ -60,17 +60,18 @@ def with_refusals(
     Args:
         launches: every launch in sight.
     """
-    about_blocks = [n for n in launches if not n.launch.about]
     diagnosis = at_entries(diagnosis, text, launches, known)
     faults = {f.id for f in known.judged if f.verb == VERB}
 
-    def joined(unit: Unit) -> Unit:
-        here = [n for n in about_blocks if n.launch.kernel == unit.name]
-        return replace(
-            unit, diagnoses=tuple(_joined(unit, d, here) if d.fault in faults else d for d in unit.diagnoses)
-        )
+    def joined(unit: Unit, diagnosis: Diagnosis) -> Diagnosis:
+        here = [n for n in launches if n.launch.kernel == unit.name]
+        refused = _joined(unit, diagnosis, [n for n in here if not n.launch.about])
+        return at_operands(refused, unit, text, here, known)
 
-    return replace(diagnosis, units=tuple(map(joined, diagnosis.units)))
+    def settled(unit: Unit) -> Unit:
+        return replace(unit, diagnoses=tuple(joined(unit, d) if d.fault in faults else d for d in unit.diagnoses))
+
+    return replace(diagnosis, units=tuple(map(settled, diagnosis.units)))
 
 
 @record(frozen=True)

@@ -8,7 +8,8 @@
 and the functions that it calls, ``logic`` proves bounds, ``loads`` has the one view of a walk that all readers share.
 
 Readers: ``guards`` (a column), ``rows``, ``gathers`` with ``magnitudes`` (the cache's addresses), ``paging`` with
-``tokens`` and ``positions``, ``causal``, ``unseen``, ``sequence_walk``; of wrappers ``entries``, ``entry_tests``,
-``launch_arguments``, all by what ``uses`` finds. Edits: ``rewrite``, ``address``, ``gather_edits``, ``paging_edits``,
-``refusal_edits``, on byte positions (``locate``, ``sums``, ``layout``); ``proof`` and ``rebuilt`` check them.
+``tokens`` and ``positions``, ``operands`` (queries and weights), ``causal``, ``unseen``, ``sequence_walk``; of wrappers
+``entries``, ``entry_tests``, ``launch_arguments``, all by what ``uses`` finds; of any module ``replaced``. Edits:
+``rewrite``, ``address``, ``gather_edits``, ``paging_edits``, ``refusal_edits``, on byte positions (``locate``,
+``sums``, ``layout``); ``proof`` and ``rebuilt`` check them.
 """

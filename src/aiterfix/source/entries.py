@@ -7,6 +7,8 @@ that makes it raises for any other cache, on every way to the launch.
 from __future__ import annotations
 
 import ast
+import re
+from collections import Counter
 from collections.abc import Collection, Iterator
 from enum import Enum
 
@@ -54,16 +56,12 @@ def is_size(e: ast.expr, function: ast.FunctionDef, call: ast.Call, caches: Coll
     before = list(_before(function.body, call))
     if not isinstance(e, ast.Name):
         shapes = {f"{c}.{text}" for c in caches for text in ("size(1)", "shape[1]")}
-        whole = not any(n in caches for s in before for n in _own(s))
+        whole = not any(n in caches for s in before for n in bound_names(s))
         return whole and ast.unparse(e) in shapes
     sizes = _block_sizes(function, before, caches)
     if e.id in sizes:
         return _once(function, sizes)
-    return (
-        e.id in kept_parameters(function)
-        and not sizes.keys().isdisjoint(_equals(e.id, before))
-        and _once(function, sizes)
-    )
+    return e.id in kept_parameters(function) and not sizes.isdisjoint(_equals(e.id, before)) and _once(function, sizes)
 
 
 def _strides_in_order(call: ast.Call) -> bool:
@@ -151,22 +149,37 @@ def _asserts_one(function: ast.FunctionDef, before: list[ast.stmt], caches: Coll
     sizes = _block_sizes(function, before, caches)
     for parameter in kept_parameters(function):
         same = _equals(parameter, before)
-        if "1" in same and not sizes.keys().isdisjoint(same) and _once(function, sizes):
+        if "1" in same and not sizes.isdisjoint(same) and _once(function, sizes):
             return True
     return False
 
 
-def _block_sizes(function: ast.FunctionDef, before: list[ast.stmt], caches: Collection[str]) -> dict[str, ast.stmt]:
-    """The names that hold the size of a cache's blocks, by the statement that takes it from the cache's shape."""
-    sizes: dict[str, ast.stmt] = {}
+def _block_sizes(function: ast.FunctionDef, before: list[ast.stmt], caches: Collection[str]) -> set[str]:
+    """The names that hold the size of a cache's blocks, taken from the cache's shape."""
+    taken = ((s, t, names) for s, t, names in _shapes_taken(before) if t in caches and len(names) == 4)
+    return {names[1] for s, t, names in taken if _untouched(t, function, s)}
+
+
+def _shapes_taken(before: list[ast.stmt]) -> Iterator[tuple[ast.stmt, str, list[str]]]:
+    """The statements that take a tensor's shape apart, with the tensor and a name for each of its axes."""
     for s in before:
         if isinstance(s, ast.Assign) and len(s.targets) == 1 and isinstance(s.targets[0], ast.Tuple):
-            names = [t.id if isinstance(t, ast.Name) else "" for t in s.targets[0].elts]
-            if len(names) == 4 and any(
-                ast.unparse(s.value) in (f"{c}.size()", f"{c}.shape") and _untouched(c, function, s) for c in caches
-            ):
-                sizes[names[1]] = s
-    return sizes
+            tensor, _, shape = ast.unparse(s.value).rpartition(".")
+            parts = s.targets[0].elts
+            if shape in ("size()", "shape") and not any(isinstance(t, ast.Starred) for t in parts):
+                yield s, tensor, [t.id if isinstance(t, ast.Name) else "" for t in parts]
+
+
+def axes_before(function: ast.FunctionDef, call: ast.Call) -> dict[str, str]:
+    """What names hold at a call that a function makes, where that is how long an axis of a tensor is, in these words:
+    ``tensor.shape[0]``. The tensor is the one that had its name where they were bound."""
+    before = list(_before(function.body, call))
+    found = {n: f"{t}.shape[{i}]" for _, t, names in _shapes_taken(before) for i, n in enumerate(names)}
+    for s in (s for s in before if isinstance(s, ast.Assign) and isinstance(s.value, (ast.Call, ast.Subscript))):
+        if len(s.targets) == 1 and isinstance(s.targets[0], ast.Name):
+            found[s.targets[0].id] = re.sub(r"\.size\((\d)\)$", r".shape[\1]", ast.unparse(s.value))
+    times = _times_bound(function)
+    return {n: text for n, text in found.items() if ".shape[" in text and times[n] == 1}
 
 
 def _equals(name: str, before: list[ast.stmt]) -> set[str]:
@@ -182,10 +195,12 @@ def _equals(name: str, before: list[ast.stmt]) -> set[str]:
 
 def _once(function: ast.FunctionDef, names: Collection[str]) -> bool:
     """Whether each of these names is bound by one statement alone."""
-    bound = [n for s in descend(function) if isinstance(s, ast.stmt) and s is not function for n in _own(s)]
-    return all(bound.count(name) <= 1 for name in names if name != "_")
+    times = _times_bound(function)
+    return all(times[name] <= 1 for name in names if name != "_")
 
 
-def _own(s: ast.stmt) -> Iterator[str]:
-    if isinstance(s, (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.For)):
-        yield from bound_names(s) if not isinstance(s, ast.For) else bound_names(s.target)
+def _times_bound(function: ast.FunctionDef) -> Counter[str]:
+    """How often a function binds each of its names, functions inside it among them."""
+    times = Counter(n for s in function.body for n in bound_names(s))
+    times.update(n for s in descend(function) if isinstance(s, ast.Nonlocal) for n in s.names)
+    return times

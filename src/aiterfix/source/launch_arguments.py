@@ -7,10 +7,10 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from aiterfix.source.entries import is_size
+from aiterfix.source.entries import axes_before, is_size
 from aiterfix.source.names import bound_names, function_parameters, kept_parameters
-from aiterfix.source.roles import KernelRoles
-from aiterfix.source.syntax import arguments, dictionary, last_name, named_arguments, root_name
+from aiterfix.source.roles import KernelRoles, PagingRoles
+from aiterfix.source.syntax import arguments, dictionary, last_name, named_arguments, root_name, string_keys
 from aiterfix.source.tree import children, descend
 from aiterfix.source.uses import Use, imports, launching, mentions, own_nodes, uses
 
@@ -32,12 +32,14 @@ class Arguments:
         compiled: whether a kernel is launched that was compiled before: it takes all of its parameters by place.
         spelled: what the arguments by place are, in the text.
         by_name: the same of the others, by parameter.
-        width: the entry's parameters that may be the width of a row that it was handed.
+        holding: by what entries call one of their parameters, those of the function that may hold what it was handed.
         kept: its parameters that hold what a caller handed an entry.
         whole: those of them that no statement in sight gives other axes or strides.
-        size: what a kernel that was compiled before was told for the size of a block, in the text; empty where that is
-            not seen.
-        sizes: what is known to be that size, of what it was told, or is by name.
+        same: those of these to whose elements none writes.
+        axes: names that hold the length of an axis of a tensor, and of which, see `axes_before`.
+        constants: what a kernel that was compiled before was compiled for, in the text, by parameter; without those of
+            which that is not seen.
+        sizes: what is known to be the size of a block, of these or of what it is handed by name.
     """
 
     kernel: str
@@ -47,25 +49,52 @@ class Arguments:
     compiled: bool = False
     spelled: tuple[str, ...] = ()
     by_name: tuple[tuple[str, str], ...] = ()
-    width: tuple[str, ...] = ()
+    holding: tuple[tuple[str, frozenset[str]], ...] = ()
     kept: tuple[str, ...] = ()
     whole: tuple[str, ...] = ()
-    size: str = ""
+    same: tuple[str, ...] = ()
+    axes: tuple[tuple[str, str], ...] = ()
+    constants: tuple[tuple[str, str], ...] = ()
     sizes: tuple[str, ...] = ()
 
-    def hands_rows(self, parameters: ast.arguments, roles: KernelRoles) -> bool:
-        """Whether a kernel is given the output that the entry was handed, its strides, and the width of its rows."""
+    def hands_rows(self, parameters: ast.arguments, roles: KernelRoles, width: str) -> bool:
+        """Whether a kernel is given the output that the entry was handed, its strides, and the width of its rows, which
+        the entry calls so."""
         if self.positional is None or roles.bound not in _places(parameters):
             return False
         output = self._given(parameters, roles.output)
         own = [p for p in _places(parameters) if p in roles.strides]  # as the axes are, whatever they are called
         axes = [(p, {axis} if len(own) > 1 else {0, -2}) for axis, p in enumerate(own)]
-        strides = {
-            p: {f"{output}.stride{text}" for axis in found for text in (f"({axis})", f"()[{axis}]")}
-            for p, found in axes
-        }
-        wanted = {roles.bound: set(self.width), roles.output: set(self.whole), **strides}
-        # A launch that leaves one out is one that Triton refuses.
+        strides = {p: _strides(output, *found) for p, found in axes}
+        return self._hands(parameters, {roles.bound: self._held(width), roles.output: set(self.whole), **strides})
+
+    def hands_operands(
+        self, parameters: ast.arguments, roles: PagingRoles, names: Mapping[str, str], *, summed: bool
+    ) -> bool:
+        """Whether a kernel is given the queries, weights, lengths and block table that the entry was handed, which it
+        calls by these names; their strides; and how long the axes are that they share. One that sums over heads must
+        have all of them in its tile."""
+        if self.positional is None:
+            return False
+        queries, weights, table = (self._given(parameters, n) for n in (roles.queries, roles.weights, roles.table))
+        tensors = {p: self._held(name) & {*self.same} for p, name in names.items()}
+        strides = {p: _strides(queries, axis) for axis, p in enumerate(roles.query_strides)}
+        strides[roles.weight_stride] = _strides(weights, 0)
+        lengths = {p: self._length(queries, i) for i, p in enumerate((roles.sequences, roles.next_n, roles.heads))}
+        lengths |= {roles.key_elements: self._length(queries, 3), **{p: self._length(table, 1) for p in roles.widths}}
+        lengths |= {roles.head_tile: self._length(queries, 2)} if summed else {}
+        return self._hands(parameters, {**tensors, **strides, **lengths})
+
+    def _length(self, tensor: str | None, axis: int) -> set[str]:
+        """What is the length of an axis of a tensor."""
+        text = f"{tensor}.shape[{axis}]"
+        return {text, f"{tensor}.size({axis})", *(name for name, held in self.axes if held == text)}
+
+    def _held(self, name: str) -> set[str]:
+        return set(dict(self.holding).get(name, ()))
+
+    def _hands(self, parameters: ast.arguments, wanted: Mapping[str, Collection[str]]) -> bool:
+        """Whether parameters are given one of some texts each. Triton refuses a launch that leaves one out."""
         return all(self._given(parameters, name) in (None, *texts) for name, texts in wanted.items())
 
     def hands_size(self, parameters: ast.arguments, name: str) -> bool:
@@ -73,7 +102,7 @@ class Arguments:
         that is launched as it stands, also what the entry was itself told by that name."""
         if name not in _places(parameters):
             return True
-        given = self.size if self.compiled else self._given(parameters, name)
+        given = self._given(parameters, name)
         return given in self.sizes or (not self.compiled and given == name and name in self.kept)
 
     def _given(self, parameters: ast.arguments, name: str) -> str | None:
@@ -82,6 +111,8 @@ class Arguments:
         at = places.index(name) if name in places else -1
         if self.positional is None:
             return ""
+        if self.compiled and name in _constants(parameters):
+            return dict(self.constants).get(name, "")
         if 0 <= at < self.positional:
             return self.spelled[at]
         return dict(self.by_name).get(name)
@@ -109,10 +140,19 @@ class Arguments:
         places = {p.arg: i for i, p in enumerate(positional)}
         for i, (name, p) in enumerate(zip(self.spelled, positional, strict=False)):
             # What a kernel was compiled with is not looked at again.
-            fixed = self.compiled and p.annotation is not None and last_name(p.annotation) == "constexpr"
-            if places.get(name, i) != i and not fixed:
+            if places.get(name, i) != i and not (self.compiled and p.arg in _constants(parameters)):
                 return f"{given}: {name} in the place of {p.arg}"
         return ""
+
+
+def _strides(tensor: str | None, *axes: int) -> set[str]:
+    return {f"{tensor}.stride{text}" for axis in axes for text in (f"({axis})", f"()[{axis}]")}
+
+
+def _constants(parameters: ast.arguments) -> set[str]:
+    """The parameters that a kernel is compiled for."""
+    named = (*parameters.posonlyargs, *parameters.args)
+    return {p.arg for p in named if p.annotation is not None and last_name(p.annotation) == "constexpr"}
 
 
 def _places(parameters: ast.arguments) -> list[str]:
@@ -141,7 +181,12 @@ def parameters_of(text: bytes, name: str) -> ast.arguments | None:
 
 
 def handed_on(
-    tree: ast.Module, kernels: Collection[str], entries: Collection[str], width: str, caches: Collection[str], size: str
+    tree: ast.Module,
+    kernels: Collection[str],
+    entries: Collection[str],
+    asked: Collection[str],
+    caches: Collection[str],
+    size: str,
 ) -> tuple[Arguments, ...]:
     """What every use of some kernels hands on: launches, by themselves or of what a private function of the module
     compiled; what is handed on is not known of other uses, as what they are for is not followed.
@@ -150,7 +195,7 @@ def handed_on(
         tree: a module.
         kernels: names to look for.
         entries: names of the public functions that launch them.
-        width: what entries call the width of a row.
+        asked: what entries call those of their parameters that are asked about.
         caches: what they call the cache.
         size: the parameter that tells a kernel the size of a block.
     """
@@ -159,7 +204,7 @@ def handed_on(
     functions = [s for s in tree.body if isinstance(s, ast.FunctionDef)]
     by_name = {f.name: f for f in functions}
     compiled = {f.name: names for f in functions if (names := _compiled(f, everywhere))}
-    reader = _Reader(tree, entries, width, caches, size)
+    reader = _Reader(tree, entries, asked, caches, size)
     for u in everywhere:
         if u.function is not None and u.call is not None:
             found += [] if _left_out(u.function, u.call) else [reader.arguments(u.kernel, u.function, u.call)]
@@ -170,7 +215,7 @@ def handed_on(
             made, launches = _launches(s, node)
             for kernel in sorted(compiled[function]):
                 if isinstance(s, ast.FunctionDef) and made is not None:
-                    told = _told(by_name[function], size)
+                    told = _told(by_name[function])
                     found += (reader.arguments(kernel, s, call, (made, by_name[function], told)) for call in launches)
                 else:
                     entry = s.name if isinstance(s, ast.FunctionDef) else ""
@@ -266,18 +311,17 @@ def _launches(statement: ast.stmt, function: ast.expr) -> tuple[ast.Call | None,
     return call, [c for c in found.values() if not _left_out(statement, c)]
 
 
-def _told(function: ast.FunctionDef, size: str) -> str:
-    """The parameter of a function that compiles which it compiles a kernel for as the size of a block; empty where that
+def _told(function: ast.FunctionDef) -> dict[str, str]:
+    """The parameters of a function that compiles which it compiles a kernel for, by those of the kernel; without what
     is not seen."""
     constants = [
         k.value for n in own_nodes(function) if isinstance(n, ast.Call) for k in n.keywords if k.arg == "constexprs"
     ]
     found = [dictionary(function, e, handed=True) for e in constants]
     if len(found) != 1 or found[0] is None:
-        return ""
-    values = {ast.unparse(k): v for k, v in zip(found[0].keys, found[0].values, strict=True) if k is not None}
-    told = values.get(repr(size))
-    return told.id if isinstance(told, ast.Name) and told.id in kept_parameters(function) else ""
+        return {}
+    kept, pairs = kept_parameters(function), zip(string_keys(found[0]) or (), found[0].values, strict=False)
+    return {key: value.id for key, value in pairs if isinstance(value, ast.Name) and value.id in kept}
 
 
 _GLUON = "triton_version >= Version('3.5.0')"
@@ -299,38 +343,51 @@ _ASKING = (ast.Assert, ast.Compare, ast.Expr, ast.FormattedValue, ast.If, ast.Su
 """Parts of a program that do no more with a tensor than ask for what it is, or for a view or its elements."""
 
 
+def _is_filled(e: ast.expr, above: Mapping[int, ast.AST]) -> bool:
+    """Whether an expression writes to the elements of a tensor, or to those of a view that it makes of it."""
+    user = above[id(e)]
+    if isinstance(user, ast.keyword):
+        return user.arg == "out"
+    if isinstance(user, ast.Attribute):
+        return user.attr in _FILLING or _is_filled(user, above)
+    if isinstance(user, ast.Subscript):
+        return user.value is e and (not isinstance(user.ctx, ast.Load) or _is_filled(user, above))
+    return isinstance(user, ast.Call) and user.func is e and _is_filled(user, above)
+
+
 class _Reader:
     """Reads what functions of a module hand on, and by which parameters they have what an entry was handed."""
 
     def __init__(
-        self, tree: ast.Module, entries: Collection[str], width: str, caches: Collection[str], size: str
+        self, tree: ast.Module, entries: Collection[str], asked: Collection[str], caches: Collection[str], size: str
     ) -> None:
         self._entries = entries
-        self._width = width
+        self._asked = asked
         self._caches = caches
         self._size = size
         self._functions = [s for s in tree.body if isinstance(s, ast.FunctionDef)]
+        self._bound = [n for s in tree.body for n in bound_names(s)]
         names = {f.name: f.name for f in self._functions}
         used = ((s, node, name) for s in tree.body for node, name in mentions(s, names, anyhow=True))
         self._called = [(s, node, name) for s, node, name in used if not _exported(node, s)]
-        self._found: dict[tuple[str, bool], frozenset[str]] = {}
-        self._changed: dict[ast.FunctionDef, frozenset[str]] = {}
+        self._found: dict[tuple[str, str], frozenset[str]] = {}
+        self._changed: dict[tuple[ast.FunctionDef, bool], frozenset[str]] = {}
 
-    def kept(self, function: ast.FunctionDef, *, width: bool) -> frozenset[str]:
-        """The parameters that hold what an entry was handed, or the width of a row alone: of an entry, that is the
-        parameter of its name; where there is none, it may be any. Of other functions it is what all that call them hand
-        on."""
-        key = function.name, width
+    def kept(self, function: ast.FunctionDef, name: str = "") -> frozenset[str]:
+        """The parameters that hold what an entry was handed, or was handed by one name alone: of an entry, that is the
+        parameter of that name; where there is none, it may be any. Of other functions it is what all that call them
+        hand on."""
+        key = function.name, name
         if key not in self._found:
             self._found[key] = frozenset()  # where it calls itself nothing is known
-            self._found[key] = self._kept(function, width)
+            self._found[key] = self._kept(function, name)
         return self._found[key]
 
-    def _kept(self, function: ast.FunctionDef, width: bool) -> frozenset[str]:
+    def _kept(self, function: ast.FunctionDef, asked: str) -> frozenset[str]:
         parameters, kept = function_parameters(function), frozenset(kept_parameters(function))
-        if function.decorator_list or [f.name for f in self._functions].count(function.name) > 1:
+        if function.decorator_list or self._bound.count(function.name) > 1:
             return frozenset()
-        found = kept & {self._width} if width and self._width in parameters else kept
+        found = kept & {asked} if asked in parameters else kept
         callers = [(s, node) for s, node, name in self._called if name == function.name]
         if function.name not in self._entries:
             found = kept if callers else frozenset()
@@ -338,26 +395,31 @@ class _Reader:
             call = next((n for n in own_nodes(s) if isinstance(n, ast.Call) and n.func is node), None)
             if call is None or not isinstance(s, ast.FunctionDef) or any(isinstance(a, ast.Starred) for a in call.args):
                 return frozenset()
-            handed, given = self.kept(s, width=width), arguments(call, parameters)
+            handed, given = self.kept(s, asked), arguments(call, parameters)
             found &= {p for p, e in given.items() if isinstance(e, ast.Name) and e.id in handed}
         return found
 
-    def _changes(self, function: ast.FunctionDef) -> frozenset[str]:
+    def _changes(self, function: ast.FunctionDef, *, filling: bool = False) -> frozenset[str]:
         """The parameters of which a function may give other axes or strides to a tensor that it was handed, by whatever
-        name."""
-        if function not in self._changed:
+        name; with `filling` also other elements, by its own name."""
+        key = function, filling
+        if key not in self._changed:
             # Where it calls itself, all of them.
-            parameters = self._changed[function] = frozenset(function_parameters(function))
+            parameters = self._changed[key] = frozenset(function_parameters(function))
             nodes = list(descend(function))
             above = {id(inner): n for n in nodes for inner in children(n)}
             # What another function of the module gets back is the same tensor by another name.
             asking = (*_ASKING, ast.Return) if function.name in self._entries else _ASKING
             uses = (n for n in nodes if isinstance(n, ast.Name) and n.id in parameters)
-            self._changed[function] = frozenset(n.id for n in uses if not self._only_asks(n, above, asking))
-        return self._changed[function]
+            self._changed[key] = frozenset(n.id for n in uses if not self._only_asks(n, above, asking, filling))
+        return self._changed[key]
 
-    def _only_asks(self, e: ast.Name, above: Mapping[int, ast.AST], asking: tuple[type[ast.AST], ...]) -> bool:
+    def _only_asks(
+        self, e: ast.Name, above: Mapping[int, ast.AST], asking: tuple[type[ast.AST], ...], filling: bool
+    ) -> bool:
         """Whether a use of a tensor's name leaves it as it is, and gives it no other name."""
+        if filling and _is_filled(e, above):
+            return False
         user = above[id(e)]
         if isinstance(user, ast.keyword):
             user = above[id(user)]
@@ -371,7 +433,7 @@ class _Reader:
         if isinstance(user.func, ast.Name) and function is not None:
             given = arguments(user, function_parameters(function))
             handed = {p for p, v in given.items() if v is e}
-            return bool(handed) and handed.isdisjoint(self._changes(function))
+            return bool(handed) and handed.isdisjoint(self._changes(function, filling=filling))
         launches = isinstance(user.func, ast.Subscript)
         return launches or called in _LOOKING or (called == "torch" and not last_name(user.func).endswith("_"))
 
@@ -380,22 +442,23 @@ class _Reader:
         kernel: str,
         function: ast.FunctionDef,
         call: ast.Call,
-        compiled: tuple[ast.Call, ast.FunctionDef, str] | None = None,
+        compiled: tuple[ast.Call, ast.FunctionDef, Mapping[str, str]] | None = None,
     ) -> Arguments:
         """What a launch hands on.
 
         Args:
-            compiled: of a kernel that was compiled before: by which call of which function, and the parameter of that
-                function which tells the size of a block.
+            compiled: of a kernel that was compiled before: by which call of which function, and the parameters of that
+                function which it is compiled for, see `_told`.
         """
         named, whole = named_arguments(function, call)
         known = whole and not any(isinstance(a, ast.Starred) for a in call.args)
         handed = [value for name, value in named if name == self._size]
-        at, size = call, None
+        at, constants = call, dict[str, ast.expr]()
         if compiled is not None:
             at, compiling, told = compiled
-            size = arguments(at, function_parameters(compiling)).get(told)
-            handed = [size] if size is not None else []
+            given = arguments(at, function_parameters(compiling))
+            constants = {name: given[p] for name, p in told.items() if p in given}
+            handed = [e for name, e in constants.items() if name == self._size]
         return Arguments(
             kernel,
             function.name,
@@ -404,9 +467,11 @@ class _Reader:
             compiled is not None,
             tuple(map(ast.unparse, call.args)),
             tuple((name, ast.unparse(value)) for name, value in named),
-            tuple(self.kept(function, width=True)),
-            tuple(kept := self.kept(function, width=False)),
+            tuple((name, self.kept(function, name)) for name in self._asked),
+            tuple(kept := self.kept(function)),
             tuple(kept - self._changes(function)),
-            ast.unparse(size) if size is not None else "",
+            tuple(kept - self._changes(function, filling=True)),
+            tuple(axes_before(function, call).items()),
+            tuple((name, ast.unparse(e)) for name, e in constants.items()),
             tuple(ast.unparse(e) for e in handed if is_size(e, function, at, self._caches)),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from aiterfix.source.tree import children, descend
 
@@ -19,11 +20,12 @@ def function_parameters(function: ast.FunctionDef) -> list[str]:
     return names
 
 
-def kept_parameters(function: ast.FunctionDef) -> list[str]:
+@lru_cache(maxsize=8)
+def kept_parameters(function: ast.FunctionDef) -> tuple[str, ...]:
     """Those that hold what the function was handed throughout."""
     bound = {n for s in function.body for n in bound_names(s)}
     bound |= {n for s in descend(function) if isinstance(s, ast.Nonlocal) for n in s.names}
-    return [p for p in function_parameters(function) if p not in bound]
+    return tuple(p for p in function_parameters(function) if p not in bound)
 
 
 STORE_MARK = "store()"

@@ -15,6 +15,7 @@ from functools import cached_property
 from aiterfix.source.derivation import derivations_of
 from aiterfix.source.loads import LoadCall
 from aiterfix.source.names import function_parameters
+from aiterfix.source.operands import other_operands
 from aiterfix.source.roles import PagingRoles
 from aiterfix.source.sites import KernelAnalysis
 from aiterfix.source.tokens import Tokens
@@ -92,6 +93,8 @@ class Follower(Tokens):
             return Paging(takes_size, (), "a function that loads for it is called more than once")
         if not (self.is_straight or self.goes_a_known_way):
             return Paging(takes_size, (), _OTHER_WAY)
+        if problem := other_operands(self.kernel, self.roles, self.view):
+            return Paging(takes_size, (), problem)
         counted = self.roles.tiled and not self.is_straight
         tables, caches = (self._known, self._known) if counted else (self._table, self._cache)
         judged = [tables(t, "table") for t in self.table]

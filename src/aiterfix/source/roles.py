@@ -33,7 +33,7 @@ class KernelRoles:
 
 @record(frozen=True)
 class PagingRoles:
-    """How a kernel finds the keys of a row: parameter names. A kernel need not have all of them.
+    """How a kernel finds the keys, queries and weights of a row: parameter names. A kernel need not have all of them.
 
     Attributes:
         next_n: rows of a sequence.
@@ -41,6 +41,12 @@ class PagingRoles:
         row_stride: the stride of the output's rows.
         lengths: pointers to the context lengths, or to their running sums.
         table: pointer to the block table, or to the slots of all tokens.
+        queries: pointer to the queries.
+        query_strides: their strides by sequence, position in it, and head.
+        weights: pointer to the weights of heads.
+        weight_stride: the stride of their rows.
+        heads: how many heads there are.
+        head_tile: heads of a tile.
         keys: pointer to the keys.
         scales: pointer to their scales.
         block_size: tokens of a block.
@@ -59,6 +65,12 @@ class PagingRoles:
     row_stride: str
     lengths: tuple[str, ...]
     table: str
+    queries: str
+    query_strides: tuple[str, str, str]
+    weights: str
+    weight_stride: str
+    heads: str
+    head_tile: str
     keys: str
     scales: str
     block_size: str

@@ -134,14 +134,17 @@ class KernelAnalysis:
     @cached_property
     def gathers(self) -> Gathers | None:
         """What it reads from its caches; None without a definition."""
-        if self.definition is None:
-            return None
+        return self.gathers_from(self.definition.roles.caches) if self.definition is not None else None
+
+    def gathers_from(self, pointers: Sequence[str]) -> Gathers:
+        """What it reads from some of its parameters. It must have a definition."""
         d = self.definition
-        if not d.roles.caches:
+        assert d is not None
+        if not pointers:
             return Gathers(d.function, d.scope, (), (), {})
         try:
             values = self.syntax[0].walk.values if self.syntax else {}
-            return find_gathers(d.function, d.roles.caches, d.scope, walrus=d.walrus, values=values)
+            return find_gathers(d.function, pointers, d.scope, walrus=d.walrus, values=values)
         except RecursionError:
             message = "an expression is nested more deeply than this Python allows"
             return Gathers(d.function, d.scope, (), (Unfollowed(self.line, message),), {})

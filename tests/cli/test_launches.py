@@ -211,7 +211,7 @@ def test_hook_status_shows_a_list(
 def test_hook_status_shows_4096_and_counts_the_rest(
     listed: Callable[..., str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    many = [replace(MEETS, launch=Launch(ENTRY, replace(FACTS, width=n))) for n in range(1, 4100)]
+    many = [replace(MEETS, launch=Launch(ENTRY, replace(FACTS, width=n, row_stride=4100))) for n in range(1, 4100)]
     monkeypatch.setenv("AITERFIX_RECORD", listed(*many))
     _, text, _ = ask(capsys, "hook", "status")
     assert "4099" in text and "and 3 more, which are not shown" in text

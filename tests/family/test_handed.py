@@ -170,6 +170,74 @@ def test_the_ragged_functions() -> None:
     assert facts["chunk_k"] == _RAGGED.chunk_k == 64 and facts["kv_block_size"] == 1 and facts["kv_blocks"] == 1000
 
 
+def read(shape: tuple[int, ...], strides: tuple[int, ...], dtype: Any = torch.int32) -> Any:
+    return torch.empty_strided(shape, strides, dtype=dtype, device="meta")
+
+
+@pytest.mark.parametrize(
+    ("parameter", "tensor", "misread", "mistyped"),
+    [
+        ("weights", lambda: torch.zeros(8, 64), None, None),
+        ("weights", lambda: torch.zeros(8, 80)[:, :64], None, None),
+        ("weights", lambda: torch.zeros(8, 1, 64), None, None),
+        ("weights", lambda: torch.zeros(64).expand(8, 64), None, None),
+        ("weights", lambda: torch.zeros(4, 2, 64), 2, None),  # the second row of a sequence is not a stride on
+        ("weights", lambda: torch.zeros(64, 8).t(), 2, None),
+        ("weights", lambda: torch.zeros(8, 64, 1)[:, :, 0], None, None),
+        ("weights", lambda: torch.zeros(8, 64, 1), None, None),
+        ("weights", lambda: torch.zeros(8, 64, dtype=torch.bfloat16), None, 2),
+        ("weights", lambda: torch.zeros(8, 64, dtype=torch.int32), None, 2),
+        ("context_lens", lambda: torch.zeros(4, dtype=torch.int32), None, None),
+        ("context_lens", lambda: torch.zeros(4, 1, dtype=torch.int32), None, None),
+        ("context_lens", lambda: torch.zeros(4, 2, dtype=torch.int32), 4, None),  # one a row
+        ("context_lens", lambda: torch.zeros(4, 2, dtype=torch.int32)[:, 1], 4, None),
+        ("context_lens", lambda: torch.zeros(4, dtype=torch.int64), None, 4),
+        ("prefix_sum_context_lens", lambda: torch.zeros(5, 2, dtype=torch.int32)[:, 0], 4, None),
+        ("kv_indices", lambda: torch.zeros(4, 16, dtype=torch.int32), None, None),
+        ("kv_indices", lambda: torch.zeros(9, 16, dtype=torch.int32)[:4], None, None),
+        ("kv_indices", lambda: torch.zeros(4, 32, dtype=torch.int32)[:, :16], 8, None),
+        ("kv_indices", lambda: torch.zeros(16, 4, dtype=torch.int32).t(), 8, None),
+        ("kv_indices", lambda: torch.zeros(4, 16, dtype=torch.int64), None, 8),
+        ("kv_indices", lambda: torch.zeros(100, dtype=torch.int32), None, None),
+        ("q_fp8", query, None, None),
+        ("q_fp8", lambda: query(heads=128)[:, :, :64], None, None),
+        ("q_fp8", lambda: query()[..., ::2], 1, None),
+        ("q_fp8", lambda: query().half(), None, 1),
+        ("kv_cache", lambda: torch.zeros(16, 64, 1, 33, dtype=torch.int32), 16, None),
+    ],
+)  # fmt: skip
+def test_inputs_that_kernels_do_not_read_as_they_are(
+    parameter: str, tensor: Any, misread: int | None, mistyped: int | None
+) -> None:
+    facts = facts_of(ENTRY, handed(**{parameter: tensor()}))
+    assert (facts.get("misread"), facts.get("mistyped")) == (misread, mistyped)
+
+
+def test_the_length_of_one_sequence_is_its_first() -> None:
+    """An engine that passes the last column of lengths one a row, made contiguous: of one row torch says that it is."""
+    several = torch.zeros(1, 2, dtype=torch.int32)
+    last = several[:, -1].contiguous()
+    assert last.stride() == (2,)
+    assert "misread" not in facts_of(ENTRY, handed(q_fp8=query(batch=1), context_lens=last))
+    assert facts_of(ENTRY, handed(q_fp8=query(batch=1), context_lens=several))["misread"] & 4
+
+
+def test_heads_of_weights_follow_one_another() -> None:
+    apart = torch.zeros(4, 64, 2)[:, :, :1]
+    assert facts_of(ENTRY, handed(q_fp8=query(next_n=1), weights=apart))["misread"] & 2
+    assert not facts_of(ENTRY, handed(q_fp8=query(next_n=1), weights=apart.contiguous())).get("misread", 0) & 2
+
+
+def test_how_far_long_inputs_reach() -> None:
+    for parameter, tensor, name, reach in (
+        ("kv_indices", read((4, 1 << 27), (1 << 27, 1)), "table_elements", None),
+        ("kv_indices", read((4, 1 + (1 << 27)), (1 + (1 << 27), 1)), "table_elements", 4 + (1 << 29)),
+        ("weights", read((8, 64), (1 << 28, 1), torch.float32), "weights_elements", 7 * (1 << 28) + 64),
+        ("q_fp8", read((4, 2, 64, 128), (1 << 29, 8192, 128, 1), torch.uint8), "query_elements", 3 * (1 << 29) + 16384),
+    ):
+        assert facts_of(ENTRY, handed(**{parameter: tensor})).get(name) == reach
+
+
 def test_what_cannot_be_read_is_left_out() -> None:
     assert facts_of(ENTRY, {}) == {"schedule": 0, "preshuffle": 0}
     odd = handed(q_fp8=None, kv_cache=None, out_logits=None, max_model_len=torch.tensor(3), KVBlockSize=None)
@@ -188,8 +256,10 @@ def test_every_fact_is_in_the_key() -> None:
     parts = {part for name in names for part in key_of(name)}
     assert {"q_fp8.shape", "kv_cache.stride()", "kv_cache.dtype", "out_logits.stride()", "max_model_len"} <= parts
     assert {"out_qk.shape", "out_logits.untyped_storage().nbytes()", "out_qk.storage_offset()"} <= parts
+    for name in ("q_fp8", "weights", "context_lens", "prefix_sum_context_lens", "kv_indices"):
+        assert f"{name}.dtype" in key_of(name) and any("stride()" in part for part in key_of(name))
     assert {"Preshuffle", "KVBlockSize", "ChunkK", "VarCtxSchedule is None"} <= parts
-    assert key_of("weights") == key_of("kv_indices") == key_of("TotalCuCount") == ()
+    assert key_of("TotalCuCount") == key_of("WavePerEU") == ()
 
 
 @pytest.mark.parametrize("entry", ENTRIES)

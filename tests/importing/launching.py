@@ -21,8 +21,9 @@ def {ENTRY}_stage1({STAGE1_PARAMETERS}):
     """The text of the kernel that would be launched."""
     batch, next_n, heads, _ = q_fp8.shape
     return _{ENTRY}_stage1[(1,)](
-        batch, next_n, heads, q_fp8, None, context_lens, kv_indices, weights, 0, out_qk, out_qk.stride()[0],
-        out_qk.stride()[1], max_model_len, 0, ChunkQ=ChunkQ, ChunkK=ChunkK, KVBlockSize=kv_cache_fp8.shape[1],
+        batch, next_n, heads, q_fp8, None, context_lens, kv_indices, weights, weights.stride()[0], out_qk,
+        out_qk.stride()[0], out_qk.stride()[1], max_model_len, kv_indices.shape[1], ChunkQ=ChunkQ, ChunkK=ChunkK,
+        KVBlockSize=kv_cache_fp8.shape[1],
     )
 '''
 LAUNCHED = """\
@@ -48,14 +49,16 @@ class Storage:
 
 
 class Kind:
-    def __init__(self, itemsize):
-        self.itemsize = itemsize
+    def __init__(self, itemsize, is_floating_point=False):
+        self.itemsize, self.is_floating_point = itemsize, is_floating_point
 
 
-FLOAT32, BYTE = Kind(4), Kind(1)
+FLOAT32, INT32, BYTE = Kind(4, True), Kind(4), Kind(1)
 
 
 class Tensor:
+    gpu = -1
+
     # Shapes and strides, in rows of `behind` more elements than the last axis has.
     def __init__(self, *shape, behind=0, dtype=FLOAT32, strides=None):
         self.shape, self.dtype = shape, dtype
@@ -64,8 +67,22 @@ class Tensor:
             strides_.insert(0, strides_[0] * n + (behind if place == 0 else 0))
         self._strides = tuple(strides or strides_)
 
+    @property
+    def ndim(self):
+        return len(self.shape)
+
     def stride(self):
         return self._strides
+
+    def is_contiguous(self):
+        return self._strides == Tensor(*self.shape)._strides
+
+    @property
+    def nbytes(self):
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def get_device(self):
+        return self.gpu
 
     def untyped_storage(self):
         return Storage(4 * self.shape[0] * self._strides[0])
@@ -79,13 +96,21 @@ def logits(batch=2, next_n=1, width=1000, behind=0, blocks=100, block=64, stride
     cache = Tensor(blocks, block, 1, 132, strides=stride and (stride, 132, 132, 1), dtype=BYTE)
     out = more.pop("out", None) or Tensor(batch * next_n, width, behind=behind)
     given = {"Preshuffle": True, "KVBlockSize": block, **more}
-    return call(Tensor(batch, next_n, 64, 128), cache, None, out, None, None, width, **given)
+    weights, lengths, table = given.pop("inputs", None) or inputs(batch, next_n)
+    query = Tensor(batch, next_n, 64, 128, dtype=BYTE)
+    return call(query, cache, weights, out, lengths, table, width, **given)
+
+
+def inputs(batch=2, next_n=1):
+    table = Tensor(batch, 16, dtype=INT32)
+    return Tensor(batch * next_n, 64), Tensor(batch, dtype=INT32), table
 
 
 def by_head(batch=2, next_n=1, width=1000, behind=0, blocks=100, block=1):
     out = Tensor(64, batch * next_n, width, behind=behind)
     cache = Tensor(blocks, block, 1, 132, dtype=BYTE)
-    return engine.by_head(Tensor(batch, next_n, 64, 128), cache, None, out, None, None, width)
+    weights, lengths, table = inputs(batch, next_n)
+    return engine.by_head(Tensor(batch, next_n, 64, 128, dtype=BYTE), cache, weights, out, lengths, table, width)
 
 
 def seen(launches=None):

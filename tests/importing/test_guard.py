@@ -171,6 +171,73 @@ def test_what_still_leads_past_the_guard_is_told(faulty: World) -> None:
     assert faulty.answer(f"{LATE}print(json.dumps(aiterfix.launches().unwatched))") == []
 
 
+def test_gpus_of_two_kinds_in_one_process(faulty: World) -> None:
+    """What was decided for one says nothing of the other, whose kernels are not judged."""
+    script = """
+import types
+kinds = ["gfx950:sramecc+", "gfx1250"]
+properties = lambda device: types.SimpleNamespace(gcnArchName=kinds[device.index])
+sys.modules["torch"] = types.SimpleNamespace(
+    cuda=types.SimpleNamespace(get_device_properties=properties), version=types.SimpleNamespace(hip="7.1"))
+for gpu in (0, 1, 0, 1):
+    out = Tensor(2, 1024, behind=256)
+    out.gpu, out.device = gpu, types.SimpleNamespace(type="cuda", index=gpu)
+    logits(width=1024, out=out)
+print(json.dumps([[s.judgement.launch.gpu, s.judgement.outcome.value] for s in aiterfix.launches().seen]))
+"""
+    assert faulty.answer(EARLY + script) == [["gfx950", "not-reached"], ["gfx1250", "unknown"]]
+
+
+COPIES = f"""
+import gc, importlib, importlib.util, types
+import {WRAPPER} as wrapper
+text = importlib.util.find_spec("{WRAPPER}").origin
+def executed_again():
+    spec = importlib.util.spec_from_file_location("other", text)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+def copied(f):
+    return types.FunctionType(f.__code__, f.__globals__, f.__name__, f.__defaults__, f.__closure__)
+def unwatched():
+    gc.collect()
+    return sorted(aiterfix.launches().unwatched)
+"""
+
+
+def test_copies_that_the_guard_has_not_put_in_place_are_told(faulty: World) -> None:
+    made = f"""
+logits(width=1024)
+assert not unwatched()  # what the guard itself keeps
+other = executed_again()
+namespace = {{"__name__": "elsewhere"}}
+exec(compile(open(text).read(), text, "exec"), namespace)
+inner = wrapper.{ENTRY}.__wrapped__
+found = unwatched()
+del other, namespace, inner
+print(json.dumps([found, unwatched()]))
+"""
+    past = f"{ENTRY}, executed past the hook"
+    held = f"{NAME}, held by dict"
+    assert faulty.answer(EARLY + COPIES + made) == [[held, f"elsewhere.{past}", f"other.{past}"], []]
+
+
+def test_what_was_taken_before_a_reload_or_copied_before_the_hook_is_told(faulty: World) -> None:
+    taken = f"""
+kept, copy = [wrapper.{ENTRY}], [copied(wrapper.{ENTRY})]
+wrapper = importlib.reload(wrapper)
+other = executed_again()
+aiterfix.install_hook()
+found = unwatched()
+kept.clear(); copy.clear(); del other, engine.taken
+print(json.dumps([found, unwatched()]))
+"""
+    first = LATE.replace("aiterfix.install_hook()\n", "")
+    found, left = faulty.answer(first + COPIES + taken)
+    assert found == [f"{NAME}, held by dict, list", f"{NAME}, held by list", f"other.{ENTRY}, executed past the hook"]
+    assert left == []
+
+
 def test_what_a_frozen_heap_may_hide_is_told_and_what_was_frozen_before_hides_nothing(faulty: World) -> None:
     """Python 3.12 starts with objects put aside."""
     tell = "print(json.dumps(aiterfix.launches().unwatched))"
@@ -449,7 +516,8 @@ import engine
 import {WRAPPER} as wrapper
 def tensors(width=1000, behind=0):
     q, cache = torch.zeros(2, 1, 64, 128, dtype=torch.uint8), torch.zeros(8, 64, 1, 132, dtype=torch.uint8)
-    return q, cache, torch.zeros(2, 64), torch.zeros(2, width + behind)[:, :width], torch.zeros(2), torch.zeros(2, 16)
+    lengths, table = torch.zeros(2, dtype=torch.int32), torch.zeros(2, 16, dtype=torch.int32)
+    return q, cache, torch.zeros(2, 64), torch.zeros(2, width + behind)[:, :width], lengths, table
 """
 COMPILED = """
 def f(*a):
@@ -459,7 +527,17 @@ compiled = torch.compile(f, fullgraph=True, backend="eager")
 made = compiled(*tensors())
 before = len(aiterfix.launches().seen)
 engine.taken(*tensors(), 1000, Preshuffle=True, KVBlockSize=64)
-print(json.dumps([float(made[0, 0]), before, len(aiterfix.launches().seen)]))
+@torch.library.custom_op("engine::score", mutates_args=("out",))
+def score(q: torch.Tensor, cache: torch.Tensor, weights: torch.Tensor, out: torch.Tensor, lengths: torch.Tensor,
+          table: torch.Tensor) -> None:
+    engine.taken(q, cache, weights, out, lengths, table, 999, Preshuffle=True, KVBlockSize=64)
+score.register_fake(lambda *a: None)
+def g(*a):
+    score(*a)
+    return a[3] + 1
+again = torch.compile(g, fullgraph=True, backend="eager")(*tensors())
+print(json.dumps([float(made[0, 0]), before, float(again[0, 0]),
+                  [s.judgement.launch.facts.width for s in aiterfix.launches().seen]]))
 """
 SIMPLE = f"""
 
@@ -475,7 +553,8 @@ def test_while_dynamo_traces_the_function_alone_is_called(tmp_path: Path) -> Non
     path = world.file(WRAPPER)
     path.write_text(path.read_text() + SIMPLE)
     script = "import warnings; warnings.simplefilter('ignore')\n" + WITH_TORCH + COMPILED
-    assert world.answer(script) == [3.0, 0, 1]
+    # A custom operator makes a call, which is watched.
+    assert world.answer(script) == [3.0, 0, 3.0, [1000, 999]]
 
 
 @TORCH
@@ -498,7 +577,42 @@ print(json.dumps([[s.judgement.outcome.value, s.judgement.launch.facts.padding, 
         ["not-reached", 256, 1, 64 * 132, ""],
         ["reached", 0, 1, 64 * 132, ""],
         ["depends", None, 2, 64 * 132, ""],
-        ["reached", 0, 1, 2 * 64 * 132 * 4, ""],
+        ["unknown", 0, 1, 2 * 64 * 132 * 4, ""],  # such a cache is taken apart by its bytes
+    ]
+
+
+@TORCH
+def test_inputs_are_part_of_what_a_call_is_looked_up_by(faulty: World, torch_python: str) -> None:
+    """Each of these agrees with the first call in everything else."""
+    script = f"""{WITH_TORCH}
+q, cache, weights, out, lengths, table = tensors(behind=256)
+call = lambda **k: engine.taken(**{{**dict(q_fp8=q, kv_cache=cache, weights=weights, out_logits=out, context_lens=lengths,
+                                           kv_indices=table, max_model_len=1000), **k}}, Preshuffle=True, KVBlockSize=64)
+call()
+call(kv_indices=torch.zeros(2, 32, dtype=torch.int32)[:, :16])
+call(kv_indices=table.long())
+call(context_lens=torch.zeros(4, dtype=torch.int32)[::2])
+call(context_lens=lengths.long())
+call(weights=torch.zeros(64, 2).t())
+call(weights=weights.half())
+call(q_fp8=torch.zeros(2, 1, 64, 256, dtype=torch.uint8)[..., ::2])
+call(q_fp8=q.half())
+call(kv_indices=torch.empty(2, 1 << 28, dtype=torch.int32, device="meta"))
+call(kv_indices=torch.empty(2, (1 << 28) + 1, dtype=torch.int32, device="meta"))
+print(json.dumps([[s.judgement.outcome.value, s.judgement.launch.facts.misread, s.judgement.launch.facts.mistyped,
+                   s.judgement.launch.facts.table_elements] for s in aiterfix.launches().seen]))
+"""
+    assert replace(faulty, python=(torch_python,)).answer(script) == [
+        ["not-reached", None, None, None],
+        ["unknown", 8, None, None],
+        ["unknown", None, 8, None],
+        ["unknown", 4, None, None],
+        ["unknown", None, 4, None],
+        ["unknown", 2, None, None],
+        ["unknown", None, 2, None],
+        ["unknown", 1, None, None],
+        ["unknown", None, 1, None],
+        ["unknown", None, None, (1 << 29) + 2],
     ]
 
 

@@ -219,10 +219,13 @@ def test_what_is_not_understood_is_never_not_reached() -> None:
     # A fault of caches that are not preshuffled, not understood in a kernel of those that are.
     paging = (("block-paging", Presence.UNKNOWN),)
     found = judge_launch(kernels(SHUFFLED, presence=paging), launch)
-    assert found.outcome is not Outcome.NOT_REACHED and found.faults[0].reach is Reach.DEPENDS
-    assert found.faults[0].told.startswith("the cache has blocks of more than one token: ")
+    assert found.outcome is not Outcome.NOT_REACHED and found.faults[0].reach is Reach.REACHED
+    assert found.faults[0].told.startswith("any launch: ")
+    # It may be there; that it is met would be more than is known.
+    assert not any(map(found.met, Reach)) and found.not_understood == found.faults
+    # Nor do blocks of one token keep a launch from it: a row may be scored with another's queries.
     one = replace(launch, facts=replace(launch.facts, kv_block_size=1))
-    assert judge_launch(kernels(SHUFFLED, presence=paging), one).faults[0].reach is Reach.NOT_REACHED
+    assert judge_launch(kernels(SHUFFLED, presence=paging), one).faults[0].reach is Reach.REACHED
     # What is in doubt about another module's kernels says nothing of this one's; what runs prebuilt are the Gluon ones.
     stage1 = replace(kernels(SHUFFLED, STAGE1), doubts=((SHUFFLED, "unread"),), prebuilt=True)
     facts = replace(FACTS, preshuffle=0, width=4096, kv_block_size=1, next_n=1, output_rank=3)
@@ -250,6 +253,32 @@ def test_what_no_kernel_is_made_for_is_never_called_right(
     launch = Launch(ENTRY, _facts({"width": 4096, "triton": triton, **facts}), "gfx950")
     judged = judge_launch(kernels(kernel, presence=()), launch)
     assert judged.outcome is outcome and bool(judged.reason) == (outcome is Outcome.UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "facts", "said"),
+    [
+        (SHUFFLED, {"misread": 8}, "misreads the block table"),
+        (REDUCING, {"misread": 6}, "misreads the weights and lengths"),
+        (SHUFFLED, {"mistyped": 4}, "another type of lengths"),
+        (REDUCING, {"mistyped": 4}, ""),
+        # In bytes in a Gluon kernel, in elements in a plain one.
+        (SHUFFLED, {"table_elements": (1 << 29) + 1}, "block table"),
+        (SHUFFLED, {"weights_elements": (1 << 29) + 1}, "weights"),
+        (SHUFFLED, {"query_elements": 1 << 31}, ""),
+        (SHUFFLED, {"query_elements": (1 << 31) + 1}, "query"),
+        (REDUCING, {"table_elements": 1 << 31}, ""),
+        (REDUCING, {"table_elements": (1 << 31) + 1}, "block table"),
+    ],
+)
+def test_an_input_that_no_kernel_reads_as_it_is_is_never_called_right(
+    kernel: str, facts: dict[str, int], said: str
+) -> None:
+    plain = kernel == REDUCING
+    given = {"width": 4096, "preshuffle": int(not plain), "triton": 30400 if plain else 30600, **facts}
+    judged = judge_launch(kernels(kernel, presence=()), Launch(ENTRY, _facts(given), "gfx950"))
+    assert judged.outcome is (Outcome.UNKNOWN if said else Outcome.NOT_REACHED)
+    assert said in judged.reason and bool(judged.remedy) == bool(said)
 
 
 def test_an_output_by_head_has_three_axes() -> None:
@@ -386,6 +415,9 @@ def changed(**facts: Any) -> bytes:
         (changed(rows=1.5), "line 2, launch.facts.rows"),
         (changed(rows="8"), "line 2, launch.facts.rows"),
         (changed(rows=True), "line 2, launch.facts.rows"),
+        (changed(misread=32), "line 2, launch.facts.misread"),
+        (changed(padding=97), "line 2, launch.facts.padding"),
+        (changed(rows=1, row_stride=1, padding=1), "line 2, launch.facts.padding"),
         (changed(preshuffle=2), "line 2, launch.facts.preshuffle"),
         (changed(rows=2**63), "line 2, launch.facts.rows"),
         (changed(rows=2**70), "line 2"),
@@ -400,6 +432,16 @@ def test_a_line_that_is_not_understood_is_named_and_none_is_passed_over(tmp_path
     with pytest.raises(StoredError) as caught:
         read_launches(file)
     assert said in str(caught.value) and str(file) in str(caught.value)
+
+
+@pytest.mark.parametrize("facts", [
+    {"padding": 96}, {"padding": -5}, {"rows": 1, "row_stride": 1}, {"rows": 0, "row_stride": 1}, {"row_stride": None},
+])  # fmt: skip
+def test_padding_that_a_launch_may_have_is_believed(tmp_path: Path, facts: dict[str, int | None]) -> None:
+    line = replace(LINE, launch=replace(LINE.launch, facts=_facts(facts)))
+    file = tmp_path / "list"
+    file.write_bytes(line_of(line))
+    assert read_launches(file) == (line,)
 
 
 def test_units_of_an_installation(tmp_path: Path) -> None:

@@ -7,16 +7,18 @@ kernel a call comes to follows from the same facts.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from numbers import Integral
 from typing import Any
 
+from aiterfix.family import reads
 from aiterfix.family.cases import CHUNK
 from aiterfix.family.entries import OTHER_GPU, OUTPUT, SHUFFLED
 from aiterfix.family.kernels import ARCHITECTURES, ENTRY
 from aiterfix.family.paging import CACHES
+from aiterfix.family.reads import QUERY, layout, whole
 
-_QUERY, _WIDTH, _BLOCK, _SCHEDULE, _BY_HEAD = "q_fp8", "max_model_len", "KVBlockSize", "VarCtxSchedule", "out_qk"
+_WIDTH, _BLOCK, _SCHEDULE, _BY_HEAD = "max_model_len", "KVBlockSize", "VarCtxSchedule", "out_qk"
 _GLUON_FROM = 30500
 """The release of Triton from which on the wrappers of all releases take their Gluon kernels; below, the plain one."""
 _FIXED_CHUNK = {f"{ENTRY}_stage1_ragged_k": 64}
@@ -32,16 +34,17 @@ def key_of(parameter: str) -> tuple[str, ...]:
     Args:
         parameter: what the function calls it.
     """
-    if parameter == _QUERY:
-        return (f"{parameter}.shape",)
+    if parameter == QUERY:
+        return f"{parameter}.shape", *reads.key_of(parameter)
     if parameter in CACHES:
         return f"{parameter}.shape", f"{parameter}.stride()", f"{parameter}.dtype"
     if parameter in (OUTPUT, _BY_HEAD):
-        size, offset = f"{parameter}.untyped_storage().nbytes()", f"{parameter}.storage_offset()"
-        return f"{parameter}.shape", f"{parameter}.stride()", f"{parameter}.dtype", size, offset
+        # Which GPU too, as a process may have several kinds.
+        parts = "shape", "stride()", "dtype", "untyped_storage().nbytes()", "storage_offset()", "get_device()"
+        return tuple(f"{parameter}.{part}" for part in parts)
     if parameter == _SCHEDULE:
         return (f"{parameter} is None",)
-    return (parameter,) if parameter in (_WIDTH, SHUFFLED, _BLOCK, CHUNK) else ()
+    return (parameter,) if parameter in (_WIDTH, SHUFFLED, _BLOCK, CHUNK) else reads.key_of(parameter)
 
 
 def facts_of(entry: str, handed: Mapping[str, Any]) -> dict[str, int]:
@@ -51,7 +54,7 @@ def facts_of(entry: str, handed: Mapping[str, Any]) -> dict[str, int]:
         handed: its arguments by parameter, defaults included.
     """
     facts = _plain_arguments(entry, handed)
-    query = _whole(getattr(handed.get(_QUERY), "shape", ()))
+    query = whole(getattr(handed.get(QUERY), "shape", ()))
     if len(query) == 4:
         facts |= {"rows": query[0] * query[1], "next_n": query[1]}
         if _BY_HEAD not in handed:
@@ -65,7 +68,7 @@ def facts_of(entry: str, handed: Mapping[str, Any]) -> dict[str, int]:
         facts |= _output(handed[OUTPUT], facts)
     elif _BY_HEAD in handed:
         facts |= _output_by_head(handed[_BY_HEAD], facts, query[2] if len(query) == 4 else 0)
-    return facts
+    return facts | reads.unusual(handed, CACHES)
 
 
 def _plain_arguments(entry: str, handed: Mapping[str, Any]) -> dict[str, int]:
@@ -81,7 +84,7 @@ def _plain_arguments(entry: str, handed: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _cache(cache: Any, facts: Mapping[str, int]) -> dict[str, int]:
-    shape, strides = _laid_out(cache)
+    shape, strides = layout(cache)
     if not shape:
         return {}
     found = {"kv_blocks": shape[0]}
@@ -94,7 +97,7 @@ def _cache(cache: Any, facts: Mapping[str, int]) -> dict[str, int]:
 
 
 def _output(output: Any, facts: Mapping[str, int]) -> dict[str, int]:
-    shape, strides = _laid_out(output)
+    shape, strides = layout(output)
     if not shape:
         return {}
     # What stands between rows and columns; one axis alone has neither.
@@ -109,7 +112,7 @@ def _output(output: Any, facts: Mapping[str, int]) -> dict[str, int]:
 
 
 def _output_by_head(output: Any, facts: Mapping[str, int], query_heads: int) -> dict[str, int]:
-    shape, strides = _laid_out(output)
+    shape, strides = layout(output)
     if len(shape) != 3:
         return {"output_rank": len(shape)} if shape else {}
     heads, row_stride = shape[0], strides[1]
@@ -150,18 +153,6 @@ def _heads_apart(rows: int, row_stride: int, heads: int, head_stride: int) -> It
     for begin in (head * head_stride for head in range(1, heads)):
         before = min(begin // row_stride, rows - 1) if row_stride else 0
         yield from (abs(begin - row * row_stride) for row in {before, min(before + 1, rows - 1)})
-
-
-def _laid_out(tensor: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Shape and strides; empty where they are not whole numbers, as while something is traced."""
-    shape = _whole(getattr(tensor, "shape", ()))
-    strides = _whole(tensor.stride() if hasattr(tensor, "stride") else ())
-    return (shape, strides) if len(shape) == len(strides) else ((), ())
-
-
-def _whole(numbers: Iterable[Any]) -> tuple[int, ...]:
-    found = tuple(numbers)
-    return found if all(type(n) is int for n in found) else ()
 
 
 def kernels_of(entry: str, facts: Mapping[str, int], gpu: str) -> tuple[str, ...]:

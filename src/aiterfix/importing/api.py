@@ -201,7 +201,8 @@ def launches() -> seen.Launches:
     """What the wrappers' public functions were handed in this process, and what was decided.
 
     Launches are watched where a fault is left in what they come to, or ``AITERFIX_RECORD`` asks for it; not those
-    inside compiled code, nor replays of GPU graphs.
+    that torch.compile takes into its own code, nor replays of GPU graphs. Asks the garbage collector what else calls
+    such functions, so it is nothing for every step of an engine.
     """
     return seen.launches()
 

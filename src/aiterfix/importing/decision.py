@@ -118,10 +118,12 @@ def _decide(text: bytes, known: Faults, filename: str, launches: Sequence[NamedL
     from aiterfix.faults.diagnosis import diagnose
     from aiterfix.faults.mend import mend
     from aiterfix.history.known import diagnosis_of, mended
+    from aiterfix.judge.kernel_objects import remember
     from aiterfix.judge.refusals import with_refusals
     from aiterfix.judge.shown import not_offered
 
     diagnosis = diagnosis_of(sha256_hex(text), known) or diagnose(text, known.judged)
+    remember(diagnosis, known)
     diagnosis = with_refusals(text, diagnosis, launches, known)
     digest, presence = diagnosis.sha256, diagnosis.presence(known.deciding)
     gluon = any(u.group == g.name and u.stores for u in diagnosis.units for g in known.groups if g.prebuilt is not None)
@@ -153,6 +155,7 @@ def _decide(text: bytes, known: Faults, filename: str, launches: Sequence[NamedL
     except AiterfixError as error:
         reason = error.what + (f" ({error.why})" if error.why else "")
         return Decision(Outcome.UNPATCHED, digest, reason=reason, remedy=f"{error.remedy} {KEEP_PADDING}.")
+    remember(result.after, known)
     result = replace(result, after=with_refusals(result.new, result.after, launches, known))
     left = [f for f in sorted(known.deciding) if not result.after.presence((f,)).harmless]
     places = tuple((s.fault, len(s.places)) for s in result.steps)

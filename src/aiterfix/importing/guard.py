@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, NoReturn
 
 from aiterfix.errors import AiterfixError, ExitCode
@@ -35,7 +36,7 @@ from aiterfix.judge.launched import (
     judge_launch,
     launchables,
 )
-from aiterfix.judge.process import judge_process, prebuilt_variable
+from aiterfix.judge.process import judge_process, loaded_kernels, other_modules, prebuilt_variable
 
 _MARK = "watched_by_aiterfix"
 _NEW: Any = object()
@@ -90,18 +91,50 @@ def _may_meet_a_fault(name: str) -> bool:
 
 
 def _watch(wrapper: ModuleType, name: str, theirs: Callable[..., Any], *, late: bool) -> None:
-    unseen = {"what `gc.freeze()` hides, if anything"} if late and hidden(wrapper.__dict__, [theirs]) else set()
-    ours = _Watch(wrapper.__name__, name, theirs).function
-    rebind([(theirs, ours)])
-    held = ", ".join(sorted(_holders(theirs, ours) | unseen)) if late else ""
-    seen.watching(f"{wrapper.__name__}.{name}", held)
+    watch = _Watch(wrapper.__name__, name, theirs)
+    watch.hidden = late and hidden(wrapper.__dict__, [theirs])
+    rebind([(theirs, watch.function)])
+    seen.watching(f"{wrapper.__name__}.{name}", _unwatched)
 
 
-def _holders(theirs: Callable[..., Any], ours: Any) -> set[str]:
-    """Types of the objects that still lead to a function past the guard."""
-    watch = getattr(ours, _MARK)
-    mine = (sys._getframe(1), sys._getframe(2), vars(ours), watch, vars(watch), *(ours.__closure__ or ()))
-    return types_of_holders(theirs, [id(part) for part in mine])
+def _unwatched() -> tuple[str, ...]:
+    """What calls the watched functions, or copies of them, past the guard, as far as the garbage collector shows it: a
+    module executed again under another name, or what still holds a function that another has taken the place of."""
+    names = {watch.name for watch in _watches}
+    kernels = [k for _, _, k in loaded_kernels(other_modules()).objects]
+    namespaces = {id(held): held for m in _MODULES if (held := getattr(sys.modules.get(m), "__dict__", None))}
+    for held in gc.get_referrers(*kernels):
+        if isinstance(held, dict) and not names.isdisjoint(held):
+            namespaces[id(held)] = held
+    del kernels
+    found: dict[str, None] = {}
+    for held in namespaces.values():
+        for name in names.intersection(held):
+            if isinstance(held[name], FunctionType) and not (hasattr(held[name], _MARK) or _is_ours(held, name)):
+                found[f"{held.get('__name__', '?')}.{name}, executed past the hook"] = None
+    functions = [f for f in gc.get_referrers(*namespaces.values()) if isinstance(f, FunctionType)]
+    for f in functions:
+        if f.__name__ not in names or hasattr(f, _MARK) or f.__globals__.get(f.__name__) is f:
+            continue
+        if holders := types_of_holders(f, [id(functions), *_parts_around(f)]):
+            found[f"{f.__module__}.{f.__name__}, held by {', '.join(sorted(holders))}"] = None
+    for watch in _watches:
+        if watch.hidden:
+            found[f"{watch.module}.{watch.name}, held by what `gc.freeze()` hides, if anything"] = None
+    return tuple(found)
+
+
+def _is_ours(namespace: Mapping[str, Any], name: str) -> bool:
+    module = sys.modules.get(str(namespace.get("__name__")))
+    return module is not None and module.__dict__ is namespace and in_place(module, name)
+
+
+def _parts_around(theirs: Callable[..., Any]) -> Iterator[int]:
+    """Ids of what refers to a function because it is watched."""
+    for watch in _watches:
+        ours = watch.function
+        if getattr(ours, "__wrapped__", None) is theirs:
+            yield from map(id, (vars(ours), ours.__globals__, watch.chosen))
 
 
 class _Watch:
@@ -109,38 +142,29 @@ class _Watch:
 
     Attributes:
         function: what takes its place.
+        chosen: what takes calls of each combination: the function, this project's, or one that raises.
+        hidden: whether `gc.freeze()` had put aside what held it before, if anything did.
     """
 
     def __init__(self, module: str, name: str, theirs: Callable[..., Any]) -> None:
         self.module = module
         self.name = name
         self._signature = inspect.signature(theirs)
-        self._key = _key_function(self._signature)
-        self._known: dict[Any, Callable[..., Any]] = {}
+        self._key = _made(self._signature, _KEY, {})
+        self.chosen: dict[Any, Callable[..., Any]] = {}
+        self.hidden = False
         self.function = self._around(theirs)
         _watches.append(self)
 
     def _around(self, theirs: Callable[..., Any]) -> Callable[..., Any]:
-        key, look_up, decide, traced = self._key, self._known.get, self._decide, _traced()
-
-        @functools.wraps(theirs)
-        def watched(*arguments: Any, **named: Any) -> Any:
-            if traced() is True:
-                return theirs(*arguments, **named)
-            try:
-                chosen = look_up(key(*arguments, **named), _NEW)
-            except Exception:  # noqa: BLE001 - what the function does not take, it says itself
-                chosen = _NEW
-            if chosen is _NEW:
-                chosen = decide(arguments, named, theirs)
-            return chosen(*arguments, **named)
-
+        given = {"traced": _traced(), "theirs": theirs, "look_up": self.chosen.get, "decide": self._decide, "new": _NEW}
+        watched = functools.wraps(theirs)(_made(self._signature, _WATCHED, given))
         setattr(watched, _MARK, self)
         return watched
 
     def forget(self) -> None:
         """Judge every combination anew: another mode is in force, or other kernels are."""
-        self._known.clear()
+        self.chosen.clear()
 
     def _decide(
         self, arguments: tuple[Any, ...], named: Mapping[str, Any], theirs: Callable[..., Any]
@@ -148,10 +172,6 @@ class _Watch:
         """What takes a call of a new combination: the function itself, this project's, or one that raises."""
         try:
             bound = self._signature.bind(*arguments, **named)
-        except TypeError:
-            return theirs
-        try:
-            bound.apply_defaults()
             judgement = self._judge(bound.arguments)
             action, chosen = self._choice(judgement, theirs)
         except Exception as error:  # noqa: BLE001 - the host's call must go on
@@ -207,7 +227,7 @@ class _Watch:
 
     def _why(self, judgement: LaunchJudgement) -> str:
         met = "; ".join(f"it meets {f.fault}: {f.told}" for f in judgement.met(Reach.REACHED))
-        reason = judgement.reason or f"not understood: {', '.join(f.fault for f in judgement.faults)}"
+        reason = judgement.reason or "; ".join(f"{f.fault} may be there: {f.told}" for f in judgement.not_understood)
         return f"{met or reason}. {_facts(judgement)}"
 
     def _remedy(self, judgement: LaunchJudgement) -> str:
@@ -264,10 +284,10 @@ class _Watch:
         key = self._key(*arguments, **named)
         if not all(_exact(part) for part in key):
             return
-        if len(self._known) >= seen.MOST:
-            self._known.clear()
+        if len(self.chosen) >= seen.MOST:
+            self.chosen.clear()
         with contextlib.suppress(TypeError):  # sizes that are no numbers, while something traces
-            self._known[key] = chosen
+            self.chosen[key] = chosen
 
     def _failed(self, error: Exception, theirs: Callable[..., Any]) -> Callable[..., Any]:
         """A failure of the guard itself: as if it were not there, unless something safe was asked for."""
@@ -299,18 +319,51 @@ def _forget() -> None:
 ledger.on_change(_forget)
 
 
-def _key_function(signature: inspect.Signature) -> Callable[..., tuple[Any, ...]]:
-    """A function of the same parameters that gives all of its arguments that decide. Python binds them, which is the
-    quickest way to."""
-    parameters = []
-    defaults: dict[str, Any] = {}
+_KEY = """\
+def made({taken}):
+    return ({key})
+"""
+_WATCHED = """\
+def made({taken}):
+    if {0}traced() is True:
+        return {0}theirs({handed_on})
+    try:
+        {0}chosen = {0}look_up(({key}), {0}new)
+    except Exception:  # what the function does not take, it says itself
+        {0}chosen = {0}new
+    if {0}chosen is {0}new:
+        {0}chosen = {0}decide(*{0}all({handed_on}), {0}theirs)
+    return {0}chosen({handed_on})
+"""
+_FORMS: dict[int, str] = {
+    inspect.Parameter.VAR_POSITIONAL: "*{0}",
+    inspect.Parameter.VAR_KEYWORD: "**{0}",
+    inspect.Parameter.KEYWORD_ONLY: "{0}={0}",
+}
+"""How parameters are handed on, where not by name alone."""
+_OURS = "aiterfix_"
+"""What no parameter's name begins with."""
+
+
+def _made(signature: inspect.Signature, text: str, given: Mapping[str, object]) -> Callable[..., Any]:
+    """A function of the same parameters. Python binds them once, by name, which is the quickest way to.
+
+    Args:
+        text: its definition, where names of ours, the parameters, what hands them on and the parts of the key go in.
+        given: what it uses, by the names behind ours.
+    """
+    parameters, handed_on = [], []
+    names: dict[str, Any] = {f"{_OURS}{name}": value for name, value in given.items()}
+    names[f"{_OURS}all"] = lambda *arguments, **named: (arguments, named)
     for place, p in enumerate(signature.parameters.values()):
-        defaults[f"_{place}"] = p.default
-        named = p.empty if p.default is p.empty else _Name(f"_{place}")
+        names[f"{_OURS}{place}"] = p.default
+        named = p.empty if p.default is p.empty else _Name(f"{_OURS}{place}")
         parameters.append(p.replace(annotation=p.empty, default=named))  # annotations mean nothing here
-    taken = str(signature.replace(parameters=parameters, return_annotation=signature.empty))
-    parts = [part for name in signature.parameters for part in key_of(name)]
-    made: Callable[..., tuple[Any, ...]] = eval(f"lambda {taken[1:-1]}: ({''.join(f'{p},' for p in parts)})", defaults)
+        handed_on.append(_FORMS.get(p.kind, "{0}").format(p.name))
+    taken = str(signature.replace(parameters=parameters, return_annotation=signature.empty))[1:-1]
+    key = "".join(f"{part}, " for name in signature.parameters for part in key_of(name))
+    exec(text.format(_OURS, taken=taken, handed_on=", ".join(handed_on), key=key), names)
+    made: Callable[..., Any] = names.pop("made")
     return made
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,10 @@ if TYPE_CHECKING:
 
 MOST = 4096
 """Combinations that are kept."""
-NOT_WATCHED = "launches inside compiled code (torch.compile) and replays of GPU graphs are not watched"
+NOT_WATCHED = (
+    "launches that torch.compile takes into its own code (those of custom operators stay calls) and replays of GPU "
+    "graphs are not watched"
+)
 
 
 class Action(str, Enum):
@@ -51,7 +55,7 @@ class Launches:
             recorded: then nobody looks at calls.
         seen: combinations, in the order in which they came; at most 4096.
         dropped: how many more were judged and are not listed.
-        unwatched: what else holds a function that is watched elsewhere, and calls it past the guard.
+        unwatched: what can be seen to call such a function, or a copy of it, past the guard.
         not_watched: what no guard sees, for people.
     """
 
@@ -68,7 +72,7 @@ class _Registry:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.watched: dict[str, None] = {}
-        self.unwatched: dict[str, None] = {}
+        self.unwatched: Callable[[], tuple[str, ...]] = tuple
         self.seen: dict[tuple[str, Launch], SeenLaunch] = {}
         self.dropped = 0
 
@@ -85,17 +89,16 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def watching(function: str, held: str = "") -> None:
+def watching(function: str, unwatched: Callable[[], tuple[str, ...]]) -> None:
     """Note that calls of a function are watched.
 
     Args:
         function: module and name.
-        held: what holds it where it cannot be replaced; empty where nothing does.
+        unwatched: what tells which calls of such functions are not.
     """
     with _registry.lock:
         _registry.watched[function] = None
-        if held:
-            _registry.unwatched[f"{function}, held by {held}"] = None
+        _registry.unwatched = unwatched
 
 
 def note(module: str, judgement: LaunchJudgement, action: Action) -> bool:
@@ -112,7 +115,6 @@ def note(module: str, judgement: LaunchJudgement, action: Action) -> bool:
 
 def launches() -> Launches:
     """What was seen so far."""
+    unwatched = _registry.unwatched()
     with _registry.lock:
-        return Launches(
-            tuple(_registry.watched), tuple(_registry.seen.values()), _registry.dropped, tuple(_registry.unwatched)
-        )
+        return Launches(tuple(_registry.watched), tuple(_registry.seen.values()), _registry.dropped, unwatched)

@@ -47,6 +47,13 @@ class LaunchFacts:
         padding: columns behind every row that are the output's own memory; negative where the rows themselves are
             longer than the room for them.
         column_stride: elements from one column of the output to the next; left out where that is 1.
+        misread: inputs that are laid out otherwise than every kernel takes for granted, see `aiterfix.family.reads`: a
+            sum of 1 for the query, 2 for weights, 4 for lengths, 8 for the block table, 16 for the cache; left out
+            where there are none.
+        mistyped: the same of inputs of another type than Gluon kernels take for granted.
+        query_elements: from its start to the end of what is read of it; left out up to 2^29, as the next two are.
+        weights_elements: the same of weights.
+        table_elements: the same of the block table.
     """
 
     rows: int | None = None
@@ -69,6 +76,11 @@ class LaunchFacts:
     triton_published: int | None = None
     padding: int | None = None
     column_stride: int | None = None
+    misread: int | None = None
+    mistyped: int | None = None
+    query_elements: int | None = None
+    weights_elements: int | None = None
+    table_elements: int | None = None
 
     def known(self) -> Mapping[str, int]:
         """The facts that are known, by name."""

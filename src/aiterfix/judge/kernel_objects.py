@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -130,8 +131,22 @@ def _diagnosed(text: bytes, name: str) -> TextDiagnosis:
 
 @cache
 def _whole(text: bytes) -> TextDiagnosis:
-    known = known_faults()
-    return diagnosis_of(sha256_hex(text), known) or diagnose(text, known.judged)
+    known, digest = known_faults(), sha256_hex(text)
+    return _found.get(digest) or diagnosis_of(digest, known) or diagnose(text, known.judged)
+
+
+_found: dict[str, TextDiagnosis] = {}
+
+
+def remember(diagnosis: TextDiagnosis, known: Faults) -> None:
+    """Keep what was found of a text by itself, so that it is not read again for the kernels that are made from it.
+
+    Args:
+        diagnosis: without what launches its kernels.
+        known: what it was looked for; kept where these are the package's own faults.
+    """
+    if known is known_faults():
+        _found[diagnosis.sha256] = replace(diagnosis, analysis=None)  # syntax takes a hundred times as much
 
 
 def _silent(name: str) -> TextDiagnosis:

@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Literal
 
+from aiterfix.family.reads import INPUTS
 from aiterfix.judge.judgement import LaunchFacts
 from aiterfix.judge.launched import Launch, LaunchJudgement, Outcome, judge_launch, launchables, worst_outcome
 from aiterfix.judge.whole import Whole
@@ -15,6 +16,7 @@ from aiterfix.storage.held import RefusedFileError, read_file
 from aiterfix.storage.record import record
 
 _FLAGS = ("preshuffle", "plain", "schedule", "triton_published")
+_SUMS = ("misread", "mistyped")
 _MOST_OF_A_LINE = 1 << 16
 
 
@@ -114,9 +116,20 @@ def _line(line: bytes, path: Path, number: int) -> RecordedLaunch:
         raise StoredError(path, error.problem, f"line {number}" + (f", {error.key}" if error.key else "")) from error
     facts = read.launch.facts.known()
     for name in (f.name for f in fields(LaunchFacts) if f.name in facts):
-        most = 1 if name in _FLAGS else 2**63 - 1
+        most = 1 if name in _FLAGS else (1 << len(INPUTS)) - 1 if name in _SUMS else 2**63 - 1
         least = -most if name == "padding" else 0
         if not least <= facts[name] <= most:
             problem = f"is {facts[name]}, which no launch has"
             raise StoredError(path, problem, f"line {number}, launch.facts.{name}")
+    if problem := _contradiction(read.launch.facts):
+        raise StoredError(path, problem, f"line {number}, launch.facts.padding")
     return read
+
+
+def _contradiction(facts: LaunchFacts) -> str:
+    """Why no launch has this padding; empty where one may."""
+    rows, width, stride, padding = facts.rows, facts.width, facts.row_stride, facts.padding
+    if not rows or width is None or stride is None or padding is None:
+        return ""
+    between = stride - width if rows > 1 else max(stride - width, 0)
+    return f"is {padding}, where rows of {width} columns are {stride} apart" if padding > between else ""

@@ -13,6 +13,7 @@ from aiterfix.errors import ExitCode
 from aiterfix.family.entries import OTHER_GPU
 from aiterfix.family.handed import kernels_of
 from aiterfix.family.kernels import ENTRIES, ENTRY
+from aiterfix.family.reads import named
 from aiterfix.family.rounding import most_columns, rounded_to
 from aiterfix.faults.base import Fault, Presence, Reach, worst
 from aiterfix.faults.registry import Faults
@@ -21,6 +22,9 @@ from aiterfix.storage.record import record
 
 _ON_DEVICE = {"walk-past-empty": "context_lens"}
 """Verbs of faults that hang on lengths too, which stand on the device: what a launch hands over is not all."""
+
+_FARTHEST = 1 << 31
+"""Where offsets end: in bytes in a Gluon kernel, in elements in a plain one."""
 
 _BY_HEAD = (f"{ENTRY}_stage1", f"{ENTRY}_stage1_ragged_k")
 """Functions whose output has heads before rows and columns."""
@@ -161,8 +165,15 @@ class LaunchJudgement:
         return worst_outcome(Outcome(f.reach.value) for f in met)
 
     def met(self, reach: Reach) -> tuple[FaultOfLaunch, ...]:
-        """Deciding faults that are met in this way."""
-        return tuple(f for f in self.faults if f.decides and f.reach is reach)
+        """Deciding faults that are there and are met in this way."""
+        known = (f for f in self.faults if f.decides and f.presence is not Presence.UNKNOWN)
+        return tuple(f for f in known if f.reach is reach)
+
+    @property
+    def not_understood(self) -> tuple[FaultOfLaunch, ...]:
+        """Deciding faults that may be there and, if so, may be met."""
+        met = (f for f in self.faults if f.decides and f.reach is not Reach.NOT_REACHED)
+        return tuple(f for f in met if f.presence is Presence.UNKNOWN)
 
 
 def launchables(judgement: Judgement) -> Launchables:
@@ -250,9 +261,29 @@ def _misuse(launch: Launch, kernels: Iterable[Launchable]) -> tuple[str, str] | 
     if launch.entry == ENTRY and facts.schedule == 1 and facts.preshuffle == 0:
         why = "a schedule is passed without Preshuffle, and no kernel that goes by one takes such a cache"
         return why, "Pass VarCtxSchedule=None, or a preshuffled cache and Preshuffle=True."
-    if facts.output_bytes is not None and not all(k.plain for k in kernels):
+    gluon = not all(k.plain for k in kernels)
+    if facts.output_bytes is not None and gluon:
         why = f"the output has elements of {facts.output_bytes} bytes, and Gluon kernels write float32"
         return why, "Pass an output of float32."
+    return _misread(facts, gluon=gluon)
+
+
+def _misread(facts: LaunchFacts, *, gluon: bool) -> tuple[str, str] | None:
+    """The same of what is read."""
+    if facts.misread:
+        why = f"every kernel misreads the {named(facts.misread)}, as laid out"
+        return why, "Pass contiguous inputs: one row of weights a query, one length a sequence, a cache of bytes."
+    if facts.mistyped and gluon:
+        why = f"Gluon kernels are compiled for another type of {named(facts.mistyped)}"
+        return why, "Pass a query of fp8, weights of float32, lengths and a block table of int32."
+    for name, elements, bytes_ in (
+        ("query", facts.query_elements, 1),
+        ("weights", facts.weights_elements, 4),
+        ("block table", facts.table_elements, 4),
+    ):
+        if elements is not None and elements * (bytes_ if gluon else 1) > _FARTHEST:
+            why = f"{elements} elements of the {name} are reached across, more than offsets of 32 bits address"
+            return why, "Pass fewer sequences at a time."
     return None
 
 

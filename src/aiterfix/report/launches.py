@@ -40,8 +40,13 @@ def _installation(installation: JudgedInstallation, judged: JudgedList, *, verbo
     launches = installation.launches
     count = f"{len(launches)} combination{'' if len(launches) == 1 else 's'}"
     yield f"launches in {judged.file} ({count}) with {installation.package}"
-    for how, reach in (("meet", Reach.REACHED), ("may meet", Reach.DEPENDS)):
-        for fault, met in _by_fault(launches, reach).items():
+    ways = (
+        ("meet", [(j, f) for j in launches for f in j.met(Reach.REACHED)]),
+        ("may meet", [(j, f) for j in launches for f in j.met(Reach.DEPENDS)]),
+        ("may meet what is not understood of", [(j, f) for j in launches for f in j.not_understood]),
+    )
+    for how, found in ways:
+        for fault, met in _by_fault(found).items():
             yield f"  {len(met)} {how} {fault}, as {launch_line(met[0][0].launch)}"
             told, facts = met[0][1].told, met[0][1].facts
             yield f"    {told}" + (f"; depends on {', '.join(facts)}" if facts else "")
@@ -52,13 +57,12 @@ def _installation(installation: JudgedInstallation, judged: JudgedList, *, verbo
 
 
 def _by_fault(
-    launches: Iterable[LaunchJudgement], reach: Reach
+    found: Iterable[tuple[LaunchJudgement, FaultOfLaunch]],
 ) -> dict[str, list[tuple[LaunchJudgement, FaultOfLaunch]]]:
-    found: dict[str, list[tuple[LaunchJudgement, FaultOfLaunch]]] = {}
-    for judged in launches:
-        for fault in judged.met(reach):
-            found.setdefault(fault.fault, []).append((judged, fault))
-    return dict(sorted(found.items()))
+    by_fault: dict[str, list[tuple[LaunchJudgement, FaultOfLaunch]]] = {}
+    for judged, fault in found:
+        by_fault.setdefault(fault.fault, []).append((judged, fault))
+    return dict(sorted(by_fault.items()))
 
 
 def launch_line(launch: Launch) -> str:

@@ -277,19 +277,14 @@ class Attributes:
         return isinstance(part, ast.Pass) or (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))
 
     def _holder(self, source: Source, owner: ast.ClassDef) -> FunctionNode | None:
-        fields, methods, others = [], [], []
-        for part in owner.body:
-            if isinstance(part, FUNCTIONS):
-                methods.append(part)
-            elif isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name):
-                fields.append(part)
-            elif isinstance(part, ast.Assign):
-                others += [t.id for t in part.targets if isinstance(t, ast.Name)]
+        fields, methods = _fields_of(owner), [part for part in owner.body if isinstance(part, FUNCTIONS)]
+        assigned = (part for part in owner.body if isinstance(part, ast.Assign))
+        others = [t.id for part in assigned for t in part.targets if isinstance(t, ast.Name)]
         maker = next((m for m in methods if m.name == "__init__"), None)
-        if any(self._shifts(source, f) for f in fields) or (maker is not None and maker.decorator_list):
+        if any(self._shifts(source, f) for _, f in fields) or (maker is not None and maker.decorator_list):
             return None
         record = bool(owner.bases or owner.decorator_list)
-        names = [f.target.id for f in fields if isinstance(f.target, ast.Name)] if record else []
+        names = [name for name, _ in fields] if record else []
         for method in methods:
             if not {"staticmethod", "classmethod"} & {last(d) for d in method.decorator_list}:
                 stored = _stores(source, method)
@@ -407,11 +402,17 @@ def _stores(source: Source, method: FunctionNode) -> list[str] | None:
     return stored if first else None
 
 
+def _fields_of(owner: ast.ClassDef) -> list[tuple[str, ast.AnnAssign]]:
+    """The names that a class annotates, in their order."""
+    annotated = (n for n in owner.body if isinstance(n, ast.AnnAssign))
+    return [(n.target.id, n) for n in annotated if isinstance(n.target, ast.Name)]
+
+
 def _filled(source: Source, owner: ast.ClassDef, *, unclear: bool = False) -> FunctionNode:
     """The ``__init__`` of a record, by its fields in their order; ``unclear``: where that is not all it does."""
-    fields = [n for n in owner.body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)]
-    names = [ast.arg("self"), *(ast.arg(f.target.id) for f in fields)]  # type: ignore[union-attr]
-    values = [v for v in (_default(f.value) for f in fields) if v is not None]
+    fields = _fields_of(owner)
+    names = [ast.arg("self"), *(ast.arg(name) for name, _ in fields)]
+    values = [v for v in (_default(f.value) for _, f in fields) if v is not None]
     arguments = ast.arguments([], names, None, [], [], None, values)
     others: list[ast.expr] = [ast.Name("unclear", ast.Load())] if unclear else []
     made = ast.FunctionDef("__init__", arguments, [ast.Pass()], others, lineno=owner.lineno, col_offset=0)
